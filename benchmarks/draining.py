@@ -3,9 +3,13 @@ Measure how long a full spool takes to drain into the database after an outage.
 
     PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
 
-The command needs the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until
-the folder is empty. With `--folder`, choose a folder on the disk that would hold the real spool. `--payers` chooses who paid:
-`one` user with one code, `many` users with a code each, or `strangers` without a code, whose amounts fit many pending payments.
+The spool is a folder with events that the webhook accepted while the database was down. The command fills a folder with
+deliveries and runs the webhook's intake until the folder is empty. It needs the Postgres of `benchmarks/compose.yaml`.
+
+- `--folder` is a folder on the disk that would hold the real spool.
+- `--payers one`: each payment contains the same code.
+- `--payers many`: the payments contain the codes of many users.
+- `--payers strangers`: the payments contain no code, and each amount fits many pending payments.
 """
 
 import argparse
@@ -35,7 +39,7 @@ USERS = 1000
 """The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""
 
 AMOUNTS = 50
-"""The number of different amounts with `--payers strangers`."""
+"""The number of different amounts of the pending payments, and of the payments of `--payers strangers`."""
 
 CHANCE = Random(7)  # noqa: S311 — each run needs the same codes
 CODES = [issue_code(CHANCE) for _ in range(USERS)]
@@ -44,7 +48,7 @@ Payers = Literal["one", "many", "strangers"]
 
 
 def deliveries(first: int, count: int, payers: Payers) -> list[VerifiedDelivery]:
-    """Make deliveries of payments, received one second apart from each other."""
+    """Make *count* deliveries. Each contains one payment, and was received one second after the previous delivery."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
         VerifiedDelivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
@@ -57,7 +61,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # Add a field that the services do not read, because a real body has 1 to 2 kB and the services read only a few of its fields.
+    # A real body has 1 to 2 kB, and the services read only a few of its fields. Add a long field that they do not read.
     body = {
         "type": "donation.created",
         "live_mode": True,
@@ -69,7 +73,7 @@ def _body(number: int, payers: Payers) -> bytes:
 
 
 async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
-    """Drain the spool in *folder*. Returns how many seconds it took, and the event ids in the order of settlement."""
+    """Drain the spool in *folder*. Return the duration in seconds, and the event ids in the order in which they were settled."""
     settled: list[int] = []
 
     async def settle(batch: Sequence[Event]) -> list[Outcome]:

@@ -1,17 +1,26 @@
 """
-Simulate a page to count guesses (matches by amount and time) that credit the wrong user.
+Simulate a page of Buy Me a Coffee, and count the guesses (matches by amount and time) that credit the wrong user.
 
     make simulate
 
-Three groups use the page: strangers, who do not know the bot and pay; users who request a payment in the bot and pay; and users
-who request a payment and never pay. In half of the runs there is also a camper, a user who always has an open request for every
-amount. Each history is played twice: by the rule of revision 87790ae ("before") and by `coffee_ledger.settling.settle` ("after").
-There is no database; `Page` holds the rows that `coffee_ledger/store/settlement.py` would load.
+Three groups use the page:
 
-After a guess for a user, today's rule makes no other guess for that user for 30 days. In the simulation, this pause does not
-protect strangers from users who never pay, because each of these users makes only one request. On a real page some make more,
-so the results there are a little better. Operators take no guess back unless the table says so, and leave every unmatched
-charge waiting. If a user's payment was not found, the user's request stays open until it expires.
+- strangers, who do not know the bot and pay;
+- users who request a payment in the bot and pay;
+- users who request a payment in the bot and never pay.
+
+In half of the runs there is also a camper: a user who always has an open request for every amount.
+
+A history is the list of all requests and payments of one run. Each history is settled twice: by the rule of revision 87790ae
+("before") and by `coffee_ledger.settling.settle` ("after"). There is no database: `Page` holds the rows that
+`coffee_ledger/store/settlement.py` would load.
+
+The simulation makes these assumptions:
+
+- Only the camper makes more than one request. So only the camper is affected by today's pause of 30 days after a guess for a
+  user. On a real page the pause also affects some other users, so the results there are a little better.
+- Operators do not match waiting charges. They take no guess back unless the table says so.
+- If a user's payment is not matched, the user's request stays open until it expires.
 """
 
 import argparse
@@ -39,7 +48,7 @@ from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settl
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""The simulated rates of requests that are never paid, per hour and amount."""
+"""The number of requests per hour, for each amount, that are never paid. Each value is simulated in a separate run."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"
@@ -47,11 +56,11 @@ CODELESS_SHARE = 0.1
 """The share of paying users who pay without the code."""
 
 PAYING_MINUTES = (2.0, 45.0)
-"""The time from the request to the payment."""
+"""The shortest and the longest time, in minutes, from the request to the payment."""
 
 LATE_SHARE = 0.05
 LATE_MINUTES_MAX = 30.0
-"""A share of the events, `LATE_SHARE`, is delivered by BMC up to this many minutes later than usual."""
+"""BMC delivers the share `LATE_SHARE` of all events late. The additional delay is at most this many minutes."""
 
 EXPIRES_AFTER = timedelta(hours=24)
 CAMPS_EVERY = timedelta(hours=1)
@@ -63,21 +72,25 @@ RULES = Rules(Rates({CURRENCY: Decimal(100)}), fallback=True, fallback_window=ti
 RULES_WITHOUT_GUESSES = replace(RULES, fallback=False)
 
 ROWS_KEPT = timedelta(hours=2)
-"""`Page` keeps ended requests and waiting charges for this time, which is longer than the window plus the longest delay of an event."""
+"""
+`Page` forgets ended requests and waiting charges after this time.
+
+The time is longer than the window of a guess plus the longest delay of an event, so older rows cannot affect a guess.
+"""
 
 GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
-"""The colours of the picture."""
+"""The colours of the chart: background, text, and the bars for "before" and "after"."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The size of the page and the length of the run."""
+    """The length of the simulated time, and how often strangers and users pay."""
 
     days: int = 360
     seed: int = 9
     strangers_per_day: float = 4
     payers_per_day: float = 5
-    """Users who ask for a payment and pay."""
+    """The number of users per day who request a payment in the bot and pay."""
 
     @property
     def until(self) -> datetime:
@@ -98,7 +111,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ended:
-    """A request is cancelled by its user, or expires. The step changes nothing if the request has ended before."""
+    """A request expires, or its user cancels it. This step is ignored if the request has ended already."""
 
     payment_id: PaymentId
     status: PaymentStatus
@@ -116,7 +129,7 @@ History = Sequence[tuple[datetime, Step]]
 
 
 class Script:
-    """Collects the steps of a history. The steps may be added in any order."""
+    """Collects the steps of a history. The steps may be added in any order, because `history` sorts them by time."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -124,7 +137,7 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # Rely on the stable sort: at the same time, the camper first cancels the old requests and then makes new ones.
+        # The sort keeps the order of steps at the same time. The camper must cancel the old requests before making new ones.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:
@@ -159,7 +172,7 @@ class Script:
 
 
 def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
-    """Write the history of a page. The strangers' payments are the same for each *rate*, and with and without a camper."""
+    """Make a history. The strangers' payments do not depend on *rate* or *camps*, so that the results can be compared."""
     script = Script(_chance(setup, "codes", rate))
     _let_strangers_pay(script, setup, _chance(setup, "strangers"))
     _let_users_pay(script, setup, _chance(setup, "payers"))
@@ -194,7 +207,11 @@ def _let_users_abandon(script: Script, setup: Setup, chance: Random, rate: float
 
 
 def let_camp(script: Script, since: datetime, until: datetime) -> None:
-    """Let the camper cancel all requests every hour and make a new one for every amount. A script of a user could do that."""
+    """
+    Add the camper's steps: every hour, cancel all requests and make a new one for each amount.
+
+    A real user could do this with a script.
+    """
     codes: list[PaymentId] = []
     at = since
     while at < until:
@@ -270,7 +287,7 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by its codes and today's rules if possible, or else by the old rule about amount and time."""
+    """Settle an event by today's rules without guesses. If they find no user, guess by the old rule."""
     readings = read_notes([event])
     book = page.load_book(event, readings)
     waiting = list(book.charges.values())
@@ -288,11 +305,13 @@ def guess_as_before(
     charge: Charge, payments: Iterable[PendingPayment], waiting: Sequence[Charge]
 ) -> PendingPayment | None:
     """
-    Guess by the rule of revision 87790ae: return the only open payment of this amount that was requested within the window.
+    Guess by the rule of revision 87790ae: return the open payment of this amount that was requested within the window.
 
-    By this rule, a payment that has ended prevents the guess only if another user requested it within the window, and it was
-    cancelled or expired after the charge was paid. *waiting* holds the unmatched charges of this amount within the window; any
-    such charge prevents the guess as well.
+    Return None in three cases:
+
+    - There is no open payment within the window, or more than one.
+    - Another charge of this amount is unmatched. *waiting* holds these charges.
+    - Another user requested this amount within the window, and that request was cancelled or expired after the charge was paid.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]
@@ -310,7 +329,7 @@ def _was_given_up_after(payment: PendingPayment, paid_at: datetime) -> bool:
 
 
 class Page:
-    """Takes the place of the database: holds the rows that settling reads."""
+    """Replaces the database: holds the rows that `settle` needs."""
 
     def __init__(self) -> None:
         self._payments: dict[PaymentId, PendingPayment] = {}
@@ -386,10 +405,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of guesses in one run. The numbers *per month* are averages over periods of 30 days."""
+    """The numbers of guesses in one run. A field ending in `_per_month` is the average number in 30 days."""
 
     wrong_per_month: float
-    """Guesses that credited a user who did not pay. Nearly all of these payments are strangers'."""
+    """Guesses that credited a user who had not paid. Nearly all of these charges were paid by strangers."""
     right_per_month: float
     camper_total: int
     """Guesses that credited the camper in the whole run."""
@@ -443,7 +462,11 @@ def _row(one: Comparison) -> list[str]:
 
 
 def table_of_pauses(setup: Setup) -> str:
-    """Show how many guesses the pauses prevent. The page has few requests, so a camper has few rivals and gains most."""
+    """
+    Return a table of the guesses that credit the camper, with and without pauses after a guess.
+
+    The table uses the lowest rate of unpaid requests. The camper then has the fewest rivals and gets the most guesses.
+    """
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {
         "before": settle_before,
@@ -462,7 +485,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(results: Sequence[Comparison], path: Path) -> None:
-    """Draw the wrong guesses per 30 days, before and after. The same results give exactly the same SVG file."""
+    """Draw a chart of the wrong guesses in 30 days, by the old and by today's rule. Equal results give equal SVG files."""
     with mpl.rc_context({"svg.hashsalt": "guessing", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9.6, 3.8), facecolor=GROUND, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)

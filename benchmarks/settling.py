@@ -1,10 +1,10 @@
 """
-Measure how fast payments are settled, in batches and, as the baseline, in one transaction each.
+Measure how fast payments are settled in batches, compared with one transaction for each payment.
 
     make bench
 
-The command starts a Postgres of its own with the usual durability (fsync on, on this machine's disk). It settles the same number
-of payments in both ways, from several concurrent callers, and prints payments per second and how long the callers waited.
+`make bench` starts a separate Postgres that flushes each commit to this machine's disk (fsync is on). Several concurrent callers
+submit payments, first in one transaction each and then in batches. The output shows payments per second and waiting times.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Submit = Callable[[Event], Awaitable[object]]
 
 
 async def measure(name: str, submit: Submit, events: Sequence[Event], callers: int) -> None:
-    """Let as many concurrent *callers* submit the events. Print the events per second and how long the callers waited."""
+    """Submit the events from *callers* concurrent tasks. Print the events per second and how long the tasks waited."""
     waiting = list(events)
     waited: list[float] = []
 

@@ -1,3 +1,7 @@
-"""Coffee Ledger turns payments on Buy Me a Coffee into credits of Telegram users. Your own bot imports `coffee_ledger.embed`."""
+"""
+Coffee Ledger turns payments on Buy Me a Coffee into credits of Telegram users.
+
+To add it to your own bot, import `coffee_ledger.embed`.
+"""
 
 __version__ = "0.1.0"

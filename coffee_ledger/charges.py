@@ -1,4 +1,4 @@
-"""A charge, and the match that assigns it to a user."""
+"""The charge: one payment on Buy Me a Coffee, with the match that assigns it to a user."""
 
 import enum
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from decimal import Decimal
 from coffee_ledger.model import SOURCE_BMC, ChargeKey, ChargeState, Doubt, Family, Method, PaymentId, TelegramId
 
 Money = tuple[Decimal | None, str]
-"""An amount and its currency."""
+"""An amount and its currency. The amount is None if it is unknown."""
 
 
 class Rejection(enum.StrEnum):
-    """A reason for which a rule rejected a candidate, or did not decide a charge at all."""
+    """The reason why a rule rejected a candidate, or why a rule found no user for a charge."""
 
     NO_CODE = "no_code"
     UNKNOWN_CODE = "unknown_code"
@@ -53,7 +53,7 @@ class Rejection(enum.StrEnum):
 
 
 class Flag(enum.StrEnum):
-    """An unusual circumstance of a valid match."""
+    """The reason why a valid match is unusual: its pending payment was no longer open."""
 
     LATE = "late"
     """The pending payment had expired or had been cancelled."""
@@ -64,25 +64,29 @@ class Flag(enum.StrEnum):
 @dataclass(frozen=True)
 class Reason:
     """
-    One step of a decision: a rule that was applied, and the reason for which it did not decide.
+    A rule that was applied to a charge, and the reason why the rule did not match it.
 
-    Values that another version of this software stored, and that this version does not know, are kept as strings.
+    A value that only another version of this software knows is kept as a string.
     """
 
     rule: Method | str
     why: Rejection | str
     payment_id: PaymentId | None = None
-    """The rejected candidate, if it is a pending payment."""
+    """The pending payment that the rule rejected; None if the reason is not about a pending payment."""
     telegram_id: TelegramId | None = None
 
 
 class OutsiderKind(enum.StrEnum):
-    """The traits by which an operator marks payments that are not from users of the bot."""
+    """
+    The kinds of outsiders.
+
+    An outsider is a supporter, a subscription or an item that an operator marked as not from a user of the bot.
+    """
 
     SUPPORTER = "supporter"
     SUBSCRIPTION = "subscription"
     ITEM = "item"
-    """The trait is a membership level or a Shop item."""
+    """A membership level or a Shop item."""
 
 
 OutsiderName = tuple[OutsiderKind, str]
@@ -90,7 +94,7 @@ OutsiderName = tuple[OutsiderKind, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """A charge. Its fields have the names of the columns in which they are stored."""
+    """A charge. Each field has the name of its column in the table `charges`."""
 
     charge_key: ChargeKey
     source: str = SOURCE_BMC
@@ -104,18 +108,18 @@ class Charge:
     supporter_id: str | None
     amount: Decimal | None
     """
-    The amount in major units, before fees, more than zero.
+    The amount in major units (dollars, not cents), before fees. It is more than zero.
 
-    None if the amount could not be read, or if only a refund without an amount has come.
+    None if the amount could not be read, or if the only event so far is a refund without an amount.
     """
     currency: str
     note: str | None
-    """All texts that the supporter wrote, one line for each field; None if there are none."""
+    """All texts that the supporter wrote, one line for each field of the event; None if the supporter wrote nothing."""
     item: str | None = None
     """
-    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought.
+    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought; None for other charges.
 
-    If BMC sent no id, the title takes its place.
+    The part after the colon is BMC's id, or the title if BMC sent no id.
     """
     item_name: str | None = None
     payer_name: str | None = None
@@ -123,21 +127,25 @@ class Charge:
     paid_at: datetime
     state: ChargeState = ChargeState.UNMATCHED
     is_paid: bool = True
-    """False while only the refund of the charge has come."""
+    """False if BMC has reported a refund of the charge, but not yet the payment."""
     is_held: bool = False
-    """True if an operator undid the match. Then only an operator may match the charge again, not a rule."""
+    """True if an operator undid the match. No rule may match the charge again, only an operator."""
     doubt: Doubt | str | None = None
     """
-    The reason for which only an operator may match the charge.
+    The reason why only an operator may match the charge; None if there is no doubt.
 
     If there are several reasons, this is the first one in the order of `Doubt`.
     """
     told: str | None = None
-    """The value that BMC sent for the doubtful field. This value is shown to the operator."""
+    """
+    The value that caused the *doubt*, as text for the operator.
+
+    It is the value that BMC sent, or for `Doubt.ANNOUNCED_TWICE` the key of the charge that was announced first.
+    """
     conflicts_with: ChargeKey | None = None
-    """The key of another charge that has the same transaction id but another number."""
+    """The key of another charge that has the same transaction id but another BMC number; None if there is none."""
     dismissed_by: int | None = None
-    """The id of the outsider (a row of `outsiders`) because of which the charge was dismissed automatically."""
+    """The id of the row of `outsiders` that caused an automatic dismissal; None if there was no automatic dismissal."""
     method: Method | str | None = None
     reasons: tuple[Reason, ...] = ()
     payment_id: PaymentId | None = None
@@ -146,7 +154,7 @@ class Charge:
     matched_at: datetime | None = None
     refunded_at: datetime | None = None
     refunded_amount: Decimal | None = None
-    """The refunded part of the amount, if an operator recorded that the refund was only partial."""
+    """The refunded part of the amount, if an operator recorded a partial refund; None if there was no partial refund."""
 
     @property
     def waits(self) -> bool:
@@ -154,12 +162,12 @@ class Charge:
 
     @property
     def can_be_matched(self) -> bool:
-        """True if an operator may match the charge, because it waits or was dismissed automatically."""
+        """True if an operator may match the charge: it is unmatched, or it was dismissed automatically."""
         return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
 
     @property
     def may_match(self) -> bool:
-        """True if a rule may still match the charge."""
+        """True if a rule may match the charge. After an operator undid a match, no rule may."""
         return self.can_be_matched and not self.is_held
 
     @property
@@ -168,7 +176,7 @@ class Charge:
 
     @property
     def amount_kept(self) -> Decimal:
-        """The amount paid, less the refunded part; zero if the amount is unknown."""
+        """The amount paid minus a partial refund; zero if the amount is unknown."""
         return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
 
     @property
@@ -185,7 +193,7 @@ class Charge:
         return f"{self.family}:{self.bmc_id}" if self.bmc_id else None
 
     def outsider_names(self) -> Iterator[OutsiderName]:
-        """Yield all traits by which an operator may have marked the charge as not from a user of the bot."""
+        """Yield the charge's supporter, subscription and item, if any. An operator may have marked one of them as an outsider."""
         if self.supporter_id is not None:
             yield OutsiderKind.SUPPORTER, self.supporter_id
         if self.subscription is not None:
@@ -196,7 +204,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class RivalCharge:
-    """A waiting charge, with only the fields that decisions about other charges need."""
+    """An unmatched charge, reduced to the fields that are compared when another charge is matched by amount and time."""
 
     charge_key: ChargeKey
     amount: Decimal | None

@@ -15,13 +15,13 @@ from difflib import SequenceMatcher
 
 DAYS_APART_MAX = 2
 """
-A charge is a candidate if its day is at most this many days from the day that the user named.
+A charge can be a candidate only if it was paid at most this many days before or after the day that the user named.
 
-Users may be wrong about the day by one or two, and `paid_at` is in UTC, not in the user's time zone.
+Users may be wrong by one or two days, and `paid_at` is in UTC, not in the user's time zone.
 """
 
 CANDIDATES_MAX = 5
-"""The maximum length of each list of charges on the card of a claim."""
+"""The operator's card about a claim has lists of charges. Each list has at most this many charges."""
 
 SIMILARITY_MIN = 0.7
 """Two words count as similar if their `SequenceMatcher` ratio is above this value. The ratio of equal words is 1."""
@@ -32,9 +32,9 @@ _ROMAN = str.maketrans(
     "ьъ'`’‘ʼ",
 ) | str.maketrans({"є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia"})
 """
-This table transliterates Ukrainian letters as passports do, and replaces variants of a Latin letter by one spelling.
+Transliterates Ukrainian letters as passports do, and replaces similar Latin letters by one (`w` becomes `v`).
 
-Diacritics (й, ї, é) are removed before this table is applied, so the table does not contain letters with diacritics.
+Letters with diacritics (й, ї, é) are not in the table, because diacritics are removed before.
 Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
 """
 
@@ -48,21 +48,21 @@ _USUAL_WORDS_TEXT = """
 
 @dataclass(frozen=True)
 class DeclineLimit:
-    """If at least *declined_min* claims were declined *within* this time, the user must wait for *pause* after the last decline."""
+    """After *declined_min* declined claims in the time *within*, the user must wait for *pause* before the next claim."""
 
     declined_min: int
     within: timedelta
     pause: timedelta
 
 
-# With three claims a day and no pause, one user could send operators 90 claims a month. With these limits, a user can send 4
+# A user may make three claims a day. Without these pauses, one user could send operators 90 claims a month; with them, only 4
 # (docs/why.md: "Declined claims delay the next one").
 DECLINE_LIMITS = (
     DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
 )
 DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
-"""A declined claim counts towards the limits for at most this time."""
+"""A claim that was declined longer ago than this counts towards no limit."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -
 
 def names_agree(told: str | None, known: str | None) -> bool:
     """
-    Tell whether *told* is the supporter's name.
+    Return whether *told* is the supporter's name (*known*).
 
-    More than half of all words must be equal, and also more than half of the full words. Full words are neither initials
-    nor usual words. The check is strict, because an operator can credit the user with one tap if the names agree. Case,
-    accents, word order and alphabet are ignored. An initial equals only the same initial. One equal word of two is not enough.
+    The check is strict, because an operator can credit the user with one tap if the names agree. More than half of all words
+    must be equal. This must also be true if initials and usual words (such as "thanks") are left out. Case, accents, word order
+    and alphabet are ignored.
     """
     one, other = _read_name(told), _read_name(known)
     return _are_most_shared(one.words, other.words) and _are_most_shared(one.full_words, other.full_words)
@@ -106,25 +106,29 @@ def names_agree(told: str | None, known: str | None) -> bool:
 
 def names_alike(told: str | None, known: str | None) -> bool:
     """
-    Tell whether *told* may be the supporter's name. The result only affects the ranking.
+    Return whether *told* may be the supporter's name (*known*). The result only affects the operator's card.
 
-    The check is less strict than `names_agree`: an initial matches a name that begins with it, and similar spellings
-    count as equal. *told* may omit the supporter's initials and usual words. One equal word of two is still not enough.
+    The check is less strict than `names_agree`: an initial equals a name that begins with it, and similar spellings are equal.
+    *told* may omit the supporter's initials and usual words. More than half of the words must still be equal.
     """
     one, other = _read_name(told), _read_name(known)
-    # Initials and usual words alone would be similar to too many names, so they never match.
+    # A name that has only initials and usual words would fit too many supporters.
     if not one.full_words:
         return False
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # Comparing spellings is slow, and settlement waits meanwhile. Skip the comparison if there are too few words for a match.
+    # Comparing spellings is slow, and a caller may hold the lock that settlement needs. So first check the numbers of words.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 
 
 def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetime | None:
-    """Return when a user whose claims were declined at these times may claim again; None if they may claim now."""
+    """
+    Return the time from which a user may claim again, or None if the user may claim now.
+
+    *declined_at* are the times at which operators declined claims of this user.
+    """
     ends = [
         max(declined_at) + limit.pause
         for limit in DECLINE_LIMITS
@@ -161,7 +165,7 @@ class _Name:
 
     @property
     def full_words(self) -> Counter[str]:
-        """Return the words that distinguish people: neither initials nor usual words."""
+        """Return the words that distinguish people. Initials and usual words (such as "thanks") are left out."""
         return Counter(
             {word: count for word, count in self.words.items() if len(word) > 1 and word not in _USUAL_WORDS}
         )
@@ -176,7 +180,7 @@ def _fold(text: str) -> str:
     marked = unicodedata.normalize("NFKD", text.casefold())
     roman = "".join(sign for sign in marked if not unicodedata.combining(sign)).translate(_ROMAN)
     letters = "".join(sign if sign.isalnum() else " " for sign in roman)
-    # Replace several "i" by one, because names such as Юлія and Сергій have many spellings: -iia, -iya, -ia; -ii, -iy, -y.
+    # Replace several "i" in a row by one, because the ends of Юлія and Сергій have many spellings: -iia, -iya, -ia; -ii, -iy, -y.
     return re.sub("i+", "i", letters)
 
 
@@ -185,15 +189,16 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
-    # Divide by the words of the longer name. Otherwise a claim with a list of first names would fit many charges.
+    # Compare with the longer name. If the shorter name counted, a claim with a list of first names would fit many charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 
 def _write_out(name: _Name, other: _Name) -> Counter[str]:
     """
-    Return the full words of *name*, and the initials that *other* has too.
+    Return the words of *name* without usual words, and write out its initials.
 
-    Replace each other initial of *name* by a word of *other* that begins with this initial, if there is one.
+    An initial that *other* also has is kept. Any other initial is replaced by a word of *other* that begins with it, or left out
+    if there is no such word.
     """
     written = name.full_words + (name.initials & other.initials)
     left = list((other.full_words - name.full_words).elements())

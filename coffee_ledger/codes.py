@@ -1,28 +1,27 @@
 r"""
 Issue codes, and read them from text that people write.
 
-A *code* is eight signs (letters or digits) in two halves, shown as `K7QM-2XHD`. Each half contains a digit and a letter,
-so it is neither a word nor a number, and ordinary prose does not look like a code. The last sign is a check sign.
+A *code* has eight characters (letters or digits) in two halves, shown as `K7QM-2XHD`. The last one is a check character. Each
+half contains a digit and a letter, so that ordinary words and numbers do not look like a code.
 
 Reading a text gives two sets:
 
-- `Reading.codes` contains the codes in the text: eight signs with any separators, or two halves in the right order with
-  other words between them, as in `K7QM dash 2XHD` or `first part K7QM, second part 2XHD`.
-- `Reading.corrections` contains the codes that the writer may have meant. Each is one typo away from a part of the text
-  that has the shape of a code. A typo is one sign wrong, missing or added, or two neighbouring signs swapped.
+- `Reading.codes` contains the codes in the text. The characters may have any separators, and the halves may have words between
+  them, as in `K7QM dash 2XHD` or `first part K7QM, second part 2XHD`.
+- `Reading.corrections` contains the codes that the writer may have meant. Each is one typo away from a part of the text that
+  looks like a code. A typo is one character wrong, missing or added, or two neighbouring characters swapped.
 
-The sets may contain codes that were never issued; the caller looks them up in the database. One in 31 pairs of unrelated
-halves passes the check, so a pair of separate halves does not set `Reading.holds_code`.
+The sets may contain codes that were never issued. The caller looks them up in the database.
 
 Escapes such as `&ndash;`, `%2D`, `<br>` or a literal `\n` are undone first (`coffee_ledger.plaintext`). A list number in
 front of a code, as in `1. K7QM-2XHD`, is ignored.
 
-A typo must never credit another user:
+A typo must never credit the wrong user:
 
-- Issued codes differ in at least three places, so at most one issued code is one wrong sign away from a text.
-- A word of nine signs has one sign too many, and we cannot know which one. It is not read as a code, even if its first or
-  last eight signs are a code. All codes that it may stand for are corrections; if two of them were issued, an operator decides.
-- A word of ten or more signs may contain a code with other text attached. Such a code is read, but nothing is corrected.
+- Issued codes differ in at least three places. So a text with one wrong character can stand for only one issued code.
+- A word of nine characters has one too many, and we cannot know which one. The word is not read as a code, even if it begins or
+  ends with a code. All codes that it may stand for are corrections. If two of them were issued, an operator decides.
+- A word of ten or more characters may contain a code with other text attached. The code is read, but nothing is corrected.
 """
 
 import re
@@ -40,18 +39,18 @@ from coffee_ledger.model import PaymentId, TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""The 31 signs of codes. The check needs a prime number of signs. 0, O, 1, I and L are left out because people confuse them."""
+"""The 31 characters of codes. 0, O, 1, I and L are left out because people confuse them. The check needs a prime number."""
 
 CODE_LENGTH = 8
 CODES_COUNT = 13_195_732_028
-"""The number of possible codes."""
+"""The number of different codes that `issue_code` can draw."""
 
 CODES_READ_MAX = 100
 """The maximum number of codes read from a text. This limit bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""If more parts of a text than this look like a mistyped code, none is corrected: the text is not a note with one typo."""
+"""If more parts of a text than this look like mistyped codes, none is corrected, because a note with one typo has only a few."""
 HALVES_PAIRED_MAX = 12
-"""The maximum number of halves of a text that are paired with each other. Twelve halves make 66 pairs."""
+"""At most this many halves of codes in a text are combined in pairs, because each pair must be checked. Twelve make 66 pairs."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
@@ -59,8 +58,8 @@ _DIGITS = frozenset("0123456789")
 _SIGNS = frozenset(ALPHABET)
 _VALUES = {sign: value for value, sign in enumerate(ALPHABET)}
 
-# The check is similar to ISO 7064: the sum of the signs' values, weighted by powers of 11, is 1 modulo 31. Because 31 is prime
-# and the eight weights differ, one wrong sign always changes the sum, and so do any two swapped signs.
+# The check is similar to ISO 7064: the sum of the characters' values, weighted by powers of 11, must be 1 modulo 31. Because 31
+# is prime and the eight weights differ, one wrong character always changes the sum. A swap of two characters changes it too.
 _WEIGHTS = tuple(pow(11, CODE_LENGTH - 1 - place, _PRIME) for place in range(CODE_LENGTH))
 _SUM = 1
 _WEIGHT_RATIOS = {
@@ -68,7 +67,9 @@ _WEIGHT_RATIOS = {
     for first, second in combinations(range(CODE_LENGTH), 2)
 }
 """
-For two places: if the value of the first sign grows by one, the value of the second must fall by this ratio to keep the sum.
+For each pair of places in a code, the ratio of their weights modulo 31.
+
+If the value in the first place grows by 1, the value in the second place must fall by this ratio. The sum then stays the same.
 """
 
 
@@ -77,17 +78,17 @@ class Reading:
     """The codes that a text contains or may mean. Some of these codes may never have been issued."""
 
     codes: frozenset[PaymentId] = frozenset()
-    """Codes and older-form ids in the text."""
+    """The codes in the text, and the ids of the older form (see `is_older_form`)."""
     corrections: frozenset[PaymentId] = frozenset()
     """Codes that the writer may have meant, because they are one typo away from a part of the text."""
     holds_code: bool = False
-    """True if the writer meant to give a code, even an unreadable one. The charge is then never matched by amount and time."""
+    """True if the writer seems to have written a code, even a wrong one. The charge is then never matched by amount and time."""
 
 
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
-        # In about half of the draws, a half has only letters or only digits. Draw again until both halves are mixed.
+        # About every second draw has a half with only letters or only digits. Draw again until both halves are mixed.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
@@ -95,17 +96,17 @@ def issue_code(chance: Random) -> PaymentId:
 
 
 def check_sign(signs: str) -> str:
-    """Return the eighth sign for the first seven."""
+    """Return the check character for the first seven characters of a code."""
     return _complete(signs, place=CODE_LENGTH - 1)[-1]
 
 
 def is_code(text: str) -> bool:
-    """Tell whether *text* is a code in its stored form: eight signs, no dash, mixed halves, right check sign."""
+    """Return whether *text* is a code in its stored form: without a dash, and with the right check character."""
     return len(text) == CODE_LENGTH and _SIGNS.issuperset(text) and _has_mixed_halves(text) and _weigh(text) == _SUM
 
 
 def show_code(payment_id: PaymentId) -> str:
-    """Format a code with its dash. Return an older-form id unchanged."""
+    """Return a code with its dash, as in `K7QM-2XHD`. Return an id of the older form unchanged."""
     return f"{payment_id[:_HALF]}-{payment_id[_HALF:]}" if is_code(payment_id) else payment_id
 
 
@@ -113,8 +114,8 @@ def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     """
     Return all codes that differ from *code* in exactly two places, at most 840. No two codes differ in only one place.
 
-    A new code is issued only if neither the code itself nor any of these similar codes was issued before. Otherwise a typo
-    in one code could look like a typo in the other.
+    A new code is issued only if neither the code itself nor any of these similar codes was issued before. So a code with one
+    typo can stand for only one issued code.
     """
     values = [_VALUES[sign] for sign in code]
     near = set()
@@ -126,17 +127,17 @@ def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
 
 
 def is_older_form(text: str) -> bool:
-    """Tell whether *text* is `<telegram_id>_<unix seconds>`, the form that Web Apps used before codes existed."""
+    """Return whether *text* is `<telegram_id>_<unix seconds>`, the form of ids that Web Apps used before codes existed."""
     return _OLDER_FORM.fullmatch(text) is not None
 
 
 def older_form_owner(payment_id: PaymentId) -> TelegramId:
-    """Return the user of an older-form id: the number before the underscore."""
+    """Return the user of an id of the older form. The user's Telegram id is the number before the underscore."""
     return TelegramId(int(payment_id.partition("_")[0]))
 
 
 def drop_older_forms(text: str) -> str:
-    """Replace each older-form id in *text* by a space, so that its numbers are not read as a Telegram id or a phone number."""
+    """Replace ids of the older form by spaces, so that callers do not read the numbers as Telegram ids or phone numbers."""
     return _OLDER_IN_TEXT.sub(" ", text)
 
 
@@ -144,20 +145,20 @@ def read_codes(text: str) -> Reading:
     """
     Read all codes and possible corrections from a supporter's note.
 
-    Ignore case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
-    emoji) and words between the halves. Also read styled letters, Cyrillic and Greek letters that look Latin, and codes
-    typed with a Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
+    Ignore case, escapes, invisible characters, words between the halves, and all separators (dashes, spaces, line breaks,
+    punctuation, emoji). Also read styled letters such as 🅺, Cyrillic and Greek letters that look Latin, and codes typed with a
+    Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
     spelled = _spell_text(text)
     by_shape, by_key = spelled.by_shape, spelled.by_key
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
-    # Links and long words often contain eight signs that pass the check by chance. Read codes in them too, as in
-    # `https://t.me/bot?start=K7QM2XHD`, because such a code may have been issued. But do not set `holds_code` for them.
+    # Read codes in links and long words too, because a link may contain an issued code: `https://t.me/bot?start=K7QM2XHD`.
+    # Do not set `holds_code` for these codes, because long words often contain eight characters that pass the check by chance.
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
     return Reading(
-        # Put the uncertain codes last, because codes above the limit are left out.
+        # Put the uncertain codes last, because only the first `CODES_READ_MAX` codes are kept.
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
         holds_code=bool(standing)
@@ -168,10 +169,10 @@ def read_codes(text: str) -> Reading:
 
 def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
-    Read the codes in a supporter's name or in BMC's own sentence.
+    Read the codes in a supporter's name, or in the message that BMC composes.
 
-    Escapes and words between the halves are ignored, as in `read_codes`. Codes inside links, or with other signs attached,
-    are not read. Nothing is corrected.
+    This function is stricter than `read_codes`: it does not read codes in links or codes with other characters attached, and it
+    corrects no typos.
     """
     spelled = _spell_text(text)
     whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
@@ -179,7 +180,7 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     return frozenset(islice(dict.fromkeys(found), CODES_READ_MAX))
 
 
-# The check of eight signs ---------------------------------------------------------------------------------------------
+# The check of eight characters ----------------------------------------------------------------------------------------
 
 
 def _weigh(signs: str) -> int:
@@ -188,9 +189,9 @@ def _weigh(signs: str) -> int:
 
 
 def _complete(signs: str, *, place: int) -> str:
-    """Complete seven signs to a code: insert at *place* the sign with which all eight pass the check."""
+    """Insert a character into seven others at *place*, so that all eight pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
-    # Divide by the weight. Because 31 is prime, every weight has an inverse.
+    # Divide by the weight modulo 31. Because 31 is prime, every weight has an inverse.
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
     return signs[:place] + ALPHABET[missing] + signs[place:]
 
@@ -217,27 +218,27 @@ _LOOK_ALIKES = {
     )
     for char, sign in zip(chars, signs, strict=True)
 }
-"""Characters that look like a Latin capital letter, but that NFKC does not convert to this letter."""
+"""Maps characters that look like a Latin capital letter to that letter. Unicode normalisation (NFKC) does not do this."""
 _KEYBOARD = str.maketrans("ФИСВУАПРШОЛДЬТЩЗЙКІЫЕГМЦЧНЯ", "ABCDEFGHIJKLMNOPQRSSTUVWXYZ")
 """The letters of the Ukrainian and Russian keyboards, and the Latin letters on the same keys."""
 _DASHES_BY_USE = "-_\N{MINUS SIGN}"
 _ONE_BY_ONE = re.compile(r"(?<![A-Z0-9!])[A-Z0-9]{1,2}(?:[- ][A-Z0-9]{1,2}){3,}(?![A-Z0-9!])")
-"""Signs that are written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. Such signs are joined into one word."""
+"""Characters written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. They are joined into one word before codes are read."""
 _LIST_NUMBER = re.compile(
     r"(?:^[ \t]*[(#]?[0-9]{1,2}(?:[.:][ \t]+|\.?\)[ \t]*)(?![^\W_][.:)])"
     r"|(?<!\S)[0-9]-(?=[^\W_]{4}-?[^\W_]{4}(?![\w-])))",
     re.MULTILINE,
 )
 """
-A list number: `1. ` or `1)` at the beginning of a line, or `1-` in front of eight signs.
+A list number: `1. ` or `1)` at the beginning of a line, or `1-` in front of eight characters.
 
-A number with a single sign after it is no list number, because it may be part of a code that is written sign by sign (`7. Q. M.`).
+`7. Q. M.` does not begin with a list number, because it may be part of a code whose characters are written one by one.
 """
 
 
 @dataclass(frozen=True)
 class _Spelled:
-    """The forms of a text from which codes are read."""
+    """One text in the different forms from which codes are read."""
 
     escaped: str
     """The text before its escapes were undone; empty if it has no escapes."""
@@ -246,9 +247,9 @@ class _Spelled:
     addresses: str
     """The links, e-mail addresses and @names of the text."""
     by_shape: str
-    """The text without *addresses*, and with letters replaced by the Latin letters that they look like."""
+    """The text without *addresses*. Each letter is replaced by the Latin capital letter that it looks like."""
     by_key: str
-    """The text without *addresses*, and with letters replaced by the Latin letters on the same keys of the keyboard."""
+    """The text without *addresses*. Each Cyrillic letter is replaced by the Latin capital letter on the same key."""
 
 
 def _spell_text(text: str) -> _Spelled:
@@ -274,7 +275,11 @@ def _split_addresses(text: str) -> tuple[str, str]:
 
 
 def _spell(text: str, *, keyboard: bool) -> str:
-    """Convert *text* by the shape of its letters, or by their keys on a Ukrainian or Russian keyboard."""
+    """
+    Replace each letter of *text* by the Latin letter that it looks like.
+
+    With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard.
+    """
     spell = _spell_by_key if keyboard else _spell_by_shape
     spelled = text.translate({ord(char): spell(char) for char in set(text)})
     spelled = re.sub("[- ]{2,}", lambda gap: " " if " " in gap[0] else "-", spelled)
@@ -334,23 +339,23 @@ def _codes_of_groups(spelled: str) -> list[PaymentId]:
 
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
-    r"""Find codes that undoing the escapes would destroy, as in `C:\n7qm-2xhd`."""
+    r"""Find codes in the text as it was written. In `C:\n7qm-2xhd`, undoing the escape `\n` would destroy the code."""
     prose, _ = _split_addresses(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
 
 
 def _clauses(spelled: str, *, signs_min: int) -> list[str]:
-    """Split a text at letters of other alphabets, and leave out parts that have fewer characters than *signs_min*."""
+    """Split a text at letters of other alphabets, and leave out parts with fewer than *signs_min* characters."""
     return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
 def _is_long(word: str) -> bool:
-    """Tell whether *word* is longer than a code with one sign too many."""
+    """Return whether *word* has more than nine characters. It is then too long for a code with one added character."""
     return len(word) > CODE_LENGTH + 1
 
 
 def _words(clause: str) -> list[Sequence[str]]:
-    """Split *clause* at spaces into words, and split each word at dashes into groups of signs."""
+    """Split *clause* at spaces into words, and split each word at dashes into groups."""
     return [[group for group in word.split("-") if group] for word in clause.split()]
 
 
@@ -363,7 +368,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
         for end in range(start, min(start + CODE_LENGTH, len(groups))):
             signs += groups[end][0]
             if len(signs) >= CODE_LENGTH:
-                # Skip a word of nine signs, because it has one sign too many, and we cannot know which one.
+                # Skip a word of nine characters, because it has one too many, and we cannot know which one.
                 is_inside_nine = groups[start][1] == groups[end][1] and has_nine[groups[start][1]]
                 if not is_inside_nine and is_code(signs):
                     yield PaymentId(signs)
@@ -371,7 +376,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
 
 
 def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
-    """Find codes with letters attached, as in `codeK7QM2XHDthanks`. All digits of such a word must belong to the code."""
+    """Find codes with letters attached, as in `codeK7QM2XHDthanks`. All digits of the word must belong to the code."""
     digits = [place for place, sign in enumerate(word) if sign in _DIGITS]
     if not digits or not _is_long(word):
         return
@@ -385,7 +390,7 @@ def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
 
 _HALF_ALONE = re.compile(r"(?<![A-Z0-9])(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{4}(?![A-Z0-9])")
 _NINE_SIGNS = re.compile(r"(?<![A-Z0-9-])-?[A-Z0-9](?:-?[A-Z0-9]){8}-?(?![A-Z0-9-])")
-"""A word of nine signs, which has one sign more than a code: `K7QM-2XHD-5`."""
+"""A word of nine characters, one more than a code has: `K7QM-2XHD-5`."""
 _UUID = re.compile(r"(?<![A-Z0-9])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![A-Z0-9])")
 
 
@@ -401,7 +406,7 @@ _DASH_WORD = re.compile(
     f"(?:{'|'.join(sorted(_DASH_WORDS))})"
     r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
 )
-"""A dash written as a word, alone or between two groups of four signs: `K7QMdash2XHD`. The word is replaced by a space."""
+"""A dash written as a word, alone or between two halves: `K7QMdash2XHD`. The word is replaced by a space."""
 _JOINING_WORDS = _words_as_spelled(
     """
     and plus then next the is code part half first second one two 1 2 1st 2nd
@@ -412,21 +417,25 @@ _JOINING_WORDS = _words_as_spelled(
     y luego después código parte mitad primera segunda uno dos
     """
 )
-"""Words that people write between two halves, or in front of them."""
+"""Words that people write between the two halves of a code, or in front of a half."""
 
 
 def _find_halves(spelled: str) -> list[re.Match[str]]:
-    # Blank out UUIDs, whose groups look like halves. The text keeps its length, because the positions are used later.
+    # Replace UUIDs by spaces, because their groups look like halves of codes. Keep the length, because callers use the positions.
     return list(islice(_HALF_ALONE.finditer(_UUID.sub(lambda uuid: " " * len(uuid[0]), spelled)), HALVES_PAIRED_MAX))
 
 
 def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
-    """Find codes whose halves are in the right order, with any text between them."""
+    """
+    Find codes whose halves are in the right order, with any text between them.
+
+    One in 31 pairs of unrelated halves passes the check by chance, so these codes do not set `Reading.holds_code`.
+    """
     for text in (spelled.by_shape, spelled.by_key):
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
             for first, second in combinations(halves, 2):
-                # Skip a word of nine signs, because it has one sign too many, and we cannot know which one.
+                # Skip a word of nine characters, because it has one too many, and we cannot know which one.
                 is_inside_nine = any(start <= first.start() and second.end() <= end for start, end in nines)
                 if not is_inside_nine and is_code(signs := first[0] + second[0]):
                     yield PaymentId(signs)
@@ -438,7 +447,7 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
     codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
     for place, (first, second) in enumerate(pairs):
         between = spelled[first.end() : second.start()].replace("-", " ").split()
-        # Skip a pair if one of its halves belongs to a complete code. Skip pairs such as `R2D2 and C3PO`, because no code has an O.
+        # Skip a pair if one of its halves belongs to a complete code. Also skip `R2D2 and C3PO`, because no code has an O.
         is_clean = all(sign in _VALUES for sign in first[0] + second[0])
         if between and is_clean and _JOINING_WORDS.issuperset(between) and codes.isdisjoint((place - 1, place + 1)):
             yield _Shape((first[0], second[0]), is_one_word=False)
@@ -449,7 +458,7 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
 
 @dataclass(frozen=True)
 class _Shape:
-    """One word, or two adjacent groups, of seven to nine signs in total."""
+    """A part of a text that may be a mistyped code: one word or two groups, with seven to nine characters in total."""
 
     groups: tuple[str, ...]
     is_one_word: bool
@@ -460,7 +469,8 @@ class _Shape:
 
 
 def _shapes(spelled: str) -> list[_Shape]:
-    # A letter of another alphabet may be attached to a code (`яK7QM2XHDя`) or be a wrong sign in it (`K7QM2XHД`). Try both.
+    # A Cyrillic letter may be attached to a code (`яK7QM2XHDя`) or be a typo in it (`K7QM2XHД`). So look for shapes in the text
+    # split at these letters, and also in the whole text.
     clauses = dict.fromkeys([*_clauses(spelled, signs_min=CODE_LENGTH - 1), spelled])
     shapes = (shape for clause in clauses for shape in _shapes_in(clause))
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
@@ -470,19 +480,19 @@ def _shapes_in(clause: str) -> "Iterator[_Shape]":
     words = _words(clause)
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
-    # A word of many groups, such as `550e8400-e29b-41d4-a716-446655440000`, is not part of a code. Do not pair its groups.
+    # A word of many groups, such as `550e8400-e29b-41d4-a716-446655440000`, contains no code. Do not pair its groups.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
 
 def _may_be_code(groups: Sequence[str]) -> bool:
-    """Tell whether the groups have seven, eight or nine signs together."""
+    """Return whether the groups have seven, eight or nine characters in total."""
     return abs(sum(map(len, groups)) - CODE_LENGTH) < 2
 
 
 def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
     pairs = list(pairwise(groups))
-    # In `you K7QM-2XHD` the second group belongs to a code, so do not pair it with the first.
+    # In `you K7QM-2XHD`, `K7QM` belongs to a code, so do not pair it with `you`.
     codes = {place for place, pair in enumerate(pairs) if is_code("".join(pair))}
     for place, pair in enumerate(pairs):
         if (
@@ -495,15 +505,15 @@ def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _looks_like_code(shape: _Shape) -> bool:
     """
-    Tell whether *shape* looks like a code to a person, even with two typos.
+    Return whether a person would take *shape* for a code, even if it has two typos.
 
-    Words beside numbers do not look like a code: `Privat24`, `25-Dec-2024`, `4 coffees`.
+    A word beside a number does not look like a code: `Privat24`, `25-Dec-2024`, `4 coffees`.
     """
     wrong = sum(sign not in _VALUES for sign in shape.signs)
     mixed = [_is_mixed(group) for group in shape.groups]
     are_like_halves = any(mixed) if shape.is_one_word else all(mixed)
     return (
-        # Allow two wrong signs, but only one if the length is wrong, because a wrong length is a typo too.
+        # Allow two wrong characters, but only one if the length is wrong, because a wrong length is a typo too.
         wrong <= (2 if len(shape.signs) == CODE_LENGTH else 1)
         and (are_like_halves or len(shape.groups) > 3)
         and re.search("[0-9][^0-9]+[0-9]|[^0-9][0-9]+[^0-9]", shape.signs) is not None
@@ -512,19 +522,19 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Take one more than the limit to detect that there are too many.
+    # Take one more than `SHAPES_CORRECTED_MAX`, to detect a text with more corrected shapes than that limit.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 
 
 def _correct(signs: str) -> frozenset[PaymentId]:
-    """Return the codes that are one typo away from seven, eight or nine signs."""
+    """Return the codes that are one typo away from *signs*, which are seven, eight or nine characters."""
     return frozenset(PaymentId(code) for code in _one_typo_away(signs) if is_code(code) and code != signs)
 
 
 def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
-    # Correct nothing if two signs cannot occur in a code, because these are two typos. Correct no text without a digit: it is a word.
+    # Two characters that cannot occur in a code are two typos, so correct nothing. A text without a digit is a word, not a code.
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return
     places = wrong or range(len(signs))
@@ -536,7 +546,7 @@ def _one_typo_away(signs: str) -> Iterator[str]:
             signs[:place] + signs[place + 1] + signs[place] + signs[place + 2 :] for place in range(CODE_LENGTH - 1)
         )
     elif not wrong:
-        # The missing sign is the one typo, so the other seven must be right.
+        # The missing character is the one typo, so the other seven must be right.
         yield from (_complete(signs, place=place) for place in range(CODE_LENGTH))
 
 
@@ -547,7 +557,7 @@ _OLDER_IN_TEXT = re.compile(
     r"(?<![0-9])(?=[0-9]+\s?_|[0-9]{5})([1-9][0-9]{0,15})[\s_\u2010-\u2015\u2212-]{1,3}([1-9][0-9]{9})(?![0-9])"
 )
 _OLDER_SHAPE = re.compile(r"[0-9]_+\s{0,2}[0-9]{7}")
-"""The beginning of an older-form id. An id that was cut off cannot be matched, but the writer meant to give a code."""
+"""The beginning of an id of the older form. An id that was cut off cannot be matched, but it sets `Reading.holds_code`."""
 
 
 def _older_forms(text: str) -> list[PaymentId]:

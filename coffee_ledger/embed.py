@@ -1,12 +1,12 @@
 """
 The names that an aiogram bot needs to include Coffee Ledger; docs/existing-bot.md shows how to use them.
 
-- `payments_in(dispatcher, bot, settings)` is a context manager. While it is open, the bot also has the conversation, the operator's
-  desk and the notifier. It yields `Payments`, which spends credits.
-- `BotSettings` contains the settings of the bot. `run_service` reads them from the environment, configures logs and traces, and runs a bot.
-  A bot that has its own `main` calls `read_settings`, `configure_logging` and `configure_tracing` instead.
-- `make_bot(settings)` makes a suitable client. If you make the client yourself, pass `load_json` as the `json_loads` of its session.
-- `show_menu_button` makes the menu button beside the message field open the Mini App.
+- `payments_in(dispatcher, bot, settings)` is a context manager. While it is open, the bot also takes payment requests from users,
+  obeys the operators' commands and sends notifications. It yields `Payments`; with its method `spend`, your bot spends credits.
+- `BotSettings` contains the settings of the bot. `run_service` reads the settings from the environment, configures logs and
+  traces, and runs the bot. If your bot has its own `main`, call `read_settings`, `configure_logging` and `configure_tracing`.
+- `make_bot(settings)` makes an aiogram client. If you make the client yourself, pass `load_json` as `json_loads` to its session.
+- `show_menu_button` sets the menu button beside the message field to open the Mini App.
 """
 
 from coffee_ledger.runtime.logs import configure_logging

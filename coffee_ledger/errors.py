@@ -9,13 +9,13 @@ class DatabaseAwayError(LedgerError):
     """
     Postgres cannot be reached, or the connection broke during the call.
 
-    It is not known whether the call changed anything. Retrying later may succeed.
+    The call may or may not have changed the database. Retrying later may succeed.
     """
 
 
 class SchemaDiffersError(DatabaseAwayError):
     """
-    The database has another schema version than this code needs. Callers handle this error like an unreachable database.
+    The schema of the database is not the version that this code needs. Callers handle this error like an unreachable database.
 
     *found* is None if the schema is so old that it has no version number.
     """

@@ -3,7 +3,7 @@ Read the webhook bodies of Buy Me a Coffee (BMC). Every signed body becomes an `
 
 The bodies of BMC are not consistent: booleans may be strings, amounts may be numbers or strings, names may be missing. All
 these forms are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a
-charge has a `Doubt`, and an operator decides. `EventKind.UNREADABLE` is only for bodies without a type or without data.
+charge has a `Doubt`, and an operator decides. Only a body without a type or without data is `EventKind.UNREADABLE`.
 
 Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
@@ -33,7 +33,7 @@ AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
 NO_CURRENCY = "XXX"
-"""The ISO 4217 code for "no currency". This currency never has a rate, so an operator decides about such a charge."""
+"""The ISO 4217 code for "no currency", stored if the event has no valid currency. It has no rate, so an operator decides."""
 
 PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
 """Values, in lower case, that BMC sends instead of an id. Source: bodies and REST answers of BMC."""
@@ -44,14 +44,14 @@ STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
 REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
 LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
 TRANSACTION_PREFIX = "pi_"
-"""The prefix of Stripe's payment ids. Subscription ids begin with `sub_`."""
+"""The prefix of payment ids at Stripe, which BMC uses. Stripe's subscription ids begin with `sub_`."""
 
 RENEWED_AFTER = timedelta(days=1)
-"""A charge is a renewal if its billing period begins more than this after the start of the subscription."""
+"""A charge is a renewal if its billing period begins more than this time after the start of the subscription."""
 
 ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
 QUESTION_KEYS = frozenset({"question", "extra_question"})
-# This depth bounds the recursion. A body can be nested as deeply as its size allows.
+# Limit the recursion, because the answers in a body may be nested very deeply.
 ANSWERS_DEPTH_MAX = 6
 TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
@@ -80,30 +80,34 @@ class Supporter:
 
 @dataclass(frozen=True)
 class ChargeReport:
-    """A charge as one event describes it, with additional fields that are not stored."""
+    """A charge as one event describes it. Only *charge* is stored in the table `charges`."""
 
     charge: Charge
-    """The charge to store if no event of this charge came before. `Book.find` looks for a known charge."""
+    """The charge to store if no earlier event described it. `Book.find` finds the charge of an earlier event."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
     """
-    Texts in which only an exact code counts, one per line.
+    Texts in which typos in a code are not corrected, one text per line.
 
-    They are the supporter's name, and BMC's `message` if there is no note.
+    The texts are the supporter's name, and BMC's `message` if the supporter wrote no note.
     """
     has_answer: bool = False
-    """True if the supporter answered a question of a Shop item. The answer may be a code with too many typos to be recognised."""
+    """
+    True if the supporter answered a question of a Shop item.
+
+    The answer may be a code with too many typos, so the charge is not matched by amount and time.
+    """
 
     @property
     def texts(self) -> tuple[str, str]:
-        """The supporter's note, and the *side_text*."""
+        """The supporter's note (empty if there is none), and the *side_text*."""
         return self.charge.note or "", self.side_text
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as BMC sent it. Only PAID and REFUNDED events have a *report*."""
+    """One event as BMC sent it. Only PAID and REFUNDED events have a *report*, which describes the charge."""
 
     delivery_key: DeliveryKey
     kind: EventKind
@@ -115,13 +119,13 @@ class Event:
     report: ChargeReport | None = None
     supporter_id: str | None = None
     verified_by: int | None = None
-    """The position of the signing secret that verified the delivery; 1 is the first. None if unknown."""
+    """The position of the secret in `BMC_WEBHOOK_SECRETS` that verified the delivery, counted from 1; None if unknown."""
     traceparent: str | None = None
-    """The trace of the delivery, in the W3C format; None if the delivery is not traced."""
+    """The trace of the delivery, as a W3C `traceparent`; None if the delivery is not traced."""
 
     @property
     def charge_key(self) -> ChargeKey | None:
-        """The key for the charge if the charge is new; None if the event moves no money."""
+        """The key that the charge gets if it is new; None if the event moves no money. A known charge keeps its key."""
         return self.report.charge.charge_key if self.report else None
 
 
@@ -129,12 +133,13 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     """
     Read a signed body. The body may have any content; this function never raises an exception.
 
-    *nonce* must be unique. It identifies a test event, because BMC's "Send test" always sends the same `event_id` and content.
+    *nonce* must be unique for each delivery. It is part of the delivery key of a test event, because BMC's "Send test" always
+    sends the same `event_id` and content.
     """
     envelope = _parse(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # This key has the form that `_event_name` returns, without an id and a type.
+        # Use the form of `_event_name`, but with an empty id and an empty type.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
@@ -156,14 +161,14 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
 
 @dataclass(frozen=True)
 class _Message:
-    """An event of a known family, before its fields are read."""
+    """An event of a known family (kind of payment), before its fields are read."""
 
     family: Family
     verb: str
     data: Json
     said_at: datetime
     event_name: str
-    """A key for a charge that has no ids. All deliveries of the event have the same key."""
+    """Becomes part of the charge key if the charge has no ids. All deliveries of the event have the same value."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +217,12 @@ def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
 def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
-    # Subscriptions have no event type for refunds, so the refund flag counts in each of their events.
+    # BMC has no event type for refunds of subscriptions, so check the refund flag of every subscription event.
     if moves_none and not _is_refunded(data):
         return EventKind.NO_MONEY, None
     identity = _identify_subscription(message)
     is_renewal = _is_renewal(message, identity)
-    # Ignore the start of the subscription for a renewal, because the renewal was paid later.
+    # A renewal was paid long after the subscription started, so ignore the start date.
     started_at = None if is_renewal else _time(data.get("started_at"))
     # The payment cannot be later than the event, even if the billing period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
@@ -293,7 +298,7 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # Prefer the transaction id, because events of other families and BMC's API report the same charge with the same transaction id.
+    # Prefer the transaction id: it is the same if an event of another family or BMC's API reports the same charge.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -312,6 +317,7 @@ def _identify_subscription(message: _Message) -> _Identity:
         key = f"{name}:{int(period_start.timestamp())}"
         return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
     # BMC sends both `.started` and `.updated` for one charge. Without a billing period, these two events look like two charges.
+    # So add a doubt.
     doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
     key = f"{name or message.family}:{message.event_name}"
     return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
@@ -327,7 +333,7 @@ def _is_renewal(message: _Message, identity: _Identity) -> bool:
         return False
     started_at = _time(message.data.get("started_at"))
     if started_at is None:
-        # If the start date is missing, treat an update as a renewal. A renewal is never guessed, so no wrong user can be credited.
+        # If the start date is missing, treat an update as a renewal. A renewal is never guessed, so no wrong user is credited.
         return message.verb == "updated"
     return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 
@@ -339,7 +345,7 @@ def _family_and_verb(type_: str) -> tuple[Family | None, str]:
     except ValueError:
         return None, verb
     verbs = SUBSCRIPTION_VERBS if family.is_subscription else PAYMENT_VERBS
-    # An unknown verb of a known family may move money. Return no family, so that the event is unknown and operators are notified.
+    # An unknown verb may mean that money moved. Return no family: the event then counts as unknown, and operators are notified.
     return (family if verb in verbs else None), verb
 
 
@@ -369,7 +375,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
-    """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions of an object."""
+    """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions beside the answers."""
     # Exclude bool, which is a subclass of int.
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         text = _text(str(value))
@@ -398,7 +404,7 @@ def _extras(data: Json) -> Sequence[Json]:
 
 
 def _item(data: Json) -> tuple[str | None, str | None]:
-    """Return the key and the title of the membership level, or of the Shop item if exactly one was bought."""
+    """Return the key and the title of the membership level or of the only Shop item bought. Both are None if neither exists."""
     level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
     if level is not None:
         return level
@@ -521,16 +527,16 @@ def _small_integer(value: object) -> int | None:
 
 def _amount(value: object) -> Decimal | None:
     """
-    Read an amount in major units, which may be zero. Return None if it is not a number, negative, or 1e9 or more.
+    Read an amount in major units. Zero is allowed. Return None if it is not a number, negative, or 1e9 or more.
 
-    A JSON number is printed by `Decimal` and must then fit the pattern `AMOUNT`. `1e3` does not fit, so an operator decides; BMC
-    has never sent such a number. Many encoders write 0.00001 as `1e-05`; `Decimal` prints it as 0.00001, so it is accepted.
+    `Decimal` prints a JSON number, and the result must fit the pattern `AMOUNT`. `1e-05`, which many encoders write, is printed
+    as 0.00001 and is accepted. `1e3` is not accepted, so an operator decides, but BMC has never sent a number in this form.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
     if not AMOUNT.fullmatch(text):
         return None
     stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
-    # `normalize` would turn 100 into 1E+2.
+    # Do not normalise a whole number, because `normalize` would turn 100 into 1E+2.
     return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()
 
 

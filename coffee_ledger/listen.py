@@ -42,7 +42,12 @@ async def listen(database_url: str, wake: Callable[[], None], *, channel: str = 
 
 
 async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
-    """Listen until the connection is lost. If this function returns, the connection had been up, so the caller reconnects at once."""
+    """
+    Listen until the connection is lost.
+
+    Return if a working connection was lost, so that the caller reconnects at once. Raise an error if Postgres cannot be reached
+    or does not answer, so that the caller waits first.
+    """
     db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
     lost = asyncio.Event()
     db.add_termination_listener(lambda *_: lost.set())
@@ -60,12 +65,12 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
             await _check(db, lost)
     finally:
         LISTEN_CONNECTED.labels(channel).set(0)
-        # `close` would wait for an answer from a server that may be gone.
+        # Do not call `close`, because it waits for an answer, and the server may be gone.
         db.terminate()
 
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
-    """Wait, then send a query. If a firewall has dropped the connection, there is no error until something is sent."""
+    """Wait, then send a query. If a firewall dropped the connection, the error appears only when something is sent."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await lost.wait()

@@ -1,10 +1,9 @@
 """
-Decide which user a charge belongs to, with pure functions of one charge and its candidates.
+Decide which user a charge belongs to. All functions are pure: they only read one charge and its candidates.
 
 The rules are applied in a fixed order, from the strongest evidence to the weakest: code, corrected code, subscription, known
-supporter, amount and time. The first rule that decides wins. A charge that fits no user, or more than one, is unmatched, and an
-operator decides, because crediting the wrong user is worse than a delay. Each result lists the rejected candidates with the
-reasons.
+supporter, amount and time. The first rule that finds a user decides. If no rule finds a user, or the evidence points to several
+users, the charge stays unmatched and an operator decides, because crediting the wrong user is worse than a delay.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,19 +30,19 @@ CLOCK_SLACK = timedelta(minutes=1)
 
 GUESS_PAUSE = timedelta(days=30)
 """
-A user is credited by at most one guess in this time.
+A user is credited by at most one guess (match by amount and time) in this time.
 
 Without this limit, a user could open pending payments of all usual amounts and be credited for other people's payments.
 """
 
 GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
-"""After a guess for a user was taken back, no other charge is matched to that user by a guess for this time."""
+"""If a guess for a user is taken back, no other guess credits that user for this time."""
 
 SUMMED_MAX = 10
 """
-The maximum number of open payments whose sums are compared with the amount of a charge.
+One charge may pay several open payments of a user. At most this many payments are tried in all combinations.
 
-A user may have ten open payments, which make at most 1,023 sums.
+Ten payments have 1,023 combinations, so the work stays small.
 """
 
 REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
@@ -67,7 +66,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class GuessRecord:
-    """The time of a user's last guess, and the time at which a guess was last taken back. Each is None if there was none."""
+    """The times at which a user was last credited by a guess, and at which a guess was last taken back. None means never."""
 
     guessed_at: datetime | None = None
     taken_back_at: datetime | None = None
@@ -75,7 +74,7 @@ class GuessRecord:
 
 @dataclass(frozen=True)
 class ChargeToMatch:
-    """The facts of a charge that matter for matching."""
+    """The facts about a charge that the rules need."""
 
     family: Family | str
     amount: Decimal
@@ -86,13 +85,13 @@ class ChargeToMatch:
     """The time of the decision, which may be long after *paid_at*."""
     is_renewal: bool = False
     is_fresh: bool = True
-    """True if the charge has just come and the rules are applied to it for the first time."""
+    """True if the charge is new and is matched for the first time. Only then may it be matched by amount and time."""
     has_answer: bool = False
-    """True if the supporter answered a question of a Shop item."""
+    """True if the supporter answered a question of a Shop item. Then the charge is not matched by amount and time."""
     doubt: Doubt | None = None
-    """The reason for which no rule may match the charge. The rules are still applied, to find candidates for the operator."""
+    """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
-    """True if an operator marked the supporter, the subscription or the item as not from a user of the bot."""
+    """True if an operator marked the supporter, subscription or item as not from a user. Then only a code matches the charge."""
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,27 @@ class Candidates:
     """The payments and users that a charge may belong to. Some of them may not fit, so the rules check each one."""
 
     coded: Sequence[PendingPayment] = ()
-    """Pending payments, of any status, whose code is in the text."""
+    """Pending payments, of any status, whose code is in the supporter's text."""
     corrected: Sequence[PendingPayment] = ()
-    """Pending payments, of any status, whose code is one typo away from a part of the text (`Reading.corrections`)."""
+    """Pending payments, of any status, whose code is one typo away from a part of the supporter's text."""
     subscribers: frozenset[TelegramId] = frozenset()
     """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users whose match for this subscription was undone and not made again since."""
+    """Users to whom this subscription was matched before, but whose match was undone and not made again."""
     supporters: frozenset[TelegramId] = frozenset()
     """Users who own earlier charges of this supporter. Only matches by code count."""
     payments: Sequence[PendingPayment] = ()
     """
-    The open payments of *supporters*, and all users' payments of this amount and currency.
+    Pending payments that may fit without a code. There are two kinds:
 
-    The payments of this amount are open now, or were open when the charge was paid.
+    - open payments, of any amount, of the users in *supporters*;
+    - payments of any user for the amount and currency of the charge. They are open now, or were open when the charge was paid.
     """
     mentioned: frozenset[TelegramId] = frozenset()
-    """Users mentioned in the text by Telegram name or id."""
+    """Users whom the supporter's text mentions by Telegram username or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
-    """The number of other unmatched charges of this amount and currency around the same time."""
+    """The number of other unmatched charges of this amount and currency that were paid at about the same time."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +130,19 @@ class Match:
     flag: Flag | None = None
     reasons: tuple[Reason, ...] = ()
     also_paid: tuple[PendingPayment, ...] = ()
-    """Other open payments of the user that the charge also pays. Their amounts and that of *payment* add up to the charge."""
+    """Further open payments that the charge pays. Their amounts plus the amount of *payment* equal the amount of the charge."""
 
 
 @dataclass(frozen=True)
 class Unmatched:
     reasons: tuple[Reason, ...]
     under_review: frozenset[TelegramId] = frozenset()
-    """Users whose code is in the text. They are notified that the payment has come and that an operator has to decide."""
+    """Users whose code is in the text, perhaps with a typo. They are notified that an operator has to decide."""
 
 
 @dataclass
 class _Rejections:
-    """The reasons collected from the rules so far. *is_final* means that no further rule may be applied."""
+    """The reasons why the rules applied so far did not match. If *is_final* is true, no further rule may be applied."""
 
     reasons: list[Reason] = field(default_factory=list)
     is_final: bool = False
@@ -160,14 +160,14 @@ Rule = Callable[[ChargeToMatch, Candidates, Rules, _Rejections], Match | None]
 
 def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match | Unmatched:
     """
-    Apply the rules in order and return the match, or the reasons for which there is none.
+    Apply the rules in order. Return the match, or the reasons why there is no match.
 
     A charge with a doubt, or in a currency without a rate, always stays unmatched. If a rule finds a user for such a
     charge, that user becomes a candidate for the operator.
     """
     rejections = _Rejections()
     found = _apply_rules(charge, candidates, rules, rejections)
-    # A mention is only a hint for operators, because a supporter can write any name.
+    # A supporter can mention any user, so a mention is only a hint for operators and never matches.
     mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
         # If the text contains codes of several users, each of these users may be waiting for this payment. Notify all of them.
@@ -180,7 +180,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
         )
     payment_id = found.payment.payment_id if found.payment else None
     reason = Reason(found.method, rejection, payment_id, found.telegram_id)
-    # If BMC announced one payment twice, the user was most likely notified after the first announcement. Do not notify again.
+    # If BMC announced one payment twice, the user was probably notified after the first event. Do not notify the user again.
     is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and rejection is not Rejection.ANNOUNCED_TWICE
     return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
@@ -206,8 +206,8 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
     """
     Match by a code in the text.
 
-    A code always belongs to the same user. So the amount may differ from the requested one, and the pending payment may
-    have ended.
+    A code always belongs to the same user. So the code decides even if the amount differs from the requested amount, or if the
+    pending payment has ended.
     """
     if not candidates.coded:
         rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
@@ -217,8 +217,8 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
         rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
     payment, *also_paid = _paid_by(charge, candidates.coded)
-    # A renewal repeats the note of the first charge, so the code of a payment that has ended is no evidence for this charge.
-    # Decide by the subscription instead.
+    # A renewal repeats the note of the first charge. So if the payment with this code has ended, the code is no evidence for this
+    # charge. Decide by the subscription instead.
     if not payment.is_open and candidates.subscribers:
         return _by_subscription(charge, candidates, rules, rejections)
     # The match of this subscription to this user was undone. The old code in a renewal must not repeat that match.
@@ -239,7 +239,7 @@ def _by_corrected_code(
     elif not candidates.corrected[0].is_open:
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
-        # The text also contains an exact code, which led to no match. A corrected code is weaker evidence, so it must not decide.
+        # The text also contains an exact code, which led to no match. A corrected code is weaker evidence and must not decide.
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
         return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
@@ -255,7 +255,7 @@ def _by_subscription(
         rejections.add(
             Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
         )
-    # The subscription's earlier charges belong to several users. Weaker rules must not choose between them.
+    # The subscription's earlier charges belong to several users. Weaker rules must not choose between these users, so stop here.
     elif len(candidates.subscribers) > 1:
         named = [
             Reason(Method.SUBSCRIPTION, Rejection.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)
@@ -271,9 +271,9 @@ def _by_known_supporter(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
     """
-    Match by a supporter who has paid with a user's code before.
+    Match a supporter who has paid with a user's code before. The charge belongs to that user.
 
-    Exactly one open payment of this user must fit the charge.
+    The user must have exactly one open payment that fits the charge.
     """
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
@@ -292,8 +292,8 @@ def _by_known_supporter(
     open_now = [payment for payment in candidates.payments if payment.is_open]
     fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
-    # Another user has an open payment of this amount, and the supporter may have paid for that user. The next rule, a guess,
-    # must not decide either.
+    # A different user also has an open payment of this amount, and the supporter may have paid for that user. Stop here, so that
+    # the next rule does not guess one of the users.
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
@@ -322,7 +322,7 @@ def _by_amount_and_time(
     if rejection is not None:
         rejections.add(rule, rejection)
         return None
-    # Also count payments that have ended since, because the charge may have been meant for one of them.
+    # Also count pending payments that ended after the charge was paid, because the charge may have been meant for one of them.
     rivals = [payment for payment in candidates.payments if _is_rival(charge, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
@@ -340,7 +340,7 @@ def _by_amount_and_time(
 _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_known_supporter, _by_amount_and_time)
 _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 """
-The rules for a charge that an operator marked as not from a user of the bot.
+The rules for a charge whose supporter, subscription or item an operator marked as not from a user of the bot.
 
 Only a code proves that the payer is a user after all.
 """
@@ -354,13 +354,13 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
         return Rejection.SWITCHED_OFF
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
-    # A later guess is not safe, because other users may have requested this amount and paid in the meantime.
+    # Do not guess about an old charge, because other users may have requested and paid this amount since.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
     # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    # The answer to the Shop item's question may be a code with too many typos to be recognised.
+    # The answer to the Shop item's question may be a code with too many typos to be recognised, so do not guess.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
     # Never guess a renewal: the user did not request it, so no pending payment belongs to it. Only the first charge of a
@@ -376,10 +376,10 @@ def _rejection_of_guess_for(
     since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
         return Rejection.OUTSIDE_WINDOW
-    # Several charges of this amount wait. The user paid at most one of them, and there is no evidence which one.
+    # Another charge of this amount is unmatched. The user probably paid only one of the two, and we cannot know which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
-    # The supporter has paid for another user before, or mentions another user in the text.
+    # The supporter has paid for a different user before, or mentions a different user in the text. So do not guess this user.
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
     return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
@@ -395,7 +395,7 @@ def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection
 
 
 def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
-    """Tell whether the pending payment fits the charge and was open when the charge was paid, within `CLOCK_SLACK`."""
+    """Return whether the payment fits the charge and was open when the charge was paid, with a tolerance of `CLOCK_SLACK`."""
     is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
     return is_open_since and _misfit(charge, payment) is None
 
@@ -412,13 +412,13 @@ def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
 
 def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
     """
-    Choose which pending payments a charge pays. All payments in *coded* belong to one user, and their codes are in the text.
+    Choose the pending payments that a charge pays. All payments in *coded* belong to one user, and their codes are in the text.
 
-    Prefer the smallest set of open payments whose amounts add up to the charge, then the newest open payment, then the newest
-    payment. The charge is shown with the first payment of the result.
+    Choose the smallest set of open payments whose amounts add up to the charge. If there is none, choose the newest open payment.
+    If no payment is open, choose the newest payment. The charge is stored with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
-    # The newest payments come first. So if two sets have the same sum, the set with the newer payments is chosen.
+    # The newest payments come first. So if two sets of payments fit, the set with the newer payments is found first.
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):

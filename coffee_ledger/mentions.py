@@ -15,8 +15,8 @@ from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, undo_escape
 MENTIONS_MAX = 10
 """The maximum number of usernames, and of ids, read from a text. This limit bounds the size of the database query."""
 
-# These are the rules of `is_allowed_username` in TDLib: a username begins with a letter and does not end with an underscore.
-# Collectible usernames may have four characters, all others have five or more.
+# Telegram's rules, as in `is_allowed_username` of TDLib: a username begins with a letter and does not end with an underscore. It
+# has at least five characters, or four if it is a collectible username.
 # Source: https://github.com/tdlib/td, td/telegram/misc.cpp; https://core.telegram.org/api/fragment
 _NAME = r"([a-z][a-z0-9_]{2,30}[a-z0-9])_{0,2}(?![\w@])(?![.-]\w)"
 _AT_NAME = re.compile(rf"(?<![^\W_])(?<![.+@/-])@{_NAME}")
@@ -30,7 +30,7 @@ _PATHS_OF_TELEGRAM = re.compile(
     "joinchat|addstickers|addemoji|addtheme|addlist|share|login|invoice|proxy|socks|setlanguage|confirmphone|boost"
     "|contact|giftcode|nft|call|stories"
 )
-"""Paths of t.me that are pages of Telegram, not usernames."""
+"""Telegram's own pages on t.me, such as `t.me/share`. Their names are not usernames."""
 
 _PHONE = re.compile(r"\+\s?[0-9][0-9 ()./-]{4,25}")
 _ID = re.compile(
@@ -42,7 +42,7 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class Mentions:
-    """The Telegram users that a text mentions. Some may not exist, and the writer may be another person."""
+    """The Telegram users that a text mentions. The users may not exist, and the writer may be a different person."""
 
     usernames: frozenset[str] = frozenset()
     """The usernames, in lower case and without the @."""
@@ -51,9 +51,9 @@ class Mentions:
 
 def read_mentions(text: str) -> Mentions:
     """
-    Read usernames such as `@olena_k`, links to users, `tg://user?id=…`, and separate numbers of 6 to 15 digits.
+    Read usernames such as `@olena_k`, links to users, and Telegram ids (numbers of 6 to 15 digits, also in `tg://user?id=…`).
 
-    Ignore e-mail addresses, invitation links, phone numbers, sums of money and older-form ids.
+    Ignore e-mail addresses, invitation links, phone numbers, sums of money, and payment ids of the older form.
     """
     plain = drop_invisible(undo_escapes(text[:TEXT_LENGTH_MAX])).lower()
     return Mentions(

@@ -8,27 +8,29 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NewType
 
 SOURCE_BMC = "bmc"
-"""Buy Me a Coffee, today the only source of money."""
+"""The value of `source` for money that came in on Buy Me a Coffee. There is no other source today."""
 
 ChargeKey = NewType("ChargeKey", str)
 """
-The permanent key of one charge. The first event of the charge determines the key: `family:transaction_id` or `family:number`, or
-for a subscription `psp_id:period start` or `family:number:period start`. A later event of the same charge may have other ids and
-would give another key, so charges are found by identity (`Identity` in coffee_ledger/settling.py).
+The permanent key of one charge, made from the first event of the charge.
+
+The key is `family:transaction_id` or `family:number`; for a subscription, `psp_id:period start` or `family:number:period start`.
+A later event of the same charge may have other ids, so its key may differ. Find a known charge by its ids (`Identity` in
+coffee_ledger/settling.py), not by a key.
 """
 
 DeliveryKey = NewType("DeliveryKey", str)
 """
 Identifies one event by its content, so repeated deliveries have the same key.
 
-The same `event_id` with other content is another event.
+Two events with the same `event_id` but different content have different keys.
 """
 
 PaymentId = NewType("PaymentId", str)
 """Identifies a pending payment. People type this id as the *code*. The id is stored without the dash."""
 
 TelegramId = NewType("TelegramId", int)
-"""Identifies a user."""
+"""The id of a user at Telegram."""
 
 
 class Family(enum.StrEnum):
@@ -63,7 +65,7 @@ class ChargeState(enum.StrEnum):
 
 
 class Method(enum.StrEnum):
-    """The rule that decided a match. The values have the order in which the rules are applied; OPERATOR means that a person decided."""
+    """The rules that can decide a match, in the order in which they are applied. OPERATOR means that an operator decided."""
 
     CODE = "code"
     CORRECTED_CODE = "corrected_code"
@@ -75,9 +77,9 @@ class Method(enum.StrEnum):
 
 class Doubt(enum.StrEnum):
     """
-    The reason for which no rule may match a charge and an operator has to decide.
+    The reason why no rule may match a charge, so that an operator has to decide.
 
-    The values are ordered by weight. If a charge has several doubts, the first one in this order is stored.
+    If a charge has several doubts, only the first one in the order of these values is stored.
     """
 
     STATUS = "status"
@@ -85,29 +87,29 @@ class Doubt(enum.StrEnum):
     AMOUNT = "amount"
     """The amount could not be read."""
     PERIOD = "period"
-    """A subscription charge has no billing period, so another event of the same charge could not be recognised."""
+    """A subscription charge has no billing period. So a second event of the charge would look like a new charge."""
     IDENTITY = "identity"
-    """The charge has neither a transaction id nor a number, so another event of the same charge could not be recognised."""
+    """The charge has neither a transaction id nor a number. So a second event of the charge would look like a new charge."""
     CONFLICT = "conflict"
-    """Another charge of the same family has the same transaction id but another number."""
+    """A known charge of the same family has the same transaction id but a different BMC number."""
     ANNOUNCED_TWICE = "announced_twice"
     """BMC seems to have announced one payment twice: as a donation and as the first month of a subscription."""
 
 
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
-    """The entry adds the credits for a charge."""
+    """The entry adds the credits for a charge to the user's balance."""
     REFUND = "refund"
     """The entry takes back some or all credits of a charge because money was refunded."""
     REVERSAL = "reversal"
-    """The entry undoes a mistaken entry: it takes back all credits that are left of the mistaken entry."""
+    """The entry undoes a mistaken entry. If a refund took back some of the credits before, the reversal undoes only the rest."""
     ADJUSTMENT = "adjustment"
     """An operator added or took credits by hand."""
     SPEND = "spend"
 
 
 class NotificationKind(enum.StrEnum):
-    """The kinds of messages, first to users and then to operators. Each kind has a text in the locale files."""
+    """The kinds of notifications. The first group is sent to users, the second group to operators."""
 
     PAYMENT_CREDITED = "payment_credited"
     PAYMENT_REFUNDED = "payment_refunded"
@@ -125,35 +127,35 @@ class NotificationKind(enum.StrEnum):
     CHARGE_REFUNDED = "charge_refunded"
     """A refund took back all credits of a charge, although BMC may have refunded only a part. This message is sent silently."""
     CHARGE_CONTRADICTED = "charge_contradicted"
-    """A later event of a known charge contradicts the stored charge."""
+    """A later event of a charge has other values than the stored charge, such as another amount."""
     REFUND_UNKNOWN = "refund_unknown"
-    """A refund came, but no charge is known to which it belongs."""
+    """A refund came for a charge that is not known."""
     GUESS_DISOWNED = "guess_disowned"
     """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
-    """A note with another user's code came after the charge was decided."""
+    """A charge was already decided when a note with a different user's code came for it."""
     REFUND_OVERDRAWN = "refund_overdrawn"
     """A refund made a balance negative, because the user had spent the credits."""
     CLAIM_RAISED = "claim_raised"
-    """A user claims to have paid without receiving credits."""
+    """A user says that they paid but received no credits."""
     SIGNATURE_FAILURES = "signature_failures"
-    """Deliveries had a signature that fits no signing secret. One message is sent at the beginning of a burst of such deliveries."""
+    """A delivery had a signature that fits no signing secret. Only the first delivery of a burst causes a message."""
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
     EVENT_RETRIED = "event_retried"
-    """An event was settled again because an operator asked for it. The message tells the outcome."""
+    """An event was settled again because an operator requested it. The message contains the outcome."""
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"
     """
-    One message with the number of open decisions, which is edited when the number changes.
+    One message with the number of open decisions. The message is edited when the number changes.
 
-    This message is sent in place of single cards if there are too many of them.
+    If too many charges or claims need a decision, this message replaces the separate cards.
     """
 
 
 class Audience(enum.StrEnum):
-    """The readers of a notification."""
+    """The group that a notification is sent to."""
 
     USERS = "users"
     OPERATORS = "operators"
@@ -179,7 +181,7 @@ class Outcome(enum.StrEnum):
     UNMATCHED = "unmatched"
     REFUNDED = "refunded"
     RECORDED = "recorded"
-    """The event was stored but moved no money: for example a cancellation, a pause, or another event of a known charge."""
+    """The event was stored but moved no money, such as a cancellation, a pause, or a further event of a known charge."""
     DUPLICATE = "duplicate"
     TEST = "test"
     UNKNOWN = "unknown"
@@ -200,26 +202,30 @@ class PendingPayment:
     status: PaymentStatus
     created_at: datetime
     ended_at: datetime | None = None
-    """None if the payment is open, or if the query did not load this column."""
+    """
+    The time at which the payment was completed, was cancelled or expired.
+
+    None if the payment is open, or if the query did not load this column.
+    """
     requested_again_at: tuple[datetime, ...] = ()
-    """The times at which the user asked for the same amount again and was shown this payment, the oldest first."""
+    """The times at which the user requested the same amount again and was shown this open payment, the oldest first."""
 
     @property
     def is_open(self) -> bool:
         return self.status is PaymentStatus.PENDING
 
     def was_open_at(self, moment: datetime) -> bool:
-        """Tell whether the payment was open at *moment*, even if it has ended since."""
+        """Return whether the payment was open at *moment*, even if it ended later."""
         return self.created_at <= moment and (self.is_open or (self.ended_at is not None and self.ended_at > moment))
 
     def was_requested(self, since: datetime, until: datetime) -> bool:
-        """Tell whether the user requested the payment, for the first time or again, between *since* and *until* (both included)."""
+        """Return whether the user requested the payment, for the first time or again, from *since* to *until* (both included)."""
         return any(since <= at <= until for at in (self.created_at, *self.requested_again_at))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The credits per unit of each currency, as set in `CREDITS_PER_UNIT`. A rate may have a fraction."""
+    """The number of credits for one unit of each currency, as set in `CREDITS_PER_UNIT`. It may have a fraction."""
 
     per_unit: Mapping[str, Decimal]
 

@@ -1,8 +1,8 @@
 """
-The facts of each kind of notification. When a notification is sent, its text is composed from the facts in the reader's language.
+The facts of each kind of notification. Facts are the values in the text of a notification, such as an amount.
 
-Facts contain no personal data, because they stay in the outbox. Notes, names and addresses are looked up when the text is
-composed.
+The text is composed from the facts when the notification is sent, in the reader's language. Facts contain no personal data,
+because they stay in the outbox. Notes, names and addresses are looked up when the text is composed.
 """
 
 import enum
@@ -18,13 +18,13 @@ EVENT_TYPE_LENGTH_MAX = 100
 
 
 class AdjustmentCause(enum.StrEnum):
-    """The reason for which a balance changed without a payment."""
+    """The reason why a balance changed without a new payment."""
 
     ADJUSTED = "adjusted"
     """An operator added or took credits by hand."""
     MATCH_UNDONE = "match_undone"
     REFUND_CORRECTED = "refund_corrected"
-    """A refund turned out to be only partial, so some credits were given back."""
+    """An operator recorded that a refund was only partial, so some credits were given back."""
 
 
 class Contradiction(enum.StrEnum):
@@ -33,7 +33,7 @@ class Contradiction(enum.StrEnum):
     AMOUNT = "amount"
     STATUS = "status"
     REFUND = "refund"
-    """The amount of the refund differs from the amount paid, or could not be read."""
+    """The amount of the refund could not be read or differs from the amount paid, or a part was refunded before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +51,22 @@ class PaymentCredited(Facts):
     kind = NotificationKind.PAYMENT_CREDITED
 
     amount: Decimal
-    """The amount paid, less the refunded part."""
+    """The amount paid minus a partial refund."""
     currency: str
     credits: int
     method: Method | str | None = None
     flag: Flag | str | None = None
     charge_key: ChargeKey | None = None
     code: PaymentId | None = None
-    """The pending payment that the charge completed, if any."""
+    """The code of the pending payment that the charge was matched to; None if there is none."""
     picked_amount: Decimal | None = None
-    """The sum of the pending payments that the charge completed."""
+    """The total amount of the pending payments that the charge was matched to; None if there are none."""
     picked_currency: str | None = None
     received_at: datetime | None = None
     """
-    The time at which the event of the charge came, used to measure the delay for the user.
+    The time at which the event of the charge came. It is used to measure how long the user waits for the message.
 
-    None if the charge was matched later.
+    None if the charge was matched later, for example by an operator.
     """
 
 
@@ -118,7 +118,7 @@ class ClaimDeclined(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class ChargeNews(Facts):
-    """Something happened to a charge."""
+    """Base class of the notifications to operators about a charge."""
 
     charge_key: ChargeKey
     family: str
@@ -126,11 +126,11 @@ class ChargeNews(Facts):
     currency: str
     paid_at: datetime
     code: PaymentId | None = None
-    """The pending payment to which the charge was matched, if any."""
+    """The code of the pending payment that the charge was matched to; None if there is none."""
 
     @classmethod
     def of(cls, charge: Charge, **more: object) -> Self:
-        """Copy the facts of *charge*. *more* contains the additional fields of the subclass."""
+        """Make the notification from *charge*. *more* contains the other fields of the subclass, and may replace a value."""
         known = {
             "charge_key": charge.charge_key,
             "family": charge.family,
@@ -171,7 +171,7 @@ class ChargeContradicted(ChargeNews):
     """The amount in the later event; None if it could not be read."""
     told_currency: str | None
     told: str | None = None
-    """The value that BMC sent for the doubtful field."""
+    """The unknown status or the unreadable amount that BMC sent, as text; None if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ class GuessDisowned(ChargeNews):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
-    """A code came after the charge was decided. *code* is this late code. It belongs to another user than the charge."""
+    """A charge was already decided when the code of a different user came for it. The field *code* contains this code."""
 
     kind = NotificationKind.CODE_CAME_LATE
 
@@ -218,14 +218,14 @@ class SignatureFailures(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class EventNews(Facts):
-    """An event came that changed nothing."""
+    """Base class of the notifications to operators about an event that changed nothing."""
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""
 
     @classmethod
     def of(cls, event_type: str | None) -> Self:
-        """Shorten the type, because a type can have any length."""
+        """Make the notification from the type of the event. Shorten the type, because it can have any length."""
         return cls(type=(event_type or "")[:EVENT_TYPE_LENGTH_MAX] or None)
 
 
@@ -259,7 +259,7 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """The summary of open decisions. It has no facts, because its numbers are read when the message is sent or updated."""
+    """The number of open decisions. There are no facts, because the number is counted when the message is sent or edited."""
 
     kind = NotificationKind.WAITING_SUMMARY
 
@@ -277,12 +277,12 @@ FACTS: dict[NotificationKind, type[Facts]] = {
 
 @dataclass(frozen=True)
 class NewNotification:
-    """A notification to be queued."""
+    """A notification that will be added to the outbox."""
 
     telegram_id: TelegramId | None
-    """The recipient; None for the operators."""
+    """The user who receives the notification; None if all operators receive it."""
     facts: Facts
     fact_key: str | None
-    """Only one notification is queued for each key. A notification with the key None is always queued."""
+    """Identifies the fact. A notification is not queued if its key was queued before; with the key None, it is always queued."""
     traceparent: str | None = None
-    """The trace of the event that caused the notification."""
+    """The trace of the event that caused the notification, as a W3C `traceparent`; None if the event was not traced."""

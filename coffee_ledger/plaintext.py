@@ -1,8 +1,8 @@
 r"""
-Undo the escapes in a text before codes and names are read from it.
+Undo the escapes in a text, and remove invisible characters, before codes and names are read from it.
 
-Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`,
-`Danke!\nK7QM-2XHD` with a backslash and an n. Notes also contain invisible characters.
+Notes may be escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`, or
+`Danke!\nK7QM-2XHD` with a backslash and an n.
 """
 
 import html
@@ -12,18 +12,18 @@ from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
 """
-The maximum number of characters that are read of a text. This limit bounds the time for reading.
+Only this many characters of a text are read, so that a long text cannot take much time.
 
 The longest note that was found in public had 160 characters.
 """
 
 _ROUNDS_MAX = 3
-"""The maximum number of rounds of unescaping. `&amp;ndash;` needs two rounds."""
+"""Escapes are undone at most this many times, because a text may be escaped repeatedly. `&amp;ndash;` needs two rounds."""
 _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
-# The number of digits is limited because int() raises an error for thousands of digits.
+# Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
-"""A tag without attributes. The name of a tag has only letters. A code and half a code have digits, so they are never removed."""
+"""An HTML tag without attributes. Its name has only letters, so `<K7QM>` does not count as a tag, and codes are not removed."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 """A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
@@ -32,9 +32,9 @@ _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")
 _BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
 """
-These characters are replaced by spaces.
+Characters that are replaced by spaces: № and two Hangul fillers.
 
-NFKC would convert № to letters. The Hangul fillers are letters, but they look like spaces.
+Unicode normalisation (NFKC) would convert № to letters. The fillers are letters in Unicode, but they look like spaces.
 """
 
 
@@ -53,15 +53,15 @@ def undo_escapes(text: str) -> str:
 
 
 def drop_invisible(text: str) -> str:
-    """Remove zero-width and direction characters, variation selectors and accents from *text*, and normalise it (NFKC)."""
-    # Remove combining marks before normalising, because normalising sorts long runs of them in quadratic time.
+    """Remove invisible characters and combining accents from *text*, and normalise it (Unicode NFKC)."""
+    # Remove combining marks before normalising, because sorting a long run of them would take quadratic time.
     visible = text.translate(_BLANK_LETTERS)
     visible = visible.translate({ord(char): None for char in set(visible) if unicodedata.category(char) in _INVISIBLE})
     return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]
 
 
 def is_address(word: str) -> bool:
-    """Tell whether *word* is a link, an e-mail address or an @name."""
+    """Return whether *word* is a link, an e-mail address or an @name."""
     return "@" in word or "://" in word or _ADDRESS.match(word) is not None
 
 

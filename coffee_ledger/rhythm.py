@@ -1,20 +1,20 @@
-"""Estimate from the payments of a BMC page how long a pause between two payments must be to be unusual for this page."""
+"""Estimate from the earlier payments of a BMC page which pause between two payments is unusually long for this page."""
 
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""The history begins this long before the newest payment."""
+"""The estimate uses the payments of this time before the newest payment."""
 
 PAYMENTS_MIN = 5
-"""If the history has fewer payments, no rate is estimated."""
+"""With fewer payments in the history, there is no estimate."""
 
 SPAN_MIN = timedelta(days=14)
-"""A shorter history is treated as if it lasted this long. Otherwise one busy first day would result in a rate that is much too high."""
+"""A shorter history is treated as if it lasted this long. Otherwise one busy day would result in a rate that is much too high."""
 
 GAP_MIN = timedelta(hours=12)
-"""The result is never smaller than this. Payments are rare at night, and a shorter gap would make each night look unusual."""
+"""The estimate is never shorter than this. Payments are rare at night, and with a shorter time each night would look unusual."""
 
 DAYS_PER_YEAR = 365
 
@@ -26,12 +26,12 @@ class History:
     payments: int
     first_at: datetime | None
     last_at: datetime | None
-    """None if there has never been a payment."""
+    """The time of the newest payment. *first_at* and *last_at* are None if there was no payment yet."""
 
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return a time that the gap between two payments of this page exceeds about once a year.
+    Return the length that the gap between two payments of this page exceeds about once a year.
 
     Return None if the page has too few payments.
 

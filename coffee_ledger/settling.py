@@ -2,8 +2,8 @@
 Settle events: compute, without any I/O, the changes that a batch of events makes.
 
 The store loads a `Book` with all data that the batch may need. `settle` processes the events in the order in which they
-came, so that a decision about one event considers the decisions about earlier ones. Then the store writes the `Settlement`
-in one transaction.
+came. The decision about an event takes the decisions about earlier events into account. Then the store writes the
+`Settlement` in one transaction.
 
 The rules that decide which user a charge belongs to are in `coffee_ledger/matching.py`.
 """
@@ -57,18 +57,23 @@ from coffee_ledger.notification_facts import (
 )
 
 PERIOD_SLACK = timedelta(minutes=5)
-"""BMC reports one subscription charge in two events. Two billing periods that begin at most this far apart count as the same period."""
+"""
+The maximum difference between two starts of the same billing period.
+
+BMC reports a subscription charge in two events, and the starts of the period in the two events may differ.
+"""
 
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
 """
-A donation and the first month of a subscription are probably one payment if they were paid within this time of each other.
+BMC may report one payment twice: as a donation and as the first month of a subscription.
 
-The supporter, the amount and the note must be equal too.
+Two such charges are probably one payment if the difference between their times of payment is at most this long. The supporter,
+the amount and the note must be equal too.
 """
 
 
 Identity = tuple[str | Decimal | None, ...]
-"""A key under which a charge is found in the book, such as its transaction id. A charge can have several identities."""
+"""A key that finds a charge in the book, such as its transaction id. A charge can have several identities."""
 
 
 def _by_transaction(charge: Charge) -> Identity | None:
@@ -76,7 +81,7 @@ def _by_transaction(charge: Charge) -> Identity | None:
 
 
 def _by_number(charge: Charge) -> Identity | None:
-    # All charges of a subscription have the same number, so callers also compare the billing periods.
+    # All charges of a subscription have the same `bmc_id`, so callers also compare the billing periods.
     return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
@@ -94,38 +99,38 @@ def _by_money(charge: Charge) -> Identity | None:
 
 @dataclass
 class Book:
-    """All data known before a batch. The book is updated while the batch is settled. Add charges with `keep`."""
+    """The stored data that a batch of events may need. It is updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
-    """False if an operator retries an old event. Its charge is then never matched by amount and time."""
+    """False if an operator retries an old event. Then no charge is matched by amount and time."""
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The keys of those events of the batch that are settled already."""
+    """The delivery keys of the events of the batch that are already settled."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each subscription, the users who own earlier charges of that subscription. Guesses and undone matches do not count."""
+    """For each subscription, the users to whom its earlier charges were matched. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each subscription, the users whose match was undone and not made again since."""
+    """For each subscription, the users for whom the newest match of one of its charges was undone."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each supporter id, the users who own earlier charges of that supporter. Only matches by code count."""
+    """For each supporter id, the users to whom earlier charges of the supporter were matched by a code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
     outsiders: dict[OutsiderName, int] = field(default_factory=dict)
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """The users with a username that the texts mention. The keys are usernames in lower case."""
+    """Maps usernames in lower case to users. It contains only usernames that the texts of the batch mention."""
     known_users: frozenset[TelegramId] = frozenset()
-    """Those Telegram ids in the texts that belong to users of the bot."""
+    """The Telegram ids that the texts of the batch mention, but only those of users of the bot."""
     erased: frozenset[TelegramId] = frozenset()
-    """The users who asked to be erased. Only users that the batch may concern are loaded."""
+    """The users who asked to be erased, but only those that the events of the batch may be about."""
     erased_supporters: frozenset[str] = frozenset()
-    """Supporters who appear in the batch and have paid for a user who asked to be erased."""
+    """The supporters in the batch who have paid for a user who asked to be erased."""
     undecided: list[ChargeReport] = field(default_factory=list)
-    """Charges of the batch that are not decided yet. A guess by amount and time must consider them as rivals."""
+    """The charges of the batch that are not decided yet. They can prevent a guess for a charge of the same amount and time."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
     """
-    The keys of the charges with each identity, in the order in which they were kept.
+    For each identity, the keys of the charges that were added with it, the oldest first.
 
-    A charge may have changed since, so callers compare its fields again.
+    A charge may have changed later, so callers compare its fields again.
     """
 
     def keep(self, charge: Charge) -> None:
@@ -135,12 +140,13 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rival(self, waiting: RivalCharge) -> None:
-        """Add a charge that waited before the batch. A charge that the batch may change must be added with `keep` too."""
+        """Add an unmatched charge that may prevent a guess. If the batch may change the charge, also add it with `keep`."""
         self._waiting.setdefault(waiting.money, []).append(waiting)
 
     def find(self, other: Charge) -> Charge | None:
-        """Find the known charge that is the same as *other*, even if their keys differ."""
-        # The ids of such a charge are incomplete and could identify another charge. Recognise only a repeat of the same event.
+        """Find the charge in the book that is the same as *other*, even if their charge keys differ."""
+        # With one of these doubts, the ids of *other* are incomplete and could find a different charge. The charge key finds
+        # only a repeat of the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -149,21 +155,21 @@ class Book:
         return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, other: Charge) -> Charge | None:
-        """Find the charge that was refunded. If the refund has a transaction id of its own, find the charge by BMC's number."""
+        """Find the charge that *other* refunds. If the refund has a different transaction id, find the charge by its `bmc_id`."""
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
 
     def find_conflict(self, other: Charge) -> Charge | None:
-        """Find another charge of the same family that has the same transaction id but another number."""
-        # Return the original charge, not another charge that conflicts with the original too.
+        """Find a charge of the same family that has the transaction id of *other* but a different `bmc_id`."""
+        # Several charges may conflict with the same original charge. Return the original charge.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
         """
-        Find an earlier charge that is probably the same payment as *charge*.
+        Find an earlier charge that is probably the same payment as *charge*, because BMC reported the payment twice.
 
-        One of the two is a donation, and the other is the first month of a subscription.
+        One of the two charges is a donation, and the other is the first month of a subscription.
         """
         alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
@@ -180,11 +186,11 @@ class Book:
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
-        """Find other waiting charges of this amount and currency. Some may have changed, so the caller compares the fields again."""
+        """Find other unmatched charges with the amount of *charge*. An amount may have changed, so callers compare it again."""
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # A charge of the book may have changed since `_waiting` was loaded, so use the charge in the book.
+        # If a charge is also in `charges`, use that version, because the batch may have changed it.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -197,7 +203,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Tell whether two charges with the same number may be the same charge: their ids and billing periods must not differ."""
+    """Return whether two charges with the same `bmc_id` may be the same: their other ids and billing periods must not differ."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -211,16 +217,17 @@ def _is_of_one_period(charge: Charge, other: Charge) -> bool:
 
 def _is_conflict(charge: Charge, other: Charge) -> bool:
     """
-    Tell whether two charges with the same transaction id have different numbers.
+    Return whether two charges with the same transaction id are different charges: their families are equal, but their
+    `bmc_id`s differ.
 
-    BMC numbers each family separately, so charges of two families never conflict.
+    BMC numbers each family separately. So `bmc_id`s of different families are not compared.
     """
     is_numbered = charge.bmc_id is not None and other.bmc_id is not None
     return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
-    """Tell whether the two charges are probably one payment. The caller compares the notes."""
+    """Return whether the two charges are probably one payment that BMC reported twice. The caller also compares the notes."""
     families = {other.family, charge.family}
     is_donation_and_subscription = Family.DONATION in families and bool(
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
@@ -228,7 +235,7 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # No rule credits a charge with a doubt, so the payment cannot be credited twice. Do not hold back the second charge.
+    # If *other* has a doubt, no rule credits it. Then *charge* may be credited, because the payment is not credited twice.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -239,7 +246,7 @@ class EventRecord:
     outcome: Outcome
     charge_key: ChargeKey | None = None
     is_erased: bool = False
-    """True if the event is about a user who asked to be erased. Its body is then not stored."""
+    """True if the event is about a user who asked to be erased. Then the body of the event is not stored."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +285,7 @@ class Words:
 
 
 def read_words(note: str, side_text: str = "") -> Words:
-    """Read the supporter's note and the *side_text*, such as the supporter's name. In the side text, only exact codes count."""
+    """Read the *note* and the *side_text*, such as the supporter's name. In *side_text*, look only for exact codes."""
     reading = read_codes(note)
     aside = read_exact_codes(side_text) if side_text else frozenset()
     return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))
@@ -289,7 +296,7 @@ Readings = Mapping[tuple[str, str], Words]
 
 
 def read_notes(events: Iterable[Event]) -> Readings:
-    """Read the texts of all events once. The results are used twice: to load the candidates, and to decide."""
+    """Read the texts of all events once, because the results are used twice: to load the candidates, and to decide."""
     texts = {event.report.texts for event in events if event.report}
     return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
 
@@ -301,7 +308,7 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
         notified = len(done.notifications)
-        # Remove the charge that is decided now, because a charge must not be its own rival.
+        # Remove the charge that is decided now. Otherwise it would count as a second charge of its amount and prevent a guess.
         if event.report in book.undecided:
             book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
@@ -315,16 +322,16 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
-        # Measure the user's waiting time from the receipt of the event, even if the settlement had to be retried.
+        # The user's waiting time begins when the event is received, even if the settlement is retried later.
         facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
-    """Match a waiting charge again with the current data. The settlement is empty if the charge stays unmatched."""
+    """Match an unmatched charge again with the current data. If it stays unmatched, the settlement is empty."""
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
-    # The readings contain only texts of new events. Read the note of the stored charge here.
+    # `Readings` contains only the texts of new events, so read the note of the stored charge here.
     words = read_words(charge.note or "")
     found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
@@ -342,18 +349,18 @@ def match_by_operator(
     is_own: bool = False,
 ) -> Settlement:
     """
-    Match a waiting charge as an operator decided. *payment* is the pending payment that the charge pays, if any.
+    Match an unmatched or dismissed charge to the user whom an operator chose. *payment* is the pending payment that it pays.
 
-    *is_own* means that this charge had completed *payment* before its match was undone. The charge is then not flagged as
-    a second charge.
+    *is_own* is True if this charge completed *payment* before the match was undone. Then the charge is not flagged as a second
+    charge for *payment*.
     """
     done = Settlement()
-    # The operator has decided, so no rule is applied. Only the rates are needed.
+    # The operator has decided, so no rule is applied. The rules are only needed for their rates.
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
     flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag)
-    # The charge was dismissed because of a remembered outsider. The operator has now found its user, so that memory was wrong.
-    # End it, so that it does not dismiss later charges.
+    # An operator had marked the supporter, subscription or item as not one of our users, so the charge was dismissed. The new
+    # match shows that the mark was wrong. End the mark, so that no later charge is dismissed because of it.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
     _Fold(Book(), rules, {}, now, done).apply_match(charge, found, reasons=charge.reasons)
@@ -361,7 +368,7 @@ def match_by_operator(
 
 
 class _Fold:
-    """A pass over the events of a batch. It holds the book, the rules, and the settlement that is being built."""
+    """Settles the events of one batch in their order, and adds the changes to a settlement."""
 
     def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
         self._book = book
@@ -376,7 +383,7 @@ class _Fold:
     # Events ------------------------------------------------------------------------------------------------------
 
     def settle_event(self, event: Event) -> Outcome:
-        # A batch can contain an event twice, because BMC may repeat it before the first delivery is answered.
+        # A batch can contain the same event twice, because BMC may repeat a delivery before the first one is answered.
         if event.delivery_key in self._book.delivered:
             return Outcome.DUPLICATE
         self._book.delivered.add(event.delivery_key)
@@ -388,9 +395,9 @@ class _Fold:
 
     def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
         """
-        Tell whether the event is about a user who asked to be erased. The body of such an event must not be stored.
+        Return whether the event is about a user who asked to be erased. The body of such an event must not be stored.
 
-        Return False for an unmatched charge, because an operator needs the body to decide.
+        For an unmatched charge, return False, because an operator needs the body of the event to decide.
         """
         if charge_key is not None:
             return self._is_of_erased_user(self._book.charges.get(charge_key))
@@ -420,7 +427,7 @@ class _Fold:
         if news is None:
             return
         facts, day = news.of(event.type), event.received_at.date()
-        # Unknown and legacy events need the same action from the operator each time, so notify only once a day.
+        # Operators react in the same way to all unknown events of a type, and to all legacy events. So notify only once a day.
         fact_key = {
             Outcome.UNKNOWN: f"unknown:{facts.type or ''}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
@@ -443,9 +450,9 @@ class _Fold:
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
-        """Copy the fields that the charge lacks from a later event. Notify operators of fields in which the two differ."""
+        """Add the fields that *known* lacks from a later event. Notify operators if the event contradicts *known*."""
         if self._is_of_erased_user(known):
-            # Add nothing: the later event may contain the name and the note again.
+            # Add nothing, because the later event may contain the erased name and note.
             self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
         self._keep_supporter(report)
@@ -453,7 +460,7 @@ class _Fold:
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
-            # Do not allow a guess. An open payment of this amount may by now belong to another user who has not paid yet.
+            # Do not allow a guess. An open payment of this amount may now belong to a different user who has not paid yet.
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
@@ -469,7 +476,7 @@ class _Fold:
         found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
-                # Credit a renewal or a late payment of an erased user too, but store no personal data.
+                # The user was erased, but a renewal or a late payment is still credited. Store no personal data.
                 charge = replace(charge, note=None, payer_name=None)
                 self._erase_supporter(report)
             self.apply_match(charge, found)
@@ -478,13 +485,13 @@ class _Fold:
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
         charge = replace(charge, reasons=found.reasons)
-        # The money was refunded, so no operator has to decide.
+        # The payment was refunded, so no operator has to decide about the charge.
         if charge.refunded_at is not None:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
-        # Dismiss the charge of a remembered outsider, unless the text contains a user's code. Such a code shows that the payer
-        # may be a user after all, so an operator decides.
+        # An operator marked the supporter, subscription or item as not one of our users, so dismiss the charge. But if the text
+        # contains the code of a user, the payer may be a user after all. Then an operator decides.
         if outsider is not None and not found.under_review:
             reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
@@ -498,17 +505,17 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a new charge. Add a doubt if the charge contradicts a known charge or may be the same payment as a known one."""
+        """Return a new charge. If the charge contradicts a known charge or may be the same payment, add a doubt."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The other charge already has the key with this transaction id. Make a key from BMC's number instead.
+            # The other charge already has the charge key with this transaction id. So make a key from `bmc_id`.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # BMC may announce the first month of a subscription as a donation too, but never a renewal. A charge that has a doubt
-        # needs no second one, because it waits for an operator anyway.
+        # BMC may report the first month of a subscription as a donation too, but never a renewal. A charge with a doubt waits
+        # for an operator in any case, so it needs no second doubt.
         before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
         if before is not None:
             return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
@@ -523,7 +530,8 @@ class _Fold:
             self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # Notify operators now, although the payment may still come. If it never comes, no other message reports the refund.
+            # Notify operators now, although the event about the payment may still come. If it never comes, no other message
+            # reports the refund.
             self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
@@ -532,8 +540,8 @@ class _Fold:
         # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
         # before an operator decides.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
-        # Let operators decide if the amounts differ. Let them also decide if a part was refunded before, because then less than
-        # this amount is left.
+        # Operators decide if the amounts differ. They also decide if a part of the charge was refunded before, because then
+        # less than the amount of this refund is left.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -548,16 +556,17 @@ class _Fold:
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
         self._notify(telegram_id, facts, f"refunded:{key}")
-        # BMC reports the full amount even for a partial refund, so operators are notified and can correct the refund.
+        # BMC reports the full amount even if the refund is partial. So notify operators, who can correct the refund.
         self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
     def apply_match(self, charge: Charge, found: Match, *, reasons: tuple[Reason, ...] | None = None) -> None:
         """
-        Add a match to the settlement: the credit, the completed payments and the notifications. Learn from it for later charges.
+        Add a match to the settlement: the credit, the completed payments and the notifications.
 
-        If *reasons* is None, the charge gets the reasons of the match.
+        Later charges of the same supporter or subscription can then be matched too. If *reasons* is None, the charge gets
+        the reasons of the match.
         """
         matched = replace(
             charge,
@@ -571,12 +580,12 @@ class _Fold:
             dismissed_by=None,
         )
         self._keep(matched)
-        # A supporter who has paid with a code of this user before may use the same code again. That is normal, so operators are
-        # not notified of a second charge.
+        # If a supporter has paid with a code of this user before, a second charge with the same code is normal. Operators are
+        # not notified of it.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
-        # Learn only after computing `is_known_payer`, because `_learn` adds the user of this charge to the users of the supporter.
+        # Compute `is_known_payer` before this call, because `_learn` adds the user to the known users of the supporter.
         self._learn(matched, found)
-        # Credit the amount paid at today's rate. The amount and the rate at the time of the request do not count.
+        # Compute the credits from the paid amount and the current rate, not from the amount and the rate of the request.
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
@@ -584,7 +593,7 @@ class _Fold:
             self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
-            # The status of a pending payment that has ended never changes again, although its code still credits its user.
+            # The code of a pending payment that has ended still credits its user, but the status of the payment is final.
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
         self._notify_of_match(matched, found, credits)
@@ -599,22 +608,23 @@ class _Fold:
     def _learn(self, charge: Charge, found: Match) -> None:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
-            # Learn nothing from a guess, so that later charges do not rely on it. Only count it towards the limit on guesses.
+            # Learn nothing from a guess, because it may be wrong. Only record its time, because the guesses for a user are
+            # limited.
             self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
-        # Learn the user of a subscription from operators' matches too, because renewals contain no other evidence of the user.
+        # Learn the user of a subscription from every match, also from an operator's, because renewals contain no code.
         if charge.subscription is not None:
             known = book.subscribers.get(charge.subscription, frozenset())
             book.subscribers[charge.subscription] = known | {user}
-        # Learn which user a supporter is only from codes, not from operators. Otherwise one wrong tap of an operator would
-        # credit all later payments to the wrong user.
+        # Learn the user of a supporter only from codes, not from operators. Otherwise one mistake of an operator would credit
+        # all later payments of the supporter to the wrong user.
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
-            # A valid code proves that the supporter is a user, so end the mark as an outsider. Keep a mark on an item, because
-            # other buyers of the item may still be outsiders.
+            # The match proves that the supporter pays for a user, so the mark as an outsider was wrong. Keep the mark of an item,
+            # because other buyers of the item may still not be users.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
@@ -639,7 +649,7 @@ class _Fold:
     # Notifications -----------------------------------------------------------------------------------------------
 
     def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Notify operators of other users' codes that came after the charge was decided. The decision does not change."""
+        """Notify operators if the new note of a charge contains a code of a different user. The match does not change."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
@@ -651,7 +661,7 @@ class _Fold:
     def _notify_of_contradictions(self, known: Charge, later: Charge) -> None:
         if None not in (known.amount, later.amount) and known.money != later.money:
             self._notify_of_contradiction(known, Contradiction.AMOUNT, later)
-        # A refunded charge is expected to have a status other than "paid", so do not report it.
+        # After a refund, a status other than "paid" is expected, so do not report it.
         if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
             self._notify_of_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
@@ -660,7 +670,7 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        # The key contains the values: operators are notified once of the same contradiction, and again of a different one.
+        # The fact key contains the values. So operators are notified once of each contradiction, and again if the values differ.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
@@ -695,7 +705,7 @@ class _Fold:
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
-            # Sort the codes, because the order of a set of strings differs between processes. The stored reasons must not differ.
+            # Sort the codes. The order of a set of strings differs between processes, but the stored reasons must not.
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
             corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
@@ -709,14 +719,14 @@ class _Fold:
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
-        """Return the pending payments of this amount and currency, or all payments if the supporter is known."""
-        # The rule for known supporters also lists open payments of other amounts as rejected candidates.
+        """Return the pending payments with the amount of *charge*, or all pending payments if the supporter is known."""
+        # The rule for known supporters also needs open payments of other amounts, to list them as rejected candidates.
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
     def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
-        """Tell whether *report* is another charge of this amount and time, without an issued code."""
+        """Return whether *report* is a different charge of the same amount at about the same time, without an issued code."""
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
@@ -758,24 +768,24 @@ def _report_of(event: Event) -> ChargeReport:
 
 def _add_known_fields(known: Charge, later: Charge) -> Charge:
     """
-    Return *known* with the fields that it lacks taken from *later*.
+    Return *known* with its missing fields taken from *later*.
 
-    Take the newer note. Clear a doubt that *later* resolves, or add a doubt that *later* raises.
+    Replace the note if *later* has one. Remove a doubt that *later* resolves, or add a doubt that *later* raises.
     """
-    # A later event can correct only these two doubts. The other doubts are about the charge's identity.
+    # A later event can resolve only these two doubts. The other doubts are about the identity of the charge.
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
-    # Add no doubt to a charge that is decided. Operators are notified of the contradiction instead.
+    # Add a doubt only while the charge waits for a decision. After the decision, operators are notified instead.
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
         known,
-        # Take amount and currency from the same event.
+        # Take amount and currency from the same event, because an amount has no meaning in a different currency.
         amount=later.amount if known.amount is None else known.amount,
         currency=later.currency if known.amount is None else known.currency,
         bmc_id=known.bmc_id or later.bmc_id,
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
         supporter_id=known.supporter_id or later.supporter_id,
-        # Take the newer note, because a buyer in the Shop may answer the question for the code after paying.
+        # Take the newer note, because a buyer in the Shop of BMC may enter the code only after paying.
         note=later.note or known.note,
         item=known.item or later.item,
         item_name=known.item_name or later.item_name,
@@ -787,9 +797,9 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
 
 def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
-    Return a charge that was refunded before its payment came, with the fields of the payment added.
+    Return the charge *known*, for which only a refund was received, with the fields of its payment *paid* added.
 
-    If the amounts differ, the refund was only partial. The charge is then matched like any other, and operators decide
+    If the amounts differ, the refund was partial. Then the charge is matched like any other charge, and operators decide
     about the refund.
     """
     charge = replace(
@@ -801,7 +811,7 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
         doubt=paid.doubt,
         told=paid.told,
     )
-    # The refund is full, so the charge stays refunded. If it is matched, it is credited and the credits are taken back at once.
+    # The refund is full, so the charge stays refunded. If a user is found, the credits are added and taken back at once.
     if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)

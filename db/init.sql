@@ -1,9 +1,8 @@
--- The current schema, in this order: people, money, the ledger, notifications, locks, erasure, views, roles.
--- This file runs once, on an empty database. Each rule that must always hold is a constraint, an index, a trigger or a policy named
--- after the rule, so that no code path, race or operator at a psql prompt can break the rule.
+-- The current schema. This file runs once, on an empty database. Each rule that must always hold is a constraint, an index, a
+-- trigger or a policy that has the name of the rule. So no bug, no race and no manual statement in psql can break the rule.
 
--- The version of the schema. The services use no database that has another version (coffee_ledger/store/database.py).
--- Increase the version with every change of a statement below; tests/integration/test_schema.py compares a digest.
+-- The version of the schema. The services refuse a database with another version (coffee_ledger/store/database.py).
+-- Increase the version with every change of a statement in this file. tests/integration/test_schema.py checks this.
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -27,8 +26,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. The charges tell which user belongs to a supporter. This table does not repeat the user, because
--- two stored values could disagree.
+-- People who paid on Buy Me a Coffee. The user of a supporter is stored only in the charges, because a second copy in this table
+-- could disagree with them.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -38,15 +37,15 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
--- The number of deliveries per minute with a signature that fits none of the secrets. A request without a valid signature can change
--- only this counter, and queue the operators' notification about it.
+-- The number of requests per minute with an invalid signature. Such a request can only increase this counter and queue a
+-- notification to the operators.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
     failures bigint NOT NULL
 );
 
--- The current streak of refused deliveries, in one row that all webhook replicas share. Buy Me a Coffee disables the webhook
--- after more than ten consecutive failures, so the refusals are counted across replicas and restarts.
+-- The number of consecutively refused deliveries, in one row. Buy Me a Coffee disables the webhook after more than ten
+-- consecutive failures, so the refusals of all webhook replicas are counted here, also across restarts.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -79,8 +78,8 @@ CREATE TABLE pending_payments (
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
     CONSTRAINT requested_once UNIQUE (request_key),
-    -- The primary key already makes these columns unique. This constraint is the target of a foreign key of charges, which ensures
-    -- that a charge refers only to a payment of its own user.
+    -- The table charges has a foreign key to these two columns, which ensures that a charge and its payment have the same user.
+    -- The foreign key needs this constraint, although payment_id alone is already unique.
     CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
 COMMENT ON COLUMN pending_payments.requested_again_at
@@ -109,7 +108,7 @@ BEFORE UPDATE OF status ON pending_payments
 FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.status)
 EXECUTE FUNCTION refuse_a_second_end();
 
--- The inbox. It contains every signed event, unchanged.
+-- The inbox contains the raw body of every event with a valid signature.
 CREATE TABLE events (
     event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery_key text NOT NULL,
@@ -142,7 +141,7 @@ COMMENT ON COLUMN events.supporter_id IS 'The payer''s id at BMC, also of events
 CREATE INDEX events_charge_key ON events (charge_key);
 CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
--- This index contains the events that changed nothing because they failed or could not be read. It stays small, because there are few.
+-- This index serves the query find_kept_page. It stays small, because few events fail or cannot be read.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
 -- Supporters, subscriptions and items that an operator marked as "not one of our users". Charges of these outsiders are dismissed
@@ -231,8 +230,8 @@ IS 'The outsider that caused the automatic dismissal. Null if not dismissed, or 
 COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each candidate was rejected. Shown to people; no rule reads it.';
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
--- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity"). one_charge_per_number leaves out
--- charges with a doubt, because such a charge may lack the fields that identify it.
+-- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity"). The index
+-- one_charge_per_number leaves out charges with a doubt, because a doubtful charge may lack the fields that identify it.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -247,8 +246,8 @@ CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
--- The guesses: charges that were matched by amount and time, and when such a match was undone. Matching reads this table to limit the
--- guesses per user (docs/why.md: "Guesses").
+-- The charges that were matched by a guess, that is, by amount and time. The matching rules read this table to limit the number
+-- of guesses per user (docs/why.md: "Guesses").
 CREATE TABLE guesses (
     charge_id bigint PRIMARY KEY REFERENCES charges,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -257,10 +256,11 @@ CREATE TABLE guesses (
 );
 COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or an operator took the guess back. Null while it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
--- This index serves find_guesses_page.
+-- This index serves the query find_guesses_page.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
--- The claims "I paid but nothing came". A user describes a payment, and an operator compares it with the unmatched charges.
+-- The claims of users who paid but got no credits. The user describes the payment, and an operator compares it with the unmatched
+-- charges.
 CREATE TABLE claims (
     claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -347,7 +347,7 @@ CREATE TABLE credits (
     CONSTRAINT adjustment_has_its_action CHECK (kind <> 'adjustment' OR action_id IS NOT NULL),
     CONSTRAINT reversal_has_its_author CHECK (kind <> 'reversal' OR (action_id IS NOT NULL) <> is_not_mine),
     CONSTRAINT only_a_reversal_is_not_mine CHECK (kind = 'reversal' OR NOT is_not_mine),
-    -- The primary key already makes these columns unique. These constraints are the targets of the two foreign keys below.
+    -- The two foreign keys below need these constraints as their targets, although credit_id alone is already unique.
     CONSTRAINT entry_has_one_user UNIQUE (credit_id, telegram_id),
     CONSTRAINT entry_has_one_charge UNIQUE (credit_id, charge_id),
     CONSTRAINT takes_back_from_the_same_user FOREIGN KEY (reverses, telegram_id) REFERENCES credits (credit_id, telegram_id),
@@ -360,8 +360,8 @@ COMMENT ON COLUMN credits.action_id
 IS 'The operator''s action that caused the entry. Null if a rule, an event from BMC or the user caused it.';
 COMMENT ON COLUMN credits.is_not_mine IS 'True if the user pressed Not mine on a guess.';
 COMMENT ON COLUMN credits.cause IS 'The reason as text: the purpose of a spending, or the reason of an adjustment or a reversal.';
--- These two indexes keep at most one credit of a charge in force: each credit after the first must follow a reversal of its own,
--- and each entry can be reversed only once.
+-- These two indexes ensure that at most one credit of a charge is in force. Each credit after the first must follow a reversal,
+-- two credits cannot follow the same reversal, and each entry can be reversed only once.
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
 CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
 CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
@@ -369,16 +369,16 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
--- The credits that are in force, at most one for each charge. A credit stays in force after a refund, even a full one. Only a reversal
--- ends it.
+-- The credits that are in force, at most one for each charge. Only a reversal ends a credit: after a refund, even a full one, the
+-- credit stays in force.
 CREATE VIEW standing_credits WITH (security_invoker) AS
 SELECT given.credit_id, given.telegram_id, given.charge_id, given.credits
   FROM credits AS given
  WHERE given.kind = 'payment'
    AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
 
--- Returns the credits that are left of an entry after all its refunds and reversals. The query is recursive, because an entry can be
--- refunded, and this refund can be reversed by a third entry.
+-- Returns the credits that are left of an entry after all its refunds and reversals. The query is recursive, because a refund of
+-- the entry can itself be reversed by a later entry.
 CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     WITH RECURSIVE entries AS (
@@ -389,16 +389,16 @@ LANGUAGE sql VOLATILE AS $$
     SELECT sum(entries.credits)::bigint FROM entries
 $$;
 
--- Checks an entry that takes back credits of another entry. The function runs as the owner, because FOR UPDATE requires the UPDATE
--- privilege, which no service has on the ledger.
+-- Checks an entry that takes back credits of another entry. The function runs as the owner, because FOR UPDATE requires the
+-- UPDATE privilege, which no service has on the ledger.
 CREATE FUNCTION check_reversed_entry() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     taken public.credits;
     broken text;
 BEGIN
-    -- The row lock serializes two transactions that take back credits of the same entry. Otherwise neither transaction would see the
-    -- new entry of the other one, and together they could take back more than was given.
+    -- The row lock serializes transactions that take back credits of the same entry. Otherwise two concurrent transactions could
+    -- take back more credits in total than were given, because neither would see the new entry of the other.
     SELECT * INTO taken FROM public.credits AS c WHERE c.credit_id = NEW.reverses FOR UPDATE;
     IF taken.charge_id IS DISTINCT FROM NEW.charge_id THEN
         broken := 'takes_back_from_the_same_charge';
@@ -450,9 +450,11 @@ BEFORE INSERT ON credits
 FOR EACH ROW WHEN (NEW.follows IS NOT NULL)
 EXECUTE FUNCTION check_followed_entry();
 
--- Checks that the state of a charge fits its credit. A matched charge has a credit in force for the same user. A refunded charge has
--- no credit in force, or a credit of which nothing is left. Any other charge has no credit in force. The two triggers below run at the
--- commit, because a settlement writes the charge and the credit in two statements.
+-- Checks that the state of a charge agrees with its credit:
+-- matched: the charge has a credit in force for the same user.
+-- refunded: the charge has no credit in force, or nothing is left of the credit.
+-- unmatched or dismissed: the charge has no credit in force.
+-- The two triggers below run at the commit, because a settlement writes the charge and the credit in two statements.
 CREATE FUNCTION check_credit_of_charge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -505,8 +507,9 @@ CREATE TRIGGER ledger_only_grows
 BEFORE UPDATE OR DELETE OR TRUNCATE ON credits
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_a_changed_ledger();
 
--- Adds new entries to the balances. The function runs as the owner, so that no service needs the privilege to write balances. Rows are
--- updated in the order of telegram_id, so that two concurrent batches lock the rows in the same order and cannot deadlock.
+-- Adds new entries to the balances. The function runs as the owner, so that no service needs the privilege to write balances.
+-- Rows are updated in the order of telegram_id, so that two concurrent batches lock the rows in the same order and cannot
+-- deadlock.
 CREATE FUNCTION add_to_balances() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -528,8 +531,8 @@ BEGIN
 END
 $$;
 
--- This trigger refuses only direct changes of balances. The trigger balance_is_the_sum changes balances at trigger depth 1, which is
--- allowed.
+-- This trigger refuses direct changes of balances. The trigger balance_is_the_sum may change balances, because its changes have a
+-- trigger depth of 1.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -541,9 +544,8 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any language can call this function.
--- A repeat with the same key spends nothing and returns the balance after the first call: the sum of the entries up to that
--- spending. If a payment was waiting for the row lock of the balance during the first call, the result of the repeat may include that
--- payment, although the result of the first call did not.
+-- A repeat with the same key spends nothing. It returns the balance after the first call: the sum of the entries up to the
+-- spending. If a payment was credited during the first call, only the result of the repeat may include this payment.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -559,7 +561,7 @@ BEGIN
         RAISE EXCEPTION 'reason and idempotency_key must not be empty' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    -- The row lock serializes spendings of one user, so that two of them cannot both use the same credits.
+    -- The row lock serializes spendings of one user, so that two spendings cannot use the same credits.
     SELECT b.balance INTO held FROM public.balances AS b WHERE b.telegram_id = spend_credits.telegram_id FOR UPDATE;
 
     SELECT c.telegram_id AS spender, -c.credits AS amount, c.credit_id INTO spent
@@ -585,8 +587,8 @@ BEGIN
     VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key)
     ON CONFLICT (idempotency_key) DO NOTHING;
     IF NOT found THEN
-        -- A concurrent call for another user has just used the key. It cannot be a call for the same user, because that call would have
-        -- waited for the row lock.
+        -- A concurrent call for another user has just used the key. A concurrent call for the same user would wait for the row
+        -- lock above and cannot be the cause.
         RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
     END IF;
     RETURN held - spend_credits.amount;
@@ -602,8 +604,8 @@ CREATE TABLE notifications (
     facts jsonb NOT NULL DEFAULT '{}',
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
-    -- Messages are ordered by the time of their insertion, so the default is clock_timestamp(). now() would be the time at which the
-    -- transaction began. Settlements are serialized, but their transactions may have begun in another order.
+    -- Messages are sent in the order of created_at, so the default is the time of the insertion. Do not use now(), the time at
+    -- which the transaction began: settlements may run in another order than their transactions began.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
@@ -631,32 +633,32 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- The values of status:
 -- pending: the message has to be sent.
 -- sent: Telegram accepted the message.
--- addressed: the message was replaced by one row for each operator, or a reminder was cancelled.
+-- addressed: the message was replaced by one row for each operator. A cancelled reminder has this status too.
 -- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
 -- dead: sending was given up, because Telegram will never accept the message.
 -- unreachable: the recipient could not be reached. The message is queued again when they come back, if it still matters.
--- withheld: the message is not sent on purpose, because the user asked to be erased or because the message no longer mattered.
+-- withheld: the message is not sent, because the user asked to be erased or because the message no longer mattered.
 COMMENT ON COLUMN notifications.status IS 'The state of the delivery. Each value is explained in db/init.sql.';
 COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Null before that. Decides when the message is set aside.';
 COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
 COMMENT ON COLUMN notifications.requeued_at
 IS 'When the message was queued again for a user who came back. Its delay is measured from then on.';
--- This index serves find_due_chats and find_next_due.
+-- This index serves the queries find_due_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
--- This index serves find_first_notifications.
+-- This index serves the query find_first_notifications.
 CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
--- This index serves blocked_chats. It contains only messages that could not be sent at the first attempt.
+-- This index serves the function blocked_chats. It contains only messages that could not be sent at the first attempt.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
--- This index serves requeue_missed.
+-- This index serves the query requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
--- This index serves address_operators and count_folded.
+-- This index serves the queries address_operators and count_folded.
 CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS NULL;
--- This index serves address_operators and find_summaries.
+-- This index serves the queries address_operators and find_summaries.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
--- Returns the chats in which a failed message waits for its retry. The newer messages of such a chat must not be sent before it.
+-- Returns the chats in which a failed message waits for its retry. Newer messages of these chats must wait for it.
 CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -671,8 +673,8 @@ END;
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires no privilege, so
--- any role, even the role of the dashboards, could hold such a lock and stop every payment.
+-- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires no
+-- privilege, so any role, even the role of the dashboards, could hold an advisory lock and stop every payment.
 CREATE TABLE settling_turn ();
 CREATE TABLE opening_turn ();
 CREATE TABLE expiring_turn ();
@@ -682,9 +684,9 @@ COMMENT ON TABLE opening_turn IS 'Serializes the opening of pending payments, be
 COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending payments.';
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
--- A lease allows only one process to do a task. It lasts a few seconds, and the process extends the lease while it works. The locks above
--- end with their transaction, but a lease is needed for longer. If the holder is killed or frozen, the lease expires, while a lock of
--- the session would last as long as its connection.
+-- A lease allows only one process at a time to do a task. It lasts a few seconds, and its holder extends it while it works. If
+-- the holder is killed or frozen, the lease expires. A lock would not suit: a table lock ends with its transaction, and a session
+-- lock lasts as long as its connection.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -693,9 +695,9 @@ CREATE TABLE leases (
 COMMENT ON TABLE leases IS 'There is one lease, named sending: its holder is the bot that sends the notifications.';
 COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
--- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits at most
--- 500 ms for any other lock, because all other settlements wait meanwhile. Without this limit, another bot that keeps the row of a
--- balance locked could stop all settlements.
+-- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits
+-- at most 500 ms for any other lock. Without this limit, another bot that keeps the row of a balance locked could stop all
+-- settlements.
 CREATE FUNCTION take_settling_turn() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -718,8 +720,8 @@ $$;
 -- Erasing personal data -----------------------------------------------------------------------------------------------
 
 -- Erases the names and texts of a user, and closes their open claim and payments. The data that the ledger is based on stays: the
--- Telegram id, amounts, times, codes and entries. The function runs as the owner, so that no service needs the privileges for these
--- updates.
+-- Telegram id, amounts, times, codes and entries. The function runs as the owner, so that no service needs the privileges for
+-- these updates.
 CREATE FUNCTION erase_user(telegram_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
@@ -734,8 +736,9 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- Events that move no money, such as a cancellation, have no charge, so they are found by their supporter. Each half of the UNION
-    -- uses an index, so that the query is fast. The caller holds the settling lock, and payments wait meanwhile.
+    -- Events that move no money, such as a cancellation, have no charge, so they are found by their supporter. The query is a
+    -- UNION, because each half can use an index. It must be fast, because the caller holds the settling lock and payments wait
+    -- for this lock.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -747,8 +750,8 @@ BEGIN
        SET body = NULL, blanked_at = now()
      WHERE e.event_no = ANY(their_events)
        AND e.body IS NOT NULL
-       -- An event that could not be settled may be a payment, and its body is the only record of it. Keep the body until an operator
-       -- has dismissed the event.
+       -- An event that could not be settled may be a payment, and its body is the only record of it. Keep the body until an
+       -- operator has dismissed the event.
        AND (e.outcome NOT IN ('failed', 'unreadable') OR e.dismissed_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     -- Keep the texts of an unmatched charge, because an operator needs them to decide.
@@ -776,8 +779,8 @@ $$;
 
 -- Operation ----------------------------------------------------------------------------------------------------------
 
--- Backups that were taken, and restored once as a test. An alert fires if this table has no recent row. db/backup.sh inserts a row;
--- another backup tool can do the same: INSERT INTO backups (size_bytes) VALUES (...).
+-- Each row is a backup that was taken, and restored once as a test. An alert fires if there is no recent row. db/backup.sh
+-- inserts a row. Another backup tool can use the same statement: INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT now(),
@@ -787,14 +790,15 @@ CREATE TABLE backups (
 COMMENT ON COLUMN backups.taken_at IS 'When the backup was started. Later changes may not be in it.';
 CREATE INDEX backups_taken_at ON backups (taken_at);
 
--- Statistics about SQL statements, for the exporter. They have a schema of their own, because the exporter may use no other schema.
+-- Statistics about SQL statements, for the exporter of metrics. They are in a separate schema, because the exporter must not use
+-- any other schema.
 CREATE SCHEMA measuring;
 CREATE EXTENSION pg_stat_statements SCHEMA measuring;
 
 -- Views for dashboards -----------------------------------------------------------------------------------------------
 
--- These views contain no notes, names, e-mail addresses, codes or Telegram ids. A role that reads them needs no privilege on the
--- tables behind them.
+-- These views contain no notes, names, e-mail addresses, codes or Telegram ids. A role that reads the views needs no privilege
+-- on the tables behind the views.
 CREATE SCHEMA reporting;
 
 CREATE VIEW reporting.unmatched_charges AS
@@ -816,7 +820,7 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- If an operator matched the charge, the key of the notification ends with the id of the operator's action.
+       -- If an operator matched the charge, fact_key ends with the id of the operator's action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
@@ -840,15 +844,16 @@ IS 'When the user was notified. Null before that, and again after the notificati
 
 -- Views for replays ----------------------------------------------------------------------------------------------------
 
--- To replay one charge, each view shows the table of the same name as it was at an earlier time, without that charge and without
--- everything that was decided since. A replay puts this schema before public in the search path, so it loads the candidates with the
--- same statements as for a new charge. The setting past.at contains the time, and past.without contains the key of the charge.
+-- A replay matches an old charge again, as if it had just arrived. For this, each view shows the table of the same name as it was
+-- at the time in the setting past.at, without the charge whose key is in the setting past.without. A replay puts this schema
+-- before public in the search path, so it uses the same statements as for a new charge.
 CREATE SCHEMA past;
 
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
 CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
 
--- The view has two parts, so that conditions on the status can use the partial indexes of the table.
+-- A payment that ended after past.at was still pending at that time, so the second part of the view shows it as pending. With two
+-- parts instead of a CASE, conditions on the status can use the partial indexes of the table.
 CREATE VIEW past.pending_payments AS
 SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
 UNION ALL
@@ -857,7 +862,7 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
--- Tells whether the charge waited at the earlier time, because it was matched, refunded or dismissed only later.
+-- Returns true if the charge was matched, refunded or dismissed at past.at or later. Then it was still unmatched before past.at.
 CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 RETURN coalesce(decided_at >= past.at(), false)
     OR (state = 'dismissed' AND EXISTS (
@@ -899,8 +904,8 @@ SELECT * FROM public.events WHERE false;
 
 -- Roles and privileges ------------------------------------------------------------------------------------------------
 
--- There is one role for each service, with only the privileges that the service needs. passwords.sh sets the passwords of the roles from
--- files.
+-- Each service has its own role, with only the privileges that the service needs. passwords.sh reads the passwords of the roles
+-- from files.
 
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
@@ -913,8 +918,8 @@ CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
 
--- Only these roles may connect. None of them may create tables, not even temporary tables, which could fill the disk and hold back
--- VACUUM. The other databases of the server are empty; only the owner may connect to them.
+-- Only these roles may connect, and only to this database. They cannot create tables. Temporary tables are refused too, because
+-- they could fill the disk and hold back VACUUM.
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
@@ -926,8 +931,8 @@ $$;
 REVOKE ALL ON DATABASE postgres, template1 FROM public;
 
 -- Revoke functions that every role may call by default. Large objects could fill the disk, and many advisory locks could fill the
--- lock table that all sessions share. The unlock functions stay allowed, because database drivers call them when a connection returns
--- to its pool.
+-- lock table that all sessions share. The unlock functions stay allowed, because database drivers call them when a connection
+-- returns to its pool.
 DO $$
 DECLARE
     refused regprocedure;
@@ -964,12 +969,14 @@ GRANT UPDATE ON expiring_turn, blanking_turn TO janitor;
 GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
 GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
--- The webhook settles new events. The janitor settles events again and matches waiting charges again. Both need these privileges.
+-- The webhook settles new events. The janitor settles events again and matches waiting charges again. So both services need the
+-- same privileges.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
--- The identity of a charge never changes, so the columns charge_key, source, family, period_start and conflicts_with are left out.
+-- The identity of a charge never changes, so the columns charge_key, source, family, period_start and conflicts_with are left
+-- out.
 GRANT UPDATE (
     bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
@@ -978,7 +985,7 @@ GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;
 GRANT SELECT, INSERT ON guesses TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT EXECUTE ON FUNCTION credits_left(bigint) TO webhook, janitor, bot;
--- ON CONFLICT (fact_key) requires the SELECT privilege on that column.
+-- INSERT with ON CONFLICT (fact_key) requires the SELECT privilege on this column.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
@@ -1008,7 +1015,8 @@ GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;
 
--- These policies limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a spend.
+-- These policies limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a
+-- spend.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
 CREATE POLICY services_read_all_credits ON credits FOR SELECT TO webhook, janitor, bot USING (true);
 CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor

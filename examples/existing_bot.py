@@ -1,4 +1,8 @@
-"""An existing bot that includes the payments. Run `python examples/existing_bot.py` with the settings of .env.example."""
+"""
+Show how an existing aiogram bot embeds the payments.
+
+Run `python examples/existing_bot.py` with the settings of .env.example.
+"""
 
 import asyncio
 
@@ -24,7 +28,9 @@ async def tell_fortune(message: Message, payments: Payments) -> None:
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher()
-    dispatcher.include_router(router)  # Include it before payments_in, so that your own handlers take precedence.
+    dispatcher.include_router(
+        router
+    )  # Include your router before `payments_in`, so that your handlers take precedence.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
         await dispatcher.start_polling(bot, payments=payments)
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def written_files() -> dict[Path, str]:
-    """Return the contents of the generated files by path."""
+    """Return the content of each generated file. The keys are the paths of the files."""
     rules = {ROOT / "prometheus" / "rules" / name: content for name, content in write_rules().items()}
     dashboards = {ROOT / "grafana" / "dashboards" / f"{board.uid}.json": write_board(board) for board in BOARDS}
     return rules | dashboards

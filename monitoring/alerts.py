@@ -1,5 +1,5 @@
 """
-The table of alerts. Each row has the condition, a description of the fault, and a link to the runbook.
+Define the alerts in one table. Each row has the condition, a description of the fault, and a dashboard.
 
 A page makes a sound: someone must act now. A ticket is a silent message: someone must act today.
 Every alert has a heading in docs/runbook.md, a dashboard, a test that it fires, and a test that it stays silent.
@@ -30,7 +30,11 @@ class Severity(enum.StrEnum):
     PAGE = "page"
     TICKET = "ticket"
     NONE = "none"
-    """For the heartbeat, which goes only to the dead man's switch."""
+    """
+    The severity of `Watchdog`, an alert that always fires as a heartbeat.
+
+    It is sent only to the dead man's switch, not to people.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,21 @@ class Alert:
     name: str
     expr: str
     summary: str
-    """Name the fault and its harm in at most 80 characters. Use only the labels by which Alertmanager groups."""
+    """
+    The fault and its harm, in at most 80 characters.
+
+    The text may use only the labels by which Alertmanager groups alerts, because each group gets one message.
+    """
     description: str
     dashboard: str
     hold: str = "0m"
-    """The expression must be true for this time before the alert fires."""
+    """The alert fires after the expression has been true for this time. The format is Prometheus' own, such as "5m"."""
     keep: str | None = None
-    """To prevent flapping, the alert keeps firing for this time after the expression was last true."""
+    """
+    The alert keeps firing for this time after the expression was last true, so that it does not flap.
+
+    None means no extra time.
+    """
     slo: str | None = None
 
 
@@ -54,13 +66,17 @@ ticket = partial(Alert, Severity.TICKET)
 
 
 def _harm(state: str) -> str:
-    """Return a template that states the harm for the alert's job. Alertmanager groups by job, so each message is about one job."""
+    """Return a template for a summary. It names the job, the *state* of the job, and the harm of this state (see `HARMS`)."""
     choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
     return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {state}"
 
 
 def _last_done(task: str) -> str:
-    """Return an expression for the time of each task's last success, or of its janitor's start if the task has never succeeded."""
+    """
+    Return an expression for the Unix time when each of the janitor's tasks last succeeded.
+
+    For a task that has never succeeded, the time is the start of the janitor. *task* is a label matcher that selects the tasks.
+    """
     success = latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
     known = latest(f"ledger_janitor_period_seconds{task}", "5m")
     start = latest("process_start_time_seconds", "5m")
@@ -69,9 +85,10 @@ def _last_done(task: str) -> str:
 
 def _last_outage() -> str:
     """
-    Return an expression for the end of the last outage within a day, in Unix time. An outage means that probes failed for long.
+    Return an expression for the end of the last outage in the last day, in Unix time.
 
-    The expression also finds a time in which the whole machine was off, because the last successful probe is old when it is on again.
+    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. This also finds a time in which the whole machine
+    was off: when the machine is on again, the last successful probe is old.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -89,7 +106,7 @@ FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
 
 ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
 WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
-"""Exclude `send_probe` and `take_snapshot`, because these tasks have alerts of their own."""
+"""Exclude the tasks `send_probe` and `take_snapshot`, because each has its own alert."""
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
 
@@ -102,10 +119,14 @@ HARMS = {
     "alertmanager": "No alert is delivered",
     "prometheus": "Nothing is monitored",
 }
-"""For each job, the harm that is likely if Prometheus cannot scrape it."""
+"""Maps each job to the likely harm if Prometheus cannot scrape the job."""
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
-"""The jobs that must exist. Caddy is left out, because another proxy may replace it. The probe checks whether payments pass the proxy."""
+"""
+TargetAbsent fires if one of these jobs does not exist.
+
+Caddy is not among them, because an operator may use another proxy. If no proxy runs, WebhookProbeFailing fires.
+"""
 
 ALERT_TABLE = (
     page(
@@ -117,7 +138,7 @@ ALERT_TABLE = (
     ),
     page(
         "WebhookAllSignaturesFail",
-        # Requests without any signature come from scanners. They count as `unsigned` and do not matter here.
+        # Count only wrong signatures. Requests without a signature come from scanners and have the outcome `unsigned`.
         counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {counted(TAKEN, '30m')} == 0",
         summary="No delivery fits a signing secret that we know: payments are refused",
         description="{{ $value }} deliveries failed and none was accepted in 30 minutes. Did the secret change?"
@@ -171,7 +192,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookSilent",
-        # The usual gap is 0 while the history is too short to compute it. Then the alert must not fire.
+        # Do not fire if the usual gap is 0. This value means that there were too few payments to compute the gap.
         f"time() - {highest('ledger_last_payment_timestamp_seconds')} > ({highest('ledger_payment_gap_seconds')} > 0)",
         summary="No payment has come for longer than is usual on this page",
         description="The last was made {{ $value | humanizeDuration }} ago; a gap this long happens by chance about once a year."
@@ -181,8 +202,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookUncheckedAfterOutage",
-        # The alert fires until a delivery proves that the webhook is enabled. If no delivery has ever come, the webhook is not set up yet,
-        # and the alert stays silent.
+        # Fire until a delivery comes after the outage, because a delivery proves that the webhook is enabled. Do not fire if no
+        # delivery has ever come, because then the webhook is not set up yet.
         f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
         f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
         summary="After an outage: Buy Me a Coffee may have disabled the webhook",
@@ -229,12 +250,13 @@ ALERT_TABLE = (
         summary="An event was not settled: perhaps a user paid and has no credits",
         description="Failed or unreadable, and neither settled nor dismissed: {{ $value }}. /failed in the bot lists them.",
         dashboard="ledger-payments",
-        # Wait an hour, because operators get a message about each such event immediately and may already be working on it.
+        # Wait an hour. Operators get a message about each unsettled event at once and may already be working on it.
         hold="1h",
     ),
     ticket(
         "PaymentPendingExpiryStuck",
-        # Measure the age of pending payments, so that the alert fires even if the task reports success without doing its work.
+        # Measure the age of pending payments, not the runs of the task `expire_payments`. So the alert also fires if the task
+        # reports success but expires nothing.
         highest('ledger_payments_oldest_age_seconds{state="pending"}')
         + f" - {highest('ledger_pending_ttl_seconds')} > {limits.EXPIRY_LATE_SECONDS}",
         summary="Unpaid pending payments no longer expire",
@@ -252,8 +274,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "RefundAfterSpend",
-        # Do not use `increase`: it finds no increase in a series that begins at 1. The counter is read from the ledger, so every janitor
-        # exports the same value, and a restart does not reset it.
+        # Do not use `increase`, because it misses the first refund if the series begins at 1. Subtract the lowest value of the
+        # day from the last value instead. This works because the counter comes from the ledger, so a restart of the janitor does
+        # not reset it.
         f"max({latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
         summary="A payment was refunded after its credits were spent: a user owes credits",
         description="In the last day: {{ $value }}. New credits of such a user fill the gap first.",
@@ -261,7 +284,7 @@ ALERT_TABLE = (
     ),
     page(
         "OutboxStuck",
-        # Exclude dead notifications, because their age grows for ever. OutboxDeadLetters reports them.
+        # Exclude dead notifications. They stay in the outbox, so the alert would never end. OutboxDeadLetters reports them.
         highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}')
         + f" > {limits.OUTBOX_AGE_SECONDS}",
         summary="Users are not notified of their payments",
@@ -271,7 +294,8 @@ ALERT_TABLE = (
     ),
     page(
         "OutboxUndelivered",
-        # OutboxStuck does not notice an outage of Telegram, because a notification that waits for its next attempt is not due.
+        # OutboxStuck counts only due notifications. During an outage of Telegram, notifications wait for their next attempt and
+        # are not due, so this alert is needed.
         highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A user is not notified of a payment, although the bot keeps trying",
         description="The oldest has waited for {{ $value | humanizeDuration }}. Credits are safe. The bot's log says why sending fails.",
@@ -314,7 +338,7 @@ ALERT_TABLE = (
     ),
     page(
         "TelegramTwoPollers",
-        # Allow two conflicts, because the old bot and the new one may overlap for a moment during an update.
+        # Allow two conflicts: when a new version is deployed, the old bot and the new bot may poll at the same time for a moment.
         counted(f'{CALLS}{{outcome="conflict"}}', "5m") + " > 2",
         summary="Two programs poll for the bot's messages: this one misses messages of users",
         description="Telegram reported {{ $value }} times in 5 minutes that another program polls with the same token. Stop it.",
@@ -384,7 +408,7 @@ ALERT_TABLE = (
     ticket(
         "DiskFilling",
         f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
-        # Consider only janitors that still run, because the window also contains values of janitors that have stopped.
+        # Consider only janitors that still run. The old values of a stopped janitor would give a wrong prediction.
         f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
         summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
@@ -409,7 +433,8 @@ ALERT_TABLE = (
     ),
     page(
         "TargetAbsent",
-        # The name of a stopped container does not resolve. Then Prometheus has no target for it, and TargetDown cannot fire.
+        # TargetDown does not fire for a stopped container: its name does not resolve, so Prometheus has no target. This alert
+        # does.
         " or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         summary=_harm("gone"),
         description="{{ $labels.job }} has no running container.",
@@ -418,8 +443,9 @@ ALERT_TABLE = (
     ),
     page(
         "PostgresDown",
-        # Do not fire while the janitor reaches the database. Then only the exporter fails, and this alert would inhibit others wrongly.
-        # An exporter that does not answer counts as well: if the database hangs, the exporter waits for it until the scrape times out.
+        # Fire also if the exporter does not answer: if the database hangs, the exporter waits for it until the scrape times out.
+        # Do not fire while the janitor reaches the database: then only the exporter fails, and other alerts must not be
+        # suppressed.
         f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
         f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
         summary="The database is down: payments wait, and no user is credited",
@@ -437,7 +463,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresConnectionsHigh",
-        # Do not use `latest` here. It would keep series of states and users that have just ended, so connections would be counted twice.
+        # Do not use `latest` here. The metric has one series per state and user. `latest` also returns series that have just
+        # ended, so a connection that changed its state would be counted twice.
         "max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
         f" > {limits.POSTGRES_CONNECTIONS_SHARE}",
         summary="The database soon has no connection left",
@@ -463,8 +490,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLockWaits",
-        # Do not use `latest` here. It would show a momentary wait for minutes. A single wait ends after ten seconds at most, so waits
-        # over three minutes mean many waits in a row.
+        # Do not use `latest` here, because it would show a short wait for minutes. The webhook and the bot wait at most ten
+        # seconds for a lock, so waits for three minutes mean many waits in a row.
         f"max(sum by (instance) ({WAITS})) > 0",
         summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",
@@ -492,7 +519,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "CertificateExpiring",
-        # Leave out 0, which means that the certificate could not be checked.
+        # Leave out the value 0. It means that the certificate could not be checked.
         f"max({latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
         f" < {limits.CERTIFICATE_LEFT_SECONDS}",
         summary="The certificate expires soon, and then no payment arrives",
@@ -510,8 +537,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "ProxyRestarted",
-        # Fire after a single restart. While another service restarts, the proxy holds deliveries, but while the proxy itself restarts,
-        # deliveries are refused. Do not fire if Prometheus was just started as well, because then the whole machine was.
+        # Fire after a single restart, because deliveries are refused while the proxy restarts. Do not fire if Prometheus has also
+        # started recently, because then the whole machine was started.
         f"{restarts(PROXY)} >= 1"
         f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {limits.PROXY_START_SECONDS}',
         summary="The proxy restarted: payments that came meanwhile were refused",
@@ -525,7 +552,7 @@ ALERT_TABLE = (
         summary="This machine's clock is wrong: the Mini App refuses users, times are wrong",
         description="It differs from Telegram's clock by {{ $value | humanizeDuration }}.",
         dashboard="ledger-platform",
-        # Wait for a third measurement. The bot measures every five minutes, and a slow request may spoil a single measurement.
+        # Wait for three measurements. The bot measures the clock every five minutes, and one slow request may give a wrong value.
         hold="12m",
     ),
     ticket(
@@ -589,7 +616,8 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         summary=f"{slo.harm}: the month's error budget lasts hours",
         description=failed,
         dashboard="ledger-overview",
-        # Alerts about the causes fire within this time and then suppress this one, so that an outage is reported only once.
+        # Wait, so that the alert about the cause of an outage fires first and suppresses this alert. Then one outage gives one
+        # alert.
         hold="5m",
         slo=slo.name,
     )

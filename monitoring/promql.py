@@ -1,4 +1,4 @@
-"""PromQL expressions that several alerts and panels share."""
+"""Define PromQL expressions that several alerts and panels share."""
 
 OURS = 'job=~"webhook|bot|janitor"'
 PROXY = 'job="caddy"'
@@ -12,22 +12,26 @@ NOT_STORED = 'outcome=~"database_away|overloaded|not_kept|failed"'
 
 
 def latest(gauge: str, window: str = "2m") -> str:
-    """Take the last value within the window. So a failed scrape neither ends an alert nor restarts the alert's waiting time."""
+    """Return an expression for the last value within the window. With it, an alert continues during a single failed scrape."""
     return f"last_over_time({gauge}[{window}])"
 
 
 def highest(gauge: str) -> str:
-    """Take the highest value of all replicas. All replicas report the same state, so a sum would count the state several times."""
+    """
+    Return an expression for the highest value of all replicas.
+
+    All replicas report the same state, so a sum would be too high.
+    """
     return f"max({latest(gauge)})"
 
 
 def lowest(gauge: str) -> str:
-    """Take the lowest value, for example the free space of the fullest of several disks."""
+    """Return an expression for the lowest value of all series, for example the free space of the fullest disk."""
     return f"min({latest(gauge, '5m')})"
 
 
 def counted(counter: str, window: str) -> str:
-    """Count events in whole numbers. `increase` alone would return 2.02 for 2 events, as it extrapolates to the edges of the window."""
+    """Count events in whole numbers. `increase` alone may return 2.02 for 2 events, because it extrapolates."""
     return f"round(sum(increase({counter}[{window}])))"
 
 
@@ -35,8 +39,8 @@ def restarts(matchers: str) -> str:
     """
     Count the restarts of each service in 15 minutes.
 
-    A restarted container may get another address and so become another instance. Therefore count all starts, and subtract the
-    largest number of replicas that ran at the same time.
+    A restarted container may get a new address, and then it counts as a new instance. So count the starts of all instances, and
+    subtract the largest number of replicas that ran at the same time.
     """
     starts = f"sum by (job) (changes(process_start_time_seconds{{{matchers}}}[15m]) + 1)"
     return f"{starts} - max_over_time(count by (job) (up{{{matchers}}})[15m:30s])"

@@ -10,11 +10,15 @@ from monitoring.slos import SLOS, Slo, recording_rules
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
 RUNBOOK = "runbook.md"
 DASHBOARD = "/d"
-"""A prefix of relative links. services/links.py completes or removes these links when it copies the rules."""
+"""The prefix of relative links to dashboards. services/links.py puts Grafana's address before it, or removes the links."""
 
 
 def write_rules() -> dict[str, str]:
-    """Write a file for the alerts of each dashboard and one for each SLO. Returns the contents by file name."""
+    """
+    Return the content of each rule file by file name.
+
+    There is one file for the alerts of each dashboard and one for each SLO.
+    """
     topics = {f"{topic}.yml": [_alerts(topic, alerts)] for topic, alerts in _by_topic().items()}
     promises = {f"promise_{slo.name}.yml": _promise(slo) for slo in SLOS}
     return {name: HEADER + _dump({"groups": groups}) for name, groups in (topics | promises).items()}

@@ -1,8 +1,8 @@
 """
-The service level objectives (SLOs), and how fast their error budgets may burn.
+Define the service level objectives (SLOs), and how fast their error budgets may burn.
 
-The windows and factors come from Google's SRE workbook: there is a page if 2 % of a month's budget burn in one hour or 5 % in six
-hours, and a ticket if 10 % burn in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
+The windows and factors come from Google's SRE workbook. A page is sent if 2 % of a month's budget burn in one hour, or 5 % in six
+hours. A ticket is sent if 10 % burn in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,17 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-The error ratio may stay high for this time after a cause has ended. It consists of 30 minutes, the shorter window of the slower
-pair of windows, and 15 minutes to process the backlog.
+The error ratio may stay high for this time after its cause has ended.
+
+A window of 30 minutes in `FAST` still contains the errors, and the backlog takes up to 15 minutes.
 """
 
 FAILURES_MIN = 3
-"""A burn alert needs at least this number of failures. If there are few events, a single failure is a large share, but not yet a trend.
-Other alerts report single failures."""
+"""
+An alert about a burning budget needs at least this number of failures.
+
+If there are few events, a single failure is a large share of them, but not a trend. Other alerts report single failures.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,8 @@ class Slo:
     """
     A service level objective.
 
-    *bad* and *total* are queries over `{window}`. They must have the same unit, add up all replicas, and return a value even if there
-    were no events.
+    *bad* and *total* are queries with the placeholder `{window}`. Both must have the same unit and add up all replicas. Both must
+    return a value even if there were no events.
     """
 
     name: str
@@ -41,14 +45,22 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """The query for the number of events in `{window}`. The error ratio is a share of these events."""
+    """The query for the number of events in `{window}`. Multiplied by the error ratio, it gives the number of failures."""
     pages: bool = True
     causes: tuple[str, ...] = ()
-    """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` afterwards, the fast burn stays silent."""
+    """
+    The names of alerts that page for a cause of this harm.
+
+    While one of them fires, and for `ECHO` afterwards, the alert about the fast burn stays silent.
+    """
     jobs: tuple[str, ...] = ()
-    """If one of these jobs is down or absent, that counts as a cause as well."""
+    """The jobs that can cause this harm. If one of them is down or absent, the alert about the fast burn stays silent."""
     recorded: tuple[str, str] | None = None
-    """The name and the expression of a series that Prometheus must record, because the other expressions need the history of the series."""
+    """
+    The name and the expression of a series that Prometheus must record, because *bad* and *total* need its history.
+
+    The value is None for an SLO that needs no history.
+    """
 
     @property
     def budget(self) -> float:
@@ -56,7 +68,11 @@ class Slo:
 
 
 def _rate(counter: str) -> str:
-    """Add up all replicas. A missing service counts as 0, because otherwise a sum over several services would be empty."""
+    """
+    Add up the rates of all replicas.
+
+    A missing counter counts as 0, because otherwise a sum of several counters would be empty.
+    """
     return f"(sum(rate({counter}[{{window}}])) or vector(0))"
 
 
@@ -65,13 +81,12 @@ def _count(counter: str) -> str:
 
 
 AWAY = f'{DELIVERIES}{{event="unverified",outcome=~"database_away|overloaded|not_kept"}}'
-# Use the janitor's count, because it includes the probes that did not reach the webhook.
+# Use the janitor's count of probes, because it includes the probes that did not reach the webhook.
 PROBES = 'ledger_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'ledger_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = f'{DELIVERIES}{{outcome=~"credited|unmatched"}}'
 TOLD = "ledger_webhook_to_notified_seconds"
-"""The time from a delivery to the message that notifies the user. Messages to operators are excluded, because operators may
-postpone them."""
+"""The histogram of the time from a delivery to the message that notifies the user. It contains no messages to operators."""
 
 HANDLED = "ledger_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
@@ -80,11 +95,14 @@ API_ANSWERED = 'ledger_api_requests_total{outcome!="refused"}'
 API_FAILED = 'ledger_api_requests_total{outcome="error"}'
 STARTING_SECONDS = 300
 WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
-"""An expression that is 1 once Prometheus has run for `STARTING_SECONDS`. Before that, the whole stack may be starting, and the
-objective does not apply."""
+"""
+An expression that is 1 if Prometheus has run for more than `STARTING_SECONDS`, and has no value before that.
+
+Before that, the whole stack may still be starting, so a missing snapshot is no failure.
+"""
 
 STALE = "slo:snapshot_stale:bool"
-"""A series with one sample per half minute: 1 if the snapshot is too old or there is none at all, otherwise 0."""
+"""A series with one sample per half minute. A sample is 1 if the snapshot is too old or missing, and 0 if it is new enough."""
 
 SLOS = (
     Slo(
@@ -114,8 +132,8 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # Subtract failed updates from those that were handled in time. Nearly all failed updates were handled in time, too, because an
-        # apology takes little time.
+        # Subtract failed updates from the updates that were handled in time. The histogram counts failed updates too, and nearly
+        # all of them end in time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",
@@ -152,12 +170,12 @@ SLOS = (
 
 
 def error_ratio(window: str) -> str:
-    """Return the name of the recorded error ratio of a window."""
+    """Return the name of the series that records the error ratio over a window."""
     return f"slo:sli_error:ratio_rate{window}"
 
 
 def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
-    """Write the error ratio and the number of events for each window, and the objective."""
+    """Yield the rules that record the objective, and for each window the error ratio and the number of events."""
     labels = {"slo": slo.name}
     if slo.recorded:
         name, expr = slo.recorded
@@ -171,14 +189,14 @@ def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
 
 
 def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
-    """Write the condition that the error budget burns too fast in both windows of at least one pair."""
+    """Return the condition of an alert. It is true if the error budget burns too fast in both windows of at least one pair."""
     return " or ".join(_burns(slo, *pair) for pair in pairs)
 
 
 def cause_fires(slo: Slo) -> str:
-    """Write the condition that a page for one of the causes fires now or has fired within the last `ECHO`."""
+    """Return a condition. It is true if a page for one of the SLO's causes fires now or has fired within the last `ECHO`."""
     names = "|".join((*slo.causes, "TargetDown", "TargetAbsent"))
-    # Only TargetDown and TargetAbsent have the label `job`. The empty alternative matches the other alerts, which have no such label.
+    # Only TargetDown and TargetAbsent have the label `job`. The empty alternative matches the alerts without this label.
     jobs = "|".join(("", *slo.jobs))
     return f'count(last_over_time(ALERTS{{alertstate="firing",alertname=~"{names}",job=~"{jobs}"}}[{ECHO}]))'
 

@@ -1,14 +1,14 @@
 """
-The limits of the alerts, which dashboards draw as lines.
+Define the limits of the alerts. The dashboards draw these limits as lines.
 
-A panel turns red at the limit itself, not only above it. Therefore alerts about counts compare with `>=`.
+A panel becomes red at the limit itself, not only above it. So alerts about counts compare with `>=`.
 """
 
 SNAPSHOT_AGE_SECONDS = 120
-"""If the snapshot is older, the janitor exports no values of the state any more (services/janitor/collector.py)."""
+"""If the snapshot is older than this, the janitor does not export its values (services/janitor/collector.py)."""
 
 SNAPSHOT_FRESH_SECONDS = 45
-"""If the snapshot is younger, the janitor can reach the database. A snapshot is taken every 15 seconds, and scraped as often."""
+"""If the snapshot is younger than this, the janitor reaches the database. The janitor takes a snapshot every 15 seconds."""
 
 FAILED_STREAK = 3
 """Alert early: BMC disables the webhook after more than 10 failures in a row, and each retry counts as a failure."""
@@ -17,14 +17,14 @@ UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
 CLAIM_AGE_SECONDS = 4 * 3600
 EXPIRY_LATE_SECONDS = 120
-"""This is the time of two runs of the task that expires pending payments, so a single failed run does not matter."""
+"""Pending payments may expire this late. The task that expires them runs every minute, so a single failed run fires no alert."""
 
 OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
-"""The limit for a notification that the bot keeps retrying. It is longer than the pauses that Telegram usually requests."""
+"""The bot may retry a notification for this time before an alert fires. Telegram usually requests shorter pauses."""
 
 SPOOLED_AGE_SECONDS = 300
-"""After this time something is wrong: the spool begins to drain within a second after the database is reachable again."""
+"""An alert fires if an event waits longer in the spool. After a short outage of the database, the spool drains by itself."""
 
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
@@ -33,35 +33,44 @@ EVENT_LOOP_LAG_SECONDS = 0.25
 POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300
 POSTGRES_TRANSACTION_IDS = 500_000_000
-"""At this number, autovacuum does not keep up: it begins to freeze old rows at 200 million. Postgres refuses writes near 2,100 million."""
+"""
+The number of transaction ids in use at which an alert fires.
+
+Autovacuum begins to freeze old rows at 200 million, so this number means that it does not keep up. Postgres refuses writes near
+2,100 million.
+"""
 
 BACKUP_AGE_SECONDS = 26 * 3600
 """A backup is due once a day and may be two hours late."""
 
 DISK_FREE_BYTES = 2 * 1024**3
-"""This limit is in bytes and not a share of the disk, because the product writes a few megabytes a day, however large the disk is."""
+"""The limit is in bytes, not a share of the disk, because the services write a few megabytes a day on a disk of any size."""
 
 DISK_AHEAD_SECONDS = 86400
 """DiskFilling fires if the disk is expected to be full within this time."""
 
 DISK_LOOK_BACK = "6h"
 DISK_FREE_SHARE = 0.4
-"""If a larger share is free, the alert about growth does not fire, because then the growth of a few hours is no reliable trend."""
+"""If a larger share of the disk is free, DiskFilling does not fire, because the growth of a few hours is no reliable trend."""
 
 PROBE_SILENCE_SECONDS = 180
 OUTAGE_SECONDS = 300
-"""A shorter outage does not matter, because BMC rarely counts more than ten failures in it and so does not disable the webhook."""
+"""A shorter outage fires no alert: BMC rarely counts more than ten failures in this time, so it does not disable the webhook."""
 
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
-"""A task is not overdue within this time after its period, because a run and two scrapes may take this long."""
+"""A task is overdue only after `JANITOR_PERIODS` periods and this time, because a run and two scrapes may take this long."""
 
 CLOCK_OFFSET_SECONDS = 30
-"""The Mini App's signature may lie up to a minute in the future (coffee_ledger/telegram/api/init_data.py). Alert at half of that."""
+"""
+The clock may differ from Telegram's clock by this time before an alert fires.
+
+If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
+"""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60
-"""If Prometheus has run for less than this time, a start of the proxy is taken for a start of the whole stack."""
+"""If Prometheus has run for less than this time, ProxyRestarted does not fire, because probably the whole stack was started."""
 
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
@@ -69,7 +78,7 @@ NOTIFICATIONS_FAILED = 2
 """Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence."""
 
 TOLD_SECONDS = 30
-"""Users should be notified within this time after a payment. The histogram of this time must have a bucket with this limit."""
+"""Users should be notified within this time after a payment. A bucket of the histogram must end at this value."""
 
 HANDLED_SECONDS = 1
-"""The bot should handle an update within this time. The histogram of this time must have a bucket with this limit."""
+"""The bot should handle an update within this time. A bucket of the histogram must end at this value."""

@@ -1,4 +1,4 @@
-"""The web application, which serves the stand-ins for Telegram and for BMC."""
+"""Define the web application that serves the stand-ins for Telegram and for Buy Me a Coffee (BMC)."""
 
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ _BODY_BYTES_MAX = 50 * 1024 * 1024
 
 
 def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web.Application:
-    """Make the sandbox's application. Its BMC waits at most *answer_timeout_seconds* for the answer to a webhook."""
+    """Make the sandbox's application. The stand-in for BMC waits at most *answer_timeout_seconds* for the answer to a webhook."""
     anything = Bell()
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)
@@ -71,7 +71,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(forwarding.routes())
     app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
-    # Add these routes last: they match every address below /bmc that no earlier route matches.
+    # Add these routes last, because `/bmc/{slug}` also matches addresses of earlier routes, such as `/bmc/payments`.
     app.add_routes(Demo(telegram, dashboard, anything).routes())
     return app
 

@@ -1,4 +1,4 @@
-"""Tasks that run on after the request that started them."""
+"""Run tasks that continue after the request that started them has ended."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,11 @@ from sandbox.journal import log
 
 
 class Background:
-    """Keeps references to tasks, because asyncio itself holds only weak ones, and cancels the tasks when the process ends."""
+    """
+    Runs tasks and cancels them when the process ends.
+
+    It keeps references to the tasks, because asyncio keeps only weak ones.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

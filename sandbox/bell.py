@@ -1,4 +1,4 @@
-"""Waiting for a change that another task makes."""
+"""Let tasks wait for a change that another task makes."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 class Bell:
     """
-    A signal that wakes all waiting tasks; each task then checks its own condition.
+    A signal that wakes all waiting tasks. Each task then checks its own condition.
 
-    Ringing a bell also rings the bell *within*. *rings* counts the changes, so that a task can see that one happened between its checks.
+    A ring of this bell also rings the bell *within*, if it is not None. *rings* counts the rings, so that a task can notice a
+    ring that came between two of its checks.
     """
 
     def __init__(self, within: "Bell | None" = None) -> None:
@@ -24,7 +25,7 @@ class Bell:
             self._within.ring()
 
     async def wait_until(self, found: Callable[[], bool], *, seconds: float) -> bool:
-        """Wait until *found* returns true, at most *seconds*. Return whether it did."""
+        """Wait at most *seconds* until *found* returns true. Return the last result of *found*."""
         try:
             async with asyncio.timeout(seconds):
                 while not found():

@@ -1,4 +1,4 @@
-"""Ids that keep growing across restarts."""
+"""Generate ids that keep growing across restarts."""
 
 import time
 
@@ -7,11 +7,11 @@ _IDS_PER_SECOND = 10
 
 class Counter:
     """
-    Hands out growing ids.
+    Generates growing ids.
 
-    The first id is computed from the clock. If the sandbox began at 1 after each restart, the product would take all its events for
-    duplicates, because it remembers ids for months. Each kind of id has its own epoch, so that code which confuses two kinds
-    of ids fails. Ids stay below 2**31 until 2030.
+    The first id is computed from the clock. If the ids began at 1 after each restart, the product would treat new events as
+    duplicates, because it remembers ids for months. Each kind of id has its own epoch, so code that confuses two kinds of ids
+    fails. Ids stay below 2**31 until 2030.
     """
 
     def __init__(self, *, epoch_seconds: int) -> None:

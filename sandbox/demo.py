@@ -1,4 +1,4 @@
-"""The page of the demo, and the endpoint that keeps it up to date."""
+"""Serve the page of the demo, and the endpoint that keeps the page up to date."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from sandbox.telegram.themes import COLOURS
 _PAGES = Path(__file__).parent / "pages"
 _WAIT_SECONDS_MAX = 60.0
 _HEADERS = {
-    # A frame in the page shows the Mini App, which the sandbox serves from the same origin. The page loads nothing from other origins.
+    # Allow only the sandbox's own origin. The page shows the Mini App in a frame, and the sandbox serves the Mini App too.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -56,7 +56,11 @@ class Demo:
         return web.json_response({theme.value: colours for theme, colours in COLOURS.items()})
 
     async def read_changes(self, request: web.Request) -> web.Response:
-        """Return everything that the page shows. With *wait*, first wait up to that many seconds for a change since *version*."""
+        """
+        Return everything that the page shows.
+
+        If the request has the field `wait`, first wait that many seconds, or until something has changed since `version`.
+        """
         fields = await read_fields(request)
         version = fields.integer("version")
         await self._anything.wait_until(
@@ -77,7 +81,7 @@ class Demo:
         )
 
     def _people(self, fields: Fields) -> list[dict[str, Any]]:
-        """Return the requested people who are known, or the newest people if the request names none."""
+        """Return the known people whose ids are in the field `people`. Without this field, return the newest people."""
         chats, known = self._telegram.chats, self._telegram.people
         asked = fields.text("people")
         ids = re.findall(r"\d{1,18}", asked or "")

@@ -1,4 +1,4 @@
-"""The fields of a request, which may come as JSON, as a form, as multipart, or in the query."""
+"""Read the fields of a request from JSON, a form, multipart, or the query."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class FieldError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file in a request."""
+    """A file that was uploaded in a request."""
 
     file_name: str
     content: bytes = field(repr=False)
@@ -30,7 +30,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields by name. Each method reads one field as a certain type, and returns None if the field is absent."""
+    """
+    The fields of a request by name. Each method reads one field as one type.
+
+    If the field is absent, `flag` returns False, the methods `need_…` raise FieldError, and the other methods return None.
+    """
 
     values: Mapping[str, Any]
 
@@ -68,7 +72,7 @@ class Fields:
         return value.lower() in ("true", "1", "on", "yes") if isinstance(value, str) else bool(value)
 
     def decoded(self, name: str) -> Any:
-        """Return a JSON value. In a form, the field holds the value as JSON text, which is parsed first."""
+        """Return the value of a JSON field. A form contains the value as JSON text, so parse a string first."""
         value = self.values.get(name)
         if not isinstance(value, str):
             return value
@@ -87,7 +91,7 @@ class Fields:
 
 
 async def read_fields(request: web.Request) -> Fields:
-    """Read query and body. If both have a field of the same name, the body's value counts."""
+    """Read the fields of the query and the body. If a field is in both, use the value from the body."""
     if request.content_type == "application/json":
         return Fields({**request.query, **await _read_json(request)})
     form = await request.post()

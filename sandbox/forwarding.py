@@ -1,4 +1,8 @@
-"""Serving the product's pages at the sandbox's address, so that a browser need not trust its certificate or resolve its host name."""
+"""
+Serve the product's pages at the sandbox's address.
+
+So a browser does not have to trust the product's certificate or resolve the product's host name.
+"""
 
 from collections.abc import Iterable
 
@@ -24,7 +28,7 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _CONNECT_SECONDS = 5.0
-# The longest pause that is allowed within an answer. An event stream stays well below it: it sends something every 15 seconds.
+# The longest allowed pause within an answer. It does not cut off an event stream, which sends something every 15 seconds.
 _SILENCE_SECONDS = 120.0
 
 
@@ -69,7 +73,7 @@ class Forwarding:
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         headers = _without(request.headers.items())
-        # Ask for uncompressed answers, because `put_into` may change a page.
+        # Ask for uncompressed answers, because `put_into` may change the text of a page.
         headers.update({"Host": self._public_host, "Accept-Encoding": "identity"})
         return headers
 
@@ -85,7 +89,7 @@ class Forwarding:
 
 
 async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
-    """Forward an answer in parts as it arrives. Read a page as a whole first, because `put_into` may change it."""
+    """Forward an answer in parts as they arrive. But read an HTML page as a whole first, because `put_into` may change it."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
         page = await script.put_into(await answer.read())

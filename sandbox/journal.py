@@ -1,4 +1,4 @@
-"""Logging to stdout, one plain line per event. Lines never contain a token, a secret, a note or the text of a message."""
+"""Log to stdout, one plain line per event. Lines never contain a token, a secret, a note or the text of a message."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Posting webhooks to the product through its proxy, as the real senders do."""
+"""Post webhooks to the product through its proxy, as Telegram and BMC do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +26,10 @@ class NoAnswer:
 
 class Postman:
     """
-    Posts webhooks. Requests for *public_host* go to the address *door*, with *public_host* as the host name. All others go out directly.
+    Posts webhooks.
 
-    *door* is needed because the public name does not resolve inside a compose network.
+    A request for *public_host* goes to the proxy at the address *door*, because the public name does not resolve inside the
+    compose network. Its Host header still contains *public_host*. All other requests go directly to their URL.
     """
 
     def __init__(self, *, door: URL, public_host: str) -> None:

@@ -1,4 +1,4 @@
-"""Error answers of the sandbox's own HTTP interface, in the form ``{"error": …}``."""
+"""Make the error answers of the sandbox's own HTTP interface. Their form is ``{"error": …}``."""
 
 import json
 from collections.abc import Awaitable, Callable

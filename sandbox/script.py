@@ -1,9 +1,8 @@
 """
-Telegram's script, which every Mini App loads.
+Choose the source of Telegram's script, which every Mini App loads.
 
 Pages load the script from telegram.org, as in production. If telegram.org cannot be reached, pages load a local copy, which
-`make sandbox/telegram-web-app.js` fetches. If there is no copy either, the demo continues in the chat, without
-the Mini App.
+`make sandbox/telegram-web-app.js` fetches. Without a copy, the demo works only in the chat, without the Mini App.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 
 class Script:
-    """Decides from where pages load the script. *origin* is the script's address at Telegram."""
+    """Decides whether pages load the script from telegram.org or from the local copy. *origin* is the address at telegram.org."""
 
     def __init__(self, *, origin: URL) -> None:
         self._origin = origin
@@ -40,11 +39,11 @@ class Script:
         return web.FileResponse(self._copy, headers={"Cache-Control": "no-cache"})
 
     async def say_source(self, request: web.Request) -> web.Response:
-        """Return the source of the script for pages: `telegram`, `copy`, or null if there is none."""
+        """Answer with the source from which pages load the script: `telegram`, `copy`, or null if neither is available."""
         return web.json_response({"source": await self._source()})
 
     async def put_into(self, page: bytes) -> bytes:
-        """Make the page load the local copy if telegram.org cannot be reached."""
+        """Return the page. If telegram.org cannot be reached, change the page so that it loads the local copy of the script."""
         if await self._source() == "copy":
             return _ADDRESS_IN_PAGES.sub(_COPY_PATH.encode(), page)
         return page

@@ -1,4 +1,4 @@
-"""The settings, read once from the environment."""
+"""Read the sandbox's settings once from the environment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ class Settings:
     webhook_host: str
     script_url: URL
     retry_seconds: float = 2.0
-    # Listen on all addresses, because other containers of the compose network call it. Compose publishes the port on loopback only.
+    # Listen on all addresses, because other containers call the sandbox. Compose publishes the port only on the loopback address.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
-    # The file that stores people and the bot's messages across restarts; None keeps them in memory only.
+    # The file that stores people and the bot's messages across restarts. If None, they are only in memory.
     record: Path | None = None
-    # Each answer of the Bot API is delayed by this time.
+    # The sandbox delays each answer of the Bot API by this time.
     answer_seconds: float = 0.0
 
 

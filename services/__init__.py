@@ -1,1 +1,1 @@
-"""The processes bot, webhook and janitor. They never import each other and exchange data only through Postgres."""
+"""The services bot, webhook and janitor. They never import each other, and they exchange data only through Postgres."""

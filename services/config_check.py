@@ -1,8 +1,9 @@
 """
 Check the settings of all services before any service starts, and exit.
 
-`docker compose up` waits for this check. Without the check, a service with a malformed setting would restart for ever, while
-`up -d` exits with 0. Each problem is printed as one line, which names the setting and says how to correct it. Values are never printed.
+`docker compose up` waits for this check. Without the check, `up -d` would exit with 0, and a service with a malformed setting
+would restart again and again. Each problem is printed as one line, which names the setting and says how to correct it. Values are
+never printed.
 """
 
 import os
@@ -23,7 +24,11 @@ SERVICES: tuple[type[Settings], ...] = (WebhookSettings, BotSettings, JanitorSet
 ENV_FILE = Path("/checkout/.env")
 
 GENERATED_LATER = {"DATABASE_URL": "postgresql://ROLE:PASSWORD@db:5432/ledger"}
-"""Settings that the operator does not write. The service `secrets` generates them after this check."""
+"""
+Example values for settings that the operator does not write.
+
+The service `secrets` generates the real values after this check.
+"""
 
 ASSIGNMENT = re.compile(
     r"""
@@ -33,15 +38,19 @@ ASSIGNMENT = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-"""Matches a line of `.env` in which Compose replaces variables. Compose does not replace variables between single quotes."""
+"""
+Matches a line of `.env` in which Compose replaces variables.
+
+A value in single quotes does not match: Compose leaves it as it is.
+"""
 
 VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 
 
 def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
-    """Return one line for each problem, ordered by the settings' names."""
+    """Return one line of text for each problem. The lines are sorted by the names of the settings."""
     return sorted(
-        # Use a set to remove duplicates, because each service reports the problems of a shared setting.
+        # Use a set to remove duplicates, because services that share a setting report the same problem.
         {
             *_of_services(environ),
             *secrets.find_alert_problems(environ),
@@ -63,19 +72,24 @@ def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     """
     Find the settings that lost a part because Compose replaced a variable in them.
 
-    Compose replaces `$word` in `.env` by the variable of this name, or by nothing if there is no such variable. The container receives
-    only the rest, which may be well-formed. So the check also reads the line in `.env`.
+    Compose replaces `$word` in `.env` by the variable `word`, or by nothing if there is no such variable. The container receives
+    only the rest of the value, which may look well-formed. So this function compares the value with the line in `.env`.
     """
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
         rest = VARIABLE.sub("", written)
-        # If the value differs from the rest, the variable exists and its use was probably intended.
+        # Report the setting only if Compose replaced the variable by nothing. Otherwise the variable was probably used on
+        # purpose.
         if rest != written and environ.get(name) == rest:
             yield f"{name} lost a part that begins with $: write its value between single quotes, {name}='…'"
 
 
 def _read(env_file: Path) -> str:
-    """Return the text of the file, or an empty text if there is no file, because settings may also come from the shell."""
+    """
+    Return the text of the file, or an empty text if the file cannot be read.
+
+    A missing file is no error, because settings may also come from the shell.
+    """
     try:
         return env_file.read_text(encoding="utf-8")
     except FileNotFoundError:

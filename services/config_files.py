@@ -1,9 +1,9 @@
 """
-Copy the configuration of the other images into their volumes, with fixed file modes, and exit.
+Copy the configuration of the other services into their volumes, with fixed file modes, and exit.
 
-A bind mount keeps the file modes of the checkout, and Compose implements `configs` as bind mounts. After a `git clone` under umask 027
-or 077, the users inside the containers could not read the files. So the image contains the files with fixed modes, and this program
-copies them at each `docker compose up`. The program also completes the links in the files from the settings.
+A bind mount would keep the file modes of the checkout. After a `git clone` under umask 027, the users inside the containers could
+not read the files. So this program copies the files from its image at each `docker compose up`. It also completes the links in
+the files.
 """
 
 import os
@@ -16,14 +16,14 @@ FROM = Path("/app/configuration")
 TO = Path("/configuration")
 
 FOR_ALL = 0o755
-"""The mode of all folders and files. Files are executable too, because two of them are scripts. None of them is secret."""
+"""The mode of all folders and files. All may read them, because none is secret. All may run them, because two are scripts."""
 
 
 def copy_files(source: Path, target: Path, links: Links) -> None:
     """
-    Make *target* equal to *source*, but with completed links.
+    Make the folder *target* equal to the folder *source*, but with completed links.
 
-    Do not write files that are already equal, so that programs do not reload them.
+    Do not rewrite a file that is already equal, because a program might reload it.
     """
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})
@@ -38,7 +38,7 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
 
 
 def _remove_others(target: Path, wanted: set[Path]) -> None:
-    """Remove the files that an earlier version of the image contained and the current version does not contain."""
+    """Remove the files and folders that are not in *wanted*. An earlier version of the image may have contained them."""
     # Remove the deepest paths first, so that each folder is empty before it is removed.
     for path in sorted(target.rglob("*"), reverse=True):
         if path.relative_to(target) in wanted:
@@ -50,9 +50,9 @@ def _remove_others(target: Path, wanted: set[Path]) -> None:
 
 
 def _copy_file(source: Path, copy: Path, links: Links) -> None:
-    """Replace the file atomically, so that a program that reloads its configuration never reads half a file."""
+    """Copy the file, but only if its content differs. Replace it atomically, so that a program never reads half a file."""
     content = source.read_bytes()
-    # Complete links only in rules and dashboards, because other files have none. Copy those byte for byte.
+    # Only rules (.yml) and dashboards (.json) contain links. Copy all other files byte for byte.
     if source.suffix in (".yml", ".json"):
         content = set_links(content.decode(), links).encode()
     if not copy.exists() or copy.read_bytes() != content:

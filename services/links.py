@@ -1,8 +1,9 @@
 """
-Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses, or remove them.
+Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses. Without an address, remove its
+links.
 
-The files in the image contain only a heading of the runbook (`runbook.md#outboxstuck`) and the path of a dashboard (`/d/ledger-bot`),
-because only the operator knows the addresses of the published runbook and of Grafana.
+The files in the image contain only a heading of the runbook (`runbook.md#outboxstuck`) and the path of a dashboard
+(`/d/ledger-bot`), because only the operator knows the addresses of the published runbook and of Grafana.
 """
 
 import json
@@ -15,7 +16,7 @@ RUNBOOK = "runbook.md"
 
 ADDRESS = re.compile(r"https?://[A-Za-z0-9:/._~?=&%@+,-]+")
 """
-Matches an address without `#`, because the heading of the runbook is appended with a `#`.
+Matches an address without `#`, because `#` and a heading of the runbook are appended to the address.
 
 The pattern also excludes characters that would end a value in YAML or HTML.
 """
@@ -40,7 +41,7 @@ def read_links(environ: Mapping[str, str]) -> Links:
 
 
 def find_link_problems(environ: Mapping[str, str]) -> list[str]:
-    """Return one line for each malformed address."""
+    """Return one line of text for each malformed address."""
     links = read_links(environ)
     addresses = {"ALERTS_RUNBOOK_URL": links.runbook, "ALERTS_DASHBOARD_URL": links.dashboards}
     return [
@@ -51,7 +52,7 @@ def find_link_problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def set_links(content: str, links: Links) -> str:
-    """Complete the links in the text of a rules file or a dashboard. Return a text without such links unchanged."""
+    """Complete the links in the text of a rules file or a dashboard. Return a text without links unchanged."""
     if f'"{RUNBOOK}#' in content:
         return json.dumps(_set_panel_links(json.loads(content), links.runbook), indent=2, ensure_ascii=False) + "\n"
     addresses = {"runbook_url": links.runbook, "dashboard_url": links.dashboards}

@@ -1,8 +1,8 @@
 """
 Write each secret to a file in the volume of the service that needs it, and exit.
 
-The program runs before every other service, without a network. It writes the secrets from `.env` at each start. It generates the
-passwords of the database at the first start and does not change them later, because the database stores them too.
+The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start. It
+generates the passwords of the database at the first start. It does not change them later, because the database stores them too.
 """
 
 import os
@@ -18,7 +18,7 @@ GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 """Maps each secret setting to the service that gets it."""
 
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
-"""The token of Alertmanager's bot and the chat that the bot writes to. Both must be set, or neither."""
+"""The token of the bot that sends alerts, and the chat to which the bot sends them. Both must be set, or neither."""
 
 WATCHDOG = "ALERTS_WATCHDOG_URL"
 """
@@ -30,7 +30,7 @@ The address is a secret: anyone who knows it can send the heartbeat and so hide 
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
 """
-The mode of secrets for Postgres and Grafana, which run as other users than the services.
+The mode of the secrets for Postgres and Grafana. Both run as a different user than this program.
 
 The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
 """
@@ -49,7 +49,7 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name in (*ALERTS, WATCHDOG):
         _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
-    # The Postgres exporter reads the password from a separate file, not from a URL.
+    # The Postgres exporter gets only the password, because it reads the password from a file and not from a URL.
     watcher = _generate_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
     _write_grafana_secrets(root)
@@ -64,7 +64,7 @@ def _write_grafana_secrets(root: Path) -> None:
 
 
 def _generate_once(file: Path, mode: int) -> str:
-    # Generate the secret also if the file is empty, because a full disk may have left an empty file.
+    # Generate the secret if the file is missing or empty. A full disk may have left an empty file.
     if not file.exists() or not file.read_text(encoding="utf-8").strip():
         # Generate a URL-safe secret, because the passwords become part of `postgresql://` addresses.
         _write(file, secrets.token_urlsafe(32), mode)
@@ -72,9 +72,9 @@ def _generate_once(file: Path, mode: int) -> str:
 
 
 def _write(file: Path, text: str, mode: int) -> None:
-    """Replace the file atomically, so that a reader gets either the old secret or the new one, never a part."""
+    """Replace the file atomically, so that a reader gets the old secret or the new secret, but never a part."""
     new = file.with_name(f".{file.name}.new")
-    # A killed run may have left this file, and O_EXCL refuses to open an existing one.
+    # Remove a file that a killed run may have left, because O_EXCL refuses to open an existing file.
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -84,7 +84,8 @@ def _write(file: Path, text: str, mode: int) -> None:
     # Set the mode after opening the file, because the umask would reduce a mode that is passed to `os.open`.
     new.chmod(mode)
     new.replace(file)
-    # Sync the folder too, so that the rename survives a power cut. Otherwise the database could have a password that the file lacks.
+    # Sync the folder too, so that the rename survives a power cut. Otherwise the database could have a password that is in no
+    # file.
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -93,7 +94,11 @@ def _write(file: Path, text: str, mode: int) -> None:
 
 
 def find_alert_problems(environ: Mapping[str, str]) -> list[str]:
-    """Return one line for each missing or malformed setting of Alertmanager, which our own services do not read."""
+    """
+    Return one line of text for each problem in Alertmanager's settings.
+
+    Our own services do not read or check these settings.
+    """
     problems = []
     token, chat = (environ.get(name, "").strip() for name in ALERTS)
     if bool(token) != bool(chat):

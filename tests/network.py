@@ -1,5 +1,7 @@
 """
-A file lock for all test processes of this machine. While a process has a browser open, no other process changes containers.
+Share a file lock between all test processes of this machine.
+
+While a process has a browser open, no other process starts or stops containers.
 
 Starting or stopping a container changes the machine's network, and Chromium then aborts the pages that it is loading.
 """

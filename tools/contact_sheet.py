@@ -3,8 +3,8 @@ Draw each dashboard with the values of a running stack, to look at it without Gr
 
     python -m tools.contact_sheet --project coffee-ledger-demo
 
-The picture is a preview: panels have the position and the values that Grafana would show, but are drawn in a simpler way. The
-preview reveals an empty panel, a wrong unit or a crowded legend, but not a wrong option of Grafana.
+The picture is a preview: each panel has the position and the values that Grafana would show, but a simpler design. The preview
+reveals an empty panel, a wrong unit or a crowded legend. It does not reveal a wrong Grafana option.
 """
 
 # ruff: noqa: S603, S607, S608 -- this program runs docker by its name, with SQL statements from this repository
@@ -331,7 +331,7 @@ def _layer(
 
 
 def _legend(names: list[str], width: int, height: int) -> tuple[str, int]:
-    """Write the names in one to three lines. Returns the legend and the height that remains for the chart above it."""
+    """Write the names in one to three lines. Return this legend and the height that remains for the chart."""
     needed = sum(len(name) * 7.4 + 30 for name in names)
     rows = min(3, max(1, math.ceil(needed / width)))
     parts = "".join(
@@ -461,7 +461,7 @@ td,th{text-align:left;padding:4px 8px;border-bottom:1px solid #2c2f36}
 
 
 def sheet(board: Json, source: Source) -> str:
-    """Place the panels as Grafana does, with all rows unfolded."""
+    """Return a dashboard as an HTML page, with the panels placed as in Grafana and all rows unfolded."""
     parts: list[str] = []
     shift = bottom = 0
     for panel in board["panels"]:

@@ -4,8 +4,10 @@ Record in docs/deploy.md which images were tested, by their digests.
     python -m tools.digests
 
 `compose.yaml` names images by tag, so that the next pull gets fixes of an image. But a tag can be moved to another image, and a
-digest cannot. Run this program after the tests have passed, on a machine that pulled the images from their registries. The program
-reads the digests from the local Docker engine, so it records exactly the images with which the tests ran.
+digest cannot.
+
+Run this program after the tests have passed, on a machine that pulled the images from their registries. It reads the digests from
+the local Docker engine, so it records exactly the images with which the tests ran.
 """
 
 # ruff: noqa: S603 -- this program runs docker by its name, with image names from this repository
@@ -31,7 +33,7 @@ def find_images(root: Path = ROOT) -> list[str]:
 
 
 def find_digest(image: str) -> str | None:
-    """Return `sha256:…`, or None if the image was not pulled from a registry."""
+    """Return the digest of an image, such as `sha256:…`, or None if the image was not pulled from a registry."""
     try:
         found = _docker("image", "inspect", "--format", "{{json .RepoDigests}}", image)
     except subprocess.CalledProcessError:

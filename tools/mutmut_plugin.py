@@ -2,8 +2,9 @@
 A pytest plugin for mutation testing. mutmut tests each mutant in a fork of a process that has run all tests before.
 
 mutmut passes hundreds of tests to pytest by name. pytest would compare each name with all ids of its file, which takes seconds.
-So the plugin collects whole files, and then leaves out the tests that were not named. To stop endless loops, it limits the
-processor time and not the elapsed time, because on a busy machine every test takes long.
+So the plugin collects whole files, and then leaves out the tests that were not named.
+
+The plugin stops endless loops by a limit on processor time. A limit on elapsed time would also stop good tests on a busy machine.
 """
 
 import os
@@ -18,7 +19,7 @@ TEST_SECONDS_MAX = 10.0
 """The limit of processor time per test. The slowest test needs a third of this time."""
 
 _NAMED = pytest.StashKey[dict[str, int]]()
-"""The position of each named test. All tests run if none is named."""
+"""Maps each test named on the command line to its position. If it is empty, all tests run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +47,7 @@ def pytest_runtest_call() -> Generator[None]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # End the process. Hypothesis would catch an exception and go on with the next example.
+    # End the process, because Hypothesis would catch an exception and continue with the next example.
     os.write(2, b"A test took too much processor time.\n")
     os._exit(pytest.ExitCode.TESTS_FAILED)
 

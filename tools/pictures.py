@@ -1,9 +1,10 @@
 """
 Draw the pictures of the documentation from the running product.
 
-`make pictures` draws all of them, and `python -m tools.pictures desk` only those of the desk. The program starts a stack of its own,
-uses the product in a real browser as a new user would, and writes docs/pictures/. The pictures are not retouched; only the number of
-colors and the size of the animation are reduced.
+`make pictures` draws all pictures. `python -m tools.pictures desk` draws only the pictures of the operators' desk.
+
+The program starts its own stack, uses the product in a real browser as a new user would, and writes docs/pictures/. The pictures
+are not retouched. Only the number of colors and the size of the animation are reduced.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
 SANDBOX_SECRET = b"sandbox-secret-that-signs-nothing-real"
 PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 2, 1, 1, 0, 0, 2, 0, 1, 1)
-"""The number of payments per day, from yesterday backwards."""
+"""The number of payments on each day. The first number is for yesterday, the second for the day before, and so on."""
 
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 BUSY_MINUTES = 8
@@ -188,7 +189,7 @@ async def draw_desk(studio: Studio) -> None:
     await operator.say("/stats")
     chart = page.locator("#messages img").last
     await expect(chart).to_be_visible()
-    # Save the image that the bot sent, not a screenshot: the phone shows it so small that its text would be illegible.
+    # Save the image that the bot sent. In a screenshot of the demo's phone, the text of the image would be too small to read.
     sent = await page.request.get(urljoin(page.url, await chart.get_attribute("src")))
     save("desk-stats", await sent.body())
 
@@ -210,7 +211,7 @@ async def remember_a_month(studio: Studio) -> None:
 
 
 async def draw_dashboards(studio: Studio) -> None:
-    """Draw each dashboard after some minutes of payments of all kinds."""
+    """Create payments of all kinds for some minutes, then draw each dashboard."""
     await start_monitoring(studio)
     until = datetime.now(UTC) + timedelta(minutes=BUSY_MINUTES)
     print(f"Payments go for {BUSY_MINUTES} minutes …", flush=True)
@@ -286,7 +287,7 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for the message that an alert fires or is resolved. It may take minutes, because most rules have a waiting time."""
+    """Wait for the alert message with the emoji *sign*. It may take minutes, because most alert rules have a waiting time."""
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):
@@ -331,7 +332,7 @@ def save(name: str, png: bytes) -> None:
     """Write a picture with a reduced palette."""
     path = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # Choose the colors of the palette by their range, not by their area. Otherwise small parts would lose their colors.
+    # Choose the palette so that it covers all colors, not only those of large areas. Then small parts keep their colors.
     picture.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=COLOR_ROUNDS).save(path, optimize=True)
     tell(path)
 

@@ -1,7 +1,7 @@
 """
-Write the table of settings and `.env.example` from the fields of the settings: `make settings`.
+Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-The table is written into the document that has the two marker lines, between these lines.
+Run it by `make settings`. The table is written between two marker lines, which exactly one document has.
 """
 
 import re
@@ -24,7 +24,7 @@ COMMENT_WIDTH = 130
 
 
 class ComposeSettings(BaseModel):
-    """The settings that none of our services reads. `compose.yaml` and its one-shot programs pass these settings to other containers."""
+    """Settings that none of our services reads. `compose.yaml` and its one-shot programs pass them to other containers."""
 
     ALERTS_BOT_TOKEN: str | None = Field(
         default=None,
@@ -100,7 +100,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """The settings that `.env.example` contains, by heading and in the order of the file."""
 
 SELDOM_SET = ("SANDBOX_PORT", "REVISION")
-"""Settings that a user can change, but that are not in `.env.example`, because only the demo or the build of the image uses them."""
+"""Settings that a user can change but that `.env.example` omits. Only the demo or the build of the image uses them."""
 
 SET_BY_COMPOSE = (
     "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",
@@ -163,7 +163,7 @@ def _table(names: Iterable[str], fields: Mapping[str, FieldInfo]) -> Iterator[st
 
 
 def _mark_code(text: str) -> str:
-    """Put addresses and names of settings between backticks, and join the lines of the text to one line."""
+    """Put backticks around URLs and setting names, and join the lines of the text into one."""
     return re.sub(r"https?://[^\s,;]*[^\s,;.]|[A-Z]+(?:_[A-Z]+)+\b(?:=\w+)?", r"`\g<0>`", text.replace("\n", " "))
 
 

@@ -6,9 +6,9 @@
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
--- Find a user's open payments and the payments that ended last, the newest first. Each row has the matched charge that paid the
--- payment, if any. If several charges contain the code, the row has the charge that completed the payment. The credits are a sum,
--- because a charge that was taken back and credited again has several entries.
+-- Find a user's open payments and the payments that ended last, the newest first. A row also has the matched charge that paid the
+-- payment. If several charges paid it, the row has the charge that completed the payment. The credits are a sum, because a charge
+-- has several entries if its credits were taken back and given again.
 -- $1 Telegram id, $2 maximum of ended payments
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')
@@ -35,7 +35,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_changes
--- Return for each of these users a string that changes whenever their data in the Mini App changes.
+-- Return a string for each user. It changes when the user's data in the Mini App change, so callers compare it to detect changes.
 -- $1 Telegram ids
 SELECT watched.telegram_id,
        concat_ws(

@@ -1,8 +1,8 @@
--- Claims: a user describes a payment that was not credited.
+-- Statements for claims. In a claim, a user describes a payment that was not credited.
 
 -- name: find_claimable_charges
--- Find charges of these days that are unmatched, or that were dismissed because of an outsider. The caller ranks these charges for
--- operators. The claimant never sees them.
+-- Find charges of these days that are unmatched or were dismissed automatically. One of them may be the claimed payment. The
+-- caller ranks the charges for operators. The user never sees them.
 -- $1 first day, $2 last day, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
        coalesce(supporters.name, charges.payer_name) AS supporter_name
@@ -16,8 +16,8 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
  ORDER BY charges.charge_id;
 
 -- name: find_guessed_charges
--- Find charges of these days and this amount that a rule matched to another user without an exact code. One of these charges may
--- belong to the claimant.
+-- Find charges of these days and this amount that were matched to other users without an exact code. One of these matches may be
+-- wrong, and the charge may belong to the user with the claim.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 claimant, $7 maximum
 SELECT charge_id
   FROM charges
@@ -37,7 +37,7 @@ SELECT charge_id
 SELECT claim_id, paid_on, amount, currency, name, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
 
 -- name: find_arrival
--- Find the last charge that was credited to the user and is still matched, so it was neither refunded nor taken back.
+-- Find the last charge that was credited to the user since $2. A charge that was refunded or taken back is not found.
 -- $1 Telegram id, $2 since
 SELECT charges.amount, charges.currency, charges.matched_at,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)

@@ -1,5 +1,5 @@
--- Decisions of operators. Each statement is one step of a transaction that holds the settling lock, so that no settlement decides
--- about the same charge at the same time.
+-- Statements for the decisions of operators. A decision holds the lock that lock_settling takes, so that no settlement changes
+-- the same charge at the same time.
 
 -- name: find_charge_key
 -- $1 charge id
@@ -10,11 +10,13 @@ SELECT charge_key FROM charges WHERE charge_id = $1;
 SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 
 -- name: was_completed_by
+-- Return whether the pending payment was completed by this charge.
 -- $1 payment id or null, $2 charge key
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator whose action led to the current state of a charge. Returns no row if a rule or a refund changed the state later.
+-- Find the operator who made the last decision about a charge. Returns no row if the state of the charge does not fit this
+-- decision, for example because a rule matched the charge after an operator had undone its match.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -28,14 +30,14 @@ SELECT last.operator_id
  WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
 
 -- name: is_request_known
--- Tell whether this button press or message was already executed.
+-- Return whether this request of an operator was already executed. A request is one click of a button or one message.
 -- $1 request key or null
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
 -- name: record_action
 -- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
--- The statement sends a NOTIFY, because the operators' summaries show the number of open decisions and have to be updated.
+-- The NOTIFY wakes the bot, so that it updates the number of open decisions in the operators' summaries.
 WITH kept AS (
     INSERT INTO operator_actions (
         operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
@@ -46,7 +48,8 @@ WITH kept AS (
 SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
 -- name: credit_charge_again!
--- Credit a charge again after its credit was reversed. The new entry follows the newest reversal.
+-- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal, so that each reversal
+-- allows only one new credit.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
 SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
@@ -55,7 +58,7 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back all credits that are left of a charge. A null action id means that the user pressed Not mine.
+-- Take back the credits of a charge that are left after refunds. If $3 is null, the user requested it with the button "Not mine".
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -64,13 +67,13 @@ SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_
 RETURNING credits;
 
 -- name: reverse_refunds
--- Reverse the refunds of a charge, and return how many credits were given back.
+-- Reverse the refunds of a charge. Returns the number of credits that the user gets back, or null if there is no refund.
 -- $1 charge id, $2 cause, $3 action id, $4 now
 WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      -- Do not restore a credit that was reversed because the match was wrong.
+      -- Give nothing back if the credit was reversed because of a wrong match. Such a credit is not in standing_credits.
       JOIN standing_credits AS given ON given.charge_id = charges.charge_id
       JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1
@@ -92,12 +95,13 @@ SELECT -sum(taken.credits)::bigint
    AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id);
 
 -- name: find_credits_left
--- Return the credits of a charge that are left after refunds. Returns no row if no credit is in force.
+-- Return the number of credits of a charge that are left after refunds. Returns no row if the charge has no credit, or its credit
+-- was reversed.
 -- $1 charge id
 SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
 
 -- name: refund_credits!
--- Take back a part of a charge's credit.
+-- Take back some of the credits of a charge, because a part of the payment was refunded.
 -- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
 SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
@@ -105,7 +109,8 @@ SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
  WHERE charge_id = $1;
 
 -- name: find_standing_guess
--- Return when a charge was matched to this user by a guess. Returns no row if this match no longer stands.
+-- Return the time of the guess that matched a charge to this user. Returns no row if the guess was taken back, or if the charge
+-- is no longer matched by a guess.
 -- $1 charge id, $2 Telegram id
 SELECT guesses.guessed_at
   FROM guesses
@@ -117,21 +122,24 @@ SELECT guesses.guessed_at
    AND charges.method = 'amount_and_time';
 
 -- name: take_back_guess!
+-- Record that the guess about a charge was taken back.
 -- $1 charge id, $2 now
 UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
 
 -- name: find_outsider
+-- Find an outsider: a supporter, subscription or item that an operator marked as not one of our users.
 -- $1 kind, $2 name
 SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS NULL;
 
 -- name: remember_outsider
+-- Mark a supporter, subscription or item as an outsider, that is, as not one of our users.
 -- $1 kind, $2 name, $3 now
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. The caller filters
--- the result further with `Charge.outsider_names` in coffee_ledger/charges.py.
--- $1 charge id, $2 kind of outsider, $3 maximum
+-- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. The comparison
+-- of subscriptions is too wide, so the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
+-- $1 charge id, $2 supporter, subscription or item, $3 maximum
 SELECT alike.charge_key
   FROM charges
   JOIN charges AS alike
@@ -147,7 +155,7 @@ SELECT alike.charge_key
  LIMIT $3;
 
 -- name: find_outsider_of_dismissal
--- Find the outsider that an operator marked with the last dismissal of a charge. Returns null if that dismissal marked no outsider.
+-- Return the id of the outsider that was marked at the last dismissal of a charge by an operator, or null if none was marked.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions
@@ -156,7 +164,7 @@ SELECT outsider_id
  LIMIT 1;
 
 -- name: find_adjustment
--- Find an adjustment, and whether it was reversed.
+-- Find an adjustment, which is a change of a balance by an operator, and return whether the adjustment was reversed.
 -- $1 credit id
 SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
   FROM credits AS given
@@ -164,6 +172,7 @@ SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHE
    AND given.kind = 'adjustment';
 
 -- name: reverse_adjustment!
+-- Reverse an operator's adjustment of a balance.
 -- $1 credit id, $2 cause, $3 action id, $4 now
 INSERT INTO credits (kind, telegram_id, credits, cause, reverses, action_id, created_at)
 SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
@@ -171,14 +180,15 @@ SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
  WHERE credit_id = $1;
 
 -- name: adjust_balance!
+-- Add credits to a balance by an operator's decision. A negative number takes credits away.
 -- $1 Telegram id, $2 credits, $3 cause, $4 action id, $5 now
 INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
 VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
--- Confirm the user's open claim if the claim may be about this charge: the charge is a candidate of the claim, or has the same amount.
--- A claim cannot be about a charge that was paid after the claim was raised.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 further candidates, found today
+-- Confirm the user's open claim about a missing payment if this charge may be that payment. The charge must have been paid before
+-- the claim was raised. It must also be a candidate of the claim, or have the amount of the claim.
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of charges that became candidates after the claim was raised
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges
@@ -200,12 +210,14 @@ UPDATE claims
 RETURNING telegram_id;
 
 -- name: find_claim_decision
+-- Return the operator who decided about a claim, or null if no operator did. Returns no row if the claim does not exist.
 -- $1 claim id
 SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: decide_event
--- Record a decision about an event that changed nothing. Returns no row if another decision was made before.
--- $1 event number, $2 when an operator requested a retry, or null, $3 when an operator dismissed the event, or null
+-- Record an operator's decision about an event that failed or could not be read. Returns no row if an operator decided before, or
+-- if the event needs no decision.
+-- $1 event number, $2 time of the request to retry, or null, $3 time of the dismissal, or null
 UPDATE events
    SET retry_requested_at = $2, dismissed_at = $3
  WHERE event_no = $1

@@ -1,7 +1,8 @@
 -- Statements that load data for operators. Only remind_of_charge and drop_reminders write.
 
 -- name: find_shown_charges
--- Find charges with their supporter, credits and outsider, and with the last decision of an operator, the newest first.
+-- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
+-- an operator. The column `remembered` is the kind of the outsider, if the charge was dismissed because of one.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -39,6 +40,7 @@ SELECT operator_id, action, reason, created_at AS at
  LIMIT $2;
 
 -- name: find_known_users
+-- Find users and their balances. Telegram ids that belong to no user are not in the result.
 -- $1 Telegram ids
 SELECT users.telegram_id, users.username, users.language, users.created_at, users.unreachable_at, users.erased_at,
        coalesce(balances.balance, 0) AS balance
@@ -47,8 +49,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Find users by their username. The stored name is the one in their last message. Several users can have the same stored name: a user
--- may have changed their name since, and another user may have taken it.
+-- Find users by their username. Several users can have the same stored username, because it is only updated when the user writes:
+-- a user may have given it up since, and another user may have taken it.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -71,7 +73,7 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  WHERE claim_id = $1;
 
 -- name: find_unmatched_page
--- List the unmatched charges, the longest waiting first. Each row repeats the total.
+-- List a page of the unmatched charges, the longest waiting first. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT charge_id, count(*) OVER () AS total
   FROM charges
@@ -80,7 +82,7 @@ SELECT charge_id, count(*) OVER () AS total
  LIMIT $2 OFFSET $1;
 
 -- name: find_pending_page
--- List the open pending payments, the newest first. Each row repeats the total.
+-- List a page of the open pending payments, the newest first. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) OVER () AS total
   FROM pending_payments
@@ -89,7 +91,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
  LIMIT $2 OFFSET $1;
 
 -- name: find_kept_page
--- List the events that changed nothing because they failed or could not be read, the newest first. Each row repeats the total.
+-- List a page of the events that failed or could not be read and that no operator has dismissed, the newest first. The column
+-- `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events
@@ -98,7 +101,7 @@ SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER (
  LIMIT $2 OFFSET $1;
 
 -- name: find_claims_page
--- List the open claims, the longest waiting first. Each row repeats the total.
+-- List a page of the open claims, the longest waiting first. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_at, decided_at, decided_by, charge_id,
        count(*) OVER () AS total
@@ -108,7 +111,8 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  LIMIT $2 OFFSET $1;
 
 -- name: find_guesses_page
--- List the matches by amount and time, the newest first. Each row repeats the total.
+-- List a page of the guesses, which are matches by amount and time, the newest first. The column `total` counts the rows of all
+-- pages.
 -- $1 offset, $2 maximum
 SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS total
   FROM guesses
@@ -145,8 +149,8 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_of_payment
--- Find the charges of a pending payment. This includes a charge that completed the payment and was taken back later. Such a charge no
--- longer has the payment_id, but the payment keeps the charge key in bmc_data.
+-- Find the charges of a pending payment, including the charge that completed it. If the match of that charge was undone later,
+-- the charge has no payment_id any more, but the payment still has the charge key in bmc_data.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -162,6 +166,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, completed_
  WHERE payment_id = $1;
 
 -- name: find_entries_of_charges
+-- Find all entries of the ledger that belong to these charges, the oldest first.
 -- $1 charge ids
 SELECT credit_id, telegram_id, kind, credits, charge_id, cause, created_at, reverses
   FROM credits
@@ -169,6 +174,7 @@ SELECT credit_id, telegram_id, kind, credits, charge_id, cause, created_at, reve
  ORDER BY credit_id;
 
 -- name: find_entries
+-- Find entries of the ledger by their ids.
 -- $1 credit ids
 SELECT credits.credit_id, credits.telegram_id, credits.kind, credits.credits, credits.charge_id, credits.cause,
        credits.created_at, credits.reverses
@@ -196,7 +202,7 @@ SELECT kind, status, created_at, sent_at
  ORDER BY notification_id;
 
 -- name: find_cards
--- Find the sent messages that show a charge or a claim to operators, so that they can be edited.
+-- Find the sent messages that show a charge or a claim to operators, so that the bot can edit these messages.
 -- $1 operators, $2 charge key or null, $3 claim id or null
 SELECT notifications.telegram_id, notifications.message_id, notifications.kind, coalesce(users.language, 'en') AS language,
        notifications.facts
@@ -218,8 +224,8 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- Find the open claims that may be about this charge, because they name a day near the day of the charge.
--- $1 charge id, $2 days apart at most
+-- Find the open claims that may be about this charge: the day in the claim is at most $2 days before or after the charge.
+-- $1 charge id, $2 maximum number of days
 SELECT claims.claim_id
   FROM charges
   JOIN claims
@@ -229,12 +235,13 @@ SELECT claims.claim_id
  WHERE charges.charge_id = $1;
 
 -- name: find_claims_decided_by_charge
--- $1 charge id, $2 since
+-- Find the claims that were confirmed because of this charge.
+-- $1 charge id, $2 earliest time of the decision
 SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
 
 -- name: sum_periods
--- For each of these times, sum the charges that were paid since then. Refunded charges are left out.
--- $1 moments
+-- For each time in $1, sum the amounts paid since that time in each currency. Refunded charges are left out.
+-- $1 times
 SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amount) AS amount
   FROM unnest($1::timestamptz []) AS since (at)
   JOIN charges ON charges.paid_at >= since.at AND charges.is_paid AND charges.state <> 'refunded'
@@ -242,7 +249,8 @@ SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amo
  ORDER BY since.at DESC, sum(charges.amount) DESC;
 
 -- name: count_periods
--- $1 moments
+-- For each time in $1, count the credits, charges, unmatched charges and refunded charges since that time.
+-- $1 times
 SELECT since.at AS since,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries
          WHERE entries.created_at >= since.at AND entries.kind <> 'spend') AS credits,
@@ -254,7 +262,8 @@ SELECT since.at AS since,
  ORDER BY since.at DESC;
 
 -- name: count_methods_since
--- $1 moments
+-- For each time in $1, count the charges paid since that time by the method of their match.
+-- $1 times
 SELECT since.at AS since, charges.method, count(*) AS charges
   FROM unnest($1::timestamptz []) AS since (at)
   JOIN charges ON charges.paid_at >= since.at AND charges.is_paid AND charges.method IS NOT NULL
@@ -262,7 +271,7 @@ SELECT since.at AS since, charges.method, count(*) AS charges
  ORDER BY since.at DESC, count(*) DESC, charges.method;
 
 -- name: count_days
--- Count the charges of each day (UTC): those that were settled, and those that are unmatched.
+-- For each day (UTC), count the paid charges that are unmatched, and all other paid charges as settled.
 -- $1 first day, $2 last day
 SELECT days.day::date AS day,
        count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
@@ -276,7 +285,8 @@ SELECT days.day::date AS day,
  ORDER BY days.day;
 
 -- name: export_charges
--- $1 from, $2 before, $3 maximum
+-- Return the charges paid in a period, for an export file.
+-- $1 start of the period, $2 end of the period (excluded), $3 maximum number of rows
 SELECT charges.charge_id, charges.charge_key, charges.family, charges.transaction_id, charges.paid_at, charges.amount,
        charges.currency, charges.state, charges.method, charges.payment_id, charges.telegram_id, users.username,
        coalesce(supporters.name, charges.payer_name) AS supporter_name, charges.flag, charges.matched_at, charges.refunded_at
@@ -288,7 +298,8 @@ SELECT charges.charge_id, charges.charge_key, charges.family, charges.transactio
  LIMIT $3;
 
 -- name: export_credits
--- $1 from, $2 before, $3 maximum
+-- Return the entries of the ledger that were made in a period, for an export file.
+-- $1 start of the period, $2 end of the period (excluded), $3 maximum number of rows
 SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.username, credits.kind, credits.credits,
        credits.charge_id, credits.reverses, credits.cause
   FROM credits
@@ -298,7 +309,8 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
  LIMIT $3;
 
 -- name: export_actions
--- $1 from, $2 before, $3 maximum
+-- Return the decisions that operators made in a period, for an export file.
+-- $1 start of the period, $2 end of the period (excluded), $3 maximum number of rows
 SELECT operator_actions.action_id, operator_actions.created_at, operator_actions.operator_id, users.username AS operator_name,
        operator_actions.action, operator_actions.charge_id,
        (SELECT max(credits.credit_id) FROM credits WHERE credits.action_id = operator_actions.action_id) AS credit_id,
@@ -311,7 +323,8 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
  LIMIT $3;
 
 -- name: examine
--- Return most numbers of the operators' diagnosis. A message that failed and is due later counts as owed too.
+-- Return numbers about the health of all services, which the bot shows to operators. The number `owed` counts the messages that
+-- are due or wait for a retry.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days') AS events_week,
@@ -333,11 +346,12 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;
 
 -- name: find_last_event
--- Find the newest signed event of any kind.
+-- Find the newest event with a valid signature, of any type.
 SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
--- $1 since
+-- For each signing secret, count the events whose signature it verified, and return the time of the last one.
+-- $1 received after this time
 SELECT verified_by, count(*) AS events, max(received_at) AS last_at
   FROM events
  WHERE received_at > $1 AND verified_by IS NOT NULL
@@ -345,8 +359,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Find raw events that moved money, the oldest first.
--- $1 charge keys or null, $2 from, $3 before, $4 maximum
+-- Find events about charges that still have their body, the oldest first. The caller reads the bodies and keeps the payments.
+-- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
 SELECT event_no, body, received_at, charge_key
   FROM events
  WHERE body IS NOT NULL
@@ -359,8 +373,8 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Show a charge to one operator again at a later time. created_at is also set to that time. Otherwise the message would count as
--- delayed before it is due, and would precede messages that are queued in the meantime.
+-- Queue a reminder that shows a charge to one operator again at the time $3. Set created_at to $3 too. With the current time, the
+-- reminder would count as delayed, and would be sent before messages that are queued earlier than $3.
 -- $1 operator, $2 facts, $3 when
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3
@@ -373,7 +387,7 @@ SELECT $1, 'charge_unmatched', $2, $3, $3
        );
 
 -- name: drop_reminders!
--- Cancel the reminders about a charge, because the charge was decided.
+-- Cancel the reminders about a charge after an operator has decided about it.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'
@@ -384,6 +398,7 @@ UPDATE notifications
    AND facts ->> 'charge_key' = $2;
 
 -- name: set_replay_time
--- Make the statements of this transaction read the views of the schema past instead of the tables.
--- $1 the time in the past that the views show, $2 key of the charge that is replayed
+-- Make the other statements of this transaction read the views in the schema `past`. These views show the tables as they were at
+-- the time $1, without the charge $2.
+-- $1 time, $2 key of the charge that is replayed
 SELECT set_config('search_path', 'past, public', true), set_config('past.at', $1::text, true), set_config('past.without', $2, true);

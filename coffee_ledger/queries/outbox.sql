@@ -1,14 +1,13 @@
--- The outbox. Only one bot at a time sends notifications and marks them: the bot that holds the lease `sending`.
+-- Statements for the outbox. Only the bot that holds the lease `sending` sends messages, so two bots never send the same message.
 --
--- The messages of a chat are ordered by (created_at, notification_id). The created_at of a reminder is the time at which it is to be
--- shown, so the reminder comes after everything that happened before that time. A message that failed and waits for its retry blocks
--- the newer messages of its chat until it is sent, given up or set aside. The database does not store which message is being sent.
--- If the sending bot is killed, the next one finds the message still pending, and sends it again.
+-- The messages of a chat are sent in the order of (created_at, notification_id). A message that waits for a retry blocks the
+-- newer messages of its chat until it is sent, given up or set aside (is_set_aside).
+-- A message stays pending while it is being sent. If the sending bot is killed, the next bot sends the message again.
 
 -- name: take_lease
--- Take a lease, or extend it. Returns no row while another process holds the lease. Times are taken from the database's clock, because
--- the clocks of the processes may differ.
--- $1 lease, $2 holder, $3 for how long
+-- Take a lease, or extend it. Returns no row while another process holds the lease. The clock of the database decides when a
+-- lease ends, because the clocks of the processes may differ.
+-- $1 lease, $2 holder, $3 duration
 INSERT INTO leases AS known (lease, holder, ends_at)
 VALUES ($1, $2, clock_timestamp() + $3::interval)
 ON CONFLICT (lease) DO UPDATE
@@ -17,15 +16,16 @@ ON CONFLICT (lease) DO UPDATE
 RETURNING true;
 
 -- name: end_lease!
+-- End a lease before its time is over, so that another process can take it at once.
 -- $1 lease, $2 holder
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
--- Replace each message to all operators by one row for each operator. Messages above the limit per minute are folded: each operator
--- gets one summary that counts them, and a new summary after an hour. Returns how many messages were folded.
--- The due_at of the common row becomes the time of this decision. The limit per minute is computed from these times.
--- LIMIT 1000 bounds the transaction. The next call addresses the remaining messages.
--- $1 operators' Telegram ids, $2 now, $3 maximum of cards within a minute
+-- Replace each message to all operators (telegram_id is null) by one message for each operator. If there are more than $3
+-- messages within a minute, the others are only counted in a summary. Returns the number of messages that were only counted.
+-- The due_at of the replaced row is set to $2, because the messages of the last minute are counted by due_at.
+-- LIMIT 1000 keeps the transaction short. The next call replaces the remaining messages.
+-- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
       FROM notifications
@@ -38,7 +38,7 @@ WITH recent AS MATERIALIZED (
      ORDER BY shared.notification_id
      LIMIT 1000
 ), decided AS (
-    -- Check the status again, because another bot may have decided since the row was read.
+    -- Check the status again, because another bot may have changed the status since the row was read.
     UPDATE notifications
        SET status = CASE WHEN owed.is_shown THEN 'addressed' ELSE 'folded' END, due_at = $2
       FROM owed
@@ -62,13 +62,13 @@ WITH recent AS MATERIALIZED (
                   AND (known.status = 'pending' OR known.created_at > $2::timestamptz - interval '1 hour')
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
-     -- Insert the summary last, so that it is sent after the cards.
+     -- Insert the summary last, so that it is sent after the other messages.
      ORDER BY told.notification_id ASC NULLS LAST
 )
 SELECT count(*) FROM decided WHERE NOT is_shown;
 
 -- name: find_summaries
--- Find the summaries in operators' chats that are kept up to date, the newest of each operator first.
+-- Find the summaries in the chats of operators that the bot still updates, grouped by operator, the newest first.
 SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary.created_at,
        coalesce(users.language, 'en') AS language
   FROM notifications AS summary
@@ -77,7 +77,7 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
  ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
 -- name: end_summary!
--- Stop updating a summary. It is edited by its message id, so set this id to null.
+-- Stop updating a summary: find_summaries ignores a summary that has no message_id.
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
@@ -91,7 +91,8 @@ SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid AND r
          WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL) AS events;
 
 -- name: count_folded
--- $1 since
+-- For each kind, count the messages to operators that were only counted in a summary, because there were too many of them.
+-- $1 start of the period
 SELECT kind, count(*) AS messages
   FROM notifications
  WHERE telegram_id IS NULL AND status = 'folded' AND due_at >= $1
@@ -108,17 +109,17 @@ UPDATE notifications
    AND users.erased_at IS NOT NULL;
 
 -- name: withhold_missed!
--- Withhold the old messages of an erased user who comes back.
+-- Withhold the old messages of an erased user who writes again, so that the user gets only new messages.
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
 -- name: find_due_chats
--- Find chats that have a due message and are not blocked, the longest due first.
--- The window limits how many messages are considered. Messages of blocked chats do not count towards the window; skipping one takes
--- about 0.2 µs. No chat is left out for ever: the caller sends to all chats of the result, and excludes them from the next call meanwhile.
--- The statement uses NOT IN, because Postgres always hashes the subquery. With NOT EXISTS, the planner compared each waiting message
--- with each blocking message, which took seconds.
--- $1 now, $2 maximum, $3 chats to leave out, $4 rows in the window, $5 only these chats, or null for all
+-- Find chats that have a due message, the longest due first. Skip a chat in which a failed message waits for its retry.
+-- At most $4 messages are read. Later calls find the chats of the other messages, because the caller leaves out the chats in
+-- which it is sending ($3).
+-- Use NOT IN, because Postgres always hashes the subquery. With NOT EXISTS, the planner compared each waiting message with each
+-- blocking message, which took seconds.
+-- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
       FROM notifications AS waiting
@@ -134,8 +135,9 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue the undelivered messages of these chats again if they still matter, but only the newest up to the maximum. Withhold the others,
--- so that an old message is never sent after a newer one. Operators get only cards that still wait for a decision.
+-- Queue the newest $5 undelivered messages of each chat again if they still matter. A message about a decision of operators
+-- matters only while the decision is open. Withhold all other undelivered messages, so that an old message is never sent after a
+-- newer one.
 -- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind matters: arrays of one length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
@@ -150,8 +152,8 @@ WITH missed AS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           -- A guess can be taken back only while its charge is matched. A refund can be corrected to a partial refund only while
-           -- the charge counts as refunded in full.
+           -- The message about a guess matters while the guess can be taken back, that is, while the charge is matched. The
+           -- message about a refund matters while the refund can be corrected, that is, while the charge is refunded.
            WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key'
@@ -160,8 +162,8 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The facts of the message do not name the event. So the message still matters while any event that is not newer than the
-           -- message waits for an operator.
+           -- The message does not contain the number of its event. So it matters while any event that is older than the message
+           -- waits for an operator.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
@@ -184,7 +186,8 @@ UPDATE notifications
 RETURNING notifications.status;
 
 -- name: find_first_notifications
--- Find the first due message of each chat. Messages that were set aside come last.
+-- Find the message to send next in each chat: the oldest due message. A message that was set aside because it failed for a long
+-- time comes after all others.
 -- $1 chats, $2 now
 SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
@@ -227,18 +230,20 @@ UPDATE notifications
  WHERE notification_id = $1 AND status = 'pending';
 
 -- name: mark_dead!
+-- Give up a pending message. It is not sent again.
 -- $1 notification id
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
 -- name: mark_chat_unreachable!
--- Stop sending to a user who cannot be reached. Reminders that are due later stay pending.
+-- Mark the due messages to a user as unreachable, so that they are not sent. Reminders that are due later stay pending.
 -- $1 Telegram id, $2 now
 UPDATE notifications
    SET status = 'unreachable', is_set_aside = false
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Return when the next notification can be sent; null if there is none. Messages of blocked chats do not count.
+-- Return the time at which the next message is due, or null if no message is pending. Skip a due message that must wait for the
+-- retry of an older message in its chat.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

@@ -1,10 +1,11 @@
--- Pending payments of users, their credits and their history.
+-- Statements for a user's pending payments, balance and history.
 
 -- name: lock_opening!
--- Serialize the opening of pending payments until the end of the transaction, because a new code is compared with all earlier codes.
+-- Let only one transaction at a time open a pending payment, because a new code is compared with all earlier codes.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
+-- Find the pending payment that a request opened, because a repeated request must not open a second one.
 -- $1 request key
 SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE request_key = $1;
 
@@ -20,7 +21,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  ORDER BY created_at;
 
 -- name: find_taken_codes
--- Return the codes of this list that were ever issued.
+-- Return which of these codes were already issued. A code is never issued twice.
 -- $1 payment ids
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
 
@@ -31,15 +32,15 @@ VALUES ($1, $2, $2, $3, $4, $5, $6)
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
--- Record that the user requested the same amount again. Returns no row if the payment has ended in the meantime.
--- $1 payment id, $2 now, $3 maximum of times to keep; the oldest are dropped
+-- Record the time at which the user requested the same amount again. Returns no row if the payment is no longer open.
+-- $1 payment id, $2 now, $3 how many of these times are kept, the newest ones
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
  WHERE payment_id = $1 AND status = 'pending'
 RETURNING payment_id, telegram_id, amount, currency, status, created_at, requested_again_at;
 
 -- name: cancel_payment
--- Cancel a payment. Returns no row if the payment is not open or belongs to another user.
+-- Cancel a pending payment. Returns no row if the payment is not open or belongs to another user.
 -- $1 payment id, $2 Telegram id, $3 now
 UPDATE pending_payments
    SET status = 'cancelled', ended_at = $3
@@ -51,6 +52,7 @@ RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 SELECT balance FROM balances WHERE telegram_id = $1;
 
 -- name: find_history
+-- Return the last changes of a user's balance, the newest first.
 -- $1 Telegram id, $2 maximum
 SELECT CASE
            WHEN credits.is_not_mine THEN 'not_mine'
@@ -68,5 +70,6 @@ SELECT CASE
  LIMIT $2;
 
 -- name: spend_credits
+-- Take credits from a balance. A repeated call with the same idempotency key takes them only once.
 -- $1 Telegram id, $2 credits, $3 purpose, $4 idempotency key
 SELECT spend_credits($1, $2, $3, $4);

@@ -1,4 +1,4 @@
--- Statements that load the facts for the pure functions of coffee_ledger/settling.py, and store their result in one transaction.
+-- Statements of a settlement, which is one transaction. They load the input for coffee_ledger/settling.py and store its result.
 
 -- name: ping
 SELECT true;
@@ -7,32 +7,33 @@ SELECT true;
 SELECT schema_version();
 
 -- name: load_types
--- This statement is prepared on each new connection and never run. asyncpg queries Postgres for each array type when the type is first
--- needed. Preparing this statement causes these queries early, so that they do not run in transactions that hold a lock.
+-- Each new connection prepares this statement, but never runs it. Preparing it makes asyncpg look up the array types in Postgres.
+-- Otherwise asyncpg would do this later, in transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
 
 -- name: lock_settling
--- Serialize settlements in the whole database until the end of the transaction, because matching reads other charges and payments.
+-- Let only one settlement at a time run, until the end of the transaction, because matching reads other charges and pending
+-- payments.
 -- The lock costs little, because NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
 -- name: find_delivered
--- Return the events of this list that were received before.
+-- Return which of these delivery keys are already stored, so that a repeated event is not settled again.
 -- $1 delivery keys
 SELECT delivery_key
   FROM events
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- Find the charges that events are about. Each part of the UNION identifies charges in another way. The last part finds charges of the
--- same supporter around the same time, which may be the same payment. Each part uses its own index; conditions joined by OR would scan
+-- Find the stored charges that the events of a batch may be about. Each part of the UNION compares other ids, and the last part
+-- finds charges of the same supporter at about the same time. Each part uses its own index. Conditions joined by OR would scan
 -- the whole table.
 -- $1 charge keys, $2 transaction ids
--- $3 families, $4 numbers, $5 starts of periods or nulls: arrays of one length
--- $6 psp ids, $7 starts of periods: arrays of one length
--- $8 supporter ids, $9 when they paid: arrays of one length; $10 interval before and after
--- $11 maximum difference between starts of one period
+-- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of one length
+-- $6 psp ids, $7 starts of billing periods: arrays of one length
+-- $8 supporter ids, $9 times of payment: arrays of one length; $10 maximum difference from the times in $9
+-- $11 maximum difference between two starts of the same billing period
 SELECT charges.*
   FROM charges
  WHERE charges.charge_id IN (
@@ -68,8 +69,10 @@ SELECT charges.*
        );
 
 -- name: find_waiting
--- Find the unmatched charges of the same amounts around the same time.
--- $1 amounts, $2 currencies, $3 when they were paid: arrays of one length; $4 interval before and after, $5 maximum for each amount
+-- Find unmatched charges that have one of these amounts and were paid at about the same time. If there is one, no charge of this
+-- amount is matched by a guess.
+-- $1 amounts, $2 currencies, $3 times of payment: arrays of one length; $4 maximum difference from these times
+-- $5 maximum number of charges for each amount
 SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
   FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
  CROSS JOIN LATERAL (
@@ -90,7 +93,8 @@ SELECT *
  WHERE charge_key = ANY($1::text []);
 
 -- name: find_users_of_supporters
--- Find the users who own charges of these supporters. Only matches by code count, because they prove which user a supporter pays for.
+-- Find the users to whom charges of these supporters were matched by a code. Other matches do not prove for which user a
+-- supporter pays.
 -- $1 supporter ids
 SELECT DISTINCT supporter_id, telegram_id
   FROM charges
@@ -99,9 +103,10 @@ SELECT DISTINCT supporter_id, telegram_id
    AND method = 'code';
 
 -- name: find_users_of_subscriptions
--- Find the users to whom charges of these subscriptions were matched, except by a guess, and the users whose match was undone. If both
--- happened to a user, the newer one counts. If one of the charges lacks the psp id, the number identifies the subscription.
--- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 numbers: arrays of one length
+-- Find the users to whom charges of these subscriptions were matched, and whether the newest match for the user was undone.
+-- Guesses do not count. A charge belongs to a subscription if the psp ids are equal. If one psp id (the id at the
+-- payment provider) is missing, family and bmc id must be equal.
+-- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 bmc ids: arrays of one length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
       FROM unnest($1::text [], $2::text []) AS named (name, psp_id)
@@ -131,12 +136,12 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
  ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
 
 -- name: find_candidate_payments
--- Find pending payments that a charge may pay: payments with the given codes, open payments of the given users, and payments of the
--- same amount. The payments of the same amount include those that were open when the charge was paid and have ended since. Only the
--- oldest are loaded, up to a maximum. That is enough: a user has at most ten open payments at a time, so more than ten belong to
--- several users, and the charge is not matched by its amount in any case.
+-- Find pending payments that a charge may pay: those with the given codes, the open ones of the given users, and those of the
+-- same amount that are open now or were open when the charge was paid.
+-- The $7 oldest of the same amount are enough. A user has at most ten open payments, so a larger number belongs to several users.
+-- Then the charge is not matched by its amount.
 -- $1 payment ids, $2 users
--- $3 amounts, $4 currencies, $5 when the charge was paid, $6 opened until: arrays of one length; $7 maximum for each
+-- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of one length; $7 maximum for each amount
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
   FROM pending_payments
  WHERE payment_id = ANY($1::text [])
@@ -171,7 +176,7 @@ SELECT rivals.payment_id, rivals.telegram_id, rivals.amount, rivals.currency, ri
        ) AS rivals;
 
 -- name: find_guesses
--- Find when each of these users was last credited by a guess, and when such a guess was last taken back.
+-- For each user, return the time of the last guess, and the time at which a guess was last taken back.
 -- $1 users
 SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_back_at
   FROM guesses
@@ -179,20 +184,21 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
  GROUP BY telegram_id;
 
 -- name: find_outsiders
--- Return the supporters, subscriptions and items of this list that an operator marked as outsiders.
+-- Return which of these supporters, subscriptions and items an operator marked as not one of our users.
 -- $1 kinds, $2 names: arrays of one length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
   JOIN outsiders ON outsiders.kind = named.kind AND outsiders.name = named.name AND outsiders.ended_at IS NULL;
 
 -- name: find_mentioned_users
--- $1 Telegram names in lower case, $2 Telegram ids
+-- Find the users with these usernames or Telegram ids.
+-- $1 usernames in lower case, $2 Telegram ids
 SELECT telegram_id, lower(username) AS username FROM users WHERE lower(username) = ANY($1::text [])
 UNION ALL
 SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
 
 -- name: find_erased_supporters
--- Return the supporters of this list who paid for a user who was erased and has not written since.
+-- Return which of these supporters paid for a user who was erased. A user who writes to the bot later no longer counts as erased.
 -- $1 supporter ids
 SELECT DISTINCT charges.supporter_id
   FROM charges
@@ -200,12 +206,15 @@ SELECT DISTINCT charges.supporter_id
  WHERE charges.supporter_id = ANY($1::text []);
 
 -- name: find_erased_users
+-- Return which of these users asked to be erased.
 -- $1 users
 SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
 
 -- name: keep_events
+-- Store the events of a batch. An event that is already stored is skipped.
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys, $8 times of receipt,
--- $9 positions of the verifying secrets, $10 supporter ids, $11 when the body was blanked or null: arrays of one length
+-- $9 positions of the verifying secrets, $10 supporter ids, $11 times at which the bodies were blanked, or nulls: arrays of one
+-- length
 INSERT INTO events (
     delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
 )
@@ -217,8 +226,8 @@ SELECT *
 ON CONFLICT (delivery_key, source) DO NOTHING;
 
 -- name: meet_supporters
--- Store the newest name and e-mail address of each supporter. The rows are sorted, so that concurrent transactions lock them in the
--- same order and cannot deadlock.
+-- Store the newest name and e-mail address of each supporter. The rows are sorted, so that concurrent transactions lock them in
+-- the same order and cannot deadlock.
 -- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of one length; $4 now
 INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
 SELECT seen.supporter_id, seen.name, seen.email, $4, $4
@@ -230,8 +239,8 @@ SET name = coalesce(excluded.name, known.name),
     last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
 
 -- name: keep_charges
--- Insert charges, or update their changed columns. Each object of $1 is one charge; its keys are the columns.
--- $1 a JSON array
+-- Insert new charges and update known ones.
+-- $1 JSON array with one object for each charge; the keys are the columns
 INSERT INTO charges AS kept (
     charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
     payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
@@ -251,8 +260,8 @@ SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id =
     matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
 
 -- name: credit_charges
--- Credit each charge at most once. The unique index credited_once allows only one credit of a charge that follows no reversal. Charges
--- that were credited before are missing in the result.
+-- Credit each charge at most once: the unique index credited_once prevents a second credit. Returns only the charges that were
+-- credited now.
 -- $1 charge keys, $2 users, $3 credits: arrays of one length; $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
 SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
@@ -262,7 +271,7 @@ ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
 RETURNING charge_id;
 
 -- name: reverse_refunded_charges
--- Take back all credits that are left of these charges.
+-- Take back the remaining credits of these charges, because the payments were refunded.
 -- $1 charge keys, $2 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, created_at)
 SELECT given.charge_id, 'refund', given.telegram_id, -credits_left(given.credit_id), given.credit_id, $2
@@ -273,6 +282,7 @@ SELECT given.charge_id, 'refund', given.telegram_id, -credits_left(given.credit_
 RETURNING telegram_id;
 
 -- name: keep_guesses
+-- Record that charges were matched to users by a guess.
 -- $1 charge keys, $2 users: arrays of one length; $3 now
 INSERT INTO guesses (charge_id, telegram_id, guessed_at)
 SELECT charges.charge_id, guessed.telegram_id, $3
@@ -281,11 +291,12 @@ SELECT charges.charge_id, guessed.telegram_id, $3
 ON CONFLICT (charge_id) DO NOTHING;
 
 -- name: end_outsiders!
+-- End the marks of supporters, subscriptions and items as outsiders, because they belong to users after all.
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators about users with a negative balance, because a refund took back credits that were already spent.
+-- Notify the operators of each user with a negative balance. A refund took back credits that the user had already spent.
 -- $1 users who have a charge that was just refunded
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
@@ -294,8 +305,8 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
    AND balance < 0;
 
 -- name: complete_payments!
--- Complete pending payments. A payment that was cancelled or has expired in the meantime keeps its status.
--- $1 payment ids, $2 the charges that completed them, JSON: arrays of one length; $3 now
+-- Complete pending payments. A payment that was cancelled or has expired before keeps its status.
+-- $1 payment ids, $2 JSON about the charge that completed each payment: arrays of one length; $3 now
 UPDATE pending_payments
    SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
   FROM unnest($1::text [], $2::jsonb []) AS paid (payment_id, bmc_data)
@@ -303,7 +314,7 @@ UPDATE pending_payments
    AND pending_payments.status = 'pending';
 
 -- name: queue_notifications
--- Queue each fact once. A notification with a null fact key is always queued.
+-- Queue notifications, except those with a fact key that was already used. A notification without a fact key is always queued.
 -- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
 INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
 SELECT *
@@ -311,13 +322,13 @@ SELECT *
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce
--- Wake the listeners. The NOTIFY is only a hint, and the listeners find the changes by queries. The payload is empty, so that Postgres
--- merges all notifications of one transaction into one.
+-- Wake the listeners, which then find the changes by queries. All payloads are equal, so that Postgres sends only one NOTIFY for
+-- a transaction.
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
--- Add to the counter. Notify the operators when a new burst begins, that is, if there was no failure since $3.
--- $1 minute, $2 number of failures, $3 a burst is over if its last failure was before this time
+-- Count deliveries with a wrong signature. If the last one before was earlier than $3, a new burst begins: notify the operators.
+-- $1 minute, $2 number of failures, $3 time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)
     VALUES ($1, $2)
@@ -327,18 +338,19 @@ INSERT INTO notifications (telegram_id, kind, facts, fact_key)
 SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'signature_failures:' || $1::timestamptz
  WHERE NOT EXISTS (SELECT FROM signature_failures WHERE minute >= $3)
 ON CONFLICT (fact_key) DO NOTHING
--- Return true and not the id, because the webhook has no privilege to read the ids of notifications.
+-- Return true instead of the id, because the webhook has no privilege to read the ids of notifications.
 RETURNING true;
 
 -- name: count_refused
--- $1 a streak is over if its last refusal was before this time
+-- Return the number of deliveries that all webhook replicas have refused since the last accepted one.
+-- $1 if the last refusal was before this time, the number is 0
 SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 
 -- name: keep_answers
--- Add the answers of one webhook replica to the shared streak. The streak counts the refusals of all replicas since their last 200.
--- The statement compares the times of the answers, because replicas may write in another order than they answered.
--- $1 when the replica last accepted a delivery, or null, $2 how many it refused since, $3 when it last refused one, or null,
--- $4 a streak is over if its last refusal was before this time
+-- Add the answers of one webhook replica to the number of deliveries that all replicas have refused since the last accepted one.
+-- Compare the times of the answers, because replicas may not write in the order in which they answered.
+-- $1 time of the last accepted delivery of the replica, or null, $2 its refusals since, $3 time of its last refusal, or null
+-- $4 if the last refusal was before this time, the number starts again at 0
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),
        refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END

@@ -1,8 +1,8 @@
--- Statements for the metrics. All statements run in one read-only transaction with a single snapshot, so that their numbers are of the
+-- Statements for the metrics. They all run in one read-only transaction with a single snapshot, so that all numbers are of the
 -- same time.
 
 -- name: limit_snapshot!
--- Limit the time of each statement, so that measuring does not slow a busy database further.
+-- Limit the time of each statement, so that the metrics do not slow down a database that is already busy.
 SET LOCAL statement_timeout = '2s';
 
 -- name: count_payments
@@ -11,7 +11,7 @@ SELECT status, count(*) AS payments, min(created_at) AS oldest_at
  GROUP BY status;
 
 -- name: count_charges
--- Count the charges by state. A charge of which only the refund was received does not count yet.
+-- Count the charges by state. If only the refund of a charge was received, but not its payment, the charge is not counted.
 SELECT state, count(*) AS charges, min(recorded_at) AS oldest_at
   FROM charges
  WHERE is_paid
@@ -36,8 +36,8 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
  GROUP BY kind, is_taken;
 
 -- name: count_notifications
--- Count the undelivered notifications. A message that is due later, such as a reminder, does not count as delayed. The delay of a
--- message that was queued again is measured from the time at which it was queued again.
+-- Count the notifications that are dead, due, or waiting for a retry. The column `oldest_at` is the start of the longest delay.
+-- The delay of a message starts when it is due, or when it was queued again.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -50,15 +50,16 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
 -- name: count_unsettled_events
--- Count the events that changed nothing and that no operator has dismissed. The index events_kept serves this statement.
+-- Count the events that failed or could not be read, and that no operator has dismissed. The index events_kept serves this
+-- statement.
 SELECT outcome, count(*) AS events
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  GROUP BY outcome;
 
 -- name: find_oldest_undelivered
--- Find the time of the oldest message that is due or waits for a retry. For a message that was queued again, this is the time at which
--- it was queued again.
+-- Of the messages that are due or wait for a retry, return the time at which the oldest one was queued. If a message was queued
+-- again, the later time counts.
 -- $1 now, $2 kinds for users
 SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, created_at)) AS oldest_at
   FROM notifications
@@ -66,8 +67,8 @@ SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, create
  GROUP BY kind = ANY($2::text []);
 
 -- name: count_overdrafts
--- Count all refunds so far that came after their credits were spent, and the users whose balance is below zero now. Only the entries of
--- users who had a refund are summed, because no other user can have such a refund.
+-- Count the refunds that left a user with a negative balance, and the users whose balance is negative now. For the refunds, only
+-- the entries of users who had a refund are read.
 SELECT (
            SELECT count(*)
              FROM (
@@ -80,12 +81,12 @@ SELECT (
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
 -- name: find_newest_delivery
--- Find the time of the newest signed delivery of any kind whose event is stored. "Send test" counts too.
+-- Return the time of the newest stored event, of any type. Test events from the button "Send test" of Buy Me a Coffee count too.
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- Count the payments in an interval that ends with the newest payment. The interval does not end now, because a long time without
--- payments would make payments look rare.
+-- Count the payments in an interval that ends with the newest payment. The interval does not end now, because payments would look
+-- rare after a long time without payments.
 -- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges

@@ -1,9 +1,9 @@
--- Periodic work of the janitor: expire pending payments, settle events again, delete and blank old data, match charges again, check
--- balances.
+-- Statements for the periodic work of the janitor: expire pending payments, settle events again, delete and blank old data, match
+-- charges again, and check balances.
 
 -- name: try_lock_task
--- Lock a task until the end of the transaction, so that only one janitor at a time runs it. Returns false if another janitor has the
--- lock.
+-- Lock a task until the end of the transaction, so that only one janitor at a time runs the task. Returns false if another
+-- janitor has the lock.
 -- $1 table to lock
 SELECT try_turn($1);
 
@@ -41,6 +41,7 @@ SELECT event_no
  LIMIT $1;
 
 -- name: find_requested_retry
+-- Find an event that an operator asked to settle again. Returns no row if the retry has ended.
 -- $1 event number
 SELECT delivery_key, body, received_at
   FROM events
@@ -54,8 +55,8 @@ UPDATE events
  WHERE event_no = $1;
 
 -- name: blank_events
--- Blank the bodies of old events. The keys stay, so that a repeated event is still recognised. If an event failed or could not be read,
--- its body is the only record of it. Such a body stays until an operator has dismissed the event.
+-- Blank the bodies of old events. The keys stay, so that a repeated event is still recognised. The body of an event that failed
+-- or could not be read stays until an operator dismisses the event, because no other record of the event exists.
 -- $1 now, $2 received before this time, $3 maximum
 UPDATE events
    SET body = NULL, blanked_at = $1
@@ -71,7 +72,7 @@ UPDATE events
 RETURNING event_no;
 
 -- name: blank_notes
--- Blank the notes and payer names of old charges, but not of unmatched charges, because an operator needs them to decide.
+-- Blank the notes and payer names of old charges. Skip unmatched charges, because an operator needs these texts to decide.
 -- $1 recorded before this time, $2 maximum
 UPDATE charges
    SET note = NULL, payer_name = NULL
@@ -85,8 +86,8 @@ UPDATE charges
 RETURNING charge_id;
 
 -- name: blank_supporters
--- Blank the names and e-mail addresses of old supporters, but not of supporters with an unmatched charge, because an operator needs
--- them to decide.
+-- Blank the names and e-mail addresses of old supporters. Skip supporters with an unmatched charge, because an operator needs the
+-- name and the address to decide.
 -- $1 last seen before this time, $2 maximum
 UPDATE supporters
    SET name = NULL, email = NULL
@@ -117,7 +118,7 @@ DELETE FROM notifications
 RETURNING notification_id;
 
 -- name: blank_claims
--- Blank the names in old claims, but not in open claims, because an operator compares the name with the charges.
+-- Blank the names in old claims. Skip open claims, because an operator still compares the name with the charges.
 -- $1 raised before this time, $2 maximum
 UPDATE claims
    SET name = NULL
@@ -137,8 +138,8 @@ DELETE FROM signature_failures
 RETURNING minute;
 
 -- name: close_answered_claims
--- Confirm open claims whose charge was credited to the claimant after the claim was raised. A claim cannot be about a charge that was
--- paid after the claim was raised.
+-- Confirm an open claim if a charge that it may be about was matched to the user after the claim was raised. The charge must have
+-- been paid before the claim was raised. It must also be a candidate of the claim, or have the amount of the claim.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id
@@ -152,7 +153,8 @@ UPDATE claims
 RETURNING claims.claim_id;
 
 -- name: find_unmatched_charges
--- $1 after this charge id, $2 maximum
+-- Find unmatched charges that the rules may match. The ids start after $1, so that the caller can read page by page.
+-- $1 last charge id of the previous page, $2 maximum
 SELECT charge_id, charge_key
   FROM charges
  WHERE state = 'unmatched' AND is_paid AND NOT is_held AND charge_id > $1

@@ -1,11 +1,11 @@
 -- Statements about users.
 
 -- name: meet_user
--- Insert or update a user. Returns their language, whether they were erased before, and whether they came back to a chat in which they
--- could not be reached. An erased user is stored again only if they did something. A request alone does not prove that, because a Mini
--- App page that was left open sends requests by itself.
--- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something, $5 whether they wrote
--- in the chat, which proves that they can be reached
+-- Insert or update a user. Returns the language, whether the user was erased before, and whether the user can be reached again.
+-- An erased user is stored again only if $4 is true, because an open page of the Mini App sends requests without any action of
+-- the user.
+-- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something
+-- $5 whether the user wrote in the chat, which proves that the user can be reached
 WITH before AS (
     SELECT language, unreachable_at, erased_at FROM users WHERE telegram_id = $1
 ), met AS (
@@ -30,11 +30,11 @@ SELECT coalesce(
            $2
        ) AS language,
        EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
-       -- A user without a row counts as back too: they are new, or an operator to whom messages were queued before they pressed Start.
+       -- A user without a row counts as back too, because messages may wait for an operator who has not pressed Start before.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
--- $1 Telegram id, $2 language, $3 whether the user chose it; if true, the language that Telegram reports is ignored from then on
+-- $1 Telegram id, $2 language, $3 whether the user chose it; if true, the language that Telegram reports no longer changes it
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 
 -- name: erase_user
@@ -46,7 +46,7 @@ SELECT erase_user($1);
 UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
 
 -- name: mark_reachable
--- Returns no row if the user was reachable before, or asked to be erased.
+-- Record that a user can be reached again. Returns no row if the user could be reached before, or asked to be erased.
 -- $1 Telegram id
 UPDATE users SET unreachable_at = NULL WHERE telegram_id = $1 AND unreachable_at IS NOT NULL AND erased_at IS NULL
 RETURNING telegram_id;

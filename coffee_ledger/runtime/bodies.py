@@ -1,4 +1,4 @@
-"""Read the bodies of requests, with limits for their time, their size and their number."""
+"""Read the bodies of HTTP requests, and limit the time, the size and the number of bodies that are read at once."""
 
 import asyncio
 import enum
@@ -10,22 +10,23 @@ SECONDS_MAX = 4.0
 """
 The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-Before this time, the proxy may have waited 10 seconds for the same delivery. So a stalled delivery ends within 15 seconds in total.
+The proxy may have waited 10 seconds for the same delivery before. So a stalled delivery ends after less than 15 seconds in total.
 """
 
-# The limit bounds the memory. The largest bodies are updates of Telegram with 256 KiB, and 256 of them take 64 MiB.
+# The maximum number of bodies that are read at once, which limits the memory. An update of Telegram has at most 256 KiB, so 256
+# of them take 64 MiB.
 BODIES_MAX = 256
 
 
 class Unread(enum.StrEnum):
-    """The reason for which a body was not read to its end."""
+    """The reason why a body was not read to its end."""
 
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """The limit of bodies that are read at once was reached, and this body was the oldest."""
+    """Too many bodies were read at once, and this body was the oldest, so it was dropped."""
     ABORTED = "aborted"
-    """The sender closed the connection, so the answer does not reach the sender."""
+    """The sender closed the connection. So no answer can reach the sender."""
 
     @property
     def status(self) -> int:
@@ -44,8 +45,8 @@ class BodyReader:
     """
     Limits the number of bodies that are read at once, so that slow uploads cannot use up memory.
 
-    At the limit, the oldest body is dropped and not the newest. Real bodies take only milliseconds, so under an attack the oldest body
-    belongs to the attacker, and the newest may be a payment.
+    At the limit, the oldest body is dropped and not the newest. Real bodies take only milliseconds. Under an attack, the oldest
+    body belongs to the attacker, and the newest may be a payment.
     """
 
     def __init__(self, *, bytes_max: int, seconds_max: float = SECONDS_MAX, bodies_max: int = BODIES_MAX) -> None:

@@ -26,7 +26,8 @@ HEADER_BYTES_MAX = 24 * 1024
 """
 The limit for one header.
 
-The limit must not be below the proxy's limit of 16 KiB, plus 4 KiB that Go adds to it, plus the headers that the proxy inserts.
+The proxy accepts headers up to 20 KiB: its limit of 16 KiB, plus 4 KiB that Go adds. The proxy also inserts headers. With a lower
+limit, this server would refuse requests that the proxy accepts.
 """
 
 HealthCheck = Callable[[], Awaitable[bool]]
@@ -35,7 +36,7 @@ HealthCheck = Callable[[], Awaitable[bool]]
 @asynccontextmanager
 async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
     """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
-    # Disable the second series of each counter and histogram, which contains the time of its creation. No alert and no panel uses it.
+    # Disable the series `_created` of each counter and histogram, because no alert and no panel uses it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
 
     async def answer_health(_request: web.Request) -> web.Response:
@@ -50,7 +51,7 @@ async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[Non
 
 
 async def answer_metrics(request: web.Request) -> web.Response:
-    # Choose the format that the client accepts. Prometheus accepts OpenMetrics, the only format that contains the ids of traces.
+    # Choose a format that the client accepts. Prometheus accepts OpenMetrics, and only this format can contain trace ids.
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
@@ -58,7 +59,7 @@ async def answer_metrics(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
     """
-    Serve *app* on all interfaces and yield the port. Port 0 selects a free port of the loopback interface.
+    Serve *app* on all interfaces, and yield the port. If *port* is 0, choose a free port of the loopback interface.
 
     At the end, refuse new requests and wait up to *drain_seconds* until the open requests are answered.
     """
@@ -71,18 +72,18 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         shutdown_timeout=drain_seconds,
         # Do not decompress bodies, because the signature of a delivery is computed from its raw bytes.
         auto_decompress=False,
-        # Before closing a connection, read the remaining bytes for this time. Closing a connection with unread bytes resets it, and the
-        # sender may then not receive the answer.
+        # Before closing a connection, read its remaining bytes, but only for this time. If bytes are unread, closing resets the
+        # connection, and the sender may not receive the answer.
         lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
     try:
-        # For port 0, listen on one interface only, because otherwise two free ports would be selected, one for IPv4 and one for IPv6.
+        # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
         await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:
-        # Before closing the socket, accept the connections that wait in the kernel's backlog and read their requests. Closing the socket
-        # would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
+        # Before closing the socket, accept the connections that wait in the kernel's backlog, and read their requests. Closing
+        # the socket would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""Log to standard output, one JSON object per line. The records of our own code and of libraries have the same form."""
+"""Log to standard output, one JSON object per line. Records of our own code and records of libraries look alike."""
 
 import logging
 import re
@@ -21,7 +21,7 @@ Libraries may log the token, because the URL of every call to Telegram contains 
 
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
-# Do not write the local variables of each frame, which is the default, because they contain bodies, notes and secrets.
+# Do not log local variables, which structlog logs by default, because they contain bodies, notes and secrets.
 _traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
@@ -41,13 +41,13 @@ def configure_logging(*, level: str, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
-    # Add the filter to the handler, where it gets the records of all loggers. A filter of a logger does not get the records of child
-    # loggers.
+    # Add the filter to the handler, so that it gets the records of all loggers. The filter of a logger would not get the records
+    # of child loggers.
     handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Drop the line that aiogram logs for each update, because our own lines say more.
+    # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 
 
@@ -63,16 +63,16 @@ def _rendering() -> list[Processor]:
 
 def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """
-    Describe an exception and its causes by their types and stack frames. Add the message only if our own code or the system wrote it.
+    Describe an exception and its causes by their types and stack frames.
 
-    Other messages repeat their input, which may be personal data: Postgres quotes the whole row that it refused, Telegram the text that
-    it could not parse, and Python the value that is not a number.
+    Add the message only if it comes from our own code or the operating system. Other messages may contain personal data. For
+    example, Postgres quotes the row that it refused, and Telegram quotes the text that it could not parse.
     """
     return _tell_chain(exc_info[1], told=set())
 
 
 def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
-    """Describe each exception once, because a chain may contain a cycle. *told* contains the ids of the exceptions already described."""
+    """Describe each exception once, because a chain may contain a cycle. *told* contains the `id()` of each one."""
     entries = []
     is_cause = False
     while error is not None and id(error) not in told:
@@ -97,13 +97,13 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, OSError | LedgerError):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
-        # Leave out the fields that are None, because not every error sets all of them.
+        # Not every error has all three fields, so leave out those that are None.
         return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
     return ""
 
 
 def cut_words(record: logging.LogRecord) -> bool:
-    """Replace an exception in a library's log message by its name, because messages of aiogram's exceptions contain whole updates."""
+    """Replace an exception in a log record by its type or a safe text, because aiogram's messages contain whole updates."""
     if isinstance(record.args, tuple):
         record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
     if isinstance(record.msg, BaseException):
@@ -116,7 +116,7 @@ def _name(error: BaseException) -> str:
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
-    """Remove tokens and passwords from the rendered line. Doing it before rendering would miss those in a nested exception."""
+    """Remove tokens and passwords from the rendered line. Before rendering, nested exceptions would be missed."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 

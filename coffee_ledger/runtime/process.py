@@ -25,14 +25,14 @@ def run_service(
     name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
 ) -> None:
     """
-    Run *work* with its settings and an event. SIGTERM or SIGINT sets the event, and *work* must then stop in order and return.
+    Run *work* with its settings and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and return.
 
-    If settings are wrong, exit with 78 and print a line for each problem. If *work* raises an error, exit with 1 and log the error.
+    If settings are wrong, print a line for each problem and exit with 78. If *work* raises an error, log it and exit with 1.
     """
     try:
         settings = read_settings(kind, os.environ)
     except SettingsError as error:
-        # Print the problems. They cannot be logged, because the log level is one of the settings and so the log is not configured yet.
+        # Print the problems. The log is not configured yet, because the log level is one of the settings.
         for problem in error.problems:
             print(f"{name}: {problem}", file=sys.stderr)
         raise SystemExit(EXIT_MISCONFIGURED) from None
@@ -41,8 +41,7 @@ def run_service(
     try:
         asyncio.run(_run_until_signalled(settings, work))
     except Exception:
-        # Log the error here. Python would print the traceback to standard error, not as JSON and with messages that may contain personal
-        # data.
+        # Log the error here. Otherwise Python would print a traceback that is not JSON and may contain personal data.
         log.exception("service failed")
         raise SystemExit(EXIT_FAILED) from None
     finally:
@@ -62,7 +61,7 @@ async def _run_until_signalled(
 
 def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """
-    Log an error that reached the event loop, such as an exception of a task that was never awaited.
+    Log an error that no code has handled, such as an exception in a task that was never awaited.
 
     asyncio's default handler would also log the message of the exception and the arguments of calls, which may be personal data.
     """

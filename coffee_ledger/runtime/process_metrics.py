@@ -41,7 +41,7 @@ async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[
 
 
 async def measure_lag() -> None:
-    """Measure the lag of the event loop until cancelled. A large lag shows that code blocks the event loop and delays every request."""
+    """Measure the lag of the event loop until cancelled. A large lag means that code blocks the event loop."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_PERIOD_SECONDS
@@ -56,7 +56,7 @@ class PoolConnections(Collector):
         self._pool = pool
 
     def describe(self) -> Iterator[Metric]:
-        """Describe no metric at registration, so that one process can register several pools."""
+        """Return no description. The registry refuses names that are described twice, but a process may have several pools."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

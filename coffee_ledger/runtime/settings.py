@@ -1,9 +1,9 @@
 """
-Read the settings from the environment once, and report each wrong one in one line.
+Read the settings from the environment once, and report each wrong setting in one line.
 
 A service declares its settings as a subclass of `Settings`. Settings that several services use are declared here.
-`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field also follows the word
-"write" in error messages. The note of a field explains more. The example of a field replaces a default value in `.env.example`.
+`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field also follows the
+word "write" in its error message. If a field has an example, `.env.example` contains the example instead of the default.
 """
 
 import re
@@ -36,7 +36,7 @@ REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
-    """Settings are missing or malformed. *problems* has one line for each such setting, without its value, which may be secret."""
+    """Settings are missing or malformed. *problems* has one line for each, without the values, which may be secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -44,9 +44,9 @@ class SettingsError(LedgerError):
 
 
 class Settings(BaseModel):
-    """The settings that every process has. A field has the name of its environment variable."""
+    """The settings that every process has. The name of a field is the name of its environment variable."""
 
-    # Set `hide_input_in_errors`, because the input may be a secret.
+    # Hide the values in the error messages of pydantic, because a value may be a secret.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     DATABASE_URL: Annotated[
@@ -158,7 +158,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            # Keep the problem that `_collect` found: a setting whose NAME_FILE cannot be read would otherwise be reported as missing.
+            # If `_collect` found a problem, keep it. For example, if NAME_FILE cannot be read, do not report NAME as missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values
     if problems:
@@ -167,7 +167,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
 
 
 def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values of the settings and the problems found while reading them. Both are mapped by the setting's name."""
+    """Return two dicts: the values of the settings, and the problems that were found. The keys are the names of the settings."""
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
     for name in kind.model_fields:
@@ -199,15 +199,16 @@ def _lines(problems: Mapping[str, str]) -> list[str]:
 
 def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError:
     """
-    Return the error for a well-formed value that must not be used. *fault* follows the setting's name in the message.
+    Return the error for a well-formed value that must not be used.
 
-    *write* replaces the setting's description after the word "write". Neither text may contain a secret value.
+    The error message is "NAME *fault*: write *write*". If *write* is None, the description of the setting is used instead.
+    *fault* and *write* must not contain a secret.
     """
     return PydanticCustomError(REFUSED, "{fault}", {"fault": fault, "write": write})
 
 
 def refuse_unicode(host: object) -> object:
-    """Refuse an international name that is not in punycode, because certificates, Telegram and HTTP headers need the punycode form."""
+    """Refuse an international name that is not in punycode. Certificates, Telegram and HTTP headers need the punycode form."""
     if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
         raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
     return host
@@ -219,7 +220,7 @@ def to_punycode(host: str) -> str | None:
 
     Return None if the text is not a host name.
     """
-    # Normalise the name first, because the codec `punycode` does not. Also split at 。, which is the dot in Chinese and Japanese.
+    # Normalise the name, because the codec `punycode` does not. Also split the name at 。, the dot in Chinese and Japanese.
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None
@@ -258,7 +259,7 @@ PROBE_SECRET_FIELD = Field(
 """
 The field of the setting PROBE_SECRET in the webhook and the janitor.
 
-The two services declare different types for it, because only the webhook needs to refuse a weak secret.
+The two services declare different types for this setting, because only the webhook refuses a weak secret.
 """
 
 
@@ -288,7 +289,7 @@ def parse_positive(text: str) -> Decimal:
 
 
 def parse_list(text: object) -> object:
-    """Read a comma-separated list. Remove the blanks around each part."""
+    """Read a comma-separated list. Remove the spaces around each part, and ignore empty parts."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
@@ -296,8 +297,8 @@ def parse_pairs(text: object) -> object:
     """
     Read `name=value,name=value`, the form of headers and attributes in OpenTelemetry.
 
-    Accept only input that OpenTelemetry accepts too. OpenTelemetry reads the same variables, and logs each entry that it cannot parse.
-    Such an entry may contain an API key.
+    Refuse a pair that OpenTelemetry cannot parse. OpenTelemetry reads the same variables and would log the pair, which may
+    contain an API key.
     """
     if not isinstance(text, str):
         return text

@@ -1,7 +1,7 @@
 """
 Make traces with OpenTelemetry. Tracing is off, and costs nothing, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
-The code creates spans explicitly where a payment changes. Automatic instrumentation would record URLs with the bot's token, and
+The code creates its spans explicitly. Automatic instrumentation would record URLs that contain the bot's token, and would
 create a trace for every poll that finds no work.
 """
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 PARENT_AGE_MAX = timedelta(minutes=10)
 """
-The largest age of a span that becomes the parent of later work.
+The maximum age of a stored span that becomes the parent of later work.
 
-Work that continues an older span starts a new trace with a link to the old span, because the old span ended long ago.
+For an older span, the later work starts a new trace with a link to that span.
 """
 
 SHUTDOWN_SECONDS_MAX = 2.0
@@ -41,7 +41,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     """
     Send spans to `OTEL_EXPORTER_OTLP_ENDPOINT` by OTLP over HTTP. Without an endpoint, do nothing.
 
-    OpenTelemetry itself reads its other variables, such as `OTEL_BSP_…`, which are not settings of ours.
+    OpenTelemetry itself reads further variables, such as `OTEL_BSP_…`. They are not declared in `Settings`.
     Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
     if settings.traces_to is None:
@@ -56,25 +56,25 @@ def configure_tracing(service: str, settings: Settings) -> None:
         resource=Resource.create(
             {
                 **(settings.OTEL_RESOURCE_ATTRIBUTES or {}),
-                # Put these attributes after those of the operator, so that the operator's attributes cannot replace the service's name.
+                # Set these attributes last, so that OTEL_RESOURCE_ATTRIBUTES cannot replace them.
                 "service.name": f"coffee-ledger-{service}",
                 "service.version": settings.REVISION,
             }
         ),
         sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
-        # Disable the provider's exit handler, which waits for up to 30 seconds. `end_tracing` waits for only two.
+        # Disable the provider's exit handler, which waits for up to 30 seconds. `end_tracing` waits for only two seconds.
         shutdown_on_exit=False,
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
-    # Limit a request to the time of the whole flush in `end_tracing`.
+    # Use the time limit of `end_tracing` for each request, because a longer request could not finish at the stop.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Return the sampler that OpenTelemetry calls *name*. *share* applies to `traceidratio` only."""
+    """Return the sampler that OpenTelemetry calls *name*. Only `traceidratio` uses *share*, the share of traces to keep."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
@@ -85,11 +85,11 @@ def choose_sampler(name: str, share: float) -> "Sampler":
 def end_tracing() -> None:
     """Send the remaining spans, but wait at most two seconds, because a backend that does not answer must not delay the stop."""
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-    # Without an endpoint, the provider is still OpenTelemetry's placeholder, which has no method `force_flush`.
+    # If tracing is off, the provider is OpenTelemetry's placeholder, which has no method `force_flush`.
     if flush is None:
         return
-    # Limit the time by a thread. The timeout of `force_flush` applies to each batch, not to the whole flush
-    # (open-telemetry/opentelemetry-python#4568).
+    # Flush in a thread and wait for it with a timeout, because the timeout of `force_flush` applies to each batch and not to the
+    # whole flush (open-telemetry/opentelemetry-python#4568).
     flushing = threading.Thread(target=flush, daemon=True)
     flushing.start()
     flushing.join(SHUTDOWN_SECONDS_MAX)
@@ -104,7 +104,7 @@ def span(
     links: tuple[Link, ...] = (),
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
-    """Make a span that is current inside the context. An exception marks the span as failed, but only the exception's type is recorded."""
+    """Make a span for the `with` block. If an exception leaves the block, mark the span as failed and record only the type."""
     with tracer.start_as_current_span(
         name,
         context=parent,
@@ -117,19 +117,19 @@ def span(
         try:
             yield made
         except Exception as error:
-            # Leave out the message, which may contain personal data.
+            # Do not record the message of the exception, because it may contain personal data.
             made.set_attribute("error.type", type(error).__name__)
             made.set_status(trace.StatusCode.ERROR)
             raise
 
 
 def read_parent(headers: Mapping[str, str]) -> Context:
-    """Read the trace context of a request. It can be trusted, because the proxy removes a trace context that the caller sent."""
+    """Read the trace context of a request. It can be trusted, because the proxy removes a trace context that the sender added."""
     return _propagator.extract(headers)
 
 
 def write_parent() -> str | None:
-    """Return the current span as a `traceparent`, or None if there is no span or it is not sampled."""
+    """Return the current span as a `traceparent`, or None if there is no sampled span."""
     carrier: dict[str, str] = {}
     if trace.get_current_span().get_span_context().trace_flags.sampled:
         _propagator.inject(carrier)
@@ -140,7 +140,7 @@ def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, 
     """
     Return the parent and the links for the span of work that continues a stored `traceparent`.
 
-    If *age* is at most `PARENT_AGE_MAX`, the stored span is the parent. Otherwise it is a link.
+    *age* is the age of the stored span. Up to `PARENT_AGE_MAX`, the stored span becomes the parent. An older span becomes a link.
     """
     if traceparent is None:
         return None, ()
@@ -164,14 +164,14 @@ def trace_ids() -> dict[str, str]:
 
 
 def exemplar() -> dict[str, str] | None:
-    """Return the exemplar that links an observation to its trace, or None outside a sampled trace."""
+    """Return the labels that link a measured value to the current trace, or None outside a sampled trace."""
     ids = trace_ids()
     return {"trace_id": ids["trace_id"]} if ids else None
 
 
 @contextmanager
 def timed(histogram: Histogram) -> Iterator[None]:
-    """Record the duration of the `with` block in *histogram*, with an exemplar."""
+    """Record the duration of the `with` block in *histogram*, with a link to the current trace."""
     began = time.perf_counter()
     try:
         yield

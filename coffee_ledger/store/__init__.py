@@ -1,7 +1,7 @@
 """
-The store: writes the decisions of the pure modules to Postgres, and reads the facts that they need.
+The store reads and writes Postgres. It loads the input for the modules that decide without I/O, and writes their decisions.
 
-Most modules are used by one service: `settlement` by the webhook, `pending_payments`, `outbox`, `decisions` and `lookup` by the bot,
-`upkeep` and `snapshot` by the janitor. The first parameter of each function is a connection or a pool. The functions run the
-statements in `coffee_ledger/queries/`.
+The webhook uses `settlement`. The bot uses `pending_payments`, `outbox`, `decisions` and `lookup`. The janitor uses `upkeep` and
+`snapshot`. The first parameter of each function is a connection or a pool. The functions run the statements in
+`coffee_ledger/queries/`.
 """

@@ -39,11 +39,11 @@ class AppState:
     payments: Sequence[ShownPayment]
     """All open payments, and the last `ENDED_MAX` payments that ended, the newest first."""
     history: Sequence[HistoryEntry]
-    """The last `HISTORY_MAX` entries, the newest first."""
+    """The last `HISTORY_MAX` changes of the balance, the newest first."""
 
 
 async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> AppState:
-    """Return the data that the Mini App shows to the user. If no language is stored for the user, *language* is returned."""
+    """Return the data that the Mini App shows to the user. *language* is used if no language is stored for the user."""
     async with transaction(pool) as db:
         # Read all data from one snapshot. Otherwise a new credit could be shown while its payment is still shown as pending.
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -60,7 +60,7 @@ async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) 
 
 
 async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict[TelegramId, str]:
-    """Return a string for each user that changes whenever the result of `find_app_state` for this user changes."""
+    """For each user, return a string. It changes whenever the result of `find_app_state` for the user changes."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_changes"), list(telegram_ids))
     return {row["telegram_id"]: row["mark"] for row in rows}

@@ -1,4 +1,4 @@
-"""Claims: a user describes a payment that was not credited, and an operator compares it with the charges."""
+"""Store claims. In a claim, a user describes a payment that was not credited. An operator compares the claim with the charges."""
 
 import enum
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Arrival:
 
 
 class NotRaised(enum.Enum):
-    """The reason for which a claim was not raised."""
+    """The reason why a claim was not raised: the user has an open claim, or raised too many claims within a day."""
 
     OPEN_BEFORE = enum.auto()
     TOO_MANY = enum.auto()
@@ -56,7 +56,7 @@ class NotRaised(enum.Enum):
 
 @dataclass(frozen=True)
 class Paused:
-    """A claim was not raised, because earlier claims of the user were declined. The user may claim again after *until*."""
+    """A claim was not raised, because earlier claims of the user were declined. The user may raise one again after *until*."""
 
     until: datetime
 
@@ -64,10 +64,10 @@ class Paused:
 async def raise_claim(
     pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime
 ) -> int | NotRaised | Paused:
-    """Record a claim with the charges that it may be about, notify the operators, and return its id. The user must exist."""
+    """Store a claim with the charges that it may be about, notify the operators, and return its id. The user must exist."""
     async with transaction(pool) as db:
-        # Settlements and operators' decisions take the same lock. So no candidate is matched during this transaction, and no claim is
-        # declined between the count and the insert.
+        # Settlements and operators' decisions take this lock too. So no candidate is matched, and no claim is declined, during
+        # this transaction.
         await db.execute(sql("lock_settling"))
         pause_end = await _load_pause_end(db, telegram_id, now=now)
         if pause_end is not None:
@@ -85,7 +85,7 @@ async def raise_claim(
 
 
 async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
-    """Return when the user may claim again; None if they may claim now."""
+    """Return the time after which the user may raise a claim again, or None if the user may raise one now."""
     async with connected(pool) as db:
         return await _load_pause_end(db, telegram_id, now=now)
 
@@ -110,7 +110,7 @@ async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at:
 async def load_guessed(
     db: Connection, claimed: ClaimedPayment, telegram_id: TelegramId, *, raised_at: datetime
 ) -> Sequence[int]:
-    """Return the ids of charges of this amount that a rule matched to another user without an exact code."""
+    """Return the ids of charges of the claimed amount that a rule matched to a different user without an exact code."""
     filters = claimed.amount, claimed.currency, telegram_id
     rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *filters, CANDIDATES_MAX)
     return [row["charge_id"] for row in rows]

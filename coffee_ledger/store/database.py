@@ -27,13 +27,13 @@ SCHEMA_VERSION = 4
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
-"""The time limit for each statement, so that a database that hangs does not block a service for ever."""
+"""The time limit for each statement, so that a database that hangs does not block a service forever."""
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
 """
-The time to wait for a free connection of the pool. This limit is longer than a statement may take, because all connections may be
-busy although the database is reachable.
+The maximum time to wait for a free connection of the pool. It is longer than COMMAND_TIMEOUT_SECONDS, because all connections
+may be busy although the database is reachable.
 """
 
 PASSING_ERRORS = (
@@ -43,7 +43,7 @@ PASSING_ERRORS = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    # asyncpg raises "another operation is in progress" for an idle connection that the server has closed.
+    # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed.
     asyncpg.InternalClientError,
 )
 """Errors that mean that the database is unreachable, starting, stopping, full or busy. The same call may succeed later."""
@@ -51,7 +51,7 @@ PASSING_ERRORS = (
 
 @functools.cache
 def statements() -> dict[str, str]:
-    """Read all statements in `queries/`. Return their texts by their names, which are unique across the files."""
+    """Read all statements in `queries/`. The keys of the result are their names, which are unique across the files."""
     queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
     return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
 
@@ -81,7 +81,7 @@ async def prepare_connection(db: Connection) -> None:
     Check the schema version, convert `jsonb` to and from Python values, and load the types that the statements use.
 
     Raises:
-        SchemaDiffersError: The database has another schema version. Callers retry, as if the database were away.
+        SchemaDiffersError: The database has a different schema version. Callers retry, as if the database were unreachable.
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
@@ -101,7 +101,7 @@ async def _check_schema(db: Connection) -> None:
 
 @functools.cache
 def _log_schema_difference(found: int | None) -> None:
-    """Log the difference once, not at every attempt to connect."""
+    """Log the difference only once for each version, not at every attempt to connect."""
     log.error("schema differs, see docs/deploy.md: When the schema has changed", found=found, wanted=SCHEMA_VERSION)
 
 

@@ -1,8 +1,8 @@
 """
-Decisions of operators. Each decision is written in one transaction, together with a row that records who decided, when and why.
+Carry out the decisions of operators. A decision and its record (who decided, when and why) are written in one transaction.
 
-All decisions and settlements take the settling lock. So if two operators, or an operator and a rule, decide about the same charge at
-the same time, the second decision is refused, because the first one is already stored.
+All decisions and settlements take the same lock, the settling lock, so they run one after the other. If two operators decide
+about one charge at the same time, the second decision is refused.
 """
 
 import enum
@@ -34,10 +34,10 @@ from coffee_ledger.store.settlement import find_charges_of_outsider, load_charge
 from coffee_ledger.store.settlement_log import log_charges
 
 DISOWN_WITHIN = timedelta(days=30)
-"""The time within which a user can disown a guess."""
+"""The time after a guess during which the user can reject it with the button *Not mine*."""
 
 NOT_MINE = "not mine"
-"""The stored cause of a reversal that the user requested. The user's history shows a different text."""
+"""The cause that is stored if a user rejects a guess. The user's history shows a translated text instead."""
 
 
 class Action(enum.StrEnum):
@@ -61,19 +61,19 @@ class RefusalCause(enum.StrEnum):
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """The event does not exist, or was settled in the meantime."""
+    """The event does not exist, or it was settled before the operator decided."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
     NOT_REFUNDABLE = "not_refundable"
-    """The charge was dismissed, only its refund was received, or its amount is unknown."""
+    """The charge was dismissed, or its amount is unknown, or BMC reported only a refund and no payment."""
     NO_PART = "no_part"
-    """The refunded part is not more than zero, or not less than the amount that is not refunded yet."""
+    """The amount to refund must be more than zero, and less than the amount that was not refunded yet."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
-    """The charge has no supporter, subscription or item by which later charges could be recognised."""
+    """Similar charges should be dismissed too, but the charge lacks the supporter, subscription or item by which to find them."""
     UNDONE_BEFORE = "undone_before"
     REPEATED = "repeated"
-    """Telegram delivered the same button press or message twice, and the first delivery was executed."""
+    """Telegram delivered the same button press or message twice. The action was already carried out the first time."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +81,29 @@ class Done:
     action_id: int
     charge_id: int | None
     telegram_id: TelegramId | None
-    """The user concerned, if any."""
+    """The user whom the action concerns; None if it concerns no user, as with a dismissal."""
     credits: int
-    """The change of the user's balance."""
+    """The number of credits by which the user's balance changed. Negative if credits were taken back."""
     also_dismissed: tuple[ChargeKey, ...] = ()
-    """Other waiting charges that were dismissed at the same time, because they have the same remembered trait."""
+    """
+    Other waiting charges that were dismissed too, because they have the supporter, subscription or item of the dismissed charge.
+    """
 
 
 @dataclass(frozen=True)
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """The operator who decided before; None if a rule decided, or if no decision was made."""
+    """The operator who made the earlier decision; None if a rule made it, or if there is no earlier decision."""
 
 
 @dataclass(frozen=True)
 class OperatorRequest:
-    """A request of an operator. *request_key* identifies the button press or message, so that a repeated request is recognised."""
+    """
+    A request of an operator.
+
+    *request_key* identifies the button press or message. A request with a known key is refused as repeated.
+    """
 
     operator: TelegramId
     reason: str
@@ -114,7 +120,11 @@ async def match_charge(
     payment_id: PaymentId | None,
     rates: Rates,
 ) -> Done | Refused:
-    """Match a waiting charge to a user, and to their pending payment if *payment_id* is given. Credit and notify the user."""
+    """
+    Match a charge to a user, and to their pending payment if *payment_id* is given. Credit and notify the user.
+
+    The charge must be waiting for a decision, or it must have been dismissed automatically.
+    """
     async with _settling_transaction(pool) as db:
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, request, telegram_id, rates)
@@ -126,7 +136,8 @@ async def match_charge(
         done = match_by_operator(charge, telegram_id, payment, rates, now=request.now, is_own=is_own)
         claim = await load_open_claim(db, telegram_id)
         candidates = await load_candidates(db, claim.claimed, raised_at=claim.created_at) if claim else []
-        # Make the keys unique for this decision. Otherwise users would get no message if a charge is matched again after an undo.
+        # Add the action id to the keys of the notifications. A notification is stored only if its key is new. Without the id, a
+        # user would get no message when a charge is matched to them again after an undo.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
@@ -145,9 +156,9 @@ async def dismiss_charge(
     """
     Dismiss a waiting charge that belongs to no user, for example a tip from a friend.
 
-    *remember* is the trait by which similar charges are recognised; if it is None, only this charge is dismissed. Waiting charges with
-    this trait and without an issued code are dismissed too. Later charges with this trait are dismissed automatically, without a card
-    for the operators.
+    If *remember* is None, only this charge is dismissed. If *remember* is given, it says by which property similar charges are
+    found: the supporter, the subscription or the item. Similar waiting charges are dismissed too, unless they contain an issued
+    code. Similar later charges are dismissed automatically, and operators get no message about them.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -187,13 +198,13 @@ async def undo_match(
     pool: Pool, charge_id: int, request: OperatorRequest, *, shown: int | None = None
 ) -> Done | Refused:
     """
-    Undo a match by a rule or an operator, or a dismissal. The charge waits again.
+    Undo the match or the dismissal of a charge. The charge then waits for an operator.
 
-    Undoing a match adds an entry that reverses the credits, and notifies the user. The charge is then held, so that no rule matches
-    the charge again. Undoing a dismissal also ends the outsider that was remembered with the dismissal.
+    Undoing a match takes the credits back and notifies the user. After this, no rule may match the charge, because it could make
+    the same mistake again. Undoing a dismissal also stops the automatic dismissal of similar charges.
 
-    *shown* is the time of the match that the operator saw, in Unix seconds, or 0 if they saw a dismissal. If the charge has changed
-    since, nothing is undone. If *shown* is None, the current state is undone.
+    *shown* identifies the decision that the operator saw: the time of the match in Unix seconds, or 0 for a dismissal. If this is
+    not the current decision, nothing is undone. If *shown* is None, this check is skipped.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -228,9 +239,10 @@ class Disowned(enum.Enum):
 
 async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, now: datetime) -> int | Disowned:
     """
-    Take back a guess because its user says that the payment is not theirs. Return the credits taken from the balance.
+    Take back a guess because the user says that the payment is not theirs. Return how many credits were taken from the balance.
 
-    The charge waits again, and the operators are notified. The pending payment that the charge completed stays completed.
+    The charge then waits for an operator, and the operators are notified. The pending payment that the charge completed stays
+    completed.
     """
     async with _settling_transaction(pool) as db:
         guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
@@ -249,14 +261,14 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
 
 
 async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind, ...]:
-    """Return the traits of a charge that an operator can mark as not from a user of the bot."""
+    """Return the properties of the charge (supporter, subscription, item) by which an operator can dismiss similar charges."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
     return tuple(dict(charge.outsider_names())) if charge else ()
 
 
 async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
-    """Return how `refund_part` would change the user's balance now. Write nothing."""
+    """Return by how many credits `refund_part` would change the user's balance now. Write nothing."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
         left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
@@ -270,11 +282,12 @@ async def refund_part(
     """
     Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
-    *amount* is in the charge's currency. If BMC had reported a full refund, *amount* corrects that report: only this part was refunded.
-    Otherwise *amount* is refunded in addition to earlier parts. If the charge waits, it will give fewer credits when it is matched.
+    *amount* is the refunded part, in the charge's currency. It is added to earlier partial refunds. If BMC reported a full
+    refund, *amount* replaces that report: only this part counts as refunded. A waiting charge gives fewer credits when it is
+    matched later.
 
-    *kept* is the `amount_kept` that the operator saw. If the value has changed since, another operator was faster, and nothing is done.
-    If *kept* is None, this check is skipped.
+    *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If it has changed, another
+    operator was faster, and nothing is done. If *kept* is None, this check is skipped.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -302,7 +315,7 @@ async def refund_part(
 async def _take_back_part(
     db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, request: OperatorRequest
 ) -> int:
-    """Take back the credits of the refunded part. The credits that the user keeps are rounded down, like the credits of every charge."""
+    """Take back the credits of the refunded part, and return how many were taken. The credits that the user keeps are rounded down."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
     kept = _kept(charge, left, amount)
     if kept < left:
@@ -372,7 +385,7 @@ async def undo_adjustment(pool: Pool, credit_id: int, request: OperatorRequest) 
 
 
 async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> Done | Refused:
-    """Decline a claim because no payment fits it, and notify its user."""
+    """Decline a claim because no payment fits it, and notify the user who raised it."""
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
@@ -391,10 +404,10 @@ async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> 
 
 async def request_retry(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
     """
-    Request another settlement of an event that failed or could not be read. The janitor settles the event as if it came now, and
-    notifies the operators.
+    Request a retry for an event that failed or could not be read. The janitor settles the event as if it came now, and notifies
+    the operators.
 
-    A retry is useful after the cause is fixed, usually by a newer version of this software.
+    A retry is useful after the cause of the failure is fixed, usually by a newer version of this software.
     """
     return await _decide_event(pool, event_no, request, Action.RETRY)
 
@@ -490,13 +503,13 @@ async def _record_action(
 
 
 async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
-    """Find the pending payment that the charge pays. Return None if the payment does not exist or belongs to another user."""
+    """Load the pending payment with this id. Return None if there is none, or if it belongs to another user."""
     row = await db.fetchrow(sql("find_payment"), payment_id)
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
 async def _credit(db: Connection, charge_id: int, done: Settlement, request: OperatorRequest, action_id: int) -> int:
-    """Write a match and return its credits. If an earlier credit of the charge was reversed, the new credit follows that reversal."""
+    """Write a match, and return the credits that it gives. If an earlier match was undone, the new credit refers to that reversal."""
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, request.now)
     if charge_id not in credited:
@@ -510,7 +523,7 @@ async def _reverse_charge(db: Connection, charge_id: int, request: OperatorReque
 
 
 async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
-    """Find the outsiders that were remembered when the charge was dismissed, or because of which it was dismissed automatically."""
+    """Return the ids of the rows of `outsiders` that an operator created with this dismissal, or that caused an automatic dismissal."""
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED
     return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}
@@ -524,8 +537,8 @@ def _waiting_again(charge: Charge) -> Charge:
     return replace(
         charge,
         state=ChargeState.UNMATCHED,
-        # Hold a charge whose match was undone, because the rules would make the same match again. The charge stays held if a
-        # later dismissal is undone too. Do not hold a charge that was only dismissed, because no rule was wrong.
+        # Hold a charge whose match was undone: only an operator may match it, because the rules would make the same match again.
+        # Undoing a dismissal does not change `is_held`.
         is_held=charge.is_held or charge.state is ChargeState.MATCHED,
         method=None,
         payment_id=None,

@@ -1,4 +1,4 @@
-"""A lease: a lock that one process holds for a few seconds at a time, and extends while the process works."""
+"""A lease is a lock that expires after a few seconds. The process that holds a lease extends it while it works."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from uuid import uuid4
 from coffee_ledger.store.database import Pool, connected, sql
 
 LEASE_SECONDS = 3.0
-"""The length of a lease. If the holder is killed, another process can take the lease after this time."""
+"""The length of a lease. If the holder is killed, another process can take the lease after this time at the latest."""
 
 EXTEND_SECONDS = 2.0
-"""The holder extends the lease when less than this time is left, so that the lease does not end during one slow statement."""
+"""The holder extends the lease when less than this time is left. So a slow statement does not make the holder lose the lease."""
 
 
 class Lease:
     """
-    A lease as one process uses it.
+    A lease from the view of one process.
 
-    Other processes can take the lease when it ends by the database's clock. The holder measures the time by its own monotonic clock,
-    from before the query was sent. So the holder stops a little too early rather than too late, even if the two clocks differ.
+    A lease ends by the clock of the database. Its holder counts the time with its own clock, starting before the query is sent.
+    So the holder stops using the lease slightly before another process can take it.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -26,7 +26,7 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
-"""The maximum number of decisions on the card of a charge. More decisions would not fit beside the note and the reasons."""
+"""The maximum number of decisions in an operator's message about a charge. More would not fit beside the note and the reasons."""
 
 EXPORT_ROWS_MAX = 20_000
 """The maximum number of rows in an export. The number is limited because the bot builds an export in memory."""
@@ -64,19 +64,19 @@ class ShownCharge(Charge):
     supporter_name: str | None
     email: str | None
     credits: int
-    """The credits that the charge gave, less the credits that were taken back."""
+    """The credits that the charge gave, minus the credits that were taken back."""
     remembered: str | None
     """
-    For a dismissed charge, the remembered trait by which later charges are dismissed too.
+    For a dismissed charge, the property (supporter, subscription or item) by which similar charges are dismissed automatically.
 
-    None if no trait was remembered, or if an operator or a code ended the memory.
+    None if similar charges are not dismissed automatically.
     """
     decision: Decision | None
 
 
 @dataclass(frozen=True)
 class ChargeFile:
-    """A charge with all users, payments and charges that its card mentions."""
+    """A charge, and all users, payments and charges that the operators' message about it mentions."""
 
     charge: ShownCharge
     users: Mapping[TelegramId, KnownUser]
@@ -85,15 +85,15 @@ class ChargeFile:
     """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
     other: ShownCharge | None = None
     """
-    The other charge because of which *charge* has a doubt.
+    Another charge that makes *charge* doubtful; None if there is none.
 
-    It has the same transaction id, or is probably the same payment, announced by an earlier event.
+    The two charges have the same transaction id, or they are probably one payment that BMC announced twice.
     """
 
 
 @dataclass(frozen=True)
 class ShownGuess:
-    """A match by amount and time, and its current state."""
+    """A guess (a match by amount and time), and the time at which it was taken back, or None if it was not."""
 
     charge: ShownCharge
     telegram_id: TelegramId
@@ -128,7 +128,7 @@ class ClaimFile:
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """Other charges that fit the claim, but that a rule matched to another user without an exact code."""
+    """Charges that fit the claim, but that a rule matched to another user without an exact code. Such a match may be wrong."""
     declined_at: Sequence[datetime] = ()
     """The times at which earlier claims of this user were declined, the oldest first."""
 
@@ -149,7 +149,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class KeptEvent:
-    """An event that changed nothing, because it failed or could not be read."""
+    """An event that changed nothing, because it could not be settled or could not be read."""
 
     event_no: int
     type: str | None
@@ -161,7 +161,7 @@ class KeptEvent:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list. *total* is the length of the whole list."""
+    """One page of a list. Only the field for the listed kind of item is filled. *total* is the length of the whole list."""
 
     total: int
     charges: Sequence[ShownCharge] = ()
@@ -202,7 +202,7 @@ class Period:
     unmatched: int
     refunded: int
     credits: int
-    """Credits given, less credits taken back. Spending is not counted."""
+    """The credits given in the period, minus the credits taken back. Credits that users spent are not counted."""
     sums: Sequence[tuple[str, Decimal]]
     methods: Sequence[tuple[str, int]]
 
@@ -211,7 +211,7 @@ class Period:
 class Stats:
     periods: Mapping[datetime, Period]
     days: Sequence[tuple[date, int, int]]
-    """For each day, the number of settled charges and the number of waiting charges."""
+    """One tuple for each day: the date, the number of settled charges, and the number of waiting charges."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class LastEvent:
 @dataclass(frozen=True)
 class Examination:
     """
-    Numbers about the health of all services.
+    Numbers about the health of all services, for /doctor.
 
     *failed* and *events_week* count events of the last 7 days. *forged* counts wrong signatures of the last day.
     """
@@ -235,7 +235,7 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """The number of consecutive refused deliveries. The count starts again if there is no refusal for a long time."""
+    """The number of deliveries that were refused in a row. After a long pause, the next refusal is counted as the first one."""
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -247,7 +247,7 @@ class Examination:
     """The number of credits by which the balances differ from the ledger. The number must be 0."""
     last_event: LastEvent | None
     secrets: Sequence[int]
-    """The positions of the signing secrets that verified a delivery in the last 7 days, from 1."""
+    """The numbers of the signing secrets, counted from 1, that verified a delivery in the last 7 days."""
 
 
 async def find_charge_file(
@@ -278,7 +278,8 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         claim = ShownClaim(**row)
         if claim.status != "open":
             return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
-        # Search again. After the claim was raised, a charge may have arrived late, or a match to another user may have been undone.
+        # Search again instead of using the stored candidates. Since the claim was raised, a charge may have arrived, or a match
+        # to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
@@ -296,7 +297,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find users who have or had this username. There may be several, because in Telegram another user can take a freed username."""
+    """Find the users who have or had this username. There may be several, because another user can take a username that became free."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await _users(db, [row["telegram_id"] for row in rows])).values())
@@ -355,7 +356,7 @@ async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[
 
 
 async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
-    """Find charges by their `charge_id`, or by an id of Buy Me a Coffee."""
+    """Find charges by their `charge_id`, by their charge key, or by an id that Buy Me a Coffee gave them."""
     is_ours = number.isascii() and number.isdecimal() and len(number) < 18
     return await _fetch_shown_charges(pool, "find_charges_by_number", int(number) if is_ours else None, number)
 
@@ -405,9 +406,9 @@ async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
     """
-    Find the open claims that may be about a charge, because they name a day near the day of the charge.
+    Find the open claims that may be about a charge: they name a day near the day of the charge.
 
-    If *decided_since* is given, also find the claims that this charge answered since that time.
+    If *decided_since* is given, also find the claims that were closed because of this charge since that time.
     """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
@@ -433,7 +434,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. If a reminder of this charge is already pending, do nothing."""
+    """Schedule a message that reminds one operator of a charge. If this operator already has a pending message about it, do nothing."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 
@@ -444,7 +445,10 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
 
 
 async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
-    """Sum the charges since each of the times in *since*, and count the charges of each day from the earliest of them."""
+    """
+    For each time in *since*, compute the totals of the charges since that time. Also count the charges of each day in the longest
+    period.
+    """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         counts = await db.fetch(sql("count_periods"), since)

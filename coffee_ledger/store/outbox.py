@@ -1,11 +1,12 @@
 """
-The outbox: find the due notifications, and mark the result of sending them. A notification is queued in the transaction that causes it.
+The outbox: find the due notifications, and record the result of sending them. A notification is queued in the transaction that
+causes it.
 
-Messages reach a chat in the order of the events. Only the first message of a chat is loaded, and no newer message is loaded until the
-first one is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
+Messages reach a chat in the order of the events. Newer messages of a chat are loaded only after the first one is sent, given up
+or set aside. See `coffee_ledger/queries/outbox.sql`.
 
-Telegram has no idempotency key for messages, so a message is sent at least once, and normally exactly once. Only one process at a time
-may send: the holder of the lease `SENDING`. If the holder is killed, the next holder sends the unmarked messages again.
+Only the holder of the lease `SENDING` may send. If it is killed after sending and before recording a message, the next holder
+sends this message again. This cannot be avoided, because Telegram's API has no idempotency key for messages.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,43 +22,47 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import read_facts, reasons_of, write_facts
 
 SENDING = "sending"
-"""The name of the lease for sending messages."""
+"""The name of the lease that a process must hold to send messages."""
 
 WINDOW_MAX = 1000
-"""The maximum number of due messages that one query considers when it looks for chats."""
+"""The maximum number of due messages that one query examines to find chats. The limit keeps the query fast."""
 
 CARDS_PER_MINUTE_MAX = 5
-"""The maximum number of separate messages to operators within a minute. Further messages are folded into a summary."""
+"""The maximum number of separate messages to each operator within a minute. A summary replaces further messages."""
 
 MISSED_MAX = 20
-"""The maximum number of missed messages that a user gets after coming back. /history and the desk show the rest."""
+"""
+The maximum number of missed messages that a person gets after coming back. Users see the rest in /history, operators in /desk.
+"""
 
 DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Messages about money explain the balance, so they are sent for as long as their rows are kept (RETENTION_DAYS).
+    # Messages about money explain the balance. They are sent for as long as their rows are kept (RETENTION_DAYS).
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
-    # After a month, the user has raised another claim or has given up.
+    # Do not send this after a month: the user has raised another claim or has given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
-    # After a month, an operator has decided, and the user has a newer message about the decision.
+    # Do not send this after a month: an operator has decided, and the user has a newer message about the decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
-    # After a day, users know that they did not pay. A late payment is still matched by its code.
+    # Do not send this after a day: users know that they did not pay. A late payment is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # Cards are sent only while they wait for a decision. The query requeue_missed checks that.
+    # These messages ask operators for a decision. The query requeue_missed leaves them out after the decision, so they need no
+    # shorter limit.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
-    # No other message reports these problems, and no row records that an operator has compared the two values.
+    # Send these for a month. No other message reports these problems, and the database does not record whether an operator has
+    # compared the two values.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
-    # After a month, the user can no longer disown the guess (DISOWN_WITHIN).
+    # Do not send these after a month: the user can no longer reject a guess (DISOWN_WITHIN).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
-    # After a day, these problems are solved or were reported again. The desk and the alerts show lasting problems.
+    # Do not send these after a day: the problem is solved or was reported again. The desk and the alerts show lasting problems.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,
     NotificationKind.REFUND_OVERDRAWN: DAY,
@@ -68,32 +73,34 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,
 }
-"""For each kind, the age up to which a missed message is sent to a user who comes back."""
+"""For each kind, the maximum age of a missed message. An older message is not sent to a user who comes back."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification to send, with the data that its text needs beyond its facts."""
+    """A notification to send, with the other data that its text needs, such as the balance."""
 
     notification_id: int
     telegram_id: TelegramId
     kind: NotificationKind
     stored_facts: Mapping[str, Any]
-    """The facts as stored JSON; `facts` parses them."""
+    """The facts as they are stored in JSON. The property `facts` parses them."""
     attempts: int
-    """The number of attempts, including the current one."""
+    """The number of attempts to send the notification, including the current one."""
     created_at: datetime
     language: str
     balance: int
     """The recipient's balance now."""
     reasons: tuple[Reason, ...]
-    """The reasons of the decision about the charge; empty if the notification is not about a charge."""
+    """The reasons for the decision about the charge; empty if the notification is not about a charge."""
     traceparent: str | None = None
     """The trace of the event that caused the notification; None if the event was not traced."""
     charge_id: int | None = None
-    """The charge that the notification is about, if any."""
+    """The id of the charge that the notification is about; None if it is not about a charge."""
     requeued_at: datetime | None = None
-    """The time at which the message was queued again because its recipient came back; None if that never happened."""
+    """
+    The time at which the message was queued again, because its recipient could be reached again; None if it was queued only once.
+    """
     failing_since: datetime | None = None
     """The time of the first failed attempt; None if no attempt has failed."""
 
@@ -112,7 +119,8 @@ class Notification:
         """
         The time from which the delay of the message is measured.
 
-        If the recipient was unreachable, the delay is measured from the time at which they came back.
+        If the message was queued again because its recipient could be reached again, this is the time at which it was queued
+        again.
         """
         return self.requeued_at or self.created_at
 
@@ -132,9 +140,10 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
 
 async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:
     """
-    Replace each message to all operators by one message for each operator. Return how many messages were folded into the summary.
+    Replace each message to all operators by one message for each operator.
 
-    Messages above `CARDS_PER_MINUTE_MAX` are only counted, and each operator gets one summary of the open decisions instead.
+    Above `CARDS_PER_MINUTE_MAX`, no separate messages are sent. Each operator gets one summary of the open decisions instead.
+    Return how many messages the summary replaces.
     """
     async with connected(pool) as db:
         folded: int = await db.fetchval(sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX)
@@ -150,10 +159,13 @@ async def find_due_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Find the first due message of each chat that is not blocked, for at most *count_max* chats. Operators come last.
+    Find the first due message of each chat, for at most *count_max* chats. Operators' chats are used only if there are fewer
+    users' chats.
 
-    A user may have unblocked the bot without writing to it. So queue the missed messages of these chats again first, so that they
-    precede the newer ones. Chats in *except_for* are skipped.
+    Skip chats in *except_for*, and chats in which a failed message waits for its retry.
+
+    Queue the missed messages of the found chats again, because a user may have unblocked the bot without writing to it. The
+    missed messages are sent before newer ones.
     """
     async with transaction(pool) as db:
         await db.execute(sql("withhold_from_erased"))
@@ -184,7 +196,7 @@ async def _find_due_chats(
 
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
-    """Queue those undelivered messages to *chats* again that still matter (see `MATTERS_FOR`). Return how many were queued."""
+    """Queue the undelivered messages to *chats* again, but only those that still matter (see `MATTERS_FOR`). Return their number."""
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
 
@@ -194,14 +206,14 @@ class Waiting:
     """The number of open decisions that wait for an operator, by kind."""
 
     without_code: int
-    """Waiting charges without any code."""
+    """The number of waiting charges without any code."""
     doubtful: int
-    """All other waiting charges. They contain a code, but the code led to no match."""
+    """The number of all other waiting charges, for example charges with a code that led to no match."""
     claims: int
     events: int
-    """Events that failed or could not be read."""
+    """The number of events that failed or could not be read."""
     folded: Mapping[NotificationKind, int]
-    """The number of folded messages of each kind, the most frequent kind first."""
+    """For each kind, the number of messages that the summary replaces, the most frequent kind first."""
 
     @property
     def total(self) -> int:
@@ -210,7 +222,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary in an operator's chat that is kept up to date."""
+    """A summary in an operator's chat. The bot edits it when the open decisions change."""
 
     notification_id: int
     telegram_id: TelegramId
@@ -220,7 +232,7 @@ class Summary:
 
 
 async def find_summaries(pool: Pool) -> list[Summary]:
-    """Find the summaries that are kept up to date, grouped by operator, the newest first."""
+    """Find the summaries that the bot still edits, grouped by operator, the newest first."""
     async with connected(pool) as db:
         return [Summary(**row) for row in await db.fetch(sql("find_summaries"))]
 
@@ -249,7 +261,7 @@ async def put_off(
     """
     Schedule a retry after a failed attempt.
 
-    Until the retry, the message blocks newer messages of its chat. If *is_set_aside* is True, it blocks none.
+    Until the retry, newer messages to this chat wait. If *is_set_aside* is True, they do not wait.
     """
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)

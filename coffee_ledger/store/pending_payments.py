@@ -1,4 +1,4 @@
-"""Pending payments, balances and histories of users."""
+"""Open, cancel and find pending payments, and read the balances and histories of users."""
 
 import enum
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
-"""The maximum number of later requests whose times are stored with a payment. The oldest times are dropped."""
+"""The maximum number of times that are stored for repeated requests of one payment. The oldest times are dropped."""
 
 OPEN_MAX = 10
 """The maximum number of open payments of one user. The number of possible codes is limited, and no user needs more payments."""
@@ -27,19 +27,22 @@ OPEN_MAX = 10
 
 @dataclass(frozen=True)
 class Request:
-    """A user's request to pay an amount. *key* identifies the message, so that a repeated request is recognised."""
+    """A user's request to pay an amount. *key* identifies the request. A request with a known key opens no second payment."""
 
     key: str
     telegram_id: TelegramId
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
-    """An id in the older form, which a Web App generated. None if a new code should be drawn."""
+    """A payment id in the older form, which a Web App generated. None if the bot should draw a code."""
 
 
 @dataclass(frozen=True)
 class Cancelling:
-    """The payment after an attempt to cancel it. If *is_new* is False, the payment had ended before; its status tells how."""
+    """
+    The payment after an attempt to cancel it. If *is_new* is False, the payment had ended before, and its status shows how it
+    ended.
+    """
 
     payment: PendingPayment
     is_new: bool
@@ -54,9 +57,9 @@ class Change(enum.StrEnum):
     MATCH_UNDONE = "match_undone"
     """An operator undid a match to the wrong user."""
     NOT_MINE = "not_mine"
-    """The user disowned a guess."""
+    """The user rejected a guess with the button *Not mine*."""
     REFUND_CORRECTED = "refund_corrected"
-    """Credits were given back, because only a part of the money was refunded."""
+    """An operator corrected a full refund to a partial one, so some credits were given back."""
     ADJUSTMENT = "adjustment"
     REVERSAL = "reversal"
     """An operator undid an adjustment."""
@@ -65,7 +68,7 @@ class Change(enum.StrEnum):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """An entry of the ledger. *amount* and *currency* are those of its charge; both are None if the entry has no charge."""
+    """An entry of the ledger. *amount* and *currency* belong to its charge. Both are None if the entry has no charge."""
 
     change: Change
     credits: int
@@ -79,10 +82,11 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Open a pending payment. If the request is a repeat, return the payment of the first request.
+    Open a pending payment. If the same request comes again, return the payment that it opened.
 
-    If the user has an open payment of the same amount that is younger than *reuse_within*, return this payment and open no second
-    one. The time of the request is stored, because matching by amount and time considers recent requests.
+    If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no second
+    one. This does not apply if the Web App chose the id. The time of the request is stored, because matching by amount and time
+    considers recent requests.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.
@@ -110,7 +114,7 @@ async def open_payment(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
         assert row is not None
-        # Wake the Mini App, so that the user's other open pages are updated.
+        # Announce the new payment, so that the user's other open pages of the Mini App are updated.
         await db.execute(sql("announce"))
         return payment_of(row)
 
@@ -120,7 +124,7 @@ async def cancel_payment(
 ) -> Cancelling | None:
     """Cancel a user's payment, unless it has ended. Return None if the user has no such payment."""
     async with transaction(pool) as db:
-        # Wait for a running settlement, because it may have matched this payment while the payment was open.
+        # Wait for a running settlement, because it may be about to complete this payment.
         await db.execute(sql("lock_settling"))
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
@@ -137,13 +141,13 @@ async def find_open_payments(pool: Pool, telegram_id: TelegramId) -> list[Pendin
 
 
 async def find_balance(pool: Pool, telegram_id: TelegramId) -> int:
-    """Return a user's balance. It is negative after a refund of credits that were already spent."""
+    """Return a user's balance. It can be negative, for example after a refund of credits that were already spent."""
     async with connected(pool) as db:
         return await db.fetchval(sql("find_balance"), telegram_id) or 0
 
 
 async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int) -> list[HistoryEntry]:
-    """Return a user's newest entries, the newest first."""
+    """Return a user's newest ledger entries, the newest first."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_history"), telegram_id, entries_max)
     return [history_entry_of(row) for row in rows]
@@ -153,7 +157,7 @@ async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) ->
     """
     Draw a code that differs from every issued code in at least three characters.
 
-    So a typo in one code cannot turn it into another code.
+    So one typo cannot turn an issued code into another one.
     """
     while True:
         code = draw_code()

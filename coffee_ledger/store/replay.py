@@ -1,8 +1,8 @@
 """
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
-A replay settles the stored events once more, in a read-only transaction. It runs the same statements as for a new event, but they
-read the views of the schema `past`, which show the tables as they were when the charge came.
+A replay settles the stored events again, in a read-only transaction. It runs the same statements as for a new event. They read
+the views of the schema `past`, which show the tables as they were when the charge came.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.settlement import load_book
 
 REPLAYED_MAX = 200
-"""The maximum number of charges that one replay processes. Each charge needs a few queries."""
+"""The maximum number of charges that one replay processes. The number is limited, because each charge needs a few queries."""
 
 EVENTS_MAX = 2 * REPLAYED_MAX
 """The maximum number of events that one replay loads. BMC may send two events for one charge."""
@@ -53,7 +53,7 @@ async def replay(
     """
     Replay the given *charges*, the oldest first.
 
-    If *charges* is None, replay all charges with an event from *since* (inclusive) to *until* (exclusive).
+    If *charges* is None, replay all charges whose events were received from *since* (inclusive) to *until* (exclusive).
     """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -1,4 +1,4 @@
-"""Convert domain values to rows and back. No other module contains these conversions."""
+"""Convert charges, pending payments, reasons and facts to stored values and back."""
 
 import enum
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ def payment_of(row: Row) -> PendingPayment:
 
 
 def charge_of(row: Row) -> Charge:
-    """Read a row of `charges`. Columns that are not fields of `Charge` are ignored."""
+    """Convert a row of `charges` to a charge. Ignore columns that are not fields of `Charge`."""
     return charge_of_kind(Charge, row)
 
 
@@ -51,7 +51,7 @@ def row_of_charge(charge: Charge) -> dict[str, object]:
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
     """
-    Read stored reasons. None means no reasons.
+    Convert stored reasons. Return an empty tuple for None.
 
     If another version of this software stored no "rule" or no "why", the missing value becomes an empty string.
     """
@@ -97,7 +97,7 @@ def _json_value(value: object) -> object:
 
 
 def _enum_or_string(kind: type[Word], value: Any) -> Any:
-    """Convert a stored word to its enum. Return a word unchanged if the enum lacks it, because a newer version may have stored it."""
+    """Convert a stored word to its enum. Return an unknown word unchanged, because a newer version may have stored it."""
     try:
         return value if value is None else kind(value)
     except ValueError:

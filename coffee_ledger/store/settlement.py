@@ -31,46 +31,50 @@ from coffee_ledger.store.rows import charge_of, payment_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
-"""If this time passes without a signature failure, the next failure begins a new burst."""
+"""If this time passes without a signature failure, the next failure begins a new burst, and the operators are notified again."""
 
 STREAK_PAUSE = timedelta(hours=6)
-"""If this time passes without a refusal, the next refusal begins a new streak. BMC retries a refused delivery sooner than that."""
+"""
+If this time passes without a refused delivery, the count of refusals in a row starts again.
+
+BMC retries a refused delivery earlier than that, so its retries belong to one count.
+"""
 
 RIVALS_MAX = 30
 """
 The maximum number of pending payments of one amount that are loaded for a charge.
 
-A user has at most ten open payments, so 30 payments belong to several users, which already prevents a guess.
+More are not needed. A user has at most ten open payments, so 30 payments belong to several users, and then no guess is made.
 """
 
 WAITING_MAX = 100
 """
 The maximum number of waiting charges of one amount that are loaded.
 
-One waiting charge is enough to prevent a guess. A batch decides at most 64 charges, so some of 100 always remain.
+More are not needed. One other waiting charge is enough to prevent a guess, and a batch can decide at most 64 of the 100 charges.
 """
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The recent answers of one webhook replica: the time of its last 200, if any, and the number of refusals since."""
+    """The recent answers of one webhook replica: the time of its last 200, or None, and the number of refusals after it."""
 
     accepted_at: datetime | None = None
     refused: int = 0
     refused_at: datetime | None = None
-    """The time of the last refusal."""
+    """The time of the last refusal; None if there was none."""
 
 
 async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
     """
     Settle a batch of events in one transaction. Return the written settlement, with the outcomes in the order of *events*.
 
-    When this returns, everything is committed. An event that was recorded before changes nothing; its outcome is DUPLICATE.
+    When this returns, everything is committed. An event that was recorded before changes nothing, and its outcome is DUPLICATE.
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
-        RowLockedError: Another client has locked a row, such as a balance. The caller should settle the events one by one, so that
-            only the event that needs the row has to wait.
+        RowLockedError: Another client has locked a row, such as a balance. The caller should settle the events one by one, so
+            that only the event that needs the row has to wait.
         asyncpg.PostgresError: The database refused a statement; nothing was written.
     """
     readings = read_notes(events)
@@ -84,7 +88,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
 
 async def settle_and_roll_back(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
     """
-    Settle an event like any other, but roll back instead of committing. Return the outcome that it would have had.
+    Settle an event, but roll the transaction back, so that nothing is stored. Return the outcome that the event would have had.
 
     Raises:
         DatabaseAwayError: The database cannot settle events now.
@@ -108,7 +112,10 @@ async def _rolled_back(db: Connection) -> AsyncIterator[None]:
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:
-    """Store the raw body of an event that could not be settled, and notify the operators. A repeated event changes nothing."""
+    """
+    Store the raw body of an event that could not be settled, and notify the operators. If the event is already stored, do
+    nothing.
+    """
     async with transaction(pool) as db:
         await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
         facts = EventUnreadable.of(event.type)
@@ -120,7 +127,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
     """
     Settle an event for which an operator requested a retry, as if it came now, and notify the operators of the outcome.
 
-    Return None if the event was settled in the meantime.
+    Return None if there is no requested retry, for example because the event was settled already.
 
     Raises:
         DatabaseAwayError, RowLockedError, asyncpg.PostgresError: As for `settle_events`.
@@ -130,13 +137,14 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time, but settle it as if it came now, so that it can answer a claim raised since then.
+        # Read the event with its original time, but settle it as if it came now.
+        # So its charge can answer a claim that was raised after the original time.
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await load_book(db, [event], readings, rules)
         book.is_fresh = False
-        # The key of this event is stored already. Remove the key from the book, or the event would be settled as a duplicate.
+        # The key of this event is stored already. Remove it from the book, so that the event is not settled as a duplicate.
         book.delivered.discard(kept["delivery_key"])
         done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
@@ -168,7 +176,11 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
 
 
 async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
-    """Add the answers of one webhook replica to the shared streak. Return how many refusals all replicas sent since their last 200."""
+    """
+    Add the answers of one webhook replica to the count that all replicas share.
+
+    Return how many deliveries were refused since any replica last answered 200.
+    """
     ended_before = now - STREAK_PAUSE
     known = (answers.accepted_at, answers.refused, answers.refused_at)
     async with connected(pool) as db:
@@ -180,7 +192,7 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
-    """Match waiting charges again with the current data. Return how many were matched."""
+    """Match waiting charges again, with the data that is known now. Return how many were matched."""
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
@@ -213,7 +225,7 @@ async def load_book(db: Connection, events: Sequence[Event], readings: Readings,
 
 
 async def _load_erased(db: Connection, book: Book) -> None:
-    """Load the users who asked to be erased, among all users that the batch may concern."""
+    """Of all users that the batch may concern, load those who asked to be erased."""
     owners = {charge.telegram_id for charge in book.charges.values()}
     owners |= {payment.telegram_id for payment in book.payments.values()}
     users = owners.union(*book.subscribers.values(), *book.supporters.values()) - {None}
@@ -270,7 +282,7 @@ async def _load_waiting(db: Connection, book: Book, charges: Sequence[Charge], r
 
 
 async def _load_people(db: Connection, book: Book, charges: Sequence[Charge], words: Iterable[Words]) -> None:
-    """Load the users who may have paid these charges: by subscription, by supporter, and by a mention in the text."""
+    """Load the users who may have paid these charges. They are found by subscription, by supporter, and by mentions in the text."""
     await _load_subscribers(db, book, charges)
     supporters = {charge.supporter_id for charge in charges if charge.supporter_id}
     if supporters:
@@ -347,7 +359,11 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
 
 
 async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
-    """Find the waiting charges with the same trait as this charge, except those that contain an issued code."""
+    """
+    Find the waiting charges that have the supporter, subscription or item named by *outsider*.
+
+    Leave out charges that contain an issued code, because they may be from a user.
+    """
     kind, _ = outsider
     keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
     alike = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
@@ -360,7 +376,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     """
     Write a settlement. Write tables that are referenced by foreign keys first, and skip parts that are empty.
 
-    Return the ids of the charges that this call credited. Charges that were credited before are not among them.
+    Return the ids of the charges that this call credited. Charges that were credited before are not included.
     """
     credited: frozenset[int] = frozenset()
     if done.events:

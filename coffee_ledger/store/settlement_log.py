@@ -19,7 +19,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
     """
     Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
 
-    *traces* contains for each traced charge the trace id of its event.
+    *traces* maps the key of a charge to the id of its trace. Charges without a trace have no entry.
     """
     for key, charge in done.charges.items():
         ids = {"charge_key": key, "payment_id": charge.payment_id, **_trace(key, traces)}
@@ -47,7 +47,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
 
 
 def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
-    # No code is searched if an operator matches the charge.
+    # If an operator matches the charge, no code is searched, so log nothing about a search.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)
 

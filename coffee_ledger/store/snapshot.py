@@ -24,7 +24,10 @@ NOTHING = Queue(0, None)
 
 @dataclass(frozen=True)
 class Entries:
-    """The number of ledger entries of one kind and sign, and the sum of their absolute credits."""
+    """
+    The number of ledger entries of one kind, and the sum of their absolute credits. Either all of them add credits, or all take
+    them.
+    """
 
     count: int
     credits: int
@@ -33,9 +36,9 @@ class Entries:
 @dataclass(frozen=True)
 class Overdrafts:
     """
-    *refunds* is the number of refunds so far that came after the credits were spent.
+    The refunds of credits that were already spent, and the users with a negative balance.
 
-    *users* is the number of users whose balance is negative now.
+    *refunds* counts all such refunds so far. *users* counts the users whose balance is negative now.
     """
 
     refunds: int
@@ -44,7 +47,7 @@ class Overdrafts:
 
 @dataclass(frozen=True)
 class Backup:
-    """The last backup. It contains only data from before *taken_at*."""
+    """The last backup. Data that was written after *taken_at* is not in it."""
 
     taken_at: datetime
     size_bytes: int
@@ -56,7 +59,9 @@ class Snapshot:
     payments: Mapping[PaymentStatus, Queue]
     charges: Mapping[ChargeState, Queue]
     paid_hundredths: Mapping[str, int]
-    """For each currency, the sum of the amounts paid in hundredths of the unit. For US dollars, 500 is five dollars."""
+    """
+    For each currency, the sum of all paid amounts, in hundredths of the currency's unit. For example, 500 means five US dollars.
+    """
     matches: Mapping[Method, int]
     given: Mapping[CreditKind, Entries]
     taken: Mapping[CreditKind, Entries]
@@ -70,7 +75,7 @@ class Snapshot:
     """
     claims: Queue
     unsettled: Mapping[Outcome, int]
-    """The number of events that failed or could not be read, and that were neither settled again nor dismissed."""
+    """For each outcome (failed or unreadable), the number of events that were neither settled again nor dismissed."""
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None

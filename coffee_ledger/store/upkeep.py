@@ -1,9 +1,9 @@
 """
-Periodic work on the database: expire pending payments, blank and delete old data, match charges again, settle events again, check
-balances.
+Periodic work on the database: expire pending payments, blank and delete old data, match charges again, settle events again, and
+check the balances.
 
-Expiring and blanking are done in batches of bounded size, each in its own transaction, so that settlements do not wait long. These
-tasks stop if another janitor is running the same task.
+Expiring and blanking change a limited number of rows in each transaction, so that settlements do not wait long. Each of the two
+stops if another janitor is doing the same task.
 """
 
 import enum
@@ -33,7 +33,8 @@ OLD_ROWS = (
 """
 Statements that blank or delete old rows.
 
-The parameters of each statement are a time and a maximum number of rows. `blank_events` has one more parameter, so it is not listed.
+The parameters of each statement are a time and a maximum number of rows. `blank_events` is not listed, because it has one more
+parameter.
 """
 
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
@@ -62,7 +63,8 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
     """
     Blank raw bodies, notes, names and addresses older than *before*, and delete old notifications that are not pending.
 
-    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Return how many rows were changed.
+    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Return how many rows were
+    changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -91,7 +93,7 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
 
 
 async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, now: datetime) -> int:
-    """Match these charges again, but skip those that need a row that another client has locked. Return how many were matched."""
+    """Match these charges again. Skip a charge if it needs a row that another client has locked. Return how many were matched."""
     try:
         return await rematch_charges(pool, keys, rules, now=now)
     except RowLockedError:
@@ -125,7 +127,11 @@ async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetim
 
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
-    """Confirm the claims whose charges were credited after the claim was raised. Return how many claims were confirmed."""
+    """
+    Confirm each open claim if a fitting charge was credited to its user after the claim was raised.
+
+    Return how many claims were confirmed.
+    """
     async with transaction(pool) as db:
         return len(await db.fetch(sql("close_answered_claims"), now))
 
@@ -143,7 +149,8 @@ async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
         async with transaction(pool) as db:
             if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
-            # Wait for a running settlement. Otherwise the settlement could write back rows that it read before this batch changed them.
+            # Wait for a running settlement. If this batch did not wait, the settlement could write back rows that it read before
+            # this batch changed them.
             await db.execute(sql("lock_settling"))
             batch = await work(db)
         done += batch

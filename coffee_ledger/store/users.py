@@ -18,15 +18,16 @@ async def meet_user(
     is_in_chat: bool = True,
 ) -> str:
     """
-    Insert or update a user who contacted the bot. Return the language (`uk` or `en`) to use with them.
+    Insert or update a user who contacted the bot. Return the language (`uk` or `en`) in which to answer.
 
     *language* is the language that Telegram reports. A language that the user chose in the bot takes precedence.
 
     *is_in_chat* means that the user wrote in the chat, so messages can reach them again. They get the missed messages that still
-    matter, unless they were erased. For a request of the Mini App, *is_in_chat* is False, because the user may have blocked the bot.
+    matter, unless they were erased. For a request of the Mini App, *is_in_chat* is False, because the user may have blocked the
+    bot.
 
-    *is_acting* means that the user did something. It is False if a page merely loaded data. An erased user is stored again only if
-    *is_acting* is True.
+    *is_acting* means that the user did something. It is False if a page merely loaded data. An erased user is stored again only
+    if *is_acting* is True.
     """
     async with transaction(pool) as db:
         met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
@@ -39,7 +40,7 @@ async def meet_user(
 
 
 async def mark_reachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
-    """Record that a user has unblocked the bot, and queue their missed messages again. Does nothing for an erased user."""
+    """Record that a user has unblocked the bot, and queue their missed messages again. Do nothing for an erased user."""
     async with transaction(pool) as db:
         if await db.fetchval(sql("mark_reachable"), telegram_id) is not None:
             await _requeue_missed(db, telegram_id, now=now)
@@ -51,7 +52,7 @@ async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datet
 
 
 async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
-    """Set the user's language. If *is_lasting* is False, the language is replaced when Telegram reports another one."""
+    """Set the user's language. If *is_lasting* is False, the language changes again when Telegram reports a different one."""
     async with connected(pool) as db:
         await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
 
@@ -63,7 +64,7 @@ async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
     The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
     """
     async with transaction(pool) as db:
-        # Wait for a running settlement. Otherwise the settlement could write back a note that it read before the user was erased.
+        # Wait for a running settlement. If the erasure did not wait, the settlement could write back a note that it read before.
         await db.execute(sql("lock_settling"))
         await db.execute(sql("erase_user"), telegram_id)
 

@@ -1,1 +1,1 @@
-"""The Telegram part of the project: the conversation with users, the operators' desk, the Mini App's endpoints and the notifier."""
+"""The Telegram side: the conversation with users, the operators' desk, the Mini App's endpoints and the notifier."""

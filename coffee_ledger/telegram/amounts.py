@@ -18,7 +18,7 @@ from coffee_ledger.model import PaymentId, TelegramId
 
 LEAST, MOST = Decimal(1), Decimal(10_000)
 PAID_MOST = Decimal(100_000_000)
-"""The upper bound (exclusive) for the amount of a claim, because the database column cannot store more."""
+"""The amount of a claim must be below this limit, because the database column cannot store more."""
 
 ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
@@ -30,7 +30,7 @@ WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([
 
 @dataclass(frozen=True)
 class RequestedAmount:
-    """An amount within the bounds and in a known currency. *payment_id* is set if the Web App chose the payment's id."""
+    """An amount and its currency, as read from a text or a Web App. *payment_id* is set if the Web App chose the payment's id."""
 
     amount: Decimal
     currency: str
@@ -38,7 +38,7 @@ class RequestedAmount:
 
 
 class AmountProblem(enum.StrEnum):
-    """The reason for which an amount, or the data of a Web App, was refused. The values are ids of texts."""
+    """The reason for which an amount, or the data of a Web App, was refused. Each value is the id of the text that explains it."""
 
     UNREADABLE = "amount-unreadable"
     TOO_SMALL = "amount-too-small"
@@ -55,7 +55,7 @@ def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> Req
 
 
 def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
-    """Read an amount that a person says they paid, in any currency. Return None if the text is not a possible amount."""
+    """Read an amount that a person says they paid, in any currency. Return None if the text is no amount, or is zero or too large."""
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
@@ -74,7 +74,7 @@ def read_start_payload(payload: str, *, currency: str, currencies: Collection[st
     """
     Read the payload of a link `t.me/BOT?start=…`, such as `10`, `7_50` or `10-EUR`.
 
-    `_` stands for a point and `-` for a space, because Telegram allows no points and spaces in a payload.
+    `_` stands for a point and `-` for a space, because Telegram allows neither points nor spaces in a payload.
     """
     return read_amount(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
 
@@ -86,7 +86,7 @@ def _refuse_booleans(value: object) -> object:
 
 
 class _WebAppData(BaseModel):
-    """The data of a Web App's `sendData`. Users can send any data, so only the sender's id that Telegram reports is trusted."""
+    """The data of a Web App's `sendData`. Users can send any data, so *user_id* is only compared with the id that Telegram reports."""
 
     amount: Annotated[
         Decimal, BeforeValidator(_refuse_booleans), Field(max_digits=20, decimal_places=2, allow_inf_nan=False)
@@ -100,9 +100,9 @@ def read_web_app_data(
     data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
 ) -> RequestedAmount | AmountProblem:
     """
-    Read the JSON object `{"payment_id"?, "user_id"?, "amount", "currency"?}`.
+    Read the JSON object `{"payment_id"?, "user_id"?, "amount", "currency"?}` that a Web App sent.
 
-    A payment id must have the older form and begin with the sender's own Telegram id.
+    A payment id must have the older form `<telegram_id>_<unix seconds>`, with the sender's own Telegram id.
     """
     # Encode with `replace`, because a lone surrogate in the data cannot be encoded.
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
@@ -113,8 +113,8 @@ def read_web_app_data(
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
         return AmountProblem.DATA_FOREIGN
-    # Refuse a code that a page chose, and accept only ids of the older form. Only the bot may draw codes, because it makes sure that any
-    # two codes differ in three places.
+    # From a page, accept only ids of the older form, and no codes. Only the bot may draw codes, because it makes sure that any
+    # two codes differ in at least three characters.
     if read.payment_id is not None and not is_older_form(read.payment_id):
         return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None

@@ -38,7 +38,7 @@ from coffee_ledger.telegram.speech import Speech
 
 NO_RATES = Rates({})
 REASONS_MAX = 12
-"""The largest number of reasons in a message. Telegram accepts 4,096 characters, so further reasons are left out."""
+"""The maximum number of reasons in a message. Further reasons are left out, because Telegram accepts only 4,096 characters."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def announce(
     """
     Compose the message of a notification.
 
-    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without *subject*, the message
-    contains only the facts that are stored in the notification.
+    For a message to operators about a charge or a claim, *subject* is that charge or claim. For a summary, it contains the
+    counts. Without *subject*, the message contains only the facts that are stored in the notification.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT)
@@ -173,7 +173,7 @@ def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
 
 def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
     """
-    Return the text about the rate.
+    Return the text about the rate, that is, the credits for one unit of the currency.
 
     Return an empty text if the amount and the credits already show the rate, or if the rate has changed since the payment.
     """

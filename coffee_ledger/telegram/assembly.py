@@ -38,11 +38,13 @@ from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
-"""The longest time that a stop waits for the Mini App's requests. Then it waits again, at most as long, for running handlers."""
+"""
+The longest time that a stop waits for the Mini App's requests. After that, it waits at most the same time for running handlers.
+"""
 
 NOTIFIER_CONNECTIONS = 2
 """
-The size of the notifier's own pool, which a busy conversation cannot use up.
+The number of database connections that only the notifier uses, so that busy handlers cannot delay it.
 
 One connection reads the outbox, and the other marks messages as sent.
 """
@@ -55,7 +57,7 @@ class Payments:
     pool: Pool
 
     async def spend(self, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
-        """Spend credits once for each *key* and return the balance. See `coffee_ledger.store.spending.spend_credits`."""
+        """Spend credits and return the new balance. A repeat with the same *key* spends nothing. See `store.spending.spend_credits`."""
         return await spend_credits(self.pool, telegram_id, credits, reason=reason, key=key)
 
 
@@ -64,27 +66,27 @@ async def payments_in(
     dispatcher: Dispatcher, bot: Bot, settings: BotSettings, *, is_alone: bool = False
 ) -> AsyncIterator[Payments]:
     """
-    Add the payments to *dispatcher*, and send notifications for as long as the context lasts.
+    Add the handlers of the payments to *dispatcher*, and send notifications for as long as the context lasts.
 
-    Include your own routers first, so that they get each update before the routers of the payments. If no router accepts an update, it
-    is not answered. Your process replaces the service `bot`, so it also answers the proxy, the health check and Prometheus. All updates
-    are counted. A stop waits for the updates that are being handled.
+    Include your own routers first, so that they get each update before the routers of the payments. An update that no router
+    accepts is not answered. Your process replaces the service `bot`: it also answers the proxy, the health check and Prometheus.
+    When the context ends, it waits for the updates that are being handled.
 
-    *is_alone* means that the Dispatcher has no other handlers. Unknown messages are then answered, and the rate limit applies to all
-    updates. Such a Dispatcher must be made with `disable_fsm=True`. In webhook mode, the application also receives Telegram's updates.
+    If *is_alone* is True, the Dispatcher has no other handlers and must be made with `disable_fsm=True`. Unknown messages are
+    then answered, and the rate limit applies to all updates. In webhook mode, the application also receives Telegram's updates.
     """
     # Register `in_flight` as the outermost middleware, so that a stop also waits for the other middlewares.
     in_flight = InFlight()
     dispatcher.update.outer_middleware(in_flight)
     dispatcher.update.outer_middleware(MeasureUpdates())
     if is_alone:
-        # Register aiogram's FSM middleware, which queues the updates of one user, after the throttle. Updates of a user who sends too
-        # fast are then refused before the queue. aiogram itself would register it first.
+        # Register the throttle before aiogram's FSM middleware, which queues the updates of one user. So updates of a user who
+        # sends too fast are refused before they are queued. aiogram itself would register the FSM middleware first.
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
-        # Wait for running handlers at the shutdown event. aiogram's polling closes the session right after this event, and handlers need
-        # the session for their answers.
+        # Wait for running handlers at the shutdown event. They need the session to answer, and aiogram's polling closes the
+        # session right after this event.
         dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
@@ -111,19 +113,20 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
     """
     Run the notifier, the streams to open Mini App pages and the clock check for as long as the context lasts.
 
-    Yield the application that answers the Mini App, which the caller must serve. While the context lasts, the calls of *bot* are
+    Yield the application that answers the Mini App. The caller must serve it. While the context lasts, the calls of *bot* are
     measured and share one rate limiter with the notifier. At the end, wait until the notifications that are being sent are done.
     """
     limiter = RateLimiter()
     live = Live(context.pool)
     database_url = settings.DATABASE_URL.get_secret_value()
     async with (
-        # Disable the client's retries, because the outbox retries.
+        # Disable the client's retries, because the outbox retries failed messages.
         make_bot(settings, retries=False) as messenger,
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
         request_middlewares(messenger, MeasureCalls()),
         request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
-        # Enter the task group last, so that it ends first. The notifier then finishes its messages while its client and pool are open.
+        # Enter the task group last, so that it ends first. The notifier can then finish its messages with an open client and
+        # pool.
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
@@ -146,8 +149,8 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         try:
             yield app
         finally:
-            # Do not cancel the notifier. If it were cancelled after Telegram accepted a message but before the message is marked as
-            # sent, the message would be sent again at the next start.
+            # Do not cancel the notifier. Telegram may have accepted a message that is not marked as sent yet. After a
+            # cancellation, this message would be sent again at the next start.
             notifier.stop()
             for task in until_ended:
                 task.cancel()

@@ -1,8 +1,8 @@
 """
 Replace or remove harmful characters. Some characters cannot be stored, and others change how the text around them is shown.
 
-Handlers need not check for such characters. `load_json` parses everything that Telegram sends, and replaces the characters that cannot be
-stored. `Speech.say` writes every text that people read, and removes the misleading characters.
+Handlers need not check for these characters. `load_json` parses everything that Telegram sends, and replaces the characters that
+cannot be stored. `Speech.say` writes every text that people read, and removes the misleading characters.
 """
 
 import json
@@ -28,8 +28,8 @@ def load_json(content: str) -> Any:
     """
     Parse JSON, and replace each character that cannot be stored by U+FFFD.
 
-    A middleware could not replace lone surrogates, because pydantic would refuse the whole batch of updates before any middleware runs,
-    and polling would request the same batch forever. The characters are replaced and not deleted, because a deletion could turn forged
+    A middleware would be too late. Before any middleware runs, pydantic refuses the whole batch of updates if one contains a lone
+    surrogate, and polling would request this batch forever. The characters are not deleted, because a deletion could turn forged
     callback data into valid data.
     """
     found = json.loads(content)
@@ -40,7 +40,7 @@ def show_safely(text: str) -> str:
     """
     Remove the characters by which a name or a note could reorder or hide the text around it.
 
-    Characters that cannot be stored are replaced.
+    Replace the characters that cannot be stored.
     """
     return MISLEADING.sub("", UNSTORABLE.sub(REPLACEMENT, text))
 

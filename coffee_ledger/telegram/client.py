@@ -1,4 +1,4 @@
-"""The client of Telegram's Bot API. It contains retries and rate limits, the bot's profile, and the receipt of updates."""
+"""The client of Telegram's Bot API: retries and rate limits, the bot's profile, and the receipt of updates."""
 
 import asyncio
 import hashlib
@@ -65,16 +65,16 @@ WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the 
 REQUEST_SECONDS = 15.0
 # aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer before it gives up.
 POLLING_SECONDS = 25
-"""The time for which Telegram holds a request for updates open while there are no updates."""
+"""If there are no updates, Telegram answers a request for updates after this time."""
 
 ADDRESS_SECONDS_MAX = 10
 """The time for which an address from DNS is cached. The value is aiohttp's default."""
 
 RETRY_SECONDS_MAX = 30.0
-"""The longest pause of `retry_until_done`."""
+"""The longest pause between two attempts of `retry_until_done`."""
 
 ATTEMPTS_MAX = 4
-"""The number of attempts of `RetryCalls`. The pauses between them are at most 1, 2 and 4 seconds long."""
+"""The number of attempts that `RetryCalls` makes. The pauses between them are at most 1, 2 and 4 seconds long."""
 
 RATE_LIMITED_SECONDS_MAX = 600
 """The total time for which a rate-limited call is retried. A user who has waited longer no longer expects the answer."""
@@ -82,7 +82,7 @@ RATE_LIMITED_SECONDS_MAX = 600
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""The number of updates that are handled at once. It is small enough that a stop can wait for all their answers."""
+"""The maximum number of updates that are handled at once. It is so small that a stop can wait for all their answers."""
 
 COMMANDS = (
     "pay",
@@ -118,8 +118,8 @@ class RetryCalls(BaseRequestMiddleware):
     """
     Retry a call after a server error, a network error or an unreadable answer, because aiogram itself does not retry.
 
-    A message may have arrived although the call failed with a network error. The user then gets the message twice, which is better
-    than not at all.
+    A message may have arrived although the call failed with a network error. The user then gets the message twice, which is
+    better than not at all.
     """
 
     async def __call__(
@@ -129,8 +129,8 @@ class RetryCalls(BaseRequestMiddleware):
             try:
                 return await make_request(bot, method)
             except TelegramBadRequest as error:
-                # Telegram accepts no answer to an old press, for example if the button was pressed while the bot was down. Ignore the
-                # error, so that the handler goes on.
+                # Telegram refuses an answer to an old button press, for example if the button was pressed while the bot was down.
+                # Ignore the error, so that the handler continues.
                 if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
                     return False
                 raise
@@ -152,10 +152,10 @@ class RetryCalls(BaseRequestMiddleware):
 
 class LimitCalls(BaseRequestMiddleware):
     """
-    Wait for the rate limiter before each call that sends or edits, and retry when Telegram answers 429.
+    Wait for the rate limiter before each call that sends or edits a message, and retry when Telegram answers 429.
 
-    A retry sends no message twice, because a refused message was not sent. Other calls, such as the answer to a press, wait only after
-    a refusal, because no limit is known for them.
+    A retry does not send a message twice, because Telegram did not send the refused one. Other calls, such as the answer to a
+    button press, wait only after a 429, because no limit is known for them.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
@@ -173,6 +173,7 @@ class LimitCalls(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
                 # Do not wait here for polling, because aiogram waits by itself.
+                # Do not retry for longer than the maximum time.
                 if isinstance(method, GetUpdates) or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise
                 log.warning(
@@ -198,8 +199,8 @@ class TelegramSession(AiohttpSession):
     """
     Resolve the address of Telegram's server again after `ADDRESS_SECONDS_MAX`.
 
-    aiogram caches an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During this hour, aiogram could not reach a
-    server whose address has changed, such as the container of a restarted Bot API server.
+    aiogram caches an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During this hour, aiogram could not
+    reach a server whose address has changed, such as the container of a restarted Bot API server.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -208,8 +209,12 @@ class TelegramSession(AiohttpSession):
 
 
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
-    """Make a client that sends messages without link previews. The notifier's client needs no *retries*, because the outbox retries."""
-    # `load_json` also parses the updates that arrive by webhook, because aiogram uses the session's `json_loads` for them too.
+    """
+    Make a client that sends messages without link previews.
+
+    The notifier's client is made with *retries* False, because the outbox retries.
+    """
+    # aiogram uses the session's `json_loads` also for updates that arrive by webhook, so `load_json` parses these too.
     session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
@@ -221,7 +226,7 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
 
 @asynccontextmanager
 async def request_middlewares(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
-    """Register *steps* as middlewares for the calls of *bot* while the context lasts. The first step is the outermost middleware."""
+    """Register *steps* as middlewares for the calls of *bot* while the context lasts. The first step is the outermost one."""
     for step in steps:
         bot.session.middleware(step)
     try:
@@ -235,7 +240,8 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
     """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # Set the default language without a code, because texts without a code apply to users of all languages without own texts.
+        # Set the texts of the default language without a language code. Telegram shows them in every language that has no own
+        # texts.
         code = None if language == DEFAULT_LANGUAGE else language
         # Set the commands for private chats only, because the bot does not answer in groups.
         await bot.set_my_commands(
@@ -271,12 +277,13 @@ async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: st
     """
     Set the button beside the message field to open the Mini App.
 
-    *chat_id* None sets the button of all chats that have no own button. Without a Mini App, the button is not changed.
+    If *chat_id* is None, set the default button, which is shown in all chats without their own button. If *app_url* is None, do
+    nothing.
     """
     if app_url is None:
         return
-    # Put no language into the URL of the default button, because users of all languages use it. The page then takes the language from
-    # Telegram.
+    # Put no language into the URL of the default button, because users of all languages share this button. The page then uses the
+    # language that Telegram reports.
     url = app_url if chat_id is None else f"{app_url}?lang={language}"
     button = MenuButtonWebApp(text=speech(language).label("menu-button"), web_app=WebAppInfo(url=url))
     try:
@@ -299,14 +306,14 @@ async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, 
 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-    # Before polling, remove the webhook and get the bot's name, which aiogram needs. Retry both calls, because they fail while Telegram
-    # is away. Keep the pending updates, because one of them may be about a payment.
+    # Before polling, remove the webhook and get the bot's name, which aiogram needs. Retry both calls, because they fail during
+    # an outage of Telegram. Keep the pending updates, because one of them may be about a payment.
     await retry_until_done("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
     await retry_until_done("get the bot's own name", bot.me, stop)
     if stop.is_set():
         return
-    # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because running handlers
-    # still need it for answers. The caller closes it.
+    # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because running
+    # handlers still need it to answer. The caller closes it.
     polling = asyncio.create_task(
         dispatcher.start_polling(
             bot,
@@ -314,14 +321,15 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
             close_bot_session=False,
             polling_timeout=POLLING_SECONDS,
             tasks_concurrency_limit=POLLED_AT_ONCE_MAX,
-            # Send the list at each start, because Telegram stores it and an earlier version may have set another list.
+            # Send the list of update types at each start, because Telegram stores it and an earlier version may have set another
+            # list.
             allowed_updates=dispatcher.resolve_used_update_types(),
         )
     )
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    # Do not call `stop_polling` if polling has ended by itself, because it would raise an error.
+    # If polling has ended by itself, do not call `stop_polling`, because it would raise an error.
     if not polling.done():
         await dispatcher.stop_polling()
     # If polling ended with an error, raise this error.
@@ -330,7 +338,7 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
 
 def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
     """Add the route that receives the updates that Telegram sends in webhook mode."""
-    # Do not handle updates in the background: answer after the handler, so that Telegram repeats an update if the process dies.
+    # Handle the update before answering, not in the background. So if the process dies, Telegram sends the update again.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)
@@ -344,7 +352,7 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
         body = await bodies.read(request)
         if isinstance(body, Unread):
             response = web.Response(status=body.status)
-            # Close the connection: the rest of the body may still arrive and must not be parsed as the next request.
+            # Close the connection, because the rest of the body may still arrive. It must not be parsed as the next request.
             response.force_close()
             return response
         # aiogram can read the body again, because the request keeps it.
@@ -356,8 +364,8 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
 async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
-    """Set the webhook and wait until *stop* is set. Meanwhile updates arrive at the route of `add_update_route`."""
-    # Do not remove the webhook at a stop, so that Telegram keeps the updates and sends them again until the next start.
+    """Set the webhook and wait until *stop* is set. The updates arrive at the route that `add_update_route` added."""
+    # Do not remove the webhook when the bot stops. Telegram then keeps the updates and delivers them after the next start.
     await retry_until_done(
         "enter webhook mode",
         lambda: bot.set_webhook(

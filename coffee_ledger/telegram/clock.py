@@ -1,4 +1,4 @@
-"""Compare this machine's clock with Telegram's, which sends the time in the `Date` header of each response."""
+"""Compare this machine's clock with Telegram's clock. Telegram sends its time in the `Date` header of each response."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Send the request without the bot token, because Telegram's answer to such a request has the `Date` header as well.
+    # Send the request without the bot token, because each answer of Telegram has a `Date` header, also an error or a redirect.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (
@@ -30,7 +30,7 @@ async def telegram_ahead(bot: Bot) -> float | None:
             # Do not follow the redirect, because it leads to Telegram's documentation, which is on another server.
             session.head(address, allow_redirects=False) as answer,
         ):
-            # Add half a second, which is the best estimate of the fraction: the header has whole seconds, rounded down.
+            # The header has whole seconds, rounded down. Half a second is the best estimate of the missing fraction.
             return parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5 - now_seconds()
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
         log.info("time of telegram not known", error=type(error).__name__)
@@ -38,7 +38,7 @@ async def telegram_ahead(bot: Bot) -> float | None:
 
 
 async def watch_clock(bot: Bot) -> None:
-    """Measure the offset of Telegram's clock until cancelled. While Telegram does not answer, export the last value."""
+    """Measure the offset of Telegram's clock until the task is cancelled. While Telegram does not answer, keep the last value."""
     while True:
         ahead = await telegram_ahead(bot)
         if ahead is not None:

@@ -17,7 +17,7 @@ class Context:
     """
     All objects and settings that handlers share. A process makes one context.
 
-    `MeetUser` gives each handler a copy of the context with the texts in the user's language.
+    The middleware `MeetUser` gives each handler a copy of the context with the texts in the user's language.
     """
 
     pool: Pool
@@ -27,17 +27,17 @@ class Context:
     """The creator's page on Buy Me a Coffee."""
     public_host: str
     app_url: str | None
-    """The address of the Mini App, `https://HOST/app/`, or None if Telegram could not open it. With None, no button offers the Mini App."""
+    """The address of the Mini App, `https://HOST/app/`. None if Telegram cannot open it; then no button offers the Mini App."""
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]
     operators: tuple[TelegramId, ...]
-    """The users who may use the desk."""
+    """The Telegram ids of the operators, who may use the desk."""
     rules: Rules
-    """The matching rules, which a dry run by /replay applies."""
+    """The matching rules. They are used by /replay, which applies them to past charges without changing anything."""
     revision: str
     speech: Speech
-    """The texts in the user's language. Outside of the handling of an update, they are in English."""
+    """The texts in the user's language. They are in English if no update is being handled."""
 
     @property
     def currencies(self) -> list[str]:
@@ -45,7 +45,7 @@ class Context:
 
     @property
     def currency(self) -> str:
-        """The currency that applies to an amount without a currency."""
+        """The currency of an amount that is written without a currency."""
         return self.currencies[0]
 
     def in_language(self, language: str) -> Self:

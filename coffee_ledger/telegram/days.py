@@ -1,4 +1,4 @@
-"""Read the days and date ranges that people write."""
+"""Parse the days and date ranges that people write."""
 
 import functools
 import re
@@ -23,9 +23,9 @@ ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def read_day(text: str, *, today: date) -> date | None:
     """
-    Read a day such as `2026-11-21`, `21.11`, `21-11-26`, `21 листопада` or `yesterday`.
+    Parse a day such as `2026-11-21`, `21.11`, `21-11-26`, `21 листопада` or `yesterday`.
 
-    Return None if the text is not a day of the last three months.
+    Return None if the text is not a day, or if the day is more than 90 days ago or later than tomorrow.
     """
     words = " ".join(text.casefold().split())
     if words in DAYS_AGO:
@@ -34,10 +34,10 @@ def read_day(text: str, *, today: date) -> date | None:
     written = next((one for one in forms if one), None)
     if written is None:
         return None
-    # Accept the day after *today*, which is the day in UTC, because in Kyiv the next day may have begun.
+    # Accept the day after *today*. *today* is a day in UTC, and in Kyiv the next day may already have begun.
     latest = today + timedelta(days=1)
     for year in _years(written["year"], latest):
-        # Ignore a day that does not exist in this year, such as 29 February.
+        # Skip a year in which the day does not exist, such as 29 February in 2027.
         with suppress(ValueError):
             read = date(year, _month(written["month"]), int(written["day"]))
             if today - timedelta(days=DAYS_BACK_MAX) <= read <= latest:
@@ -47,19 +47,19 @@ def read_day(text: str, *, today: date) -> date | None:
 
 def _years(written: str | None, latest: date) -> Sequence[int]:
     if not written:
-        # Try the previous year too: in January, a day without a year may be a day of last December.
+        # Without a year, try the previous year too, because in January a user may mean a day of last December.
         return latest.year, latest.year - 1
     return (int(written) + (2000 if len(written) == 2 else 0),)
 
 
 def _month(written: str) -> int:
-    """Read the number or the name of a month. Return 0 for any other text."""
+    """Parse the number or the name of a month. For any other text, return 0, which is no valid month."""
     return int(written) if written.isdecimal() else _months().get(written, 0)
 
 
 @functools.cache
 def _months() -> Mapping[str, int]:
-    """Map the names of the months to their numbers. Include all our languages, all grammatical cases, and the abbreviations."""
+    """Map the names of the months to their numbers, in all supported languages, with grammatical cases and abbreviations."""
     return {
         name.casefold().removesuffix("."): month
         for language in LANGUAGES
@@ -71,7 +71,7 @@ def _months() -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class DateRange:
-    """The time from *since* (inclusive) to *until* (exclusive). *name* can be part of a file name."""
+    """The time from *since* (inclusive) to *until* (exclusive). *name* describes the range and is valid in a file name."""
 
     name: str
     since: datetime
@@ -79,18 +79,18 @@ class DateRange:
 
 
 def read_date_range(said: str) -> DateRange | None:
-    """Read a month `2026-11`, a day `2026-11-21` or a range `2026-11-01 2026-11-15`. Return None for any other text."""
+    """Parse a month `2026-11`, a day `2026-11-21` or a range `2026-11-01 2026-11-15`. Return None for any other text."""
     words = said.split()
     try:
         if len(words) == 1 and (month := MONTH.fullmatch(words[0])):
             first = date(int(month[1]), int(month[2]), 1)
-            # 31 days after the first of a month is always in the next month.
+            # Add 31 days to get a day in the next month. The range ends at the first day of that month.
             return _range(f"{first:%Y-%m}", first, (first + timedelta(days=31)).replace(day=1))
         if words and len(words) <= 2 and all(ISO_DAY.fullmatch(word) for word in words):
             first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])
             return _range("_".join(words), first, last + timedelta(days=1)) if first <= last else None
     except (ValueError, OverflowError):
-        # The date does not exist, such as month 13 or 30 February, or has no next day, such as the last day of the year 9999.
+        # The date does not exist, such as 30 February, or it has no next day, such as the last day of the year 9999.
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""The buttons under messages, and the data of a press on them."""
+"""The buttons under messages, and the data that Telegram sends to the bot when a user presses one."""
 
 import enum
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
 
 class ClaimDay(CallbackData, prefix="day"):
     days_ago: int
-    """The number of days before today. A negative number means that the user will write the day."""
+    """The number of days before today. A negative number means that the user will type the day."""
 
 
 class ClaimAmount(CallbackData, prefix="paid"):
@@ -51,18 +51,18 @@ class ClaimAction(enum.StrEnum):
 
 class ClaimButton(CallbackData, prefix="claim"):
     what: str
-    """A `ClaimAction`. The type is not checked, because a client can send any text and an unknown text matches no claim handler."""
+    """A `ClaimAction`. The type is `str`, because a client can send any text. No claim handler matches an unknown text."""
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):
-    # Limit the number to the database's bigint, because clients can send any number.
+    # Limit the number to the range of bigint in the database, because clients can send any number.
     claim_id: int = Field(gt=0, lt=2**63)
 
 
 class NotMine(CallbackData, prefix="notmine"):
-    """The button by which a user refuses a payment that was matched by a guess."""
+    """The button *Not mine*. A user presses it to reject a payment that was matched to them by a guess."""
 
-    # Limit the number to the database's bigint, because clients can send any number.
+    # Limit the number to the range of bigint in the database, because clients can send any number.
     charge_id: int = Field(gt=0, lt=2**63)
 
 
@@ -79,9 +79,9 @@ AS_IN_TELEGRAM = "telegram"
 
 def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
     """
-    Build the button under the message field, which opens the Mini App. Return None if there is no Mini App.
+    Build the button below the message field that opens the Mini App. Return None if there is no Mini App.
 
-    A Mini App that was opened by this button sends its data to the bot as a message, so it does not need an endpoint.
+    If this button opened the Mini App, the Mini App can send data to the bot as a message and needs no HTTP endpoint.
 
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """
@@ -95,7 +95,7 @@ def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMark
 def amounts_keyboard(
     speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str | None
 ) -> InlineKeyboardMarkup:
-    """Build a button that opens the Mini App, and a button for each amount, which shows the credits for the amount."""
+    """Build a button that opens the Mini App, and a button for each amount. The button of an amount also shows its credits."""
     return _rows(*_app_row(speech, app_url), *([_amount_button(speech, amount, currency, rates)] for amount in amounts))
 
 
@@ -146,7 +146,7 @@ def claim_withdraw_keyboard(speech: Speech, claim_id: int) -> InlineKeyboardMark
 
 def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
-        # Name each language in the language itself, so that users who chose a wrong language can find their own.
+        # Write the name of each language in that language, so that a user who chose a wrong language can find their own.
         [InlineKeyboardButton(text="Українська", callback_data=SpeakLanguage(language="uk").pack())],
         [InlineKeyboardButton(text="English", callback_data=SpeakLanguage(language="en").pack())],
         [_press(speech, "language-telegram", SpeakLanguage(language=AS_IN_TELEGRAM))],
@@ -162,7 +162,7 @@ def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
 def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
     code = show_code(payment.payment_id)
     return _rows(
-        # Add a button by which Telegram copies the code, because web views often do not let the Mini App write to the clipboard.
+        # Add a button with which Telegram copies the code, because the Mini App often has no access to the clipboard.
         [InlineKeyboardButton(text=speech.label("copy-button"), copy_text=CopyTextButton(text=code))],
         [InlineKeyboardButton(text=speech.label("page-button"), url=page_url)],
         [InlineKeyboardButton(text=speech.label("cancel-button"), callback_data=_cancel(payment))],

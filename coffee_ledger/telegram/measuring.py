@@ -38,12 +38,12 @@ from coffee_ledger.telegram.metrics import (
 
 
 class MeasureCalls(BaseRequestMiddleware):
-    """Count each attempt to call Telegram. This must be the innermost middleware. Otherwise a call with retries would count once."""
+    """Count each attempt to call Telegram. Register this middleware as the innermost one, so that it also counts each retry."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        # Make no span for a call outside of a trace, such as a request for updates.
+        # Make no span for a call that belongs to no trace, such as getUpdates.
         if not trace.get_current_span().is_recording():
             return await self._measure(make_request, bot, method)
         name = type(method).__name__
@@ -63,7 +63,7 @@ class MeasureCalls(BaseRequestMiddleware):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
         _count(method, CallOutcome.OK)
-        # Do not measure a poll, because it waits on purpose while there are no updates.
+        # Do not measure getUpdates, because Telegram answers it only when there are updates or after a timeout.
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
@@ -74,21 +74,21 @@ class UpdateOutcome:
     """
     The outcome of handling an update.
 
-    Inner middlewares get this object to report a failure, because they turn an error into an answer and do not raise it.
+    An inner middleware reports a failure through this object, because it answers the user and does not raise the error.
     """
 
     is_failure: bool = False
 
 
 def note_failure(data: Mapping[str, Any]) -> None:
-    """Mark this update as failed, although the user got an answer."""
+    """Count the current update as failed, although the user got an answer."""
     outcome = data.get("update_outcome")
     if isinstance(outcome, UpdateOutcome):
         outcome.is_failure = True
 
 
 class MeasureUpdates(BaseMiddleware):
-    """Count updates by type and outcome."""
+    """Count updates by type and outcome, and measure how long handling them takes."""
 
     async def __call__(
         self,

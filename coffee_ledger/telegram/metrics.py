@@ -33,7 +33,7 @@ class CallOutcome(enum.StrEnum):
 
 
 class RequestOutcome(enum.StrEnum):
-    """The outcome of a request of the Mini App."""
+    """The outcome of a request from the Mini App."""
 
     OK = "ok"
     REFUSED = "refused"
@@ -41,7 +41,7 @@ class RequestOutcome(enum.StrEnum):
     ERROR = "error"
 
 
-# The methods that have their own label. All other methods share one label, so that a call to a new method creates no series.
+# These methods have their own label. All other methods share one label, so that a new method creates no new time series.
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",
@@ -108,7 +108,7 @@ WEBHOOK_TO_NOTIFIED = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
-# Create every series at 0. If a counter first appears at 1, Prometheus sees no increase.
+# Create every time series with the value 0. If a counter first appears at 1, Prometheus sees no increase.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):

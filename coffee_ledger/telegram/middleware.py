@@ -1,4 +1,4 @@
-"""Middlewares that choose the user's language, answer failures, limit the rate, and wait for running handlers at a stop."""
+"""Middlewares that choose the user's language, answer failures, limit the rate, and let a stopping bot finish its handlers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,9 +33,9 @@ TELEGRAM_FAILURES = (
     TelegramForbiddenError,
 )
 """
-Errors after which no further message is sent to the user.
+Errors after which the bot does not send an error message to the user.
 
-Telegram is away or busy, or the user has blocked the bot, so another message would fail as well.
+Telegram is unreachable or overloaded, or the user has blocked the bot, so the error message would fail too.
 """
 
 BURST_MAX = 30
@@ -54,7 +54,7 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
-        # Set the context before the query, so that the answer is in this language if the query fails.
+        # Set the context before the query below. If the query fails, the answer is then in the language that Telegram reports.
         data["context"] = answering = context.in_language(told)
         try:
             spoken = await meet_user(
@@ -67,7 +67,7 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # Only log the error: the user will ask again, and an open pending payment of the same amount is then reused.
+            # Only log the error. The user will repeat the request, and the bot then shows the same pending payment again.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             # Answer the user here, because aiogram would only log the error.
@@ -80,9 +80,9 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    A user over the limit gets one answer that asks to slow down. Further messages are dropped without an answer until the user is slower.
-    The data of a Mini App is never dropped, and operators have no limit. The middleware can be registered for updates, messages or
-    presses.
+    A user over the limit gets one answer that asks to slow down. Further messages are dropped until the user is below the limit
+    again. Data from a Mini App is never dropped, and operators have no limit. Register the middleware for updates, messages or
+    button presses.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
@@ -96,7 +96,7 @@ class Throttle(BaseMiddleware):
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
-            # The user has slowed down. Forget that the user was told, so that they are told again when they are too fast again.
+            # The user is below the limit. Forget earlier warnings, so that the user is warned when they exceed the limit again.
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
@@ -107,12 +107,13 @@ class Throttle(BaseMiddleware):
     async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
         is_first = user.id not in self._told
         if is_first:
-            # Set the entry before the query for the user's language, because the user's next update may arrive during the query.
+            # Set the entry before the query below. Otherwise an update that arrives during the query would cause a second
+            # warning.
             self._told[user.id] = speech(language_of(user.language_code))
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
-            # Answer each press, because the button shows a spinner until its press is answered. For messages, one answer is enough.
+            # Answer each button press, because the button shows a spinner until then. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
         elif is_first:
             await _answer_failure(act, "slow-down", texts)
@@ -142,16 +143,16 @@ async def _answer_failure(event: TelegramObject, text: str, speech: Speech) -> N
         elif isinstance(event, Message):
             await event.answer(speech.say(text))
     except TELEGRAM_FAILURES as error:
-        # Only log the error, because the user will ask again.
+        # Only log the error, because the user will repeat the request.
         log.warning("answer not delivered", error=type(error).__name__)
 
 
 class InFlight(BaseMiddleware):
     """
-    Tracks the updates that are being handled, so that a stop can wait for them.
+    Tracks the updates that are being handled, so that the bot can wait for them before it stops.
 
-    aiogram confirms an update to Telegram while the handler still runs. At a stop, aiogram closes the session without waiting, so the
-    answers of running handlers would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    aiogram confirms an update to Telegram while its handler still runs. When the bot stops, aiogram closes the session at once,
+    so the answers of running handlers would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """
 
     def __init__(self) -> None:
@@ -167,8 +168,8 @@ class InFlight(BaseMiddleware):
             self._under_way.discard(task)
 
     async def wait(self, *, seconds_max: float) -> None:
-        """Wait until no update is being handled, for at most *seconds_max*."""
-        # Leave out the current task, because a task cannot wait for itself.
+        """Wait until all updates are handled, but at most *seconds_max*."""
+        # Do not wait for the current task, because a task cannot wait for itself.
         under_way = self._under_way - {asyncio.current_task()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds_max)

@@ -3,12 +3,12 @@ Deliver the outbox: find due messages, send them within Telegram's rate limits, 
 
 The notifier wakes on a NOTIFY, when the listener connects, when a message becomes due, and every 30 seconds.
 
-Only the bot that holds a lease delivers messages. The database does not know which messages this bot is sending, so after a change of
-the holder the new holder sends all messages that are not marked as sent. A message whose answer was lost may therefore be sent twice,
-because Telegram has no idempotency key. A second copy does no harm, because both copies state the same fact.
+Only the bot that holds a lease delivers messages. If another bot takes over the lease, it sends all messages that are not marked
+as sent. So a message may be sent twice if the first bot could not mark it. This does no harm, because both messages state the
+same fact.
 
-Messages reach a chat in order. A message that fails blocks the newer messages of its chat. During an outage of Telegram it blocks them
-until the outage ends, but if the message itself may be the cause, it blocks them for at most `BLOCKING_MAX`.
+Messages reach a chat in order. A message that fails blocks the newer messages of its chat until it succeeds. If the message
+itself may be the cause of the failure, it blocks them for at most `BLOCKING_MAX`.
 """
 
 import asyncio
@@ -75,40 +75,40 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 CHATS_AT_ONCE_MAX = 20
-"""The number of chats to which messages are sent at the same time."""
+"""The maximum number of chats to which messages are sent at the same time."""
 
 SWEEP_SECONDS = 30.0
-"""The longest time between two polls, in case a NOTIFY is lost."""
+"""The longest time between two polls of the outbox. A poll finds messages even if their NOTIFY was lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""A new notification that is older than this and was found without a NOTIFY is counted as found by polling."""
+"""If a new notification is older than this and no NOTIFY has arrived, it counts as found by polling."""
 
 STANDBY_SECONDS = 0.5
-"""The time between two attempts of a bot without the lease to take it."""
+"""A bot that does not hold the lease tries to take the lease at this interval."""
 
 BUSY_SECONDS_MAX = 0.5
 """The longest time between two polls while messages are being sent. Each poll extends the lease."""
 
 DATABASE_PAUSE_SECONDS = 2.0
-"""The time between two polls while the database is away."""
+"""The time between two polls while the database is unreachable."""
 
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
-"""The time for which storing the result of a send is retried. If the result is not stored, the message is sent again."""
+"""The time for which the bot tries to store that a message was sent. If this fails, the message is sent again."""
 
 ATTEMPTS_MAX = 30
 """
-The number of attempts after which a message is given up if the errors have no known cause.
+The number of attempts after which a message is given up. It does not apply to the errors in `TROUBLE`.
 
 After so many failures, the message itself is assumed to be the cause.
 """
 
 BLOCKING_MAX = timedelta(minutes=15)
 """
-The longest time for which a message may block its chat if the message itself may be the cause of its failures.
+The longest time for which a failing message may block its chat if the message itself may be the cause of the failures.
 
-Before this time is over, the message is set aside and retried later. It then arrives after newer messages and shows the balance at the
-time of sending. This is better than never delivering the message.
+After this time, newer messages of the chat are sent first, and the failing message is retried later. It may then arrive out of
+order, which is better than never delivering it.
 """
 
 TROUBLE = (
@@ -120,23 +120,23 @@ TROUBLE = (
     TelegramConflictError,
 )
 """
-Errors caused by Telegram, the network or the bot token.
+Errors that come from Telegram, the network or the bot token.
 
-No message is given up because of these errors, because a message cannot cause them.
+A message cannot cause these errors, so it is retried until it succeeds.
 """
 
 BACKOFF_SECONDS_MAX = 600.0
 
 UNREACHABLE_TEXTS = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
 """
-Error texts of status 400 that mean that the user cannot be reached, like status 403.
+Texts of HTTP 400 errors for a user who cannot be reached. The bot handles these errors like an HTTP 403 error.
 
 Source: Bot API answers quoted in aiogram's issues.
 """
 
 
 class Send(Protocol):
-    """Send a message to a chat and return its id. Raises aiogram's errors."""
+    """Send a message to a chat and return the id of the message. Raises aiogram's errors."""
 
     async def __call__(
         self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False
@@ -153,7 +153,7 @@ def sender(bot: Bot) -> Send:
 
 
 class Notifier:
-    """Delivers notifications until `stop` is called. The messages that are being sent at that time are still completed."""
+    """Delivers notifications until `stop` is called. `stop` does not interrupt messages that are being sent."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Notifier:
         rates: Rates = NO_RATES,
         summaries: Summaries | None = None,
     ) -> None:
-        """Make a notifier. Only it should use *pool*, so that marking a message never waits for a connection that other code uses."""
+        """Make a notifier. It needs its own *pool*, so that marking a message as sent never waits for a connection."""
         self._pool = pool
         self._send = send
         self._limiter = limiter
@@ -177,12 +177,16 @@ class Notifier:
         self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
         self._was_woken = False
-        """Whether `wake` was called, or a chat became free, since new messages were last found."""
+        """Whether `wake` was called or a chat became free after the last poll that found new messages."""
         self._stop = asyncio.Event()
         self._sent_at: datetime | None = None
         """The time at which Telegram last accepted a message."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
-        """The chats to which a message is being sent. Each chat has its own task, so that a chat that must wait does not delay others."""
+        """
+        The running deliveries: for each chat, the task that is sending a message to it.
+
+        Each chat has its own task, so that a slow chat does not delay others.
+        """
         self._waiting: set[asyncio.Task[None]] = set()
         """The tasks in `_busy` that still wait for the rate limiter."""
 
@@ -194,7 +198,7 @@ class Notifier:
         self._hint.set()
 
     def stop(self) -> None:
-        """Stop after the messages that are being sent. All other messages stay in the outbox."""
+        """Make `run` end when the messages that are being sent are done. All other messages stay in the outbox."""
         self._stop.set()
         self._hint.set()
         for waiting in self._waiting:
@@ -215,7 +219,7 @@ class Notifier:
             await self._lease.end()
 
     async def _poll(self) -> float:
-        """Start to send the due messages. Return the seconds until the next poll."""
+        """Start sending the due messages. Return the seconds until the next poll."""
         if not await self._lease.keep():
             return STANDBY_SECONDS
         places = CHATS_AT_ONCE_MAX - len(self._busy)
@@ -250,7 +254,7 @@ class Notifier:
         """
         Count whether new messages were found by a NOTIFY or by polling.
 
-        *new* must not contain retries, because a retry becomes due by time and not by a NOTIFY.
+        *new* must not contain retries, because no NOTIFY announces a retry.
         """
         if not new:
             return
@@ -261,7 +265,8 @@ class Notifier:
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
         """Mark the chat as free and poll for its next message."""
         del self._busy[chat]
-        # The next message of this chat may have waited for the chat, and its NOTIFY came earlier. Do not count it as found by polling.
+        # A NOTIFY for the next message may have arrived while the chat was busy. So do not count this message as found by
+        # polling.
         self._was_woken = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
@@ -276,8 +281,7 @@ class Notifier:
             await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
         finally:
             self._waiting.discard(writing)
-        # Check the lease again. If the database or this process was frozen, the lease may be lost, and another bot may be sending this
-        # message.
+        # Check the lease again. If this process was frozen, another bot may have taken the lease and may be sending this message.
         if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
 
@@ -297,7 +301,7 @@ class Notifier:
             )
 
     def _trace(self, notification: Notification) -> AbstractContextManager[object]:
-        """Continue the trace of the event that caused the notification. Without such a trace, do nothing."""
+        """Continue the trace of the event that caused the notification. If the event was not traced, return an empty context."""
         age = self._clock() - notification.created_at
         parent, links = follow(notification.traceparent, age=age)
         if parent is None:
@@ -318,7 +322,7 @@ class Notifier:
         except DatabaseAwayError as error:
             return await self._retry(notification, DATABASE_PAUSE_SECONDS, error)
         except Exception:
-            # Do not retry: composing would fail in the same way, and the message would block the newer messages of its chat.
+            # Do not retry, because composing would fail again, and the message would block the newer messages of its chat.
             log.exception(
                 "notification not composed", notification_id=notification.notification_id, kind=notification.kind
             )
@@ -335,7 +339,7 @@ class Notifier:
         )
         self._sent_at = now
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Do not measure the delay of a message that was queued again, because it waited for a user who could not be reached.
+        # Do not measure a message that was queued again. Its delay includes the time for which the user could not be reached.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())
@@ -393,9 +397,9 @@ class Notifier:
 
     def _is_suspect(self, notification: Notification, error: Exception) -> bool:
         """
-        Tell whether the message itself may be the cause of its failures.
+        Return whether the message itself may be the cause of its failures.
 
-        This is so if the error does not indicate an outage, or if Telegram has accepted another message since the first failure.
+        Return True if the error does not indicate an outage, or if Telegram has accepted another message since the first failure.
         """
         if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
             return False
@@ -406,7 +410,7 @@ class Notifier:
 
     @staticmethod
     def _has_blocked_long(notification: Notification, until: datetime) -> bool:
-        """Tell whether the message will have blocked its chat for longer than `BLOCKING_MAX` at the time *until* of the next attempt."""
+        """Return whether the message blocks its chat for longer than `BLOCKING_MAX` if the next attempt is at *until*."""
         return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:
@@ -419,7 +423,11 @@ class Notifier:
         return Sending.DEAD
 
     async def _store_result(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Store the result of a send. Retry while the database is away, because without a stored result the message is sent again."""
+        """
+        Store the result of sending a message.
+
+        Retry while the database is unreachable. Otherwise the message would be sent twice.
+        """
         for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
             try:
                 return await write()
@@ -437,9 +445,10 @@ def _is_unreachable(error: Exception) -> bool:
 
 def backoff_seconds(attempt: int, chance: float) -> float:
     """
-    Return a pause that grows from about 2 seconds to 10 minutes.
+    Return the seconds until the next attempt, which grow with *attempt* from about 2 to 600.
 
-    *chance*, from 0 to 1, shortens the pause by up to a half, so that messages that failed together are not retried together.
+    *chance* is a random number from 0 to 1. It shortens the pause by up to a half, so that messages that failed at the same time
+    are not retried at the same time.
     """
     # Limit the exponent, because a large power of a float raises OverflowError.
     return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)

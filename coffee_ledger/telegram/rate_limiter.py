@@ -1,5 +1,5 @@
 """
-Keep Telegram's limits for sending: about 30 messages per second in total, and one message per second to each chat.
+Obey Telegram's limits for sending: about 30 messages per second in total, and one message per second to each chat.
 
 Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, read November 2026.
 """
@@ -10,35 +10,43 @@ import random
 from collections import OrderedDict, deque
 
 PER_SECOND = 28.0
-"""The rate of all messages. It is a little below Telegram's limit, because each refusal costs a pause of at least a second."""
+"""
+The maximum rate to all chats.
+
+It is slightly below Telegram's limit, because each refusal costs a pause of at least a second.
+"""
 
 BURST = 20
-"""The number of messages that may be sent at once after a pause. Without a burst, a timer that fires late would lower the rate."""
+"""The number of messages that may be sent at once after an idle time. It makes up for the time lost when a timer fires late."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
-"""The number of messages that may be sent to one chat at once after a pause."""
+"""The number of messages that may be sent to one chat at once after an idle time of the chat."""
 
 CHATS_REMEMBERED_MAX = 10_000
 """
-The number of chats whose last messages are remembered. The limit bounds the memory.
+The maximum number of chats that the rate limiter remembers, to bound its memory.
 
-Forgetting a chat does little harm: the chat may use its burst again too early.
+A forgotten chat may use its burst again too early, which does little harm.
 """
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
-"""The number of answers sent between two notifications while both lanes wait. So every fifth message is a notification."""
+"""The number of answers sent between two notifications while both are waiting. So every fifth message is a notification."""
 
 JITTER = 0.1
 """
-The largest fraction that is added to a pause at random.
+The maximum random extension of a pause, as a fraction of the pause.
 
-Because of it, two bots with the same token do not resume at the same moment.
+With it, two bots with the same token do not resume at the same moment.
 """
 
 
 class Lane(enum.Enum):
-    """The two kinds of messages. An answer goes to a user who just wrote or pressed a button. All other messages are notifications."""
+    """
+    The two kinds of messages.
+
+    An answer goes to a user who just wrote or pressed a button. All other messages are notifications.
+    """
 
     ANSWER = "answer"
     NOTIFICATION = "notification"
@@ -46,15 +54,15 @@ class Lane(enum.Enum):
 
 class RateLimiter:
     """
-    A token bucket with two lanes for everything that a bot sends.
+    A token bucket for all messages of a bot, with one queue for answers and one for notifications.
 
-    Answers are sent before notifications, but at least a fifth of the rate is for notifications. Within a lane, messages are sent in the
-    order of their calls.
+    Answers are sent before notifications, but at least every fifth message is a notification if one is waiting. Each queue keeps
+    the order of the calls.
     """
 
     def __init__(self) -> None:
         self._next_at = 0.0
-        """The earliest time of the next message, by the event loop's clock."""
+        """The earliest time of the next message, in seconds of the event loop's clock."""
         self._next_in_chat: OrderedDict[int, float] = OrderedDict()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._answers_since_notification = 0
@@ -64,12 +72,12 @@ class RateLimiter:
         """
         Wait until a message may be sent.
 
-        With *chat* None, only the limit for all chats applies. Edits pass None, because the limit of one chat would delay the answers to
-        an operator's presses.
+        If *chat* is None, only the limit for all chats applies. Callers pass None for edits. Otherwise edits would use up the
+        limit of an operator's chat, and the answers to the operator would be late.
         """
         loop = asyncio.get_running_loop()
         if chat is not None:
-            # Wait for the chat's own limit first, so that a busy chat does not occupy the queue of all chats.
+            # Wait for the limit of the chat first. Otherwise the messages of a busy chat would block the queue for all chats.
             await asyncio.sleep(self._reserve_in_chat(chat, loop.time()))
         place: asyncio.Future[None] = loop.create_future()
         self._waiting[lane].append(place)
@@ -78,9 +86,9 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """
-        Send nothing for *seconds*, which Telegram demanded, and a little longer.
+        Send nothing for *seconds*, the time that Telegram demanded, plus a random extension.
 
-        After the pause there is no burst, so that the waiting messages are not all sent at the same moment.
+        No burst is allowed directly after the pause, so that the waiting messages are not all sent at the same moment.
         """
         seconds *= 1 + JITTER * random.random()  # noqa: S311 — jitter
         self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
@@ -96,7 +104,7 @@ class RateLimiter:
         return max(place_at - now, 0.0)
 
     def _serve(self) -> None:
-        """Release the messages that may go out now, and set a timer for the next one."""
+        """Release the messages that may be sent now, and set a timer for the next message."""
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """
-Make the router of the conversation with users, for our own bot and for any other Dispatcher.
+Make the router of the conversation with users. Our own bot and any other aiogram bot can include this router.
 
-The Dispatcher's data must contain a `Context` under the name `context`, which the handlers need.
+The data of the Dispatcher must contain a `Context` under the key `context`, because the handlers need it.
 """
 
 from aiogram import F, Router
@@ -16,8 +16,8 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
     """
     Make the conversation's router, which handles private chats and ignores groups and channels.
 
-    With *answers_unknown* False, unknown messages are left to the routers of the embedding bot. *throttle* is None if the Dispatcher
-    already has a throttle for all updates.
+    If *answers_unknown* is False, unknown messages are left to the other routers of the bot. *throttle* limits the rate of each
+    user. It is None if the Dispatcher already has a throttle for all updates.
     """
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
@@ -26,17 +26,17 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
         parts.include_router(part.make_router())
     if answers_unknown:
         parts.include_router(start.make_last_router())
-    # Keep the dialogues in our own storage, so that the dialogues of an embedding bot are neither read nor ended. With the isolation,
-    # the updates of one user are handled one after the other, even if the Dispatcher has no isolation.
+    # Use a separate storage, so that our dialogues do not affect the dialogues of an embedding bot. `SimpleEventIsolation`
+    # ensures that the updates of one user are handled one after the other, even if the Dispatcher has no isolation.
     dialogues = FSMContextMiddleware(storage=MemoryStorage(), events_isolation=SimpleEventIsolation())
     for updates in (parts.message, parts.callback_query):
         updates.outer_middleware(dialogues)
     router.message.filter(F.chat.type == "private")
     router.my_chat_member.filter(F.chat.type == "private")
-    # Accept presses without a message too, because Telegram sends a press on a very old message without the message.
+    # Also accept button presses without a message, because Telegram does not send the message if it is very old.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message)
     for updates in (router.message, router.callback_query):
-        # Register the throttle before MeetUser, which queries the database, so that a flood of updates does not reach the database.
+        # Register the throttle first. MeetUser queries the database, and a flood of updates must not reach the database.
         if throttle is not None:
             updates.middleware(throttle)
         updates.middleware(MeetUser())

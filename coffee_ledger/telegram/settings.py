@@ -22,7 +22,7 @@ TELEGRAM_API_URL = "https://api.telegram.org"
 
 
 def parse_amounts(text: object) -> object:
-    """Read a list of amounts such as `5,10,25`. They are in the first currency of CREDITS_PER_UNIT."""
+    """Parse a list of amounts such as `5,10,25`. The amounts are in the first currency of CREDITS_PER_UNIT."""
     parts = parse_list(text)
     return (
         [parse_positive(part) if isinstance(part, str) else part for part in parts]
@@ -38,7 +38,7 @@ def check_token(token: SecretStr) -> SecretStr:
 
 
 def refuse_group(telegram_id: object) -> object:
-    """Refuse the id of a group or channel, because operators use the bot in private chats and each needs their own id."""
+    """Refuse the id of a group or channel. Operators use the bot in private chats, so each operator needs a personal id."""
     if isinstance(telegram_id, str) and re.fullmatch("-[0-9]+", telegram_id):
         raise refuse_value(
             "has the id of a group",
@@ -49,7 +49,11 @@ def refuse_group(telegram_id: object) -> object:
 
 
 def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
-    """Refuse amounts that the bot would not accept from a user, because the bot offers each amount as a button."""
+    """
+    Refuse amounts that the bot would not accept from a user.
+
+    The bot offers each amount as a button, and the button would fail.
+    """
     if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
         raise ValueError("too small, too large, or parts of a cent")
     if len(set(amounts)) < len(amounts):
@@ -109,7 +113,8 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
-    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL, because pydantic passes to a validator only the fields above its own.
+    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL. Its validator needs both values, and pydantic passes only earlier
+    # fields.
     BOT_WEBHOOK_URL: Annotated[
         str | None,
         Field(
@@ -132,9 +137,9 @@ class BotSettings(MatchingSettings):
     @field_validator("BOT_WEBHOOK_URL")
     @classmethod
     def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
-        """Refuse an address that does not lead to our proxy, because no update would arrive and the bot would not answer."""
+        """Refuse an address that does not lead to our proxy, because the bot would receive no updates."""
         host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
-        # Accept any host if the operator runs a Bot API server, because such a server may reach the proxy under an internal name.
+        # Accept any host if the operator runs a Bot API server, because this server may reach the proxy under an internal name.
         if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():
             return url
         raise refuse_value(
@@ -148,7 +153,7 @@ class BotSettings(MatchingSettings):
 
     @property
     def currency(self) -> str:
-        """The currency that applies to an amount without a currency."""
+        """The default currency: a user who writes an amount without a currency means this one."""
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property
@@ -170,5 +175,5 @@ class BotSettings(MatchingSettings):
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
-    except ValueError:  # for example an unclosed bracket
+    except ValueError:  # the URL is invalid, for example because of an unclosed bracket
         return None

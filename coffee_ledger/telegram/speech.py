@@ -33,14 +33,16 @@ class Speech:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        # Disable Unicode isolating marks around values, because people would copy these marks together with a code.
+        # Disable the invisible Unicode marks around values, because people would copy these marks together with a code.
         self._bundle = FluentBundle([language], use_isolating=False)
         for texts in sorted((LOCALES / language).glob("*.ftl")):
             self._bundle.add_resource(FluentResource(texts.read_text(encoding="utf-8")))
 
     def say(self, text: str, **values: str | int) -> str:
         """
-        Return the text with its values in Telegram's HTML. Values are escaped, and characters that could reorder the text are removed.
+        Return the text with the id *text* and the given values, as HTML for Telegram.
+
+        The values are escaped, and invisible characters that could reorder or hide the text are removed from them.
 
         Raises:
             TextError: There is no such text, or it needs a value that was not given.
@@ -58,9 +60,10 @@ class Speech:
 
     def word(self, kind: str, word: str) -> str:
         """
-        Return the text `kind-word` without HTML, for use as a value in another text. If there is no such text, return the word itself.
+        Return the text with the id `kind-word`, without HTML, as a value for another text. If this text is missing, return
+        *word*.
 
-        Use this method for words from the database, which may be unknown: a newer version may have stored them before a rollback.
+        Use this method for words from the database. A word may have no text if a newer version stored it before a rollback.
         """
         text = f"{kind}-{word}"
         return self.label(text) if self._bundle.has_message(text) else word
@@ -73,20 +76,22 @@ class Speech:
         """
         Format an amount of money by the rules of the language.
 
-        Whole amounts have no cents. A currency in letters is separated from the digits by a space.
+        Whole amounts have no cents. A currency that is shown in letters is separated from the digits by a space.
         """
         number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
         sign = get_currency_symbol(currency, locale="en")
         if len(sign) == 1:
-            # Put the sign before the number in every language, as Buy Me a Coffee does. Ukrainian locale data would give "5 USD".
+            # Put the symbol before the number in every language, as Buy Me a Coffee does. The Ukrainian locale would give "5
+            # USD".
             return sign + format_decimal(amount, format=number, locale=self.language)
         blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
         pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
-        # Pass `currency_digits=False` to use the number of decimals in the pattern, not the number that is usual for the currency.
+        # Pass `currency_digits=False` to use the number of decimals in the pattern. The default is the usual number for the
+        # currency.
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:
-        """Return the rate in the smallest whole numbers. For example, 0.5 credits for one unit is "2 = 1 credit"."""
+        """Return the rate in the smallest whole numbers. For example, 0.5 credits for one dollar is "$2 = 1 credit"."""
         credits, amount = per_unit.as_integer_ratio()
         return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
 
@@ -110,5 +115,5 @@ def speech(language: str) -> Speech:
 
 
 def language_of(language_code: str | None) -> str:
-    """Choose Ukrainian or English by the IETF language tag that Telegram sends. Choose English if there is no tag."""
+    """Return `uk` if the IETF language tag that Telegram sends is Ukrainian. Return `en` for any other tag and for None."""
     return "uk" if (language_code or "").lower().partition("-")[0] == "uk" else DEFAULT_LANGUAGE

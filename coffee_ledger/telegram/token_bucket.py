@@ -8,9 +8,9 @@ KEYS_MAX = 10_000
 
 class TokenBucket:
     """
-    Allows *burst* requests at once and *per_second* in the long run, separately for each key.
+    Allows *burst* requests at once, and on average *per_second* requests per second, separately for each key.
 
-    At most `KEYS_MAX` keys are remembered, which bounds the memory.
+    To bound the memory, only the `KEYS_MAX` most recently used keys are remembered.
     """
 
     def __init__(self, *, burst: float, per_second: float) -> None:

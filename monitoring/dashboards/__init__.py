@@ -1,1 +1,1 @@
-"""The dashboards of Grafana. Each has its own module, and `grafana.py` converts them to JSON."""
+"""Define Grafana's dashboards. Each dashboard has its own module, and `grafana.py` converts the dashboards to JSON."""

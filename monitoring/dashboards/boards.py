@@ -1,4 +1,4 @@
-"""All dashboards, in the order in which an operator would open them to find the cause of a problem."""
+"""List all dashboards, in the order in which an operator opens them to find the cause of a problem."""
 
 from monitoring.dashboards import bot, janitor, overview, payment_flow, platform, postgres, webhook
 

@@ -1,4 +1,4 @@
-"""The bot: the outbox, LISTEN, Telegram, and the requests of users."""
+"""Define the dashboard of the bot: its outbox, its calls to Telegram, and the requests of users."""
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Limit, Query, Unit, Word
 from monitoring.dashboards.shapes import (

@@ -78,7 +78,7 @@ def _dashboard(board: Board) -> dashboard.Dashboard:
 
 
 def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
-    """Add the row at *line* of the grid. Returns the line after the row."""
+    """Add the row to the dashboard at *line* of the grid. Return the first line below the row."""
     heading = dashboard.Row(row.title).collapsed(row.folded).grid_pos(models.GridPos(x=0, y=line, w=COLUMNS, h=1))
     placed, after = _place(row.panels, line + 1)
     if row.folded:
@@ -93,7 +93,11 @@ def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
 
 
 def _place(panels: tuple[Panel, ...], line: int) -> tuple[list[tuple[Panel, models.GridPos]], int]:
-    """Place panels from left to right. Begin a new line if the next panel does not fit."""
+    """
+    Place the panels from left to right.
+
+    Begin a new line if a panel does not fit. Return the places and the line below the panels.
+    """
     placed = []
     column = height = 0
     for panel in panels:
@@ -131,7 +135,8 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark the events that may explain a change in the panels: deployments, restarts and alerts."""
-    # Compare with the whole last hour. Otherwise the version of a process would be marked as new after a missed scrape.
+    # Compare with the versions of the whole last hour. Otherwise, after a missed scrape, an old version would be marked as a
+    # deployment.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
         ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
@@ -198,7 +203,7 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
 
 
 def _limit_colors(panel: Panel) -> models.FieldColorModeId:
-    """Return the color mode. Lines keep their own colors, and the limit crosses them; other panels take the color of their value."""
+    """Return the color mode of a panel with a limit. Lines keep their own colors. Other panels become red if the value is bad."""
     return models.FieldColorModeId.PALETTE_CLASSIC if panel.kind is Kind.LINES else models.FieldColorModeId.THRESHOLDS
 
 
@@ -231,7 +236,7 @@ def _runbook(alert: str) -> dashboard.DashboardLink:
 
 @dataclass
 class _SqlTarget(Builder[Dataquery], Dataquery):
-    """A query to Postgres. The SDK has no builder for such queries."""
+    """Builds a panel's query to Postgres, because the SDK has no builder for queries to Postgres."""
 
     sql: Sql
 
@@ -381,7 +386,7 @@ def _merged() -> models.DataTransformerConfig:
 
 
 def _named(columns: tuple[Column, ...]) -> models.DataTransformerConfig:
-    """Show only these columns, in this order and with their titles."""
+    """Return a transformation that shows only *columns*, in this order and with their titles."""
     options = {
         "includeByName": {column.name: True for column in columns},
         "indexByName": {column.name: place for place, column in enumerate(columns)},

@@ -1,4 +1,4 @@
-"""The janitor: its periodic tasks, snapshots and backups."""
+"""Define the dashboard of the janitor: its periodic tasks, its snapshots of the state, and the backups."""
 
 from monitoring.dashboards.parts import Board, Column, Limit, Query, Unit
 from monitoring.dashboards.shapes import (

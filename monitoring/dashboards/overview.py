@@ -1,4 +1,4 @@
-"""The first dashboard: the health of the services, the payments received, and the work done."""
+"""Define the first dashboard: the health of the services, the payments received, and the work done."""
 
 from monitoring.dashboards.parts import BAD, UP, Board, Column, Limit, Query, Sql, Unit, Word
 from monitoring.dashboards.shapes import (
@@ -22,11 +22,11 @@ MONTH_HALF_MINUTES = 30 * 24 * 60 * 2
 
 
 def _budget_left(slo: Slo) -> Query:
-    """Compute the share of a month's error budget that is left."""
+    """Return a query for the share of the month's error budget that is left."""
     bad, total = (text.replace("{window}", "30d") for text in (slo.bad, slo.total))
     if slo.recorded:
-        # This series has one sample per half minute. Divide by all half minutes of a month, because the objective covers the whole month,
-        # including the time before the first sample.
+        # A recorded series has one sample per half minute. Divide by the number of half minutes in a month, not by the number of
+        # samples, because the objective also covers the time before the first sample.
         total = f"({MONTH_HALF_MINUTES} + 0 * {total})"
     return Query(f"clamp_min(1 - ({bad}) / ({total} > 0) / {slo.budget}, 0)", slo.name)
 

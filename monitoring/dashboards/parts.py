@@ -1,7 +1,7 @@
 """
-The parts of a dashboard, independent of Grafana's JSON; `grafana.py` converts them.
+Define the parts of a dashboard. `grafana.py` converts them to Grafana's JSON.
 
-In queries, `$here` stands for a selection by the job and the instance chosen at the top of the dashboard.
+In queries, `$here` stands for the label matchers that select the job and the instance chosen at the top of the dashboard.
 """
 
 import enum
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 GOOD, BAD, NOTHING = "green", "red", "text"
 COLUMNS = 24
 FIRST = 1
-"""The limit of a panel that shows a count, if the alert fires at any count above zero."""
+"""The limit for a count that should be 0. The panel becomes red at 1, as the alert fires at 1."""
 
 
 class Kind(enum.Enum):
-    """The kinds of panels. They differ in how they draw values."""
+    """The way in which a panel draws its values. Each kind has the name of a Grafana panel."""
 
     STAT = "stat"
     LINES = "timeseries"
@@ -27,7 +27,7 @@ class Kind(enum.Enum):
 
 
 class Unit(enum.StrEnum):
-    """The units that the dashboards use. The values are Grafana's names of the units."""
+    """The units that the dashboards use. Each value is Grafana's name for the unit."""
 
     COUNT = "short"
     MONEY = "none"
@@ -49,7 +49,7 @@ class Query:
     expr: str
     legend: str = ""
     exemplars: bool = False
-    """Show single observations beside the line. Each observation links to its trace."""
+    """If true, also show exemplars: single observations, each with a link to its trace."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Sql:
 
 @dataclass(frozen=True)
 class Limit:
-    """The value at which an operator must act, mostly a constant of `monitoring.thresholds`."""
+    """The value at which an operator must act. Most limits are constants of `monitoring.thresholds`."""
 
     value: float
     is_floor: bool = False
@@ -71,7 +71,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Word:
-    """The text and color shown in place of a value."""
+    """The text and the color that a panel shows in place of a value."""
 
     text: str
     color: str
@@ -82,7 +82,7 @@ UP = {"0": Word("down", BAD), "1": Word("up", GOOD)}
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of a table panel. *name* is the name of the column in the query's result."""
 
     name: str
     title: str
@@ -96,27 +96,27 @@ class Panel:
     kind: Kind
     title: str
     about: str
-    """The description. It says which values the panel shows and which values are good."""
+    """The description of the panel. It says which values the panel shows and which values are good."""
     queries: tuple[Query, ...] | Sql
     empty: str = ""
-    """The text shown if there are no values."""
+    """The text that the panel shows if its queries return no values."""
     unit: Unit = Unit.COUNT
     decimals: int = 0
     width: int = 0
     height: int = 0
     limit: Limit | None = None
     alerts: tuple[str, ...] = ()
-    """The alerts about the same values. The panel links to their headings in the runbook."""
+    """The names of the alerts about the panel's values. The panel links to the heading of each alert in the runbook."""
     words: Mapping[str, Word] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
     stacked: bool = False
     least: float | None = 0
-    """The lower end of the scale. If None, the scale begins at the lowest value."""
+    """The value at which the scale begins. If None, the scale begins at the lowest value that is shown."""
     most: float | None = None
     span: str = ""
-    """A fixed time range of the panel, in place of the time range chosen at the top of the dashboard."""
+    """A fixed time range, such as "30d". If empty, the panel uses the time range chosen at the top of the dashboard."""
     all_rows: bool = False
-    """Show every row of the result, not only the last value of each column."""
+    """If true, show every row of the query's result, not only the last value of each column."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The way of a payment, from the choice of an amount to the notification, and the payments that wait for an operator."""
+"""Define the dashboard of payments: from the choice of an amount to the notification, and payments waiting for an operator."""
 
 from monitoring.dashboards.parts import FIRST, Board, Column, Limit, Query, Sql, Unit
 from monitoring.dashboards.shapes import (

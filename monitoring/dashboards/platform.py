@@ -1,4 +1,4 @@
-"""The processes, the machine, and the monitoring itself."""
+"""Define the dashboard of the platform: the processes, the machine, and the monitoring itself."""
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Limit, Query, Unit, Word
 from monitoring.dashboards.shapes import counted, durations, gauge, lines, quantile, rates, row, stat, states

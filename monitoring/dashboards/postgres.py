@@ -1,4 +1,4 @@
-"""The database: connections, work, locks, growth."""
+"""Define the dashboard of the database: its connections, work, locks and growth."""
 
 from monitoring.dashboards.parts import FIRST, UP, Board, Column, Limit, Query, Unit
 from monitoring.dashboards.shapes import age, gauge, lines, row, stat, table

@@ -1,4 +1,4 @@
-"""Run the queries of dashboards without Grafana, with its variables filled in."""
+"""Run the queries of the dashboards without Grafana. Grafana's variables are replaced by fixed values."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 RATE_INTERVAL = "1m"
-"""Four scrape intervals. Grafana uses this value for short time ranges."""
+"""The value of Grafana's variable `$__rate_interval`. Grafana uses four scrape intervals for short time ranges."""
 
 ANY = ".+"
 TIMEOUT_SECONDS = 20
@@ -18,7 +18,7 @@ TIME_FILTER = re.compile(r"\$__timeFilter\((\w+)\)")
 
 
 def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Iterate over all panels, including those in folded rows, but not over the rows themselves."""
+    """Yield all panels of the dashboard, including the panels in folded rows. Do not yield the rows themselves."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]
@@ -27,7 +27,7 @@ def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def plain_promql(expr: str, *, span: str = "30m") -> str:
-    """Fill in the variables: select all jobs and all instances, and use *span* as the time range."""
+    """Replace Grafana's variables in the expression: select all jobs and all instances, and use *span* as the time range."""
     timed = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", span)
     return timed.replace("$job", ANY).replace("$instance", ANY)
 
@@ -38,7 +38,7 @@ def plain_sql(statement: str, since: datetime, until: datetime) -> str:
 
 
 def ask_now(address: str, expr: str) -> list[dict[str, Any]]:
-    """Evaluate *expr* now. Returns each series with its `metric` and `value`."""
+    """Evaluate *expr* now. Return one dictionary per series, with the keys `metric` and `value`."""
     found: list[dict[str, Any]] = ask(address, "query", query=plain_promql(expr))["result"]
     return found
 
@@ -46,7 +46,7 @@ def ask_now(address: str, expr: str) -> list[dict[str, Any]]:
 def ask_over(
     address: str, expr: str, *, since: datetime, until: datetime, step_seconds: int = 15
 ) -> list[dict[str, Any]]:
-    """Evaluate *expr* over a time range. Returns each series with its `metric` and `values`."""
+    """Evaluate *expr* over a time range. Return one dictionary per series, with the keys `metric` and `values`."""
     span = {"start": str(since.timestamp()), "end": str(until.timestamp()), "step": str(step_seconds)}
     found: list[dict[str, Any]] = ask(address, "query_range", query=plain_promql(expr), **span)["result"]
     return found
@@ -54,10 +54,10 @@ def ask_over(
 
 def ask(address: str, endpoint: str, **fields: str) -> Any:
     """
-    Call Prometheus' API.
+    Call Prometheus' API and return the field `data` of the answer.
 
     Raises:
-        ValueError: Prometheus refused the query. The error has Prometheus' message.
+        ValueError: Prometheus refused the query. The error contains Prometheus' message.
     """
     url = f"{address}/api/v1/{endpoint}?{urllib.parse.urlencode(fields)}"
     try:

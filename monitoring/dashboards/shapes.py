@@ -7,11 +7,11 @@ from typing import TypedDict, Unpack
 from monitoring.dashboards.parts import Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 
 DECIMALS = {Unit.MONEY: 2, Unit.SHARE: 1, Unit.BYTES: 1, Unit.PER_SECOND: 1, Unit.PER_MINUTE: 1}
-"""The decimals of each unit, unless a panel sets its own number. Other units have no decimals, except that lines in seconds have one."""
+"""The default number of decimals for each unit. A unit that is not listed has 0 decimals, but lines in seconds have 1."""
 
 
 class Options(TypedDict, total=False):
-    """The optional fields of `Panel`."""
+    """The optional fields of `Panel`, for the functions that build panels."""
 
     empty: str
     unit: Unit
@@ -29,7 +29,7 @@ class Options(TypedDict, total=False):
 
 
 def row(title: str, *panels: Panel, width: int = 8, height: int = 7, empty: str = "", folded: bool = False) -> Row:
-    """Build a row. The size, and the text for missing values, apply to the panels that do not set their own."""
+    """Build a row. *width*, *height* and *empty* are defaults for the panels that do not set these fields."""
     completed = (
         replace(one, width=one.width or width, height=one.height or height, empty=one.empty or empty) for one in panels
     )
@@ -77,7 +77,7 @@ def shares(title: str, about: str, *queries: Query, **options: Unpack[Options]) 
 
 
 def states(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
-    """Draw over time a quantity that has only a few values. Each value is shown as a word."""
+    """Draw a state over time, such as up or down. Each state has a number as its value and is shown as a word."""
     return _panel(Kind.STATES, title, about, queries, options)
 
 
@@ -88,7 +88,7 @@ def table(
 
 
 def heat(title: str, about: str, histogram: str, **options: Unpack[Options]) -> Panel:
-    """Draw how many observations of a histogram fell into each bucket."""
+    """Draw a heat map of a histogram. It shows how many observations fell into each bucket over time."""
     options["unit"] = Unit.SECONDS
     expr = f"sum by (le) (increase({histogram}_bucket{{$here}}[$__rate_interval]))"
     return _panel(Kind.HEAT, title, about, (Query(expr, "{{le}}", exemplars=True),), options)
@@ -116,42 +116,46 @@ def _sum_of(vector: str, by: str) -> str:
 
 
 def gauge(name: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Take the highest value of all replicas, for each value of the labels *by*."""
+    """Return a query for the highest value of all replicas. There is one result for each value of the labels *by*."""
     grouped = f"max by ({by}) " if by else "max"
     return Query(f"{grouped}({select(name, where)})", legend or _legend(by))
 
 
 def rate(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Count the events per second, for each value of the labels *by*."""
+    """Return a query for the events per second. There is one result for each value of the labels *by*."""
     return Query(_sum_of(f"rate({select(counter, where)}[$__rate_interval])", by), legend or _legend(by))
 
 
 def per_minute(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Count the events per minute, for each value of the labels *by*."""
+    """Return a query for the events per minute. There is one result for each value of the labels *by*."""
     second = rate(counter, by, where=where, legend=legend)
     return replace(second, expr=f"{second.expr} * 60")
 
 
 def busy(counter: str, by: str, *, where: str = "") -> Query:
-    """Count the events per minute. Leave out values of *by* without events in the time shown, because they would crowd the legend."""
+    """
+    Return a query for the events per minute, with one result for each value of the labels *by*.
+
+    Leave out the values without events in the displayed time range, because they would crowd the legend.
+    """
     minute = per_minute(counter, by, where=where)
     seen = _sum_of(f"increase({select(counter, where)}[$__range])", by)
     return replace(minute, expr=f"{minute.expr} and on ({by}) {seen} > 0")
 
 
 def counted(counter: str, window: str, *, where: str = "", legend: str = "") -> Query:
-    """Count the events within the window, as a whole number."""
+    """Return a query for the number of events within *window*, as a whole number."""
     return Query(f"round(sum(increase({select(counter, where)}[{window}])))", legend)
 
 
 def share(counter: str, *, where: str, window: str = "$__rate_interval", legend: str = "") -> Query:
-    """Divide the events that match *where* by all events. There is no value if there are no events."""
+    """Return a query for the share of events that match *where*. If there were no events, there is no result."""
     part, whole = (f"sum(rate({select(counter, chosen)}[{window}]))" for chosen in (where, ""))
     return Query(f"{part} / ({whole} > 0)", legend)
 
 
 def mean(histogram: str, by: str = "", *, legend: str = "") -> Query:
-    """Take the mean of a histogram's observations, for each value of the labels *by*."""
+    """Return a query for the mean of a histogram's observations. There is one result for each value of the labels *by*."""
     total, count = (rate(f"{histogram}_{part}", by).expr for part in ("sum", "count"))
     return Query(f"{total} / ({count} > 0)", legend or _legend(by))
 
@@ -162,7 +166,7 @@ def quantile(histogram: str, share: str, legend: str, *, by: str = "le", exempla
 
 
 def quantiles(histogram: str) -> tuple[Query, ...]:
-    """Take the median, the 95th and the 99th percentile of a histogram. The 99th percentile has exemplars."""
+    """Return queries for the median and the 95th and 99th percentile of a histogram. The 99th percentile links to traces."""
     return (
         quantile(histogram, "0.5", "median"),
         quantile(histogram, "0.95", "95 %"),
@@ -171,12 +175,12 @@ def quantiles(histogram: str) -> tuple[Query, ...]:
 
 
 def slowest(histogram: str, legend: str) -> Query:
-    """Take the 99th percentile of a histogram, with exemplars."""
+    """Return a query for the 99th percentile of a histogram, with links from single observations to their traces."""
     return quantile(histogram, "0.99", legend, exemplars=True)
 
 
 def select(metric: str, where: str = "") -> str:
-    """Select the series that match *where*, of the job and the instance chosen at the top of the dashboard."""
+    """Return a selector for the series that match *where* and have the job and instance chosen at the top of the dashboard."""
     return f"{metric}{{$here{',' if where else ''}{where}}}"
 
 

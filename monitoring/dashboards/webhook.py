@@ -1,4 +1,4 @@
-"""The webhook: deliveries of Buy Me a Coffee, the spool, our own probes, and the proxy in front of it."""
+"""Define the dashboard of the webhook: deliveries from Buy Me a Coffee, the spool, our own probes, and the proxy."""
 
 from monitoring.dashboards.parts import FIRST, Board, Limit, Query, Unit
 from monitoring.dashboards.shapes import (

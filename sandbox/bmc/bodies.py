@@ -1,9 +1,9 @@
 """
-The bodies of webhooks, in BMC's format.
+Build the bodies of webhooks in BMC's format.
 
-The keys of published deliveries are sorted by length, then alphabetically, as a MySQL JSON column returns them. Payments
-have strings in place of booleans; in subscriptions only `note_hidden` is a real boolean. Slashes and non-ASCII characters
-are escaped, as in PHP's output.
+In published deliveries, the keys are sorted by length, then alphabetically, as MySQL sorts them in a JSON column. Most booleans
+are the strings "true" and "false", but `note_hidden` of a subscription is a real boolean. Slashes and non-ASCII characters are
+escaped, as in PHP's output.
 """
 
 import json
@@ -25,7 +25,7 @@ LEVEL = "Regular"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event of BMC. All deliveries of the event carry these values."""
+    """An event of BMC. All deliveries of the event carry the same values."""
 
     event_id: int
     type: str
@@ -35,7 +35,7 @@ class Event:
 
 
 def wire(event: Event, *, attempt: int) -> bytes:
-    """Return the request body of one delivery."""
+    """Return the request body of one delivery. *attempt* is 1 for the first delivery of the event."""
     envelope = {
         "type": event.type,
         "live_mode": event.live_mode,
@@ -44,7 +44,8 @@ def wire(event: Event, *, attempt: int) -> bytes:
         "event_id": event.event_id,
         "data": event.data,
     }
-    # The keys of "Send test" bodies have the documented order; those of real bodies have the delivery log's order.
+    # In real bodies, the keys have the order of BMC's delivery log. In "Send test" bodies, they have the order of BMC's
+    # documentation.
     ordered = in_log_order(envelope) if event.live_mode else envelope
     return json.dumps(ordered, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/").encode("ascii")
 
@@ -109,7 +110,7 @@ def subscription_data(subscription: Subscription) -> dict[str, Any]:
 
 
 def number(amount: Decimal) -> int | float:
-    """Return the amount as a JSON number as BMC writes it, without zeros at the end: 5, 3.5, 1.99."""
+    """Return the amount as a JSON number without zeros at the end, as BMC writes it: 5, 3.5, 1.99."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
@@ -213,7 +214,7 @@ def _word(fact: bool) -> str:  # noqa: FBT001 — a single boolean cannot be con
 
 
 def _charged(amount: Decimal) -> Decimal:
-    """Add the card fee for a supporter who chose to pay it: 5 becomes 5.45."""
+    """Return the amount with the card fee, which a supporter may choose to pay. After rounding, 5 becomes 5.45."""
     return amount + amount * _CARD_RATE + _CARD_FIXED
 
 

@@ -1,4 +1,4 @@
-"""The requests of the page where people pay, and later actions on a payment, such as a refund."""
+"""Handle the requests of the page where people pay, and later actions on a payment, such as a refund."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -85,7 +85,8 @@ class Checkout:
         return web.json_response({"event_id": self._report_subscription(paused, "paused")})
 
     def _start(self, subscription: Subscription) -> web.Response:
-        # One charge causes two events. Report `.updated` first, because it has the lower event id in the published pair.
+        # The first charge of a subscription causes two events. Report `.updated` first: in BMC's published example, it has the
+        # lower id.
         updated = self._report_subscription(subscription, "updated")
         started = self._report_subscription(subscription, "started")
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
@@ -136,7 +137,7 @@ def read_order(fields: Fields) -> Order:
     email = (fields.text("email") or "").strip() or None
     info = fields.text("additional_info")
     if kind is Kind.COMMISSION_ORDER and info is None:
-        # The form of a commission has one free text field. BMC reports the text as additional information, not as a note.
+        # The form of a commission has one free text field. BMC reports its text as `additional_info`, not as the note.
         note, info = "", note
     return Order(
         kind=kind,

@@ -1,4 +1,4 @@
-"""The creator's dashboard: the webhook, its deliveries, the test button, and the switches that turn on faults."""
+"""Serve the creator's dashboard: the webhook, its deliveries, the test button, and the switches that turn on faults."""
 
 from typing import Any
 

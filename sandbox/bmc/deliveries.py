@@ -1,4 +1,4 @@
-"""Sending events, and the log of the deliveries with their answers."""
+"""Send events to the webhook, and keep a log of the deliveries and their answers."""
 
 import asyncio
 import itertools
@@ -18,7 +18,8 @@ from sandbox.postman import Answer, NoAnswer, Postman
 
 _KEPT_MAX = 5_000
 _ANSWER_TEXT_MAX = 2_000
-# BMC documents "up to 4 more deliveries with exponential delay", so five in total. The length of the delays is not public.
+# BMC documents "up to 4 more deliveries with exponential delay", so an event is sent at most five times. The delays are not
+# public.
 _ATTEMPTS_MAX = 5
 
 
@@ -74,7 +75,7 @@ class Deliveries:
         answer_timeout_seconds: float = 10.0,
         changed: Bell | None = None,
     ) -> None:
-        # This bell rings at every change that the dashboard shows.
+        # This bell rings after each change of the data that the dashboard shows.
         self.changed = changed or Bell()
         self.misbehaviour = Misbehaviour()
         self._webhook = webhook
@@ -85,13 +86,14 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # These three hold back events: until the next event is sent, until the payment's refund is sent, or for a number of seconds.
+        # Events that are held back wait here. `_overtaken`: until another event is sent. `_refunds_sent`: until the refund of the
+        # payment is sent; the keys are transaction ids. `_late`: until a fixed delay has passed.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
 
     def send(self, event: Event) -> None:
-        # The dashboard shows a payment at once, even if its event is held back or never sent.
+        # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
         if not self._webhook.enabled:
             log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
@@ -100,13 +102,13 @@ class Deliveries:
         self._background.start(self._deliver(event))
 
     async def send_once(self, event: Event) -> Delivery | None:
-        """Send one request without retries, as the dashboard's test button does. Return None if the webhook is disabled."""
+        """Send the event once, without retries, as BMC's test button does. Return None if the webhook is disabled."""
         if not self._webhook.enabled:
             return None
         return await self._post(event, attempt=1)
 
     async def wait_for(self, event_id: int, *, seconds: float) -> None:
-        """Wait until the event is accepted (2xx) or given up, at most *seconds*."""
+        """Wait at most *seconds* until the event is accepted (2xx) or its last attempt has failed."""
         await self.changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
 
     def read(self, event_id: int | None = None) -> list[Delivery]:
@@ -120,7 +122,11 @@ class Deliveries:
             released.set()
 
     def _take(self, fault: Fault) -> Rule | None:
-        """Count one use of the fault, if it is on, and wake the pages that show its switch."""
+        """
+        Return the rule of the fault and count one use, or return None if the fault is off.
+
+        A use also wakes the pages that show it.
+        """
         rule = self.misbehaviour.take(fault)
         if rule is not None:
             self.changed.ring()
@@ -235,7 +241,7 @@ def _alter(event: Event, *, attempt: int) -> bytes:
 
 
 async def _wait_in(held: set[asyncio.Event], seconds: float) -> None:
-    """Add an event to *held* and wait until another task sets it, at most *seconds*."""
+    """Wait at most *seconds*. Another task can end the wait: it sets the asyncio event that this function adds to *held*."""
     released = asyncio.Event()
     held.add(released)
     await _wait(released, seconds)

@@ -1,4 +1,4 @@
-"""Faults of BMC's webhook that a test or the dashboard can turn on."""
+"""Define the faults of BMC's webhook that a test or the dashboard can turn on."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +14,7 @@ class Fault(Enum):
     NO_SIGNATURE = "no_signature"
 
 
-# These faults spoil single requests, so a retry may succeed. All other faults affect the whole event.
+# These faults affect a single request, so BMC's retry may succeed. All other faults affect the whole event.
 REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
 _SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 120.0}
 
@@ -22,9 +22,9 @@ _SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 
 @dataclass
 class Rule:
     """
-    The next *times* deliveries have the fault.
+    Turns on a fault. It affects the next *times* requests if it is one of `REQUEST_FAULTS`, otherwise the next *times* events.
 
-    *seconds* is the delay of a late event, or the longest time that an event is held back so that another can overtake it.
+    *seconds* is the delay of a late event. For an event that another event should overtake, it is the longest delay.
     """
 
     fault: Fault
@@ -50,7 +50,7 @@ class Misbehaviour:
         self.rules = [one for one in self.rules if one.fault is not fault]
 
     def take(self, fault: Fault) -> Rule | None:
-        """Return the rule for that fault, if there is one, and reduce its *times* by one."""
+        """Return the rule for *fault* and reduce its *times* by one. Return None if there is no rule."""
         found = next((one for one in self.rules if one.fault is fault), None)
         if found is not None:
             found.times -= 1

@@ -1,4 +1,4 @@
-"""One-time payments and subscriptions."""
+"""Store one-time payments and subscriptions in memory."""
 
 import calendar
 import hashlib
@@ -33,7 +33,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """The checkout form with the supporter's input. Name and e-mail are blank if the supporter is a guest."""
+    """
+    The supporter's input in the checkout form.
+
+    A guest may leave out the name (*name* is "") and the e-mail (*email* is None).
+    """
 
     kind: Kind
     amount: Decimal
@@ -82,7 +86,7 @@ class Subscription:
 
 
 class Payments:
-    """All payments and subscriptions, up to a limit; above it, the oldest is dropped."""
+    """Stores at most `_KEPT_MAX` payments and as many subscriptions. If there are more, the oldest is dropped."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -118,7 +122,7 @@ class Payments:
         return self.keep_payment(replace(payment, order=replace(payment.order, answer=answer)))
 
     def renew(self, subscription: Subscription) -> Subscription:
-        """Start the next period at the end of the current one, even though the current one has not ended yet."""
+        """Start the next period at the end of the current period. The caller need not wait until the current period has ended."""
         start = subscription.period_end
         return self.keep_subscription(replace(subscription, period_start=start, period_end=month_after(start)))
 
@@ -146,14 +150,18 @@ class Payments:
         """
         Return the current second, rounded up.
 
-        A test may pay within the same second in which the bot stored the code. Rounded down, the payment would seem older than
-        its code. With a real checkout that cannot happen, because a person takes longer.
+        A test may pay in the same second in which the bot stored the code. If the time were rounded down, the payment would seem
+        older than its code. In a real checkout this cannot happen, because a person needs more than a second.
         """
         return math.ceil(self._now())
 
 
 def supporter_id_of(email: str | None) -> int:
-    """Return the same id for the same e-mail, also after restarts; a guest without an e-mail gets a new id every time."""
+    """
+    Compute a supporter's id from the e-mail, so that the id is the same after a restart.
+
+    Without an e-mail, the id is random.
+    """
     key = email.strip().lower() if email else secrets.token_hex(8)
     return 10_000_000 + int(hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12], 16) % 90_000_000
 

@@ -1,4 +1,4 @@
-"""The bodies of the dashboard's "Send test": the same fixed example about John for every account."""
+"""Define the bodies of the "Send test" button on BMC's dashboard. They are the same for every account: an example about John."""
 
 from typing import Any
 

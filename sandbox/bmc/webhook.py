@@ -1,4 +1,4 @@
-"""The webhook as it is set up on BMC's dashboard."""
+"""Store the webhook's address, secret and state, as BMC's dashboard does."""
 
 import hashlib
 import hmac
@@ -8,8 +8,8 @@ from yarl import URL
 
 from sandbox.journal import log
 
-# "More than 10 consecutive failed deliveries disable the webhook." The page does not say whether a retry counts as a delivery.
-# The sandbox counts each retry, because that disables the webhook sooner and so is the harder case for the product.
+# "More than 10 consecutive failed deliveries disable the webhook." BMC does not say whether a retry counts as a delivery.
+# The sandbox counts each retry. So it disables the webhook sooner, which is the harder case for the product.
 # Source: help.buymeacoffee.com, "How to set up and use Buy Me a Coffee webhooks", read 2026-11-22.
 _FAILURES_MAX = 10
 
@@ -31,7 +31,7 @@ class Webhook:
             log.info("bmc: webhook disabled after %d failures in a row", self.failures_in_a_row)
 
     def enable(self) -> None:
-        """Enable the webhook. Events that it missed while disabled are not sent."""
+        """Enable the webhook. Events that happened while it was disabled are not sent."""
         self.enabled = True
         self.failures_in_a_row = 0
         log.info("bmc: webhook enabled")

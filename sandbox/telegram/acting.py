@@ -1,4 +1,4 @@
-"""Requests that act as the bot's users, or that make Telegram misbehave."""
+"""Handle requests by which tests and the demo act as the bot's users or turn on faults of Telegram."""
 
 import math
 import time
@@ -83,7 +83,7 @@ class Acting:
         return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
 
     async def give_update(self, request: web.Request) -> web.Response:
-        """Send the bot an arbitrary update, for actions without a request of their own in the sandbox."""
+        """Send the bot an arbitrary update. Tests use it for actions for which the sandbox has no other endpoint."""
         fields = await read_fields(request)
         body = fields.decoded("body")
         if not isinstance(body, dict):
@@ -108,7 +108,7 @@ class Acting:
             raise not_found(f"no message shows the button {wanted!r}")
         message, button = found
         if "callback_data" not in button:
-            # The client handles links and copy buttons itself; the bot gets no update.
+            # Telegram's client handles links and copy buttons itself, so the bot gets no update.
             return web.json_response({"button": button, "message_id": message.message_id})
         query_id = self._telegram.ask(chat)
         query = {
@@ -151,7 +151,7 @@ class Acting:
         return self._change_standing(request, Standing.OPEN)
 
     async def delete_account(self, request: web.Request) -> web.Response:
-        """Delete the person's account. The bot gets no update about it, as with Telegram."""
+        """Delete the person's account. As in Telegram, the bot gets no update about the deletion."""
         person = self._person(request)
         person.standing = Standing.DELETED
         self._telegram.record.keep_person(person)
@@ -203,7 +203,11 @@ class Acting:
         return web.json_response({"paused": self._telegram.misbehaviour.paused})
 
     async def read_calls(self, request: web.Request) -> web.Response:
-        """List the bot's calls. With *wait*, first wait until there are at least *count* calls."""
+        """
+        List the bot's calls.
+
+        The field `wait` is the longest time in seconds to wait until there are at least `count` calls.
+        """
         fields = await read_fields(request)
         calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
         await calls.changed.wait_until(
@@ -272,7 +276,7 @@ class Acting:
         return self._telegram.chats.of(self._person(request))
 
     def _open_chat(self, request: web.Request) -> Chat:
-        """Return the person's chat. Open it if this is the person's first action, so that the bot may write from then on."""
+        """Return the person's chat. The person's first action opens the chat, and from then on the bot may write."""
         person = self._person(request)
         if person.standing in (Standing.BLOCKED, Standing.DELETED):
             raise conflict(f"the person cannot write: {person.standing.value}")

@@ -1,4 +1,4 @@
-"""The Bot API over HTTP: it checks the token, produces the requested faults, and encodes the answers."""
+"""Serve the Bot API over HTTP: check the token, produce the faults that are turned on, and encode the answers."""
 
 import asyncio
 import hmac
@@ -38,7 +38,7 @@ class BotApi:
         call = self._telegram.calls.add(method, fields.values)
         await self._telegram.misbehaviour.wait_while_paused(method.lower())
         response = await self._answer_or_misbehave(request, method.lower(), fields)
-        # Delay only the answer, after the call took effect, so that the bot does not know the outcome of the call meanwhile.
+        # Delay the answer after the call has taken effect. During the delay, the bot does not know the outcome of the call.
         await asyncio.sleep(self._answer_seconds)
         call.status = _seen_status(response)
         _log_refusal(call)
@@ -92,7 +92,7 @@ async def _misbehave(request: web.Request, rule: Rule) -> web.StreamResponse:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Cut the connection with a TCP reset. The returned response is never sent; it only satisfies aiohttp."""
+    """Cut the connection with a TCP reset. aiohttp requires a response, but the returned response is never sent."""
     if request.transport is not None:
         if (connection := request.transport.get_extra_info("socket")) is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""The record of the bot's calls to the Bot API."""
+"""Record the bot's calls to the Bot API."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ _JSON_FIELDS = frozenset({"reply_markup", "entities", "allowed_updates", "comman
 
 @dataclass
 class Call:
-    """One call. *status* is None while the answer is held back, and also if the call was never answered."""
+    """A call of the Bot API. *status* is the HTTP status of the answer, or None if no answer has been sent."""
 
     number: int
     method: str
@@ -36,7 +36,11 @@ class Call:
 
 
 class Calls:
-    """The newest calls of each method. The limit applies per method, so that many getUpdates calls do not displace the sent messages."""
+    """
+    Keeps the newest calls of each method.
+
+    Each method has its own limit, so many getUpdates calls displace no sendMessage calls.
+    """
 
     def __init__(self) -> None:
         self._by_method: dict[str, deque[Call]] = {}

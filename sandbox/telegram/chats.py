@@ -30,7 +30,7 @@ class Message:
     edit_date: int | None = None
     file: File | None = None
     reply_to: int | None = None
-    # Content of a person's message that has no text: web_app_data.
+    # The content of a message without text. In the sandbox, this is only `web_app_data` from a person.
     extra: dict[str, Any] = field(default_factory=dict)
     former_markups: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
 
@@ -71,14 +71,14 @@ class CallbackAnswer:
 
 
 class Chat:
-    """One private chat; *version* grows with every change."""
+    """One private chat. *version* grows by 1 with every change."""
 
     def __init__(self, person: Person, within: Bell | None = None) -> None:
         self.person = person
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
-        # The bot's message that asks for a reply. None once the person has written.
+        # The bot's newest message that asks for a reply. None if there is none, or if the person has written since then.
         self.force_reply: dict[str, Any] | None = None
         self._action: tuple[str, float] | None = None
         self.version = 0
@@ -131,9 +131,9 @@ class Chat:
         self, button: str, message_id: int | None, *, stale: bool
     ) -> tuple[Message, dict[str, Any]] | None:
         """
-        Return the newest message that shows the button, and the button, or None if no message shows it.
+        Find the newest message that shows the button. Return the message and the button, or None if no message shows the button.
 
-        With *stale*, also find buttons that an edit has removed, because a slow client may still show them.
+        If *stale* is true, also find a button that an edit has removed, because a slow client may still show it.
         """
         for message in reversed(self.messages.values()):
             if message_id not in (None, message.message_id):
@@ -156,7 +156,7 @@ class Chat:
 
 
 class Chats:
-    """All chats of the bot. Their messages are numbered in one sequence, as in a Telegram account."""
+    """All chats of the bot. The messages of all chats are numbered in one sequence, as in a Telegram account."""
 
     def __init__(self, changed: Bell) -> None:
         self.changed = changed

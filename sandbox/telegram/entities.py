@@ -1,5 +1,5 @@
 """
-Parsing of formatted text, by Telegram's rules.
+Parse formatted text by Telegram's rules.
 
 Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22. The error texts come from parse_html of
 Telegram's library TDLib.
@@ -150,7 +150,7 @@ class _HtmlReader:
         return Formatted("".join(self._text), _in_order(self._entities))
 
     def _read_character(self) -> None:
-        # Telegram decodes numeric references and four named ones such as `&amp;`. It leaves every other ampersand unchanged.
+        # Telegram decodes numeric references and the four named references `&lt;`, `&gt;`, `&amp;` and `&quot;`, and no others.
         match = _CHARACTER.match(self._source, self._at)
         raw = match.group() if match else self._source[self._at]
         self._at += len(raw)
@@ -223,7 +223,7 @@ class _HtmlReader:
 
 
 def _link(raw: str) -> str | None:
-    """Return the address in Telegram's form, or None for an invalid one, which Telegram drops without an error."""
+    """Return the address as Telegram writes it. Return None for an invalid address: Telegram drops the link without an error."""
     try:
         url = URL(raw)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Error answers of the Bot API."""
+"""Define the error answers of the Bot API."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ApiError(Exception):
-    """An answer of the Bot API with `ok` false, in Telegram's wording."""
+    """An error answer of the Bot API, in which `ok` is false. Its text has Telegram's wording."""
 
     code: int
     description: str

@@ -1,4 +1,4 @@
-"""Files that the bot uploaded."""
+"""Keep the files that the bot uploaded."""
 
 import mimetypes
 import struct
@@ -31,7 +31,7 @@ class File:
     content: bytes = field(repr=False)
 
     def as_bot_api(self) -> dict[str, Any]:
-        """Return the file's fields in a Bot API message. Telegram lists several sizes of a photo, but the sandbox lists only one."""
+        """Return the file's fields in a Bot API message. Telegram lists several sizes of a photo, the sandbox only one."""
         named = {"file_id": self.file_id, "file_unique_id": self.file_id[-12:], "file_size": len(self.content)}
         if self.kind is Kind.PHOTO:
             width, height = picture_size(self.content)
@@ -44,7 +44,7 @@ class File:
 
 
 class Files:
-    """The newest files. The oldest are dropped when the total size of all files exceeds a limit."""
+    """Keeps the newest files. It drops the oldest files when the total size of all files exceeds `_KEPT_BYTES_MAX`."""
 
     def __init__(self) -> None:
         self._ids = Counter(epoch_seconds=1_680_000_000)
@@ -63,7 +63,7 @@ class Files:
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """Return width and height of a PNG, or a fixed size for other formats."""
+    """Return the width and the height of a PNG image in pixels. For other formats, return a fixed size."""
     if not content.startswith(b"\x89PNG") or len(content) < 24:
         return _UNREAD_SIZE
     width, height = struct.unpack(">II", content[16:24])

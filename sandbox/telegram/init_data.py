@@ -1,5 +1,5 @@
 """
-The launch data of a Mini App, which names the user who opened it. Telegram signs the data with the bot's token.
+Make the launch data (init data) of a Mini App. It names the user who opened the Mini App and is signed with the bot's token.
 
 Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app, read 2026-11-22.
 """
@@ -24,7 +24,8 @@ def third_party_signature() -> str:
     """
     Return a random value in the form of Telegram's Ed25519 signature.
 
-    Only Telegram has the key for a real signature. A random value is enough, because a bot verifies the hash, which covers this field too.
+    Only Telegram has the key for a real signature. A random value is enough, because bots verify the field `hash`, not
+    `signature`.
     """
     return secrets.token_urlsafe(64)
 

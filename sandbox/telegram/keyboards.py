@@ -1,4 +1,4 @@
-"""Inline keyboards, reply keyboards, and the menu button."""
+"""Check inline keyboards, reply keyboards and the menu button, and find buttons in them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,7 +27,12 @@ _COPY_TEXT_MAX = 256
 
 
 def check_markup(markup: Any) -> dict[str, Any] | None:
-    """Return the reply markup as Telegram would store it, or None if there is none. Refuse an invalid one."""
+    """
+    Return the reply markup as Telegram would store it. Return None if there is no markup, or if an inline keyboard is empty.
+
+    Raises:
+        ApiError: The markup is invalid.
+    """
     if markup is None:
         return None
     if not isinstance(markup, dict):
@@ -43,7 +48,7 @@ def check_markup(markup: Any) -> dict[str, Any] | None:
 
 
 def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any] | None:
-    """Return the inline button whose text or callback data is *wanted*, or None."""
+    """Return the inline button whose text or callback data is *wanted*, or None if there is no such button."""
     for button in buttons_of(markup) if is_inline(markup) else ():
         if wanted in (button["text"], button.get("callback_data")):
             return dict(button)
@@ -61,7 +66,7 @@ def is_inline(markup: Mapping[str, Any] | None) -> bool:
 
 
 def check_menu_button(button: Any) -> dict[str, Any]:
-    """Return the menu button, which is beside the message field, as Telegram would store it. None selects the default button."""
+    """Return the menu button as Telegram would store it. If *button* is None, return the default button."""
     if button is None:
         return {"type": "default"}
     if not isinstance(button, dict) or button.get("type") not in ("default", "commands", "web_app"):
@@ -99,7 +104,7 @@ def _check_inline_button(button: Any) -> None:
     if not actions:
         raise bad_request("Text buttons are unallowed in the inline keyboard")
     if len(actions) > 1:
-        # Refuse several actions, as Telegram's documentation does. Telegram itself silently picks one, which would hide the bot's mistake.
+        # Refuse a button with several actions, because the documentation forbids it. Telegram silently picks one of the actions.
         raise bad_request(f"can't parse inline keyboard button: exactly one action expected, got {', '.join(actions)}")
     _check_callback_data(button)
     _check_copy_text(button)

@@ -1,4 +1,4 @@
-"""Opening the Mini App as Telegram does: its address contains signed data about the user and the launch."""
+"""Open the Mini App as Telegram does: put signed data about the user and the launch into its address."""
 
 import re
 import time
@@ -28,10 +28,10 @@ _AGE_SECONDS_MAX = 366 * 24 * 3600
 @dataclass(frozen=True)
 class Launch:
     """
-    One way of opening the Mini App.
+    A launch of the Mini App.
 
-    After a launch from a reply keyboard, the page gets no data about the person, but it may send data to the chat. After any other
-    launch, the page gets the data about the person, but cannot send data to the chat.
+    If a reply keyboard opens the Mini App, the page gets no data about the person, but it may send data to the chat. If the Mini
+    App is opened in any other way, the page gets data about the person, but it cannot send data to the chat.
     """
 
     url: URL
@@ -41,7 +41,11 @@ class Launch:
 
 
 class Launches:
-    """Opens the Mini App. Addresses at *public_host* become paths of the sandbox, because the sandbox forwards the same pages."""
+    """
+    Opens the Mini App.
+
+    An address at *public_host* becomes a path of the sandbox, because the sandbox forwards the product's pages.
+    """
 
     def __init__(self, telegram: Telegram, *, public_host: str) -> None:
         self._telegram = telegram
@@ -110,16 +114,16 @@ class Launches:
             "tgWebAppThemeParams": compact(COLOURS[theme]),
         }
         own = url.relative() if url.host == self._public_host else url
-        # Percent-encode the fragment like a query string, because Telegram's script parses it like one.
+        # Percent-encode the fragment like a query string, because Telegram's script parses it as a query string.
         fragment = urlencode(told, quote_via=quote, safe="")
         return URL(f"{own.with_fragment(None)}#{fragment}", encoded=True)
 
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
     """
-    Find the button in the current reply keyboard, or else in the newest message that shows the button.
+    Find the button in the current reply keyboard. If it is not there, find it in the newest message that shows it.
 
-    If *message_id* is given, search only that message.
+    If *message_id* is not None, search only in this message.
     """
     if message_id is None and (button := _named(chat.reply_keyboard, text)) is not None:
         return Launch(URL(button["web_app"]["url"]), is_from_keyboard=True, button_text=text)
@@ -152,7 +156,7 @@ def _age_seconds(fields: Fields) -> int:
 
 
 def _version(fields: Fields) -> str:
-    """Return the Web Apps version of the person's Telegram client."""
+    """Return the version of the Mini App API that the person's Telegram client supports. The request may set it in `version`."""
     version = fields.text("version") or _VERSION_NOW
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
         raise FieldError("version", "must be like 6.0")

@@ -1,4 +1,4 @@
-"""Telegram's rate limits for sending."""
+"""Apply Telegram's rate limits for sending messages."""
 
 import math
 from collections import OrderedDict
@@ -9,7 +9,7 @@ _CHATS_MAX = 10_000
 
 @dataclass
 class Bucket:
-    """A token bucket. The caller passes the current time."""
+    """A token bucket. It has no clock: the caller passes the current time in seconds."""
 
     per_second: float
     burst: int
@@ -20,7 +20,7 @@ class Bucket:
         """Return the seconds until a token is available, or 0 if one is available now."""
         self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.per_second)
         self.filled_at = now
-        # Subtract a little, so that a rounding error does not refuse a caller who waited exactly as long as required.
+        # Subtract 1e-6, so that a rounding error does not refuse a caller who waited exactly as long as required.
         return max(0.0, (1 - self.tokens - 1e-6) / self.per_second)
 
     def take(self) -> None:

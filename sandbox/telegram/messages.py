@@ -1,4 +1,4 @@
-"""Messages as Bot API objects."""
+"""Convert messages to objects of the Bot API."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     Return the message in the form in which the bot gets it, in answers and in updates.
 
-    A reply contains the message that it answers. The contained message has no further message in it, even if it is a reply itself.
+    A reply contains the message that it answers. If that message is also a reply, it does not contain another message.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

@@ -1,5 +1,5 @@
 """
-The Bot API's methods.
+Implement the methods of the Bot API.
 
 Source: https://core.telegram.org/bots/api, read 2026-11-22.
 """
@@ -246,7 +246,7 @@ def profile_text_getter(name: str) -> Method:
     return get_text
 
 
-# Telegram reads method names in any case.
+# The keys are in lower case, because Telegram ignores the case of method names.
 METHODS: dict[str, Method] = {
     "getme": get_me,
     "getupdates": get_updates,
@@ -440,7 +440,7 @@ def _drop_pending(telegram: Telegram, fields: Fields) -> None:
 
 
 def _read_file(telegram: Telegram, fields: Fields, kind: Kind) -> File:
-    """Return the uploaded file, or the earlier file whose id is in the field."""
+    """Return the file that the request uploads. If the field contains a file id, return the earlier file with this id."""
     value = fields.values.get(kind.value)
     attached = fields.values.get(str(value).removeprefix("attach://"), value)
     if isinstance(attached, Upload):

@@ -1,4 +1,4 @@
-"""Faults of the Bot API that a test or the demo can turn on."""
+"""Define the faults of the Bot API that a test or the demo can turn on."""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Rule:
     """
     The next *times* calls of *method* fail.
 
-    With *takes_effect*, only the answer is lost: the call takes effect, but the bot does not know the outcome.
+    If *takes_effect* is true, only the answer is lost: the call takes effect, but the bot does not know the outcome.
     """
 
     method: str
@@ -42,7 +42,7 @@ class Rule:
 
 
 class Misbehaviour:
-    """The active rules. Pass method names in lower case, because Telegram ignores their case."""
+    """The active rules for faults. Pass method names in lower case, because Telegram ignores their case."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -52,7 +52,7 @@ class Misbehaviour:
         self.rules.append(rule)
 
     def take(self, method: str, chat_id: int | None) -> Rule | None:
-        """Return the rule that applies to this call, if there is one, and reduce its *times* by one."""
+        """Return the first rule that applies to this call, and reduce its *times* by one. Return None if no rule applies."""
         rule = next((rule for rule in self.rules if rule.fits(method, chat_id)), None)
         if rule is not None:
             rule.times -= 1

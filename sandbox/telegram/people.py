@@ -1,4 +1,4 @@
-"""Telegram users."""
+"""Keep the people who can use the bot."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PEOPLE_MAX = 10_000
 class Standing(Enum):
     """The relation of a person to the bot."""
 
-    STRANGER = "stranger"  # The person has not written yet. Until then, Telegram does not let the bot write.
+    STRANGER = "stranger"  # The person has not written to the bot yet, so Telegram does not let the bot write.
     OPEN = "open"
     BLOCKED = "blocked"
     DELETED = "deleted"
@@ -40,7 +40,7 @@ class Person:
 
 
 class People:
-    """All known people, up to a limit; above it, the oldest is dropped."""
+    """Keeps at most `_PEOPLE_MAX` people. If there are more, the oldest is dropped."""
 
     def __init__(self) -> None:
         self._people: OrderedDict[int, Person] = OrderedDict()

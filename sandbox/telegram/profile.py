@@ -1,4 +1,4 @@
-"""The bot's profile: its commands, menu buttons, names and descriptions. They may differ by language, audience and chat."""
+"""Keep the bot's profile: its commands, menu buttons, names and descriptions. They may differ by language, audience and chat."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,12 @@ DEFAULT_BUTTON: MenuButton = {"type": "default"}
 
 @dataclass(frozen=True)
 class Audience:
-    """The people who see a list of commands: a scope, a chat if the scope needs one, and a language. "" stands for all other languages."""
+    """
+    The people who see a list of commands.
+
+    *scope* is a kind of chats. *chat_id* is None unless the scope is a single chat. An empty *language_code* stands for all
+    languages without a list of their own.
+    """
 
     scope: str
     chat_id: int | None = None
@@ -22,14 +27,15 @@ class Audience:
 @dataclass
 class Profile:
     commands: dict[Audience, Commands] = field(default_factory=dict)
-    # The keys are chat ids. The key None holds the button of all chats that have no button of their own.
+    # The keys are chat ids. The value of the key None is the button of all chats that have no button of their own.
     menu_buttons: dict[int | None, MenuButton] = field(default_factory=dict)
-    # The keys are a kind (name, description or short_description) and a language.
+    # Each key is a kind (name, description or short_description) and a language code. An empty code stands for all other
+    # languages.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def commands_seen(self, user_id: int, language_code: str) -> Commands:
         """
-        Return the commands that a person sees in the private chat. The most specific list applies.
+        Return the commands that a person sees in the private chat. If several lists apply, return the most specific one.
 
         Source: https://core.telegram.org/bots/api#determining-list-of-commands, read 2026-11-22.
         """

@@ -1,4 +1,4 @@
-"""A file that keeps people and the bot's messages across restarts of the sandbox."""
+"""Keep people and the bot's messages in a file across restarts of the sandbox."""
 
 import json
 import time
@@ -13,7 +13,7 @@ class Record:
     """
     Appends one JSON line for each change of a person and for each message of the bot. Does nothing if *path* is None.
 
-    Each line is written by one unbuffered write before the call is answered, so no answered call is lost if the sandbox is killed.
+    Each line is written by one unbuffered write before the request is answered. So a killed sandbox loses no answered request.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -26,7 +26,7 @@ class Record:
         self._append({"message": {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text}})
 
     def read_people(self) -> Iterator[Person]:
-        """Yield one person for each line about a person. If there are several lines about the same person, the last one is current."""
+        """Yield one person for each line about a person. If a person has several lines, the last line is current."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open(encoding="utf-8") as lines:

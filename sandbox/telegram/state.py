@@ -1,4 +1,4 @@
-"""The whole state of the Telegram stand-in."""
+"""Keep the whole state of the Telegram stand-in."""
 
 import time
 from collections import OrderedDict
@@ -23,7 +23,7 @@ _QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class CallbackQuery:
-    """A button press, which the bot should answer. *asked_at* is a time of the monotonic clock."""
+    """A person tapped a button, and the bot should answer. *asked_at* is a time of the monotonic clock, in seconds."""
 
     chat: Chat
     asked_at: float
@@ -32,7 +32,7 @@ class CallbackQuery:
 @dataclass
 class Telegram:
     token: str = field(repr=False)
-    # This bell rings at every change that a person can see.
+    # This bell rings after each change that a person can see.
     changed: Bell = field(default_factory=Bell)
     people: People = field(default_factory=People)
     files: Files = field(default_factory=Files)
@@ -65,7 +65,7 @@ class Telegram:
         }
 
     def ask(self, chat: Chat) -> str:
-        """Open a callback query and return its id."""
+        """Store a new callback query and return its id."""
         query_id = str(self.query_ids.next())
         self.queries[query_id] = CallbackQuery(chat, time.monotonic())
         if len(self.queries) > _QUERIES_MAX:

@@ -1,4 +1,4 @@
-"""The colours of Telegram's web client, as passed to a Mini App."""
+"""Define the colours of Telegram's web client, which Telegram passes to a Mini App."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""Updates queued for the bot."""
+"""Queue updates for the bot."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -40,7 +40,11 @@ class Updates:
         self._poller: _Poller | None = None
 
     def add(self, kind: str, payload: dict[str, Any], *, copies: int = 1) -> int:
-        """Queue an update if the bot asked for updates of this kind. Return the update's id in any case."""
+        """
+        Queue an update if the bot asked for updates of this kind.
+
+        Return the id of the update, even if the update is not queued.
+        """
         update_id = self._ids.next()
         if self._is_wanted(kind):
             self.pending.append(Update(update_id, kind, payload, copies))
@@ -48,7 +52,11 @@ class Updates:
         return update_id
 
     def want(self, kinds: Iterable[str] | None) -> None:
-        """Queue only updates of these kinds from now on. None changes nothing, and an empty list restores the default kinds."""
+        """
+        Queue only updates of these kinds from now on.
+
+        If *kinds* is None, change nothing. An empty list selects the default kinds.
+        """
         if kinds is not None:
             self.allowed = frozenset(kinds)
 
@@ -56,7 +64,7 @@ class Updates:
         """
         Drop the updates before *offset*. A negative offset counts from the end of the queue.
 
-        An update with two copies stays for one more poll, as if the bot's confirmation had been lost.
+        An update with two copies stays for one more confirmation, as if the first confirmation had been lost.
         """
         if offset < 0:
             while len(self.pending) > -offset:
@@ -67,7 +75,11 @@ class Updates:
         self.pending.extend(kept)
 
     async def poll(self, *, limit: int, timeout_seconds: float) -> list[Update]:
-        """Wait for updates. A new poll ends a running one, which is answered with 409."""
+        """
+        Wait for updates, at most *timeout_seconds*.
+
+        A new poll ends a poll that still runs; the old poll raises an ApiError 409.
+        """
         if self._poller is not None:
             self._poller.terminated = True
             self.arrived.ring()
@@ -85,7 +97,7 @@ class Updates:
         return list(self.pending)[:limit]
 
     def take_delivered(self, update: Update) -> None:
-        """Drop an update that the bot's webhook accepted, unless another copy of it is due."""
+        """Drop an update that the bot's webhook accepted. Keep it if another copy of it must be delivered."""
         if not self._comes_again(update) and update in self.pending:
             self.pending.remove(update)
 

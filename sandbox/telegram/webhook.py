@@ -1,4 +1,4 @@
-"""Pushing updates to the bot's webhook."""
+"""Push updates to the bot's webhook."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _RETRY_SECONDS_MAX = 60.0
 
 @dataclass
 class Webhook:
-    """The webhook that the bot set; an empty *url* means that the bot polls."""
+    """The webhook that the bot has set. If *url* is empty, there is no webhook and the bot polls."""
 
     url: str = ""
     secret_token: str | None = field(default=None, repr=False)
@@ -49,7 +49,7 @@ class Pusher:
     """
     Pushes one update at a time, and repeats it until the bot answers 2xx.
 
-    A bot may put a method call into its answer. Telegram carries out such a call; this stand-in does not.
+    A bot may put a method call into its answer. Telegram would execute this call, but the sandbox ignores it.
     """
 
     def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:

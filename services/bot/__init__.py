@@ -1,1 +1,1 @@
-"""The process `bot`. All code that another bot could include is in coffee_ledger.telegram."""
+"""The service `bot`. It only starts the bot; all code that another bot could embed is in coffee_ledger.telegram."""

@@ -13,12 +13,12 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # `events_isolation` makes the bot handle the updates of one user one after the other. With `disable_fsm`, aiogram does not register
-    # its middleware. `payments_in` registers it, after the throttle.
+    # `events_isolation` makes the bot handle the updates of one user one after the other. With `disable_fsm`, aiogram does not
+    # register its FSM middleware, so that `payments_in` can register it after the throttle.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
-    # Enter the context of the bot first, so that its session is closed last. Handlers that still run at a stop need it for their answers.
+    # Open the bot first, so that its session is closed last. Handlers that still run at shutdown need the session to answer.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
-        # Set up the profile in the background, so that users are answered even while Telegram refuses these calls.
+        # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses the calls.
         introducing = asyncio.create_task(
             retry_until_done(
                 "set up the profile", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop

@@ -1,1 +1,6 @@
-"""The janitor runs periodic tasks: expire unpaid requests, settle due work, erase old personal data, and measure the state for metrics."""
+"""
+The janitor runs periodic tasks.
+
+The tasks expire old pending payments, retry unmatched charges, erase old personal data, send probes, and measure the state for
+metrics.
+"""

@@ -1,4 +1,8 @@
-"""Export the last snapshot as metrics. All values were measured at the same moment. A snapshot that is too old is not exported."""
+"""
+Export the last snapshot of the state as metrics.
+
+All its values were measured at the same moment. Do not export an old snapshot.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
@@ -11,7 +15,7 @@ from coffee_ledger.rhythm import yearly_gap
 from coffee_ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
-"""The largest age of an exported snapshot. Values that no longer change would hide that the janitor has stopped measuring."""
+"""A snapshot is exported only up to this age. Values of an old snapshot would hide that the janitor has stopped measuring."""
 
 OTHER_CURRENCY = "other"
 NO_ENTRIES = Entries(0, 0)
@@ -21,7 +25,7 @@ class SnapshotCollector(Collector):
     """
     Exports the snapshot that was last passed to `show`.
 
-    Every possible label value is exported, so that a series with the value 0 is not missing.
+    It exports every possible label value, so that a count of 0 is exported as 0 and not as a missing series.
     """
 
     def __init__(self, currencies: Collection[str], clock: Callable[[], datetime]) -> None:
@@ -63,7 +67,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for state, queue in queues.items():
         payments.add_metric([state], queue.count)
-        # Export no age for the other states. They are final, so nothing waits in them.
+        # Export no age for the other states, because they are final: no pending payment or charge waits in them.
         if state in ("pending", "unmatched"):
             ages.add_metric([state], _age(queue, snapshot))
     yield payments

@@ -1,7 +1,7 @@
 """
 Send a probe: a synthetic payment that passes TLS, the proxy, the signature check and the settlement, which rolls it back.
 
-Without probes, an hour without payments would look the same as an hour in which all payments fail.
+Without probes, an hour without payments would look like an hour in which all payments fail.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ LOCAL = "localhost"
 
 
 class ProbeError(LedgerError):
-    """The probe was not answered as expected. *reason* is the HTTP status or the type of the error."""
+    """The probe was not answered as expected. *reason* is the HTTP status or the name of the exception."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class ProbeError(LedgerError):
 class ProbeSender:
     url: str
     host: str
-    """The public name. The proxy selects the virtual host by this name, and the certificate is issued for it."""
+    """The public host name. The proxy selects the virtual host by this name, and the certificate is issued for it."""
     secret: SecretStr
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
@@ -55,7 +55,7 @@ class ProbeSender:
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)
-            # Do not include this call in the measured time, because a payment needs no second connection.
+            # Do not measure the time of this call, because it opens a second connection, which a payment does not need.
             await self._note_expiry()
         # TimeoutError is a subclass of OSError, so a timeout is caught too.
         except (aiohttp.ClientError, OSError) as error:
@@ -68,7 +68,7 @@ class ProbeSender:
         checked_by = self.checked_by or False
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            # Pass `server_hostname`: the URL contains the name of the proxy's container, but the certificate is for the public host.
+            # Pass `server_hostname`, because the URL names the proxy's container, but the certificate is for the public host.
             session.post(self.url, data=body, headers=headers, ssl=checked_by, server_hostname=self.host) as answer,
         ):
             # Compare the body too, because some versions of Caddy answer a failed request with an empty 200.
@@ -77,7 +77,7 @@ class ProbeSender:
                 raise ProbeError(str(answer.status))
 
     async def _note_expiry(self) -> None:
-        """Export the time when the proxy's certificate expires, unless it cannot be checked. Caddy has no metric for this time."""
+        """Export the time when the proxy's certificate expires, if it can be checked. Caddy has no metric for this time."""
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return

@@ -1,4 +1,4 @@
-"""Run every task once per period, independently of the others, until the process stops."""
+"""Run each task once per period until the process stops. The tasks run independently of each other."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,7 +29,8 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) ->
 
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
-    # A stop interrupts the pause between two runs but never a run. A run takes a limited time and completes its transaction.
+    # When the process stops, only the pause between two runs is interrupted. A run takes a limited time and may finish its
+    # transaction.
     while not stop.is_set():
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())

@@ -1,4 +1,4 @@
-"""The settings of the janitor."""
+"""Define the settings of the janitor."""
 
 from datetime import timedelta
 from pathlib import Path

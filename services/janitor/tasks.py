@@ -1,4 +1,4 @@
-"""The table of the janitor's tasks, with a name, a period and a function for each task."""
+"""Define the janitor's tasks. Each task has a name, a period and a function."""
 
 import shutil
 from collections.abc import Awaitable, Callable
@@ -31,23 +31,27 @@ HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(secon
 @dataclass(frozen=True)
 class Task:
     name: str
-    """The label `task` of the janitor's metrics."""
+    """The name of the task in logs and in the label `task` of metrics."""
     period: timedelta
     run_once: Callable[[datetime], Awaitable[int]]
-    """Does the work, using the passed time as the current time. Returns the number of changed rows, or 0 if the task only measures."""
+    """
+    Does the work. The argument is the current time. Returns the number of changed rows, or 0 if the task only measures.
+
+    `check_balances` is an exception: it returns the difference in credits.
+    """
 
 
 def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollector) -> list[Task]:
     rules, ttl, retention = settings.rules, settings.pending_ttl, settings.retention
     tasks = [
         Task("expire_payments", MINUTE, lambda now: expire_old_payments(pool, ttl, now=now)),
-        # Settlement matches a charge when the charge arrives. This task matches charges that can be matched only later, for example
-        # because the pending payment with the code was recorded after the charge.
+        # Match charges that could not be matched when they arrived. For example, the pending payment with the code was recorded
+        # after the charge.
         Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
-        # An event that failed or could not be read can be settled after an update has fixed the cause. An operator requests the retry.
+        # Settle failed or unreadable events again if an operator has requested it. A new version may have fixed the cause.
         Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
-        # Close an open claim whose charge was matched by a rule. A match comes later than the claim if the event was late, or if the
-        # pending payment with the code was recorded after the charge.
+        # Close an open claim if a rule has matched its charge. This happens if the event came after the claim, or if the pending
+        # payment with the code was recorded after the charge.
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),
@@ -61,13 +65,17 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
 
 
 async def expire_old_payments(pool: Pool, ttl: timedelta, *, now: datetime) -> int:
-    # Export the limit before the query, because alerts compare with it even while the database is away.
+    # Export the TTL before the query, because an alert needs it even while the database is away.
     PENDING_TTL.set(ttl.total_seconds())
     return await expire_payments(pool, now=now, opened_before=now - ttl)
 
 
 async def check_balances(pool: Pool) -> int:
-    """Return the difference between the balances and the entries. It is 0 unless a table was changed without the ledger's triggers."""
+    """
+    Return by how many credits the balances and the ledger's entries differ.
+
+    It is 0 unless a table was changed without triggers.
+    """
     drift = await measure_drift(pool)
     BALANCE_DRIFT.set(drift)
     if drift:
@@ -76,7 +84,11 @@ async def check_balances(pool: Pool) -> int:
 
 
 async def measure_disk(folder: Path) -> int:
-    """Measure the disk that contains *folder*. It also contains the database, because all volumes of a machine are on one disk."""
+    """
+    Measure the disk that contains *folder*.
+
+    The database is on this disk too, because all volumes of a machine are on one disk.
+    """
     disk = shutil.disk_usage(folder)
     DISK_FREE.labels(folder).set(disk.free)
     DISK_SIZE.labels(folder).set(disk.total)

@@ -28,8 +28,8 @@ from services.webhook.spool import Spool
 
 log = structlog.stdlib.get_logger()
 
-# The limit is longer than an answer takes (4 seconds for a body, 7 for the batcher). It is shorter than Compose's `stop_grace_period`
-# of 30 seconds, after which the process is killed.
+# The longest time for completing open requests at a stop. An answer takes less: at most 4 seconds to read the body and 7 to
+# settle it. Compose kills the process after its `stop_grace_period` of 30 seconds.
 DRAIN_SECONDS = 20.0
 
 
@@ -60,7 +60,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
-                # The contexts are closed in reverse order, so /healthz and /metrics still answer while open deliveries are completed.
+                # Enter this context first. Contexts are closed in reverse order, so /healthz and /metrics are served until the
+                # last delivery is answered.
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 export_process_metrics(pool, revision=settings.REVISION),
                 listening(
@@ -71,13 +72,14 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # Cancel the tasks. All open requests have been answered, so only spooled events are unsettled. The next start settles them.
+            # All open requests have been answered, so the tasks can be cancelled. The next start settles the events that are
+            # still spooled.
             draining.cancel()
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # Write after the task of the streak has ended, because a cancelled write puts its answers back. The other replicas need these
-        # answers to count the streak.
+        # Write the last answers, because the other replicas need them to count failures in a row. Wait for the end of the
+        # cancelled task: it may put back answers that it could not write.
         await streak.write()
 
 

@@ -35,13 +35,13 @@ log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
 BODY_BYTES_MAX = 128 * 1024
-"""The largest body that is read. The proxy has the same limit, and real bodies have one or two kilobytes."""
+"""The size of the largest accepted body. Real bodies have one or two kilobytes. The proxy has the same limit."""
 RETRY_AFTER_SECONDS = "5"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The settings for probes. A probe is a synthetic delivery, which is signed with its own secret and always rolled back."""
+    """The settings for probes. A probe is a synthetic test delivery with its own secret. It is always rolled back."""
 
     secret: bytes
     settle_and_roll_back: Callable[[Event], Awaitable[object]]
@@ -55,19 +55,19 @@ def make_app(
     probe: Probe | None = None,
 ) -> web.Application:
     """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
-    # `client_max_size` limits chunked bodies. BodyReader cannot check their size before it reads them.
+    # Limit chunked bodies. A chunked body has no `Content-Length`, so BodyReader cannot refuse it before it is read.
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
-        # Operators type this address into BMC's form. Accept a slash at its end, so that a typing error does not lead to refused
-        # payments.
+        # Operators type this address into a form on BMC's site. Accept a slash at the end, so that this small error does not make
+        # us refuse payments.
         app.router.add_post(path, handler.take)
     app.on_response_prepare.append(_hide_server)
     return app
 
 
 class DeliveryHandler:
-    """Answers deliveries. BMC shows the answers in its delivery log, so they contain no personal data."""
+    """Answers deliveries. BMC shows each answer in its delivery log, so an answer contains no personal data."""
 
     def __init__(
         self,
@@ -90,33 +90,35 @@ class DeliveryHandler:
             return _refuse_unread(body)
         # Pass all values of the header, so that `find_secret` can refuse a request with two signatures.
         signatures = request.headers.getall(HEADER, [])
-        # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
+        # Try the signing secrets first, so that a payment is never taken for a probe, even if a probe has the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._settle_probe(body, self._probe)
         if secret is None:
-            # BMC signs every delivery, so an unsigned request comes from a scanner. Do not count it, and send no message to operators.
+            # BMC signs every delivery, so an unsigned request comes from a scanner. Operators need no message about it.
             if not signatures:
                 return _refuse(DeliveryRefusal.UNSIGNED, 401)
-            # Count the failure, so that operators get a message: a delivery signed with a changed secret looks like a forged one.
+            # Count the failure, so that operators get a message. The request may be forged, or it may be a payment signed with a
+            # secret that is missing in our settings.
             self._streak.refuse()
             self._failures.count()
             return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
-        # Start tracing only after the signature is verified, so that strangers cannot create traces.
+        # Start tracing only after the signature is verified, so that an attacker cannot create traces.
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
-            # Pass on the number of the secret. The command /doctor shows it, so that operators know when an old secret is unused.
+            # Record which secret matched. The command /doctor shows the secrets in use, so that operators know when they can
+            # remove an old one.
             answer = await self._settle(body, verified_by=secret)
             taken.set_attribute("http.response.status_code", answer.status)
             return answer
 
     async def _settle_probe(self, body: bytes, probe: Probe) -> web.Response:
-        """Settle a probe like a payment and roll it back. A probe does not end the failed streak, because BMC did not send it."""
+        """Settle a probe and roll it back. A probe does not end a streak of failures, because BMC did not send it."""
         try:
             await probe.settle_and_roll_back(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
-            # Never spool a probe: it must fail while no user can be credited.
+            # Do not spool a probe. It must fail while the database is away, because then no user can be credited.
             DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()
             return web.json_response({"error": DeliveryRefusal.DATABASE_AWAY}, status=503)
         DELIVERIES.labels(PROBE_EVENT, PROBED).inc()
@@ -140,7 +142,7 @@ class DeliveryHandler:
             self._streak.refuse()
             return _refuse(DeliveryRefusal.OVERLOADED, 503)
         except Exception:
-            # The event could not be stored, not even raw. Count a refusal: aiohttp answers 500, which BMC counts as a failure.
+            # Not even the raw event could be stored. Count a refusal: aiohttp answers 500, which BMC counts as a failure.
             self._streak.refuse()
             DELIVERIES.labels(UNVERIFIED_EVENT, DeliveryRefusal.NOT_KEPT).inc()
             raise

@@ -1,9 +1,11 @@
 """
-Settle events in batches, one batch at a time. Events that arrive during a commit go together into the next batch.
+Settle events in batches, one batch at a time. The events that arrive during a commit form the next batch.
 
 At low load no event waits for a batch to fill. At high load many events share the cost of a commit. Each caller is answered only
-after its event is committed. If the database is away for a short time, for example while it restarts, events wait until it is back
-and are not refused, because BMC disables the webhook after more than ten failures in a row.
+after its event is committed.
+
+If the database is away for a few seconds, for example during a restart, events wait and are not refused. BMC disables the webhook
+after more than ten failures in a row.
 """
 
 import asyncio
@@ -26,12 +28,13 @@ WAITING_MAX = 256
 
 DATABASE_WAIT_SECONDS = 6.0
 """
-The time that an event waits for a database that is away.
+The longest time that an event waits while the database is away.
 
-The time is short, because BMC asks for a quick answer and does not document its timeout.
+The time is short, because BMC expects a quick answer. BMC does not document its timeout.
 """
 
-# The pause is short, so that events are settled soon after a restart of Postgres, which takes two or three seconds.
+# The pause between two attempts while the database is away. A restart of Postgres takes two or three seconds, so a short pause
+# settles the events soon after it.
 RETRY_SECONDS = 0.2
 
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]
@@ -47,11 +50,11 @@ class _Waiting:
     event: Event
     outcome: asyncio.Future[Outcome]
     until: float
-    """The deadline for waiting for the database, by the event loop's clock."""
+    """The event fails if the database is still away at this time of the event loop's clock."""
 
 
 class Batcher:
-    """Settles submitted events. The task `run` must be running."""
+    """Settles submitted events in batches. The task `run` does the work, so it must be running."""
 
     def __init__(self, *, settle: Settle, keep_failed: KeepFailed) -> None:
         self._settle = settle
@@ -61,7 +64,7 @@ class Batcher:
 
     async def submit(self, event: Event) -> Outcome:
         """
-        Settle an event together with others that arrived at the same time. When the function returns, the event is on disk.
+        Settle an event in a batch with other events. When the function returns, the event is on disk.
 
         Raises:
             OverloadedError: Too many events wait already.
@@ -81,7 +84,7 @@ class Batcher:
             await self._work.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             if not self._waiting:
-                # Clear `_work` before the commit, because an event that arrives during the commit sets it again.
+                # Clear `_work` before the commit. `submit` may set it during the commit, and this signal must not be lost.
                 self._work.clear()
             await self._settle_batch(batch)
 
@@ -95,7 +98,7 @@ class Batcher:
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
         except Exception:
-            # Some event made the transaction fail. Settle each event in its own transaction, so that the other events succeed.
+            # At least one event made the transaction fail. Settle each event in its own transaction, so that the others succeed.
             log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
             for one in batch:
                 await self._settle_alone(one)
@@ -105,8 +108,8 @@ class Batcher:
                 _succeed(one, outcome)
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
-        """Settle the events that need no locked row. Fail the others at once, because each retry would delay all waiting events."""
-        # A single event was just tried alone. A second attempt would only block settlement for another half second.
+        """Settle the events that need no locked row. Fail the others at once, because retries would delay all waiting events."""
+        # A batch of one event has just failed. A second attempt would only block settlement for another half second.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -117,7 +120,8 @@ class Batcher:
         """
         Put the events that can still wait back at the head of the queue, in their order, and fail the others.
 
-        The commit may have succeeded although its answer was lost. Its events may be settled again, because they are then duplicates.
+        Settling an event again is safe, although the commit may have succeeded: the event is then a duplicate and changes
+        nothing.
         """
         now = asyncio.get_running_loop().time()
         # `appendleft` reverses the order, so begin with the last event.
@@ -128,7 +132,7 @@ class Batcher:
             else:
                 _fail(one, error)
         if self._waiting:
-            # `run` cleared `_work` when it took the last events from the queue.
+            # Set `_work`, because `run` clears it when it takes the last events from the queue.
             self._work.set()
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -154,7 +158,7 @@ class Batcher:
         except DatabaseAwayError as error:
             _fail(one, error)
         except Exception as error:
-            # Not even the raw event could be stored, so its answer must not be a 2xx. Do not raise: the batching task must go on.
+            # Not even the raw event could be stored, so the answer must not be a 2xx. Do not raise: the batching task must go on.
             log.exception("event not kept", **_ids(one.event))
             _fail(one, error)
         else:
@@ -163,7 +167,7 @@ class Batcher:
 
 
 def _succeed(one: _Waiting, outcome: Outcome) -> None:
-    # If the caller has stopped waiting, its timeout has cancelled the future. Setting a result would then raise an error.
+    # A timeout of the caller cancels the future. Setting the result of a cancelled future would raise an error.
     if not one.outcome.done():
         one.outcome.set_result(outcome)
 

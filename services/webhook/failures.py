@@ -1,14 +1,14 @@
 """
-Count failures in the database, where every replica and every operator sees them. Write at intervals, not for each failure.
+Count failures in memory, and write the counts to the database at intervals. Every replica and every operator can read them there.
 
-Deliveries with a wrong signature are counted for the operators. Such a request can change nothing but this counter.
+Deliveries with a wrong signature are counted for the operators. A delivery with a wrong signature changes nothing but counters.
 
-The failed streak is the number of deliveries refused since the last 200. It matters because Buy Me a Coffee disables the webhook after
-more than ten failures in a row. The streak ends six hours after the last refusal, because a refused sender tries again sooner.
+The failed streak is the number of deliveries refused since the last 200. Buy Me a Coffee (BMC) disables the webhook after more
+than ten failures in a row. BMC retries a refused delivery within six hours. So after six hours without a refusal, the streak is
+over.
 
-The streak is stored in the database, because it depends on the order of the answers of all replicas: a 200 from one replica ends the
-streak of refusals from the others. Counters that Prometheus sums up do not keep this order, and a restart resets them. The command
-`/doctor` also reads the streak, without Prometheus.
+The streak is stored in the database, because a 200 from one replica ends the streak for all replicas. Prometheus could only add
+up the counters of the replicas, without the order of the answers. The command `/doctor` also reads the streak from the database.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ PERIOD_SECONDS = 5.0
 Keep = Callable[[int], Awaitable[None]]
 KeepAnswers = Callable[[Answers], Awaitable[int]]
 """
-Adds the answers of this replica to the stored answers of all replicas.
+A function that adds the answers of this replica to the stored answers of all replicas.
 
-Returns the number of deliveries that all replicas refused since the last 200.
+It returns the length of the failed streak: the number of deliveries refused since the last 200, counted over all replicas.
 """
 
 Clock = Callable[[], datetime]
 
 
 class SignatureFailures:
-    """Counts failures in memory and passes their number to *keep* at intervals. The task `run` must be running."""
+    """Counts wrong signatures in memory. The task `run` must be running: it passes their number to *keep* at intervals."""
 
     def __init__(self, keep: Keep, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._keep = keep
@@ -53,7 +53,7 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # Take the sum and clear the event without an `await` between them, so that no failure is missed.
+            # Do not `await` between these two lines. Otherwise a failure that is counted between them would be written late.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
@@ -71,10 +71,12 @@ class SignatureFailures:
 
 class FailedStreak:
     """
-    Exports the number of deliveries that all replicas refused since one of them last answered 200. The task `run` must be running.
+    Exports the failed streak: the number of deliveries refused since the last 200, counted over all replicas.
 
-    The number includes refusals that are not written yet. While the database is away, each replica adds only its own refusals, and
-    does not know the 200s of the others. This is precise enough for the alert, which has a limit of 3 and uses the largest value of all
+    The task `run` must be running: it writes the answers of this replica and reads the streak.
+
+    The number includes refusals of this replica that are not written yet. While the database is away, a replica does not know the
+    new answers of the other replicas. The alert tolerates this error: its limit is 3, and it uses the largest value of all
     replicas.
     """
 
@@ -107,7 +109,7 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # An unwritten 200 is newer than the known streak and the refusals that are being written, so do not count them.
+        # If a 200 is not written yet, count only later refusals: the 200 has ended the known streak.
         before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
         self._show(before + self._unwritten.refused)
 
@@ -135,7 +137,10 @@ class FailedStreak:
         self._show_streak()
 
     def _put_back(self) -> None:
-        """Add the answers that could not be written to the newer ones. If a newer 200 has ended their streak, drop them."""
+        """
+        Add the answers that could not be written to the newer answers. If a newer answer is a 200, it ended the streak, so drop
+        the older answers.
+        """
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
             # Keep the later time, because the streak ends six hours after the last refusal.

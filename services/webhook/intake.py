@@ -1,12 +1,12 @@
 """
 Settle each delivery at once, or keep it in the spool until the database is back.
 
-While the spool has events, later deliveries go to the spool too: they are answered at once and settled in order. A later event
-is settled before an earlier one in three cases:
+While the spool has events, later deliveries go to the spool too. They are answered at once and settled in order. In three cases,
+a later event is settled before an earlier one:
 
 - An event needs a row that another client has locked, such as a balance. Only this event is spooled.
 - The spool is full or cannot be written. The event goes to the database at once.
-- The database refuses to store even the raw event. Its file stays until the next look.
+- The database refuses to store even the raw event. Its file stays in the spool and is retried later.
 
 A changed order is safe, because settlement does not depend on the order of events: a refund waits for its payment, and a repeated
 event changes nothing.
@@ -34,18 +34,18 @@ RETRY_SECONDS = 0.5
 """The time between two checks whether the database is available again."""
 
 LOOK_SECONDS = 30.0
-"""The longest time between two listings of the folder. Another replica or an operator may put files there without waking the drain."""
+"""The longest time between two listings of the folder. A listing finds files that another replica or an operator put there."""
 
 LOCKED_RETRY_SECONDS = 2.0
-"""The pause before events that need a locked row are retried. Each attempt blocks the whole settlement for half a second."""
+"""The pause between attempts to settle events that need a locked row. Each attempt blocks all events for half a second."""
 
 ANSWER_SECONDS_MAX = 7.0
 """
 The longest time that a delivery waits for the batcher.
 
-If the database hangs or its network drops packets, a query raises no error for 15 seconds (`COMMAND_TIMEOUT_SECONDS`). By then the
-proxy and BMC count the delivery as failed. The limit is one second longer than the batcher's `DATABASE_WAIT_SECONDS`, so that the
-batcher normally reports the error before this timeout.
+If the database hangs, a query fails only after 15 seconds (`COMMAND_TIMEOUT_SECONDS`). By then the proxy and BMC count the
+delivery as failed. The limit is one second longer than the batcher's `DATABASE_WAIT_SECONDS`, so the batcher normally reports its
+error first.
 """
 
 Returned = TypeVar("Returned")
@@ -53,24 +53,24 @@ Returned = TypeVar("Returned")
 
 class Intake:
     """
-    Settles or spools deliveries. The task `run` must be running. Without *spool*, deliveries that the database cannot take are refused.
+    Settles deliveries, or spools them if the database cannot take them. Without *spool*, they are refused in this case.
 
-    Before each drain, *is_database_there* is called. If it returns False, the drain is skipped, because attempts without a database
-    would only fill the batcher and the traces.
+    The task `run` must be running: it settles the spooled deliveries. It makes no attempt while *is_database_there* returns
+    False, because useless attempts would fill the batcher and the traces.
     """
 
     def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
         self._batcher = batcher
         self._spool = spool
         self._is_database_there = is_database_there
-        # Use one worker, so that calls to the spool never overlap. Use a separate pool, because all threads of the default pool may be
-        # blocked by DNS lookups for a database that is away.
+        # Use one worker, so that calls to the spool never overlap. Use a separate pool, because DNS lookups for a database that
+        # is away may block all threads of the default pool.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._spooling = 0
         self._locked: dict[str, None] = {}
         """The spooled files whose events needed a locked row, the least recently tried first."""
         self._retry_locked_at = 0.0
-        """The earliest time of the next retry of locked events, by the event loop's clock."""
+        """The time of the event loop's clock before which the events in `_locked` are not retried."""
         self._any = asyncio.Event()
 
     async def open(self) -> None:
@@ -85,7 +85,7 @@ class Intake:
             await self._in_thread(self._spool.sweep)
             await self._in_thread(self._spool.look)
         except OSError as error:
-            # Keep serving although the spool could not be opened, because refusing to start would hurt payers more.
+            # Keep serving without a spool. If the service did not start, all payments would be refused.
             log.error("spool not opened", reason=error.strerror)
 
     async def take(self, delivery: VerifiedDelivery, event: Event) -> Outcome | None:
@@ -103,17 +103,18 @@ class Intake:
         try:
             return await self._submit(event)
         except Exception as error:
-            # The database is away, overloaded, or refuses to store even the raw event. The spool does not need the database, so try to
-            # keep the delivery there.
+            # The database is away, overloaded, or refuses to store even the raw event. Keep the delivery in the spool, which does
+            # not need the database.
             if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
 
     async def _submit(self, event: Event) -> Outcome:
         """
-        Settle an event within the time limit.
+        Settle an event within `ANSWER_SECONDS_MAX`.
 
-        After a timeout the batcher may still settle the event. The spooled copy is then settled as a duplicate.
+        After a timeout, the caller spools the event, but the batcher may still settle it. The spooled copy is then a duplicate
+        and changes nothing.
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -122,13 +123,13 @@ class Intake:
             raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
-        # Files that wait for a locked row do not count, because later events may be settled before them. Deliveries that are being
-        # written (`_spooling`) are not in `events` yet, so check their number too.
+        # Do not count files that wait for a locked row, because later events may be settled before them. Count the deliveries
+        # that are being written (`_spooling`), because `events` does not contain them yet.
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
     async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:
-        """Spool a delivery. Return whether it was kept."""
-        # Bound the memory: at most as many deliveries may wait for the disk as for the database.
+        """Spool a delivery. Return False if it could not be stored."""
+        # Limit the memory: at most `WAITING_MAX` deliveries may wait for the disk.
         if self._spool is None or self._spooling >= WAITING_MAX:
             return False
         self._spooling += 1
@@ -140,7 +141,7 @@ class Intake:
             return False
         finally:
             self._spooling -= 1
-        # Do this before waking the drain, so that the drain does not retry the locked event at once.
+        # Mark the event as locked before waking `run`, so that `run` does not retry it at once.
         if is_locked:
             self._leave_locked(name)
         self._any.set()
@@ -152,7 +153,7 @@ class Intake:
         if self._spool is None:
             return
         while True:
-            # Clear the event before the drain, because a delivery that is spooled during the drain sets it again.
+            # Clear `_any` before the drain. A delivery spooled during the drain sets it again, so the next drain settles it.
             self._any.clear()
             try:
                 is_done = await self._drain(self._spool)
@@ -160,7 +161,7 @@ class Intake:
                 # Do not raise: the service must go on after a disk error or a fault in our code, because it can still settle new
                 # deliveries.
                 log.exception("spool not drained")
-                # Wait for the next look, because an immediate retry would probably fail in the same way.
+                # Wait for the normal time, because an immediate retry would probably fail in the same way.
                 is_done = True
             if is_done:
                 await wait_for_event(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
@@ -183,11 +184,11 @@ class Intake:
         """
         Settle these files in order. Return False if the database went away before the end.
 
-        While the database settles one batch, the next batch is read. The batcher settles the batches in the order in which they were read.
+        While the database settles one batch, the next batch is read. The batcher settles the batches in this order.
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
-            # At most two batches are in the batcher at a time. Together they take half of its capacity.
+            # At most two batches are in the batcher at a time, so half of its capacity is left for new deliveries.
             for start in range(0, len(names), BATCH_MAX):
                 following = tasks.create_task(self._settle_and_forget(spool, names[start : start + BATCH_MAX]))
                 if under_way is not None and not await under_way:
@@ -221,14 +222,14 @@ class Intake:
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
         await self._show(spool)
-        # Remove the names, and add those that are still locked at the end, so that the least recently tried name stays first.
+        # Remove all names, then append those that are still locked. So the name that was least recently tried stays first.
         for name in names:
             self._locked.pop(name, None)
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # RowLockedError is a subclass of DatabaseAwayError, but a locked row does not mean that the database went away. Each other
-        # error concerns one event only, and the file of this event is retried after the next look.
+        # A locked row does not mean that the database went away, although RowLockedError is a subclass of DatabaseAwayError. Any
+        # other error concerns one event only. The file of this event is retried after the next listing of the folder.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
@@ -251,12 +252,12 @@ class Intake:
 
     async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
         """
-        Submit the events of these files together. Return the outcome or the error of each file that could be read.
+        Submit the events of these files to the batcher. Return the outcome or the error of each file that could be read.
 
         If the database refuses to store even the raw event, its file stays in the spool and is retried later.
         """
         found = await self._in_thread(_read, spool, names)
-        # With `return_exceptions`, the error of one event does not cancel the others.
+        # With `return_exceptions`, the error of one event does not hide the outcomes of the other events.
         outcomes = await asyncio.gather(
             *(self._batcher.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
         )
@@ -277,7 +278,7 @@ def _read(spool: Spool, names: Sequence[str]) -> dict[str, VerifiedDelivery]:
 
 
 def _read_or_put_aside(spool: Spool, name: str) -> VerifiedDelivery | None:
-    """Read one file. Put an unreadable file aside, so that it does not block later files, and return None."""
+    """Read one file. Return None if it is gone or unreadable. Rename an unreadable file, so that it is not read again."""
     try:
         return spool.read(name)
     except UnreadableFileError:
@@ -287,7 +288,7 @@ def _read_or_put_aside(spool: Spool, name: str) -> VerifiedDelivery | None:
 
 
 def _forget(spool: Spool, names: Sequence[str]) -> None:
-    """Delete the files of settled events. A file that cannot be deleted is settled as a duplicate after the next look."""
+    """Delete the files of settled events. If a file cannot be deleted, its event is settled again later, as a duplicate."""
     for name in names:
         with _left_to_the_next_look(name):
             spool.forget(name)
@@ -298,7 +299,7 @@ def _left_to_the_next_look(name: str) -> Iterator[None]:
     """
     Log an I/O error of one file and suppress it, so that the other files are still handled.
 
-    The file is retried after the next look, because the disk may only be full or read-only for a time.
+    The file is retried after the next listing of the folder, because a full or read-only disk may recover.
     """
     try:
         yield

@@ -14,7 +14,7 @@ from coffee_ledger.settling import Settlement
 
 
 class DeliveryRefusal(enum.StrEnum):
-    """The reason for which a request was refused."""
+    """The reason why a request was refused."""
 
     UNSIGNED = "unsigned"
     """The request has no signature, so a scanner or another stranger sent it."""
@@ -22,7 +22,7 @@ class DeliveryRefusal(enum.StrEnum):
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """The limit of bodies that are read at once was reached, and the body of this request was the oldest."""
+    """Too many bodies were being read at once. The body of this request was the oldest, so it was dropped."""
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
@@ -34,7 +34,7 @@ OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
-# Leave out the spelling `canceled`: it is accepted, but BMC writes `cancelled`, so `canceled` needs no series.
+# Leave out the spelling `canceled`. The parser accepts it, but BMC writes `cancelled`, so its series would stay at 0.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -97,11 +97,11 @@ def observe_settlement(done: Settlement, *, now: datetime) -> None:
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
-        # Do not observe a negative time, which results if BMC's clock is behind ours.
+        # If BMC's clock is behind ours, the time can be negative. Observe 0 in this case.
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # Use the trace of the event. A batch has several traces, and none of them is current here.
+            # Pass the trace id of the event explicitly, because no trace is current after the settlement of a batch.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)

@@ -22,7 +22,7 @@ PLACEHOLDER_WORDS = re.compile(
 """Matches placeholders such as `your-signing-secret`, `change_me` or `password1`, after the punctuation is removed."""
 
 DISTINCT_CHARACTERS_MIN = 4
-"""A value with fewer distinct characters is probably a row of `x` or `*` and not a secret."""
+"""The minimum number of different characters in a secret. A value with fewer is probably a row of `x` or `*`."""
 
 
 def _refuse_a_placeholder(secret: SecretStr) -> SecretStr:
@@ -72,8 +72,8 @@ class WebhookSettings(MatchingSettings):
     @field_validator("PROBE_SECRET")
     @classmethod
     def _refuse_a_signing_secret(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        """Refuse a secret that also signs payments. A payment taken for a probe would be answered with 200 and rolled back."""
-        # If BMC_WEBHOOK_SECRETS is malformed, it is missing from `others.data`, and has its own error.
+        """Refuse a probe secret that also signs payments, because a probe would then be settled like a payment."""
+        # If BMC_WEBHOOK_SECRETS is malformed, `others.data` does not contain it, and pydantic reports that error separately.
         if secret in others.data.get("BMC_WEBHOOK_SECRETS", []):
             raise refuse_value("is also one of BMC_WEBHOOK_SECRETS")
         return secret

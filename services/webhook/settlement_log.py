@@ -43,16 +43,15 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
 
 @contextmanager
 def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
-    """Trace the transaction of a batch. Its span is a child of the first event's span and has links to the spans of the others."""
+    """Trace the transaction of a batch. Its span is a child of the first event's span and links to the spans of the others."""
     traced = [event for event in events if event.traceparent]
     if not traced:
         yield
         return
     first, *others = traced
-    # Pass the age of the event: if the event comes from the spool, it may be so old that its span should be a link and not the parent.
+    # Pass the age of the first event. If the event waited long in the spool, `follow` returns a link to its span and no parent.
     parent, links = follow(first.traceparent, age=now - first.received_at)
-    # Pass age 0, so that `follow` always returns the context. The age of these events does not matter, because a link may lead to a
-    # span of any age.
+    # Pass age 0, so that `follow` always returns a context. The real age does not matter, because the other events become links.
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)
     with span("settle", SpanKind.PRODUCER, parent=parent, links=links) as made:

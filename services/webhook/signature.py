@@ -21,9 +21,9 @@ Four public receivers strip this prefix, and one of them reports that BMC someti
 
 def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> int | None:
     """
-    Return the number of the secret that signed the body, starting at 1, or None if no secret did. Compare in constant time.
+    Return the number of the secret that signed the body, counted from 1, or None if no secret did. Compare in constant time.
 
-    Refuse a request with several signature headers, because proxies and libraries do not agree on which of them is valid.
+    Return None for several signature headers, because proxies and libraries do not agree on which of them is valid.
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None

@@ -1,9 +1,8 @@
 """
 The spool is a folder with the deliveries that the database could not take, one file each, ordered by the time of arrival.
 
-Files are written atomically and survive a power cut. A file contains the raw body, whose signature was verified, and all other values
-that are needed to build the event, so that each reading gives the same event. All functions block on disk I/O: call them in a thread,
-one at a time.
+Files are written atomically and survive a power cut. A file contains the verified raw body and all other values from which the
+event is built, so every read gives the same event. All functions block on disk I/O: call them in a thread, one at a time.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ A page with one payment per minute reaches the limit only after about a week wit
 """
 
 BYTES_MAX = 64 * 1024 * 1024
-"""The largest size of all files together. The limit allows a few kilobytes per event and is small for a disk in normal operation."""
+"""The largest total size of the files in bytes: more than 6 KiB for each of `EVENTS_MAX` events. Real bodies are smaller."""
 
 WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
@@ -75,7 +74,8 @@ class Spool:
     """
     Stores deliveries in *folder*.
 
-    The object remembers the files found by the last `look` and the changes it made since then, so that a drain lists the folder only once.
+    The object remembers the files that the last `look` found, and the files that it added or removed since. So the folder need
+    not be listed for each delivery.
     """
 
     def __init__(self, folder: Path, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
@@ -92,7 +92,7 @@ class Spool:
         return len(self._waiting)
 
     def find_oldest(self) -> float | None:
-        """Return the Unix time of the oldest file, including files that were put aside, or None if there is none."""
+        """Return the Unix time of the oldest file, or None if there is no file. Unreadable files count, too."""
         return min((file.since for files in (self._waiting, self._aside) for file in files.values()), default=None)
 
     def look(self) -> list[str]:
@@ -134,7 +134,7 @@ class Spool:
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as stream:
             stream.write(content)
             stream.flush()
-            # Sync the content before the rename. Otherwise a power cut could leave the final name with an empty file.
+            # Sync the content before the rename. Otherwise a power cut could leave an empty file under the final name.
             os.fsync(stream.fileno())
         begun.rename(begun.with_suffix(WAITS))
         # Sync the folder too, so that the renamed file survives a power cut.
@@ -162,13 +162,13 @@ class Spool:
         return _read(content)
 
     def forget(self, name: str) -> None:
-        """Delete the file of a settled delivery. If a power cut restores the file, its event is settled as a duplicate."""
+        """Delete the file of a settled delivery. If a power cut restores the file, its event is settled again, as a duplicate."""
         (self._folder / name).unlink(missing_ok=True)
         self._drop(name)
 
     def put_aside(self, name: str) -> None:
         """Rename an unreadable file, so that it is kept for an operator and not read again."""
-        # The file may be gone: another replica may have put it aside or settled it.
+        # The file may be gone: another replica may have renamed or settled it.
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / f"{name}{ASIDE}")
         file = self._drop(name)
@@ -183,7 +183,7 @@ class Spool:
         return file
 
     def sweep(self) -> None:
-        """Remove unfinished files. No payment is lost: their deliveries were never answered with 200, so BMC sends them again."""
+        """Remove unfinished files. No payment is lost: a delivery is answered with 200 only after its event is on disk."""
         for begun in self._folder.glob(f"*{BEGUN}"):
             with suppress(FileNotFoundError):
                 if time.time() - begun.stat().st_mtime > BEGUN_SECONDS_MAX:
@@ -200,7 +200,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 def _write(delivery: VerifiedDelivery) -> bytes:
     """
-    Return the content of a file.
+    Return the content of the file for a delivery.
 
     The first line is a digest of everything after it. The second line is the metadata as JSON. The body follows.
     """

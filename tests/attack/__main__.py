@@ -1,12 +1,16 @@
 """
 Attack the public port of the whole product with connections that stall, while real payments arrive.
 
-`make attack` starts the stack of compose.yaml as a separate project on ports of the loopback interface, with the stand-in for
-Telegram and without the monitoring services. For a minute, the attack holds 2,000 uploads of the maximum size that stall shortly
-before their end, 2,000 idle connections and 200 stalled HTTP/2 streams. A real payment is sent every second.
+`make attack` starts the stack of compose.yaml as a separate project on ports of the loopback interface. The stack includes the
+stand-in for Telegram, but no monitoring services. For a minute, the attack holds three kinds of connections and sends a real
+payment every second:
 
-The command fails if a container was restarted or killed, if the proxy or a service came near its memory limit, or if payments were
-answered late or not credited exactly once.
+- 2,000 uploads of the maximum size, which stall shortly before their end,
+- 2,000 idle connections,
+- 200 stalled HTTP/2 streams.
+
+The command fails in any of these cases: a container was restarted or killed, the proxy or a service came near its memory limit,
+or payments were answered late or not credited exactly once.
 """
 
 import argparse
@@ -43,12 +47,15 @@ HTTPS_PORT = 443
 ATTACKED = ("proxy", "webhook", "bot")
 MEMORY_SHARE_MAX = 0.8
 HELD_SHARE_MIN = 0.9
-"""The share is less than 1, because a sender whose connection was closed needs a moment to connect again."""
+"""
+The share of idle connections and streams that must be held before the payments begin. It is below 1, because a sender needs a
+moment to connect again after its connection was closed.
+"""
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120
 SETTLING_SECONDS = 5
 QUIET_PAYMENTS = 10
-"""The number of payments before the attack. They show how fast this machine answers without an attack."""
+"""The number of payments before the attack. They show how fast this machine answers in normal operation."""
 PROGRESS_SECONDS = 5
 
 
@@ -69,7 +76,7 @@ class Size:
 
 @dataclass
 class Flood:
-    """The last counts that the senders reported, and the numbers of held connections in each second of the attack."""
+    """The latest counts that the senders printed, and the number of held connections in each second of the attack."""
 
     counts: dict[str, Any] = field(
         default_factory=lambda: {"held": {}, "ended": {}, "longest_seconds": {}, "uploads_begun": 0, "uploaders": 0}
@@ -82,9 +89,9 @@ class Flood:
 
     def is_complete(self, size: Size) -> bool:
         """
-        Tell whether every sender has connected.
+        Return whether the attack has its full size: every upload was begun, and enough of the other connections are held.
 
-        A sender of uploads counts even if the product has dropped its upload to admit another.
+        An upload counts even if it has ended, because the product drops old uploads to admit new ones.
         """
         held = all(self.now(kind) >= HELD_SHARE_MIN * size.of(kind) for kind in (IDLE, STREAMS))
         return held and int(self.counts["uploaders"]) >= size.uploads
@@ -121,10 +128,10 @@ async def flooding(stack: Stack, size: Size) -> AsyncIterator[Flood]:
 
 def find_door(stack: Stack) -> tuple[str, int]:
     """
-    Return the address of the proxy's container if this machine reaches it, otherwise its published port.
+    Return the host and port of the proxy: the address of its container, or the published port if the container is not reachable.
 
-    Docker forwards a published port on the loopback interface with a separate process, which needs six descriptors for each
-    connection. That process would fail before the product does.
+    Docker forwards a published port of the loopback interface through a separate process. This process needs six file descriptors
+    for each connection, so it would fail before the product does.
     """
     host = stack.address_of("proxy", "outside")
     with suppress(OSError), socket.create_connection((host, HTTPS_PORT), timeout=2):
@@ -170,7 +177,7 @@ def show(flood: Flood, memory: Memory, when: str) -> None:
 
 
 def report(stack: Stack, size: Size, containers: Mapping[str, str], outcome: Outcome) -> list[str]:
-    """Print the measurements, and return the checks that failed."""
+    """Print the measurements, and return a description of each check that failed."""
     flood, broken = outcome.flood, find_failures(containers)
     print(f"\nLoad of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(f"Containers that restarted, were killed or stopped: {len(broken)} of {len(containers)}")
@@ -228,7 +235,7 @@ def report_payments(stack: Stack, outcome: Outcome) -> list[str]:
 def start_stack() -> Stack:
     https_port, http_port, sandbox_port = free_ports(3)
     environment = {
-        # Publish the ports on the loopback interface only.
+        # Publish the ports on the loopback interface only, so that other machines cannot reach them.
         "HTTPS_PORT": f"127.0.0.1:{https_port}",
         "HTTP_PORT": f"127.0.0.1:{http_port}",
         "SANDBOX_PORT": str(sandbox_port),

@@ -34,7 +34,9 @@ class Memory:
 
 @asynccontextmanager
 async def watched_memory(containers: Mapping[str, str]) -> AsyncIterator[Memory]:
-    """Sample the memory of *containers* (service names by container id) about once a second for as long as the context lasts."""
+    """
+    Sample the memory of *containers* about once a second while the context is open. *containers* maps container ids to services.
+    """
     memory = Memory()
     words = ("docker", "stats", "--no-trunc", "--format", "{{json .}}", *containers)
     stats = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
@@ -51,7 +53,7 @@ async def watched_memory(containers: Mapping[str, str]) -> AsyncIterator[Memory]
 async def _read_stats(stats: asyncio.subprocess.Process, containers: Mapping[str, str], memory: Memory) -> None:
     assert stats.stdout is not None
     async for line in stats.stdout:
-        # `docker stats` puts terminal control codes around the JSON.
+        # `docker stats` puts terminal control codes around the JSON, so search for the braces.
         found = re.search(r"\{.*\}", line.decode())
         one = json.loads(found[0]) if found else {}
         used, _, limit = one.get("MemUsage", "").partition(" / ")
@@ -65,7 +67,7 @@ def _bytes(text: str) -> int:
 
 
 def find_containers(stack: Stack) -> dict[str, str]:
-    """Return the names of the running services, by the ids of their containers."""
+    """Return the names of the running services by container id."""
     running = (json.loads(line) for line in stack.compose("ps", "--no-trunc", "--format", "json").splitlines())
     return {one["ID"]: one["Service"] for one in running}
 
@@ -82,14 +84,14 @@ def find_failures(containers: Mapping[str, str]) -> list[str]:
 
 
 def read_peak(container: str) -> int | None:
-    """Return the container's peak memory since its start, as counted by the kernel, or None if the container cannot read it."""
+    """Return the container's peak memory in bytes, as counted by the kernel, or None if the container cannot read it."""
     with suppress(subprocess.SubprocessError, ValueError):
         return int(_docker("exec", container, "sh", "-c", f"cat {' '.join(PEAK_FILES)} 2>/dev/null || true"))
     return None
 
 
 def count_log(stack: Stack, service: str) -> Counter[str]:
-    """Count equal lines of a service's log: requests by their status, other lines by their text."""
+    """Count the lines of a service's log. Lines with the same level, message, status and error are counted as equal."""
     counted: Counter[str] = Counter()
     for line in stack.compose("logs", "--no-color", "--no-log-prefix", service).splitlines():
         try:

@@ -1,8 +1,8 @@
 """
-The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams, each replaced as soon as it ends.
+The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams. An ended connection is replaced at once.
 
-The senders run in a separate process, so that their work does not delay the payments that are measured. The process prints its counts
-every second.
+The senders run in a separate process, so that they do not delay the measured payments. The process prints its counts every
+second.
 """
 
 import argparse
@@ -38,7 +38,7 @@ UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams
 STREAMS_PER_CONNECTION = 5
 """The number of bodies that fit into the server's flow-control window for one connection."""
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
-"""The maximum size of a body on each of the two routes."""
+"""The maximum size of a delivery to the webhook, and of an update from Telegram to the bot, in bytes."""
 MISSING_BYTES = 1024
 """The number of bytes at the end of a stalled body that are never sent."""
 FRAME_BYTES = 16 * 1024
@@ -53,12 +53,12 @@ class Counts:
     held: Counter[str] = field(default_factory=Counter)
     """The number of connections or streams that are held now, by kind."""
     ended: Counter[str] = field(default_factory=Counter)
-    """The number of connections or streams that ended, by kind and by how they ended."""
+    """The number of connections or streams that ended, by kind and result."""
     longest_seconds: Counter[str] = field(default_factory=Counter)
     """The longest time for which a connection or stream was held, by kind."""
     uploads_begun: int = 0
     uploaders: "set[Upload]" = field(default_factory=set)
-    """The set has one entry for each sender that has begun an upload."""
+    """The uploads that were begun at least once, one for each sender."""
 
     @contextmanager
     def holding(self, kind: str) -> Iterator[None]:
@@ -91,7 +91,10 @@ class Upload:
 
 
 def uploads(telegram_secret: str) -> Iterator[Upload]:
-    """Yield uploads, half for each route. Half of those to the bot have Telegram's secret, so the bot reads their bodies."""
+    """
+    Yield uploads, half of them for the webhook and half for the bot. Half of the bot's uploads have Telegram's valid secret, so
+    the bot reads their bodies.
+    """
     for number in itertools.count():
         chunked = number % 4 >= 2
         if number % 2 == 0:
@@ -145,7 +148,7 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
 
 
 class StalledStreams:
-    """An HTTP/2 connection on which all streams stall. It respects flow control; otherwise the server would close the connection."""
+    """An HTTP/2 connection on which all streams stall. It obeys flow control, because the server would close it otherwise."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -205,7 +208,7 @@ class StalledStreams:
 
 
 async def persist(counts: Counts, kind: str, hold: Callable[[], Awaitable[None]]) -> None:
-    """Repeat *hold* for ever, with a pause after an error."""
+    """Repeat *hold* without end, with a pause after an error."""
     while True:
         try:
             await hold()
@@ -239,7 +242,8 @@ if __name__ == "__main__":
     words.add_argument("--telegram-secret", required=True)
     words.add_argument("--at-once", type=int, default=20)
     given = words.parse_args()
-    # Each connection needs a file descriptor, and the usual soft limit of 1024 is too low.
+    # Raise the limit of open files to its maximum. Each connection needs a file descriptor, and the usual limit of 1024 is too
+    # low.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with suppress(KeyboardInterrupt):
         asyncio.run(

@@ -1,4 +1,4 @@
-"""The real payments during the attack: one per second, each on a new connection, as Buy Me a Coffee sends them."""
+"""Send real payments during the attack: one per second, each on a new connection, as Buy Me a Coffee sends them."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ ANSWER_SECONDS_MAX = 30
 class Payment:
     number: int
     status: int | None
-    """None if no answer came."""
+    """The HTTP status of the answer, or None if no answer came."""
     seconds: float
 
     @property
@@ -81,7 +81,7 @@ async def pay(session: aiohttp.ClientSession, url: str, number: int) -> Payment:
 
 
 def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
-    """Return the payments that were not credited exactly once and in full. A payment without a 200 may have no credit."""
+    """Describe each payment that was not credited exactly once and in full. A payment without a 200 may also have no credit."""
     rows = stack.sql(
         "SELECT transaction_id, count(credits.credits), coalesce(sum(credits.credits), 0)"
         "  FROM charges LEFT JOIN credits USING (charge_id)"

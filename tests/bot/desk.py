@@ -1,4 +1,4 @@
-"""Helpers for tests of the operator's desk."""
+"""Helpers for tests of the operator's desk, the part of the bot in which operators decide on payments."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ CASES = Path(__file__).parents[1] / "data" / "cases"
 
 
 def case(name: str, **changed: object) -> dict[str, Any]:
-    """Load an event of `tests/data/cases`; keyword arguments override fields of its data."""
+    """Load an event from `tests/data/cases`. Keyword arguments override fields of the event's `data`."""
     event: dict[str, Any] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
     return event | {"data": event["data"] | changed}
 
 
 async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
-    """Settle a payment that fits no user, and return the card that the operator gets."""
+    """Settle a payment that fits no user. Return the card for it: the message with buttons that the operator gets."""
     await operator.ask("/start")
     await webhook.settle(event or a_payment(**payment))
     return await operator.hear()
@@ -68,7 +68,7 @@ async def actions(pool: Pool) -> list[tuple[str, int, str]]:
 
 
 async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
-    """Send a person a message with buttons that the bot itself never sends, as if the person used a modified client."""
+    """Send a person buttons that the bot itself never sends. A user with a modified client could send the same callback data."""
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
     sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)

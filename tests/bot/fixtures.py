@@ -1,4 +1,4 @@
-"""Fixtures that run the real bot with its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
+"""Fixtures that run the real bot. It uses a real Postgres with the bot's role, and the stand-in for Telegram over HTTP."""
 
 import asyncio
 import functools
@@ -32,11 +32,11 @@ class Running:
     task: asyncio.Task[None]
     stop: asyncio.Event
     url: str
-    """The base URL of its Mini App API."""
+    """The base URL of the bot's Mini App API."""
     is_killed: bool = False
 
     async def kill(self) -> None:
-        """End the bot without draining or saving anything. This is the best simulation of `kill -9` within one process."""
+        """End the bot without letting it finish or save anything. This is the best simulation of `kill -9` within one process."""
         self.is_killed = True
         self.task.cancel()
         await asyncio.wait({self.task})
@@ -58,9 +58,10 @@ def free_port() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def no_time_for_tls() -> Iterator[None]:
     """
-    Skip aiogram's work for TLS, because the stand-in for Telegram speaks plain HTTP.
+    Skip aiogram's work for TLS, because the stand-in for Telegram uses plain HTTP.
 
-    For each session, aiogram reads the trusted certificates, and waits 250 ms for TLS connections to close. A bot has two sessions.
+    For each of a bot's two sessions, aiogram reads the trusted certificates, and at the end waits 250 ms. This slows down every
+    test.
     """
     tls = SimpleNamespace(create_default_context=functools.cache(ssl.create_default_context))
     clock = SimpleNamespace(sleep=lambda _seconds: asyncio.sleep(0), TimeoutError=asyncio.TimeoutError)
@@ -93,7 +94,7 @@ def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSetti
 
 @pytest.fixture
 def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
-    """Return a function that runs the bot for as long as its context lasts; keyword arguments override settings."""
+    """Return a function that runs the bot while its context is open. Keyword arguments override settings."""
 
     @asynccontextmanager
     async def run(**changed: str) -> AsyncIterator[Running]:

@@ -32,7 +32,7 @@ class Outbox:
         attempts: int = 0,
         failing_minutes: float | None = None,
     ) -> list[int]:
-        """Queue one notification for each user, send NOTIFY as settling does, and return their ids."""
+        """Queue one notification for each user, and send NOTIFY as settling does. Return the ids of the notifications."""
         rows = await self.pool.fetch(
             "INSERT INTO notifications (telegram_id, kind, facts, attempts, failing_since)"
             " SELECT *, $2::text, $3::jsonb, $4, now() - $5::float * interval '1 minute'"
@@ -50,7 +50,7 @@ class Outbox:
         await self.pool.execute("SELECT pg_notify('payments', '')")
 
     async def become(self, status: str, *, count: int = 1) -> None:
-        """Wait until at least *count* notifications have this status."""
+        """Wait until at least *count* notifications have the status *status*."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while await self.count(status) < count:  # noqa: ASYNC110 — a table has no event to wait for
                 await asyncio.sleep(0.02)
@@ -65,7 +65,7 @@ class Outbox:
         return {row["telegram_id"]: row["status"] for row in rows}
 
     async def put_off(self, *, count: int = 1) -> None:
-        """Wait until at least *count* notifications are postponed by more than two minutes after failed attempts."""
+        """Wait until the next attempt of at least *count* pending notifications is more than two minutes away."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"

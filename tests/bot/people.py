@@ -1,4 +1,4 @@
-"""Users who act as in a Telegram app, through the HTTP interface of the stand-in for Telegram."""
+"""Simulated Telegram users. They act through the HTTP interface of the stand-in for Telegram."""
 
 import re
 from collections.abc import Iterable
@@ -35,11 +35,11 @@ class Person:
         self.last_read = (await self.sandbox.post(f"{self.path}/messages", text=text, **how))["message_id"]
 
     async def send_form(self, data: str) -> None:
-        """Send data as a Web App's page does."""
+        """Send data to the bot as the page of a Web App does."""
         self.last_read = (await self.sandbox.post(f"{self.path}/web_app_data", data=data))["message_id"]
 
     async def hear(self) -> Message:
-        """Wait for the bot's next message."""
+        """Wait for the bot's next message to this user, and return it."""
         if not self.heard:
             chat = await self.sandbox.get(self.path, after=self.last_read, wait=DEADLINE_SECONDS)
             self.heard = [one for one in chat["messages"] if one["from"] == "bot"]
@@ -49,23 +49,23 @@ class Person:
         return message
 
     async def ask(self, text: str) -> str:
-        """Send a text, wait for the bot's answer, and return its text."""
+        """Send a text, wait for the bot's answer, and return the text of the answer."""
         await self.say(text)
         return str((await self.hear())["text"])
 
     async def ask_for_code(self, amount: str = "10") -> PaymentId:
-        """Ask to pay, and return the code as it is stored."""
+        """Send /pay, and return the code without its dash, as the database stores it."""
         return code_in(await self.ask(f"/pay {amount}"))
 
     async def press(self, button: str, **which: Any) -> dict[str, Any]:
-        """Press a button, given its text or its data, and return the bot's answer to the callback query."""
+        """Press the button with this text or callback data. Return the bot's answer to the callback query."""
         pressed = await self.sandbox.post(f"{self.path}/press", button=button, **which)
         query_id = pressed["callback_query_id"]
         chat = await self.sandbox.get(self.path, callback_query_id=query_id, wait=DEADLINE_SECONDS)
         return next(one for one in chat["callback_answers"] if one["callback_query_id"] == query_id)
 
     async def messages(self) -> list[Message]:
-        """Return all messages of the bot."""
+        """Return all messages that the bot sent to this user."""
         chat = await self.sandbox.get(self.path)
         return [one for one in chat["messages"] if one["from"] == "bot"]
 
@@ -77,7 +77,7 @@ async def people(sandbox: Sandbox, ids: Iterable[int]) -> list[Person]:
     """
     Return an English-speaking user for each id.
 
-    A test of many cases uses one user for each case. With only one user, the test would be slow, because the bot sends four messages at
+    A test with many cases uses one user for each case. A test with a single user would be slow: the bot sends four messages at
     once to one chat, and then only one per second.
     """
     return [await Person(sandbox, one).become(first_name="P", language_code="en") for one in ids]

@@ -1,4 +1,4 @@
-"""The user's language, the erasure of their data, and the help."""
+"""Users choose their language, erase their data and read the help."""
 
 import asyncio
 from typing import Any
@@ -97,9 +97,10 @@ async def test_erasure_removes_the_notes_of_dismissed_charges_but_not_of_unmatch
     anna: Person, ledger: Ledger, webhook: Webhook
 ) -> None:
     """
-    The supporter has two more charges, and one of them is dismissed.
+    Given a user with a dismissed and an unmatched charge, when the user's data is erased, then only the unmatched charge keeps
+    its note.
 
-    An operator still has to decide on the other charge and may need its note, so this note must be kept.
+    An operator still has to decide on the unmatched charge and may need the note.
     """
     code = await anna.ask_for_code("5")
     names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}

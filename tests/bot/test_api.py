@@ -1,4 +1,4 @@
-"""The Mini App's API answers only users who are named in data with Telegram's signature, and only with their own data."""
+"""The Mini App's API answers only users whose identity Telegram has signed, and shows them only their own data."""
 
 import asyncio
 import json
@@ -222,7 +222,7 @@ async def test_an_eleventh_open_payment_is_refused(visit: Visit) -> None:
 
 
 async def test_an_authorization_header_that_is_not_text_is_refused(visit: Visit) -> None:
-    """HTTP clients refuse to send a header with such bytes, so the test writes the request to a socket."""
+    """HTTP clients refuse to send a header that is not text, so the test writes the request to a socket."""
     host, _, port = visit().url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     request = (
@@ -355,7 +355,7 @@ async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webho
 
 
 async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
-    # Five seconds are enough for the request to arrive before the data expires, also on a busy machine.
+    # The signed data expires after one hour. The last five seconds are enough for the request to arrive, even on a busy machine.
     almost = timedelta(minutes=59, seconds=55)
 
     async with visit(age=almost).events() as events:
@@ -437,9 +437,10 @@ async def test_if_all_places_are_taken_the_oldest_stream_is_displaced_and_told_w
 
 def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
     """
-    Check three pages, because more are rare: only visible pages poll.
+    Given three open pages without a stream, their polls and their attempts to open a stream stay within the rate limit.
 
-    With more pages, a refused poll does little harm, because the page repeats it a few seconds later.
+    More than three pages are rare, because only visible pages poll. With more, a refused poll does little harm, because the page
+    repeats it a few seconds later.
     """
     script = (Path(__file__).parents[2] / "miniapp/server.js").read_text(encoding="utf-8")
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))

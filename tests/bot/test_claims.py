@@ -1,7 +1,7 @@
 """
 The command /claim, for users who paid but got no credits.
 
-The bot asks three questions, gives an answer that reveals no charge, and sends a card to the operators.
+The bot asks three questions and passes the answers to the operators. The bot's reply does not reveal any charge to the user.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,9 @@ from tests.sandbox.world import Sandbox
 
 
 async def claim(person: Person, *answers: str) -> str:
-    """Send /claim, answer its questions with buttons (`press:…`) or words, and return the bot's last text."""
+    """
+    Send /claim and answer its questions. An answer `press:…` presses a button, any other is sent as text. Return the last reply.
+    """
     said = await person.ask("/claim")
     for answer in answers:
         if answer.startswith("press:"):

@@ -1,4 +1,4 @@
-"""The bot's answers to users who ask for amounts, codes, their balance or a cancellation."""
+"""The bot's answers to users who ask for amounts, codes or their balance, or who cancel a payment."""
 
 import asyncio
 
@@ -226,7 +226,7 @@ async def test_a_user_without_credits_is_told_so(anna: Person) -> None:
 
 
 async def adjust(pool: Pool, *credits: int, cause: str = "x") -> None:
-    """Change a balance by hand, once for each number, as an operator does."""
+    """Add one adjustment of Anna's balance for each number in *credits*, as an operator does."""
     await pool.execute(
         "WITH done AS (INSERT INTO operator_actions (operator_id, action, telegram_id, reason)"
         " VALUES (900, 'credit', $1, $3) RETURNING action_id)"

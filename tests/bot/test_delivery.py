@@ -1,4 +1,4 @@
-"""Notifications reach users and operators despite faults of Telegram. Each arrives only once, unless Telegram's answer was lost."""
+"""Notifications reach users and operators despite faults of Telegram. Each arrives once, unless Telegram's answer was lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def met(*people: Person) -> None:
 
 
 async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
-    """Wait until the bot has called sendMessage *count* times, and return all of these calls."""
+    """Wait until the bot has called sendMessage at least *count* times. Return all calls of sendMessage so far."""
     wait = {"wait": DEADLINE_SECONDS} if count else {}
     calls = await sandbox.get("/telegram/calls", method="sendMessage", count=count, **wait)
     assert len(calls) >= count
@@ -47,7 +47,7 @@ async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def delivering(pool: Pool, send: Send) -> AsyncIterator[Notifier]:
-    """Run a notifier with this sender for as long as the context lasts."""
+    """Run a notifier while the context is open. It sends its messages with *send*."""
     notifier = Notifier(pool, send=send, limiter=RateLimiter(), operators=[], clock=lambda: datetime.now(UTC))
     running = asyncio.create_task(notifier.run())
     yield notifier
@@ -165,7 +165,7 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 
 
 async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
-    """Create one user for each kind of fault, and make the next message to this user fail. Return the users by kind."""
+    """Create one user for each kind of fault. The next message to this user fails with the fault. Return the users by kind."""
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for kind, user in users.items():
         await met(user)
@@ -199,7 +199,10 @@ async def test_a_notification_is_never_given_up_because_of_telegrams_faults(sand
 
 @pytest.mark.usefixtures("bot")
 async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, webhook: Webhook) -> None:
-    """Each user pays a different amount, so that no two payments are alike."""
+    """
+    Given a payment and its refund, when the first attempt to send the message about the payment fails, then it still arrives
+    first.
+    """
     kinds = ("server_error", "not_json", "reset", "too_many_requests")
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for amount, (kind, user) in enumerate(users.items(), start=5):
@@ -219,9 +222,10 @@ async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_
     pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
 ) -> None:
     """
-    A message is set aside if it would have blocked its chat for over 15 minutes at the next attempt.
+    A message that fails may block its chat for at most 15 minutes. After that, later messages may be sent before it.
 
-    The message of this test has failed for *minutes*, and its next attempt is 5 to 10 minutes away.
+    The first message has failed for *minutes*, and its next attempt is 5 to 10 minutes away. *passes* is True if the second
+    message must be sent before this attempt.
     """
     sent: list[str] = []
 
@@ -249,7 +253,8 @@ async def test_a_fault_of_telegram_blocks_a_chat_unless_other_messages_are_sent_
     """
     While Telegram is down, the messages to a chat keep their order without a time limit.
 
-    If Telegram accepts messages to other chats, the failing message itself is the probable cause, so it is set aside.
+    If Telegram accepts messages to other chats, the failing message itself is the probable cause. Later messages may then be sent
+    before it.
     """
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
@@ -562,7 +567,7 @@ async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not notifier._busy:  # noqa: ASYNC110 — the notifier has no event to wait for
                 await asyncio.sleep(0.01)
-        # Give the lease to another holder, as if this process had been suspended for longer than the lease lasts.
+        # Simulate that this process was suspended for longer than the lease lasts: another holder has the lease now.
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):

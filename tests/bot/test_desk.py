@@ -1,5 +1,5 @@
 """
-The operator's desk: decisions on cards, search and lists.
+The operator's desk: operators decide on payments with the buttons of messages, called cards, and use search and lists.
 
 If two operators decide at once, only one of them succeeds. Users who are not operators have no access.
 """
@@ -61,12 +61,16 @@ FORGED = (
 )
 OTHER = 901
 MANY = range(OPERATOR, OPERATOR + 20)
-"""The ids of operators for tests of many cases. The docstring of `people` says why such tests need many."""
+"""
+The ids of operators for tests with many cases. Each case has its own operator, because the bot limits the messages to one chat.
+"""
 
 CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
-"""The end of a statement that marks charges as matched. It adds the credit that each matched charge must have."""
+"""
+The end of an SQL statement that first marks charges as matched. Each matched charge must have a credit, so this part adds it.
+"""
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ async def download(sandbox: Sandbox, message: Message) -> str:
 
 
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
-    """Raise a claim that is dated today, and return its card."""
+    """Raise a claim for a payment of today. Return its card, the message that the operator gets."""
     claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(amount), "USD", name)
     raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), claimed, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
@@ -186,7 +190,7 @@ async def test_later_reminds_this_operator_once_unless_the_charge_is_decided(
 
     reminders = "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 hours'"
     assert await pool.fetchval(reminders) == 1
-    # A reminder is created with its due time as `created_at`, so the wait does not count as a delay of the message.
+    # The `created_at` of a reminder is its due time, so that the intended wait does not count as a delay of the message.
     assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
@@ -268,7 +272,11 @@ async def test_if_two_operators_dismiss_at_once_one_succeeds_and_the_other_is_to
 async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_once(
     run_bot: RunBot, anna: Person, operator: Person, other: Person, ledger: Ledger
 ) -> None:
-    """Two commands are two separate orders. Each operator is told the new balance, so an unwanted duplicate is noticed at once."""
+    """
+    Given two operators who send the same /credit command and each confirm it twice, then each command credits the user once.
+
+    Two commands may both be intended. Each operator sees the new balance, and so notices an unwanted duplicate.
+    """
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
         for person in (anna, other):
             await person.ask("/start")
@@ -372,7 +380,10 @@ async def test_a_charge_that_was_decided_meanwhile_disappears_from_a_claims_card
 async def test_a_question_without_its_reason_moves_no_credits(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """The bot reads the reason from the question's text. If a user presses a button of a very old message, Telegram omits this text."""
+    """
+    The bot reads the reason from its question. If the question is very old, Telegram omits the text, so the bot must change
+    nothing.
+    """
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await operator.ask("/start")
     presses = ["da|101|500", "du|1|1|1|0"]
@@ -435,7 +446,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Skip the five cards and the summary of the rest, which the operator gets first.
+    # Skip the first messages: five cards, and a summary of the other payments.
     for _ in range(6):
         await operator.hear()
 
@@ -545,7 +556,10 @@ async def test_an_unreadable_event_can_be_dismissed_with_a_reason(
 
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
-    """The doctor checks events of the last seven days. If `RETENTION_DAYS` is less, some of their bodies are already erased."""
+    """
+    The command /doctor checks the events of seven days. With a shorter `RETENTION_DAYS`, some of their bodies were erased on
+    purpose.
+    """
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
     await operator.hear()
@@ -876,7 +890,9 @@ ILLS = {
 async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
-    """Six operators ask in turn, because the bot sends only four messages at once to one chat."""
+    """
+    Six operators ask in turn. With a single operator the test would be slow, because the bot limits the messages to one chat.
+    """
     *present, absent = await people(sandbox, MANY[:7])
     async with run_bot(ADMIN_IDS=",".join(str(one.telegram_id) for one in (*present, absent))):
         for operator in present:
@@ -927,9 +943,9 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     """
-    The second charge was not matched by its amount, because the first charge of this amount was still waiting.
+    Given two payments of the same amount, the second was not matched, because the first was still waiting.
 
-    Both charges are dismissed before the dry run, which must decide as if the first charge were still waiting.
+    When both are dismissed and a dry run decides on the second again, then the first must still count as waiting.
     """
     first = await card_of(operator, webhook, amount=5)
     await anna.ask_for_code("5")
@@ -1042,7 +1058,7 @@ async def test_the_result_of_a_large_dry_run_fits_into_a_message(
 
     said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
     while "decided otherwise" not in said:
-        # Skip the cards and the summary. The bot sends them now, because the operator became reachable by writing.
+        # Skip the cards and the summary. The bot sends them now, because the operator has become reachable by writing to the bot.
         said = (await operator.hear())["text"]
 
     assert "26 payments, 26 decided otherwise" in said

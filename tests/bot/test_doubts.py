@@ -1,7 +1,7 @@
 """
-Cards of charges that only a person may decide.
+Charges that only a person may decide, and the cards (messages with buttons) in which operators decide.
 
-Such a card shows the doubt, both values if two values contradict each other, and the users who are named in the note.
+A card shows the doubt and the users whose codes are in the note. If two values contradict each other, it shows both.
 """
 
 import pytest

@@ -17,7 +17,7 @@ from tests.sandbox.world import Sandbox
 
 
 async def guessed(person: Person, webhook: Webhook, *, amount: int = 5) -> Message:
-    """Send a payment that is matched by amount and time, and return the message that its user gets."""
+    """Send a payment that is matched by amount and time, and return the message that the matched user gets."""
     await person.ask_for_code(str(amount))
     await webhook.settle(a_payment(support_note="thanks", amount=amount))
     return await person.hear()

@@ -24,7 +24,7 @@ class Host:
     dispatcher: Dispatcher
     polling: asyncio.Task[None]
     stopping: asyncio.Event
-    """Set when the bot takes no more updates and begins to shut down."""
+    """The event is set when the bot takes no more updates and begins to shut down."""
 
     @property
     def state(self) -> FSMContext:

@@ -1,4 +1,4 @@
-"""Characters that a modified client or a payer can send and that no handler expects."""
+"""The bot tolerates characters that a modified client or a payer can send and that no handler expects."""
 
 import json
 import time

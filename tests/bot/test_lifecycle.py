@@ -1,4 +1,4 @@
-"""How the bot starts, stops, and works while Telegram or the database is down."""
+"""The bot starts and stops without losing messages, and tolerates outages of Telegram and of the database."""
 
 import asyncio
 import re
@@ -25,7 +25,9 @@ from tests.integration.people import ANNA
 from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
-"""The address does not exist. The tests push all updates themselves, so the stand-in for Telegram must not reach the bot."""
+"""
+An address that does not exist. The stand-in for Telegram must not reach the bot, because the tests send all updates themselves.
+"""
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ async def test_a_telegram_server_that_changed_its_address_is_found_again(
     sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    In `make chaos`, Docker gave the restarted stand-in for Telegram a new address, and the bot did not find the stand-in again.
+    Given a Telegram server that gets a new IP address, then the bot must find it again within seconds.
 
     By default, aiogram resolves a host name again only after an hour.
     """
@@ -225,11 +227,13 @@ async def test_users_are_asked_to_try_again_while_the_database_is_down_and_serve
 async def test_an_apology_that_telegram_refuses_is_not_logged_as_an_error(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, gate: Gate, gated_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When `make chaos` stopped the database and Telegram at once, the bot logged a traceback for each message."""
+    """
+    While the database and Telegram are both down, the bot cannot even send an apology. It must not log an error for each message.
+    """
     async with run_bot(DATABASE_URL=gated_url):
         await anna.ask("/start")
         gate.close()
-        # This pause is longer than an answer may wait, so the bot does not retry its apology.
+        # Telegram asks for a pause that is longer than an answer may wait, so the bot does not retry its apology.
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")
@@ -300,7 +304,7 @@ async def listens(port: int, task: asyncio.Task[None]) -> None:
 
 
 class Telegram:
-    """Sends updates to the bot's webhook, as Telegram would through the proxy."""
+    """Sends updates to the bot's webhook, as Telegram does through the proxy."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self.session = session
@@ -309,7 +313,7 @@ class Telegram:
         self.number = 100
 
     async def send(self, *, secret: str | None = None, chat: dict[str, object] | None = None, text: str) -> int:
-        """Push one message from Anna, and return the status of the answer."""
+        """Send one message from Anna to the webhook, and return the HTTP status of the answer."""
         self.number += 1
         user = {"id": ANNA, "is_bot": False, "first_name": "Anna", "language_code": "en"}
         private = {"id": ANNA, "type": "private", "first_name": "Anna"}
@@ -351,7 +355,10 @@ async def test_an_update_without_the_secret_is_refused(telegram: Telegram, pool:
 
 
 async def test_a_bad_update_is_refused_before_its_body_arrives(telegram: Telegram) -> None:
-    """The first update has a wrong secret, and the second is longer than the limit."""
+    """
+    The first request has a wrong secret. The second announces a body over the limit. Neither sends its body, but both are
+    answered.
+    """
     for secret, length, status in (("wrong", 1000, 401), (webhook_secret(TOKEN), UPDATE_BYTES_MAX + 1, 413)):
         reader, writer = await asyncio.open_connection("127.0.0.1", telegram.port)
 

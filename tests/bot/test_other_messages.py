@@ -1,4 +1,4 @@
-"""Messages other than texts and buttons. The bot answers each with help, or ignores it on purpose."""
+"""The bot answers each message that is neither a text nor a button with help, or ignores it on purpose."""
 
 import itertools
 import time

@@ -1,8 +1,9 @@
 """
 Payments that are for no user.
 
-An operator dismisses such a payment, and can choose to remember its supporter, item or subscription. The bot then dismisses the next
-payments of the same kind without a card, until the operator undoes the choice or a payment contains a valid code.
+When an operator dismisses a payment, the bot offers to remember its supporter, item or subscription. Later payments of the same
+supporter, item or subscription are then dismissed without a question. An operator can undo this choice. A payment with a valid
+code is always credited.
 """
 
 from datetime import UTC, datetime

@@ -20,7 +20,7 @@ async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, 
 
 
 async def opened(operator: Person, number: int = 1) -> Message:
-    """Open the card of a charge, and return the card."""
+    """Find the charge with this number, and return its card: the message in which the operator decides."""
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
     return await operator.hear()
 

@@ -24,7 +24,9 @@ PAYERS = range(5_000, 5_000 + min(PEOPLE // 5, 100))
 ARRIVAL_SECONDS = 2.0
 TELEGRAM_PER_SECOND = 30
 SECONDS_MAX = 80 * PEOPLE / 1000 + 5
-"""The budget is 80 seconds for 1,000 people with two answers each. It is scaled to PEOPLE, plus 5 seconds for the start."""
+"""
+The time limit for all answers: 80 seconds for 1,000 people with two answers each, scaled to PEOPLE, plus 5 seconds for the start.
+"""
 
 
 async def come_in(person: Person, *, after_seconds: float) -> None:
@@ -34,7 +36,7 @@ async def come_in(person: Person, *, after_seconds: float) -> None:
 
 
 async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
-    """Wait until each person has two messages or the time is over; return all messages of each person."""
+    """Wait until each person has two messages or the time is over. Return all messages of each person."""
     until, done = time.monotonic() + seconds, 0
     while done < len(people) and time.monotonic() < until:
         if len(await people[done].texts()) < 2:
@@ -116,7 +118,9 @@ async def test_refusals_lose_no_answer_and_are_not_followed_by_a_burst(run_bot: 
 async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
-    """All database connections of the bot wait for one lock, for longer than the connection timeout."""
+    """
+    All database connections of the bot wait for one lock for longer than the connection timeout. Users still get their answers.
+    """
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():
         await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))

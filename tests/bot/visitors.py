@@ -1,4 +1,6 @@
-"""A visitor of the Mini App. Its init data is signed by a library that the product does not use."""
+"""
+A visitor of the Mini App. A library outside the product signs the init data, so the product's own check is tested independently.
+"""
 
 import asyncio
 import json
@@ -33,7 +35,7 @@ class Visitor:
     signed: str
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Send a request, and return the status and the answer."""
+        """Send a request, and return the status and the JSON of the answer."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         async with self.session.request(method, f"{self.url}/api/{path}", data=data, headers=self.headers) as answer:
             return answer.status, await answer.json()

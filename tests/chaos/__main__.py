@@ -1,17 +1,14 @@
 """
-Break the running product at random, under load, and check that nothing was lost: `make chaos`.
+Break the running product at random, under load, and check that no payment was lost: `make chaos`.
 
 Settings, from the environment:
 
-CHAOS         `faults` (default) causes every fault, one after the other and sometimes two at once.
-              `bot-kills` kills the bot about every 8 seconds, but lets it run for about 4 seconds after it became healthy. This
-              mode sends payments only, and measures the delay of the users' notifications.
-CHAOS_MINUTES The duration: 10 by default, or 13 for `bot-kills`.
-CHAOS_SEED    The seed of an earlier run, to repeat its sequence of faults.
-CHAOS_ONLY    Words such as `disk` or `kill`. Only faults with these words in their names are caused.
-CHAOS_ANSWER_SECONDS  The delay of Telegram's answer to an accepted message: 0.05 by default. A bot that is killed during the delay
-              sends the message again.
-CHAOS_RECORD  The file that the record is written to, as JSON lines.
+CHAOS `faults` (default) causes every fault, one after the other and sometimes two at once. `bot-kills` kills the bot about every
+8 seconds, but lets it run for about 4 seconds after it became healthy. This mode sends payments only, and measures the delay of
+the users' notifications. CHAOS_MINUTES The duration: 10 by default, or 13 for `bot-kills`. CHAOS_SEED The seed of an earlier run,
+to repeat its sequence of faults. CHAOS_ONLY A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
+CHAOS_ANSWER_SECONDS The delay of Telegram's answer to an accepted message: 0.05 by default. A bot that is killed during the delay
+sends the message again. CHAOS_RECORD The file that the record is written to, as JSON lines.
 """
 
 import asyncio
@@ -120,14 +117,14 @@ async def running_stack(environment: Mapping[str, str], record: report.Record) -
 
 
 def shared_folder() -> Path:
-    """Make a folder that the sandbox can write to, although its container runs as another user."""
+    """Make a folder for the sandbox. Every user may write to it, because the sandbox's container runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="coffee-ledger-chaos-"))
     folder.chmod(0o777)
     return folder
 
 
 async def keep_logs(stack: Stack, record: report.Record) -> None:
-    """Save the services' logs beside the record."""
+    """Save the services' logs in a file beside the record."""
     logs = record.path.with_suffix(".logs")
     try:
         logs.write_text(await stack.compose("logs", "--no-color", "--timestamps", seconds=120))
@@ -143,7 +140,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 if __name__ == "__main__":
-    # Treat SIGTERM like Ctrl-C, so that the stack is taken down before the end.
+    # Treat SIGTERM like Ctrl-C, so that the stack is taken down before the process ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(asyncio.run(main(os.environ)))

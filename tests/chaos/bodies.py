@@ -24,7 +24,7 @@ class Paid:
 
 
 def payment(paid: Paid) -> Data:
-    """Return the data of a donation. The name of *paid* is the transaction id."""
+    """Return the `data` field of a donation event. Its transaction id is `paid.name`."""
     return {
         "id": paid.number,
         "amount": float(paid.amount),
@@ -51,7 +51,7 @@ def payment(paid: Paid) -> Data:
 
 
 def shop(paid: Paid, *, answers: list[str]) -> Data:
-    """Return the data of a purchase of a shop item. The code is the answer to the item's question, and the note is empty."""
+    """Return the `data` field of a shop purchase. The supporter's code is in *answers*, and the note is empty."""
     extra = {
         "id": 581332,
         "title": "Credit pack",
@@ -94,7 +94,7 @@ def membership(paid: Paid, *, psp_id: str, period_start: int, period_end: int) -
 
 
 def refund(data: Data, *, at: int, is_part: bool) -> Data:
-    """Return the data of a refund. Buy Me a Coffee sends the whole amount even if only a part was refunded."""
+    """Return the `data` field of a refund. Buy Me a Coffee sends the whole amount even if only a part was refunded."""
     return {**data, "status": "partially_refunded" if is_part else "refunded", "refunded": "true", "refunded_at": at}
 
 

@@ -1,8 +1,8 @@
 """
-Compare the events that were sent with the rows of the database and the messages in Telegram.
+Compare the sent events with the rows of the database and the messages in Telegram.
 
-The checker shares no code with the product: it reads tables with its own SQL, and messages from the record of the stand-in for Telegram.
-`test_checker.py` plants each kind of violation and expects the checker to find it.
+The checker shares no code with the product: it has its own SQL, and it reads the messages that the stand-in for Telegram
+recorded. `test_checker.py` makes each kind of violation and expects the checker to find it.
 """
 
 import base64
@@ -61,7 +61,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the ledger, with the name of its charge."""
+    """One row of the ledger. *charge* identifies its charge as `Charge.name` does, or is None for a row without a charge."""
 
     user: int
     kind: str
@@ -120,7 +120,7 @@ class Verdict:
     violations: Sequence[Violation]
     repeats: Sequence[Repeat]
     seconds_to_message: Sequence[float]
-    """The seconds from a payment's ledger entry to the first message about the payment, if both exist."""
+    """One number for each payment with a message: the seconds from its ledger entry to the first message about it."""
 
     def count(self, *kinds: Kind) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
@@ -214,9 +214,9 @@ def _check_balances(sent: Sent, tables: Tables) -> Iterator[Violation]:
 
 def _expected_balances(sent: Sent, tables: Tables) -> Counter[int]:
     """
-    Add up the payments of each user that were not refunded.
+    Return the balance that each user must have: the sum of the paid charges that were not refunded.
 
-    Include events that were stored but never acknowledged. The sender of such an event got no answer, so the product may store it or not.
+    Every stored event counts, even if its sender got no answer. Without an answer, the product may store the event or not.
     """
     expected: Counter[int] = Counter()
     for name, events in _stored_events(sent, tables).items():
@@ -238,7 +238,7 @@ class _Telling:
 
 @dataclass
 class _Owed:
-    """The minimum and the maximum number of messages that one user must get about one fact."""
+    """The limits for the number of messages to one user about one fact: at least *least*, at most *most*."""
 
     least: int = 0
     most: int = 0
@@ -266,10 +266,10 @@ def _check_messages(sent: Sent, tables: Tables, messages: Iterable[Message], fau
 
 def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
-    List the facts that users must be told.
+    Return the facts that users must be told.
 
-    If a payment and its refund were credited in one transaction, the message about the payment is optional. The message about the refund
-    is always required.
+    The message about a refund is always required. The message about the payment is optional if both were credited in one
+    transaction.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():
@@ -298,7 +298,9 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
-    """Pair each surplus message with the message before it, which the bot did not mark as sent and therefore repeated."""
+    """
+    Pair each surplus message with the message before it. The bot repeated that message, because it had not marked it as sent.
+    """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]
         yield Repeat(first, heard[place], [fault for fault in faults if fault.may_repeat(first)])

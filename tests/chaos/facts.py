@@ -1,25 +1,28 @@
-"""The facts of a run: events with their acknowledgements, messages to users, and faults."""
+"""The facts of a run: the charges, the events and their deliveries, the messages to users, and the faults."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 SETTLES_DOWN_SECONDS = 10.0
-"""After a fault is undone, the affected services need about this time to start, recover and reconnect."""
+"""The time that services need after the end of a fault to start, recover and reconnect."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
 """
-The bot sends a message and then marks it as sent. If a fault in one of these services prevents the mark, the bot repeats the message.
+The services that are needed to send a message and then to mark it as sent. If a fault in one of these services prevents the mark,
+the bot sends the message again.
 """
 
 
 @dataclass
 class Charge:
-    """One simulated charge, and the credits that it must give."""
+    """One simulated charge, and the number of credits that the user must get for it."""
 
     name: str
     """The transaction id, or for a membership the subscription id and the start of the paid period."""
     user: int | None
-    """The owner of the code in the note. None if the note contains no code of ours; then no user may be credited."""
+    """
+    The owner of the code that the supporter entered. None if the supporter entered no valid code, so no user may be credited.
+    """
     amount: str
     """The amount as the bot writes it, such as "$12.34"."""
     credits: int
@@ -27,9 +30,9 @@ class Charge:
 
 class Role(StrEnum):
     PAYS = "pays"
-    """The event reports the money, and its text identifies the user."""
+    """The event reports the payment, and contains the code if the supporter entered one."""
     ANNOUNCES = "announces"
-    """The event reports the money before the supporter has entered the code."""
+    """The event reports the payment, but the supporter has not entered the code yet."""
     REFUNDS = "refunds"
 
 
@@ -73,7 +76,7 @@ class Fault:
         return self.begun_at <= ended_at and began_at <= end
 
     def may_repeat(self, message: Message) -> bool:
-        """Tell whether the fault may have prevented the bot from marking *message* as sent."""
+        """Return whether the fault may have prevented the bot from marking *message* as sent."""
         return bool(self.services & TELLING) and self.was_in_force(message.at - 1, message.at + 2)
 
 
@@ -84,7 +87,7 @@ class Answer:
     began_at: float
     ended_at: float
     failure: str
-    """The HTTP status or the name of the error; empty if the status was 2xx."""
+    """The HTTP status or the name of the error. The text is empty if the status was 2xx."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The faults. A run inflicts each fault, waits for a while, and undoes the fault."""
+"""The faults that a run causes. Each fault is undone after a while."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ class Plan:
 
 
 def plans() -> list[Plan]:
-    """List every fault once."""
+    """Return all faults."""
     return [
         *(Plan(f"kill {name}", frozenset({name}), _bound(killed, name)) for name in SERVICES),
         *(Plan(f"pause {name}", frozenset({name}), _bound(paused, name)) for name in CORE),
@@ -46,7 +46,10 @@ def plans() -> list[Plan]:
 
 
 DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
-"""A full disk has an effect only while deliveries arrive, so no other fault may touch the services that deliveries need."""
+"""
+The services that a fault of a disk needs. A full disk has an effect only while deliveries arrive, so no other fault may touch
+them.
+"""
 
 CUTS = (
     ("proxy", "edge"),
@@ -65,7 +68,7 @@ def deal(chance: random.Random, only: str = "") -> Iterator[Sequence[Plan]]:
     """
     Yield one or two faults at a time, without end. No fault is repeated before all faults were yielded once.
 
-    If *only* is set, yield only faults with these words in their names.
+    If *only* is set, yield only faults whose names contain this text.
     """
     deck: list[Plan] = []
     while True:
@@ -90,7 +93,7 @@ def _bound(inflict: Callable[..., AbstractAsyncContextManager[None]], *words: st
 
 @asynccontextmanager
 async def killed(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Kill the service with SIGKILL. Docker does not restart a container after `docker kill`, so start it at the end."""
+    """Kill the service with SIGKILL, and start it again at the end. Docker itself does not restart it after `docker kill`."""
     await stack.docker("kill --signal KILL", service)
     async with undone(lambda: stack.docker("start", service)):
         yield
@@ -105,7 +108,7 @@ async def paused(stack: Stack, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def restarted(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Restart the service as an update does; there is nothing to undo."""
+    """Restart the service as an update does. At the end, nothing has to be undone."""
     await stack.docker("restart -t 10", service)
     yield
 
@@ -120,7 +123,7 @@ async def cut(stack: Stack, service: str, network: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def backends_terminated(stack: Stack) -> AsyncIterator[None]:
-    """Terminate every connection of the services, several times a second, for as long as the fault lasts."""
+    """Terminate the database connections of all services several times a second while the context is open."""
     statement = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename IN ('webhook', 'bot', 'janitor')"
     )
@@ -189,7 +192,7 @@ async def spool_unwritable(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def undone(undo: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Call *undo* at the end, even after an error, and retry it if it fails."""
+    """Call *undo* at the end of the context, even after an error. If *undo* fails, retry it."""
     try:
         yield
     finally:

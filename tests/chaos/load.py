@@ -1,4 +1,4 @@
-"""Payments, refunds and renewals, delivered through the proxy as Buy Me a Coffee delivers them."""
+"""Send payments, refunds and renewals through the proxy, as Buy Me a Coffee does."""
 
 import asyncio
 import itertools
@@ -19,8 +19,9 @@ from tests.chaos.people import Person, Telegram
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
 """
-The delay before the first retry, doubled after each attempt. BMC makes "up to 4 more deliveries with exponential delay", but does not
-publish the delays.
+The delay before the first retry, doubled after each attempt.
+
+BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
 """
 
 ANSWER_SECONDS_MAX = 15.0
@@ -41,7 +42,7 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends deliveries until `run` is cancelled; `finish` waits for the deliveries in progress."""
+    """Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress."""
 
     session: aiohttp.ClientSession
     webhook_url: str
@@ -60,7 +61,7 @@ class Load:
         return len(self._under_way)
 
     async def run(self, *, per_second: float, only_codes: bool = False) -> None:
-        """Start actions until cancelled, at random intervals, *per_second* actions on average."""
+        """Start actions at random intervals until cancelled. On average, start *per_second* actions per second."""
         while True:
             self._start(self._pay_used_code() if only_codes else self._do_something())
             if not only_codes and self.chance.random() < 0.4:
@@ -68,7 +69,7 @@ class Load:
             await asyncio.sleep(self.chance.expovariate(per_second))
 
     async def finish(self) -> None:
-        """Wait until every delivery is acknowledged or given up."""
+        """Wait until every delivery is acknowledged or given up. Raise the error of a failed task, if there was one."""
         while self._under_way:
             await asyncio.wait(self._under_way)
         if self._error:
@@ -112,7 +113,7 @@ class Load:
         await self._pay_and_perhaps_refund(person, paid, "extra_purchase", shop(paid, answers=[note]))
 
     async def _pay_used_code(self) -> None:
-        """Pay with a code that was already paid. The code still identifies its user, so this payment must be credited, too."""
+        """Pay with a used code, or with an unused one if the user has no used code. A used code still identifies its user."""
         person = self._any_user()
         paid = self._paid(person, self.chance.choice(person.paid_codes or self._take_code(person) or [""]))
         if not paid.note:
@@ -121,9 +122,9 @@ class Load:
 
     async def _pay_with_slip(self) -> None:
         """
-        Pay with an unused code that has one wrong character.
+        Pay with an unused code in which one character is wrong.
 
-        The code is not used again, because the product corrects only codes of open payments.
+        Do not use the code again, because the product corrects only codes of open payments.
         """
         person = self._any_user()
         if not person.codes:
@@ -143,7 +144,7 @@ class Load:
         await self._report(charge, "extra_purchase.updated", Role.PAYS, shop(paid, answers=[note]))
 
     async def _subscribe(self) -> None:
-        """Start a membership. Two events, sent at the same time, report its first charge."""
+        """Start a membership. Two events report its first charge at the same time."""
         person, note = self._user_with_code()
         paid = self._paid(person, note)
         subscription = Subscription(person, f"sub_1{self._signs()}", paid.number, note, paid.paid_at, paid.paid_at)
@@ -177,7 +178,7 @@ class Load:
         await self._report(self._charge(paid, None), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_and_perhaps_refund(self, person: Person, paid: Paid, family: str, data: Data) -> None:
-        """Report a payment. In one of five cases, report a refund as well: after, with or before the payment."""
+        """Report a payment. In one of five cases, also report its refund: after, with or before the payment."""
         charge = self._charge(paid, person)
         pays = self._report(charge, f"{family}.created", Role.PAYS, data)
         if self.chance.random() > 0.2:
@@ -203,7 +204,7 @@ class Load:
         return self.chance.choice(list(self.telegram.people.values()))
 
     def _user_with_code(self) -> tuple[Person, str]:
-        """Choose a user with a code that was never paid, or any user with a paid code if no unpaid codes are left."""
+        """Choose a user and one of the user's codes. Prefer codes that were never paid."""
         fresh = [person for person in self.telegram.people.values() if person.codes]
         person = self.chance.choice(fresh) if fresh else self._any_user()
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
@@ -267,7 +268,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event. One event in seven is delivered twice at the same time, and one in ten is repeated some seconds later."""
+        """Deliver an event. Deliver one event in seven twice at once, and repeat one event in ten some seconds later."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()

@@ -11,7 +11,7 @@ CODE = re.compile(r"Your code: (?P<code>[2-9A-Z]{4}-[2-9A-Z]{4})")
 
 
 class Told(NamedTuple):
-    """A fact that a message reported to a user. The load pays each amount at most once per user, so the amount identifies the charge."""
+    """A fact that a message reported to a user. The amount identifies the charge, because no user pays the same amount twice."""
 
     user: int
     what: str

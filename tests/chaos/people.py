@@ -1,4 +1,4 @@
-"""Simulated users of the bot, and the record of the bot's messages to them."""
+"""Simulated users of the bot, and the messages that they got from it."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""The whole amounts for which users request codes. The amounts that users pay have cents, so no payment is matched by its amount."""
+"""Users request codes for these whole amounts. They pay amounts with cents, so no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
-"""Each user who joins causes two or three messages, and Telegram accepts 30 messages per second."""
+"""The number of users who join per second. Each join causes two or three messages, and Telegram accepts 30 per second."""
 
 ASKS_AGAIN_SECONDS = 15.0
 
@@ -37,7 +37,7 @@ class Person:
         return 10_000_000 + self.telegram_id
 
     def next_amount(self) -> Decimal:
-        """Return an amount that this user never paid before: $1.01, $1.02 and so on, without whole dollars."""
+        """Return an amount that this user never paid before: $1.02, $1.03 and so on, without whole dollars."""
         self.payments += 1
         return Decimal(101 + self.payments + self.payments // 99) / 100
 
@@ -54,7 +54,7 @@ class Telegram:
     _read_bytes: int = 0
 
     async def join(self, count: int, *, codes: int) -> None:
-        """Make *count* people press Start and request *codes* codes each. Return when all codes have arrived."""
+        """Let *count* users start the bot and request *codes* codes each. Return when all codes have arrived."""
         self.people = {50_000 + place: Person(50_000 + place, wants=codes) for place in range(count)}
         joining = []
         for person in self.people.values():
@@ -67,7 +67,9 @@ class Telegram:
         await self._post(f"/telegram/chats/{telegram_id}/messages", text="/start")
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
-        """Request a code. Do not wait for the code, because `follow` reads it from the record. Do nothing if the stand-in is down."""
+        """
+        Request a code without waiting for it, because `follow` reads it from the record. Do nothing if the stand-in is down.
+        """
         try:
             await self._say(person, f"/pay {chance.choice(PICKS)}")
         except (aiohttp.ClientError, TimeoutError):

@@ -1,4 +1,4 @@
-"""The tables that are printed, and the JSON lines of the record."""
+"""Print the results of a run as tables, and write its record as JSON lines."""
 
 import json
 import math
@@ -25,7 +25,7 @@ SHOWN_MAX = 20
 
 @dataclass
 class Record:
-    """Writes one JSON line for each thing that happens; times are Unix seconds."""
+    """Writes one JSON line for each thing that happens. Times are Unix seconds."""
 
     path: Path
     began_at: float = field(default_factory=time.time)
@@ -85,9 +85,9 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
 
 def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
     """
-    Count the deliveries that were not answered with 2xx, by the faults in force.
+    Return the number of failed deliveries for each fault, or pair of faults, that was in force.
 
-    The rows also show the most failures in a row, because Buy Me a Coffee switches a webhook off after ten.
+    Also return the largest number of failures in a row, because Buy Me a Coffee disables a webhook after more than ten.
     """
     by_faults: Counter[str] = Counter()
     streak = longest = 0
@@ -104,7 +104,7 @@ def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
 
 
 def bot_kills(verdict: Verdict, faults: Sequence[Fault], *, minutes: float) -> list[tuple[str, str]]:
-    """Return the measurements of a run of bot kills, with the targets in brackets."""
+    """Return the measurements of a run in the mode `bot-kills`, with the targets in brackets."""
     kills = len(faults)
     median, nearly_all, longest = _quantiles(verdict.seconds_to_message)
     per_kill = len(verdict.repeats) / max(kills, 1)
@@ -133,9 +133,9 @@ def listed(verdict: Verdict) -> str:
 
 def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     """
-    Count each repeat under one fault.
+    Count the repeated messages by the fault that probably caused them.
 
-    Choose the last fault that began before the first message. If no fault began before that message, choose the first fault after it.
+    This is the last fault that began before the message was first sent. If there is none, it is the first fault after that.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

@@ -1,4 +1,4 @@
-"""One run: the load, the faults, the wait until all is quiet, and the verdict."""
+"""A run puts the product under load and causes faults. Then it waits until all work is done, and returns the verdict."""
 
 import asyncio
 import random
@@ -22,8 +22,8 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-The bot runs for at least this long after it became healthy. Without this minimum, each kill on a slow machine would interrupt the
-bot's start. The time is chosen at random between the two values, because a kill at a fixed moment would always interrupt the same work.
+The bot runs for at least this long after it became healthy. Otherwise a slow machine would kill it directly after each start. The
+time is chosen at random between the two values, so that the kills interrupt different work.
 """
 
 START_SECONDS_MAX = 60.0
@@ -45,7 +45,7 @@ class Run:
     record: report.Record
     chance: random.Random
     only: str = ""
-    """If set, only faults with these words in their names are inflicted."""
+    """If set, only faults whose names contain this text are caused."""
     faults: list[Fault] = field(default_factory=list)
     credited: str = "?"
     is_quiet: bool = False
@@ -54,7 +54,7 @@ class Run:
     async def put_under_load(
         self, sends: Coroutine[Any, Any, None], inflicts: Coroutine[Any, Any, None], *, minutes: float
     ) -> None:
-        """Run *sends* and *inflicts* for *minutes*, then undo every fault and wait for the deliveries in progress."""
+        """Run *sends* and *inflicts* for *minutes*. Then undo every fault and wait for the deliveries in progress."""
         sending, inflicting = asyncio.create_task(sends), asyncio.create_task(inflicts)
         done, _ = await asyncio.wait({sending, inflicting}, timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED)
         for task in (inflicting, sending):
@@ -97,7 +97,7 @@ class Run:
             async with asyncio.timeout(3):
                 self.credited = await self.stack.sql(CREDITED)
         except (CommandError, TimeoutError):
-            # The database is down; keep the last known number.
+            # The database is down, so show the last known number.
             pass
         acknowledged = sum(event.acknowledged > 0 for event in events)
         given_up = sum(event.given_up for event in events)
@@ -138,9 +138,9 @@ class Run:
     @contextmanager
     def _reported(self, plan: Plan) -> Iterator[None]:
         """
-        Report an error of inflicting or undoing a fault, and continue the run.
+        If a fault cannot be caused or undone, print the error and continue the run.
 
-        Such an error is normal: the service may not have recovered from an earlier fault.
+        An error is normal here, because the service may not have recovered from an earlier fault.
         """
         try:
             yield
@@ -163,7 +163,7 @@ class Run:
                 await asyncio.sleep(0.5)
 
     async def _until_quiet(self) -> bool:
-        """Wait until no event is spooled, no message is owed and every service is healthy; return False after a timeout."""
+        """Wait until no event is spooled, no message is owed and every service is healthy. Return False after a timeout."""
         deadline = time.monotonic() + QUIET_SECONDS_MAX
         left = "nothing known"
         while time.monotonic() < deadline:
@@ -175,7 +175,7 @@ class Run:
         return False
 
     async def _left(self) -> str:
-        """Describe the work that is left; return an empty text if there is none."""
+        """Describe the work that is left. Return an empty text if no work is left."""
         try:
             sick = {name: state for name, state in (await self.stack.states()).items() if state != "healthy"}
             spooled, owed = await self.stack.list_spool(), int(await self.stack.sql(OWED_TO_USERS))

@@ -1,4 +1,4 @@
-"""The production stack with the sandbox on this machine, and the Docker commands that break and repair the stack."""
+"""Run the production stack and the sandbox on this machine, and run the Docker commands that break and repair this stack."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FILES = ("compose.yaml", "tests/chaos/compose.yaml")
 CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
-"""The services that a payment passes through, and the janitor."""
+"""The services that handle payments. Faults pause and restart only these services."""
 WATCHERS = ("prometheus", "alertmanager", "postgres-exporter")
 SERVICES = (*CORE, *WATCHERS)
-"""All services except Grafana and Tempo, which neither payments nor alerts need."""
+"""All services except Grafana and Tempo. Payments and alerts work without these two."""
 
 COMMAND_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 600.0
@@ -39,15 +39,15 @@ class CommandError(Exception):
 class Stack:
     project: str
     folder: Path
-    """The folder in which the stand-in for Telegram writes its record."""
+    """In this folder, the simulated Telegram server writes each sent message to `telegram.jsonl`."""
     https_port: int
     http_port: int
     sandbox_port: int
     image_tag: str
     containers: dict[str, str] = field(default_factory=dict)
-    """The id of each service's container. Faults never replace a container, so the ids stay valid."""
+    """Maps each service to the id of its container. Faults never replace a container, so the ids stay valid."""
     networks: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    """The networks of each service, with the host names of the service in each network."""
+    """Maps each service to its networks, and each network to the service's host names. `connect` restores these names."""
 
     @property
     def record(self) -> Path:
@@ -93,7 +93,7 @@ class Stack:
         return {network: facts["Aliases"] or [] for network, facts in found["NetworkSettings"]["Networks"].items()}
 
     async def connect(self, service: str, network: str) -> None:
-        """Connect a service to a network again, with the same host names as before."""
+        """Reconnect a service to a network, with the host names that the service had before the fault."""
         aliases = [word for alias in self.networks[service][network] for word in ("--alias", alias)]
         await run("docker", "network", "connect", *aliases, network, self.containers[service])
 
@@ -119,14 +119,19 @@ class Stack:
         return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
 
     async def states(self) -> dict[str, str]:
-        """Return the state of each service: the result of its health check, or Docker's state if its container does not run."""
+        """
+        Return the state of each service.
+
+        For a running container, this is the result of the health check. For any other container, it is Docker's state, such as
+        `exited`.
+        """
         form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
         found = await run("docker", "inspect", "--format", form, *(self.containers[name] for name in SERVICES))
         states = (line.split() for line in found.splitlines())
         return dict(zip(SERVICES, (words[-1] if words[0] == "running" else words[0] for words in states), strict=True))
 
     async def heal(self) -> None:
-        """Undo every fault, including faults whose own undoing failed."""
+        """Undo all faults that are still active. A fault normally undoes itself, but this can fail while the stack is broken."""
         states = await self.states()
         for service, state in states.items():
             if state == "paused":

@@ -29,7 +29,7 @@ PERIOD = int(BEGAN_AT)
 
 @dataclass
 class World:
-    """A database after some payments, the load that made them, and the messages that users got."""
+    """A database with payments, the record of the deliveries that were sent, and the messages that users got."""
 
     pool: Pool
     webhook: Webhook
@@ -99,7 +99,7 @@ class World:
         self.messages = kept
 
     async def plant(self, *statements: str) -> None:
-        """Change rows with the schema's triggers switched off. This also switches off foreign keys, which are enforced by triggers."""
+        """Run SQL with triggers and foreign keys switched off, to create states that the schema would refuse."""
         async with self.pool.acquire() as db, db.transaction():
             await db.execute("SET LOCAL session_replication_role = replica")
             for statement in statements:
@@ -115,7 +115,7 @@ class World:
 
 @pytest.fixture
 async def world(pool: Pool, webhook: Webhook, ledger: Ledger) -> World:
-    """Return a world in which two users paid in every way, got refunds, and got all messages."""
+    """Return a world without violations: two users paid in every way, some payments were refunded, and all messages were sent."""
     await ledger.open(ANNAS_CODE, user=ANNA, amount="5")
     await ledger.open(BOHDANS_CODE, user=BOHDAN, amount="5")
     world = World(pool, webhook, ledger)
@@ -255,7 +255,7 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
-    """The ledger and the balance agree with each other, so only a comparison with the payments finds this entry."""
+    """An adjustment changes the ledger and the balance equally. Only a comparison with the payments shows that it is wrong."""
     await world.ledger.adjust(10)
 
     assert await world.found() == {Kind.UNKNOWN, Kind.OUT_OF_BALANCE}
@@ -274,7 +274,7 @@ async def test_a_refunded_user_who_was_never_told_is_found(world: World) -> None
 
 
 async def test_a_user_who_was_told_only_of_the_refund_is_found(world: World) -> None:
-    """The payment was credited in an earlier transaction than the refund, so the user must get a message about the payment, too."""
+    """The payment was credited before the refund arrived, so the user must get two messages: one about each."""
     world.take_back("Thank you! $1.04")
 
     assert await world.found() == {Kind.NEVER_TOLD}
@@ -374,7 +374,12 @@ def a_message(said: str) -> Message:
     "file", [file for file in sorted(HERE.glob("*.py")) if not re.match("test_|conftest", file.name)]
 )
 def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
-    """The checker's modules import each other. From other tests, they may import only `tests.e2e.stack`, to find free ports."""
+    """
+    If the checker shared code with the product, it could not find mistakes in this code.
+
+    The checker's modules may import each other. They may import one other module of this project: `tests.e2e.stack`, to find free
+    ports.
+    """
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}

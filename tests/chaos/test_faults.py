@@ -37,7 +37,7 @@ def test_two_faults_at_once_touch_different_services() -> None:
 
 
 def test_every_long_running_service_is_killed() -> None:
-    """Grafana and Tempo are left out: neither payments nor alerts need them."""
+    """Faults do not kill Grafana and Tempo, because payments and alerts work without these two services."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     staying = {name for name, service in services.items() if service["restart"] != "no"}
 

@@ -27,7 +27,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def headers_frame(headers: dict[str, str], *, stream: int = 1, ends_stream: bool = False) -> bytes:
-    """Return the frames that open a stream. Each header is encoded as a literal that is not added to the dynamic table."""
+    """Return the frames that open a stream. Encode each header as a literal, so that no dynamic table is needed."""
     block = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in headers.items())
     first, *others = [block[start : start + FRAME_BYTES_MAX] for start in range(0, len(block), FRAME_BYTES_MAX)]
     flags = (0 if others else END_HEADERS) | (END_STREAM if ends_stream else 0)
@@ -61,7 +61,8 @@ def _literal(text: str) -> bytes:
     raw = text.encode()
     if len(raw) < 127:
         return bytes([len(raw)]) + raw
-    # A length that does not fit into seven bits continues in groups of seven bits, the lowest first (RFC 7541, section 5.1).
+    # A length of 127 or more does not fit into the first byte. The next bytes hold the rest, seven bits each, the lowest bits
+    # first (RFC 7541, section 5.1).
     length, rest = bytearray([127]), len(raw) - 127
     while rest >= 128:
         length.append(rest % 128 + 128)
@@ -71,12 +72,12 @@ def _literal(text: str) -> bytes:
 
 def _status_of(block: bytes) -> int:
     """Read `:status`, which is the first header of a response."""
-    while block[0] & 0xE0 == 0x20:  # skip an update of the dynamic table's size
+    while block[0] & 0xE0 == 0x20:  # skip a dynamic table size update (RFC 7541, section 6.3)
         block = block[1:]
     if block[0] & 0x80:
         return INDEXED_STATUSES.get(block[0] & 0x7F) or _kept(block)
     value = block[2 : 2 + (block[1] & 0x7F)]
-    assert block[0] & 0x0F in INDEXED_STATUSES  # these entries of the static table have the name `:status`
+    assert block[0] & 0x0F in INDEXED_STATUSES  # these are the entries of HPACK's static table for `:status`
     return _digits(value) if block[1] & 0x80 else int(value)
 
 

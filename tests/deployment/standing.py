@@ -27,7 +27,11 @@ class Door:
     port: int
     host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
-    """Limits the number of simultaneous TLS handshakes, because Caddy aborts a handshake after five seconds."""
+    """
+    Limits the simultaneous TLS handshakes.
+
+    If there were more, some would take over five seconds, and Caddy would abort them.
+    """
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
@@ -46,7 +50,7 @@ def _unchecked(protocol: str) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
-    """Run Caddy with the project's Caddyfile; the routes of both services lead to *upstream_port* on this machine."""
+    """Run Caddy with the project's Caddyfile. The routes to the webhook and the bot lead to *upstream_port* on this machine."""
     door = Door(free_port())
     config = folder / "caddy.json"
     config.write_text(json.dumps(await _adapt(door.port, upstream_port)))
@@ -68,7 +72,11 @@ async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
 
 
 async def _adapt(port: int, upstream_port: int) -> object:
-    """Convert the project's Caddyfile to JSON. Only its addresses, ports and HTTPS redirects are changed to run locally."""
+    """
+    Convert the project's Caddyfile to JSON.
+
+    Change only the addresses, ports and HTTPS redirects, so that Caddy runs locally.
+    """
     environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
     adapting = await asyncio.create_subprocess_exec(
         *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),
@@ -101,7 +109,7 @@ async def _answers(door: Door) -> bool:
 
 @asynccontextmanager
 async def stand_in(behave: Behaviour, port: int = 0) -> AsyncIterator[int]:
-    """Accept connections, pass each to *behave*, and yield the port."""
+    """Run a TCP server that passes each connection to *behave*, and yield its port."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

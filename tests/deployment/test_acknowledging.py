@@ -1,7 +1,8 @@
 """
-Check that only the service acknowledges a delivery, and that a stalled delivery ends, wherever a request or an answer breaks.
+Check that only the service acknowledges a delivery (with status 2xx), and that the proxy ends each stalled delivery in time.
 
-Caddy runs with the project's Caddyfile, in front of a stand-in for the services. The stand-in breaks its answers as each case says.
+The tests break requests and answers at many points. Caddy runs with the project's Caddyfile, in front of a stand-in for the
+services.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
 ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
-"""The time that the services wait for a body (`SECONDS_MAX` in coffee_ledger/runtime/bodies.py)."""
+"""The services wait this long for a body. The value equals `SECONDS_MAX` in coffee_ledger/runtime/bodies.py."""
 DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -46,7 +47,7 @@ SENT_IN_FULL = {"good", "close within the body", "reset within the body"}
 """These answers have a complete head with status 200, so they count as an acknowledgement by the service."""
 
 SERVICE = "service"
-"""In cases with this upstream, the stand-in answers as the services do: 200 to a complete body, and 408 to a body that is late."""
+"""With this value of `Case.upstream`, the stand-in answers as the services do: 200 to a complete body, and 408 to a late body."""
 
 FRAMINGS = ("length", "chunked")
 WHOLE, SLOW = "whole", "slow"
@@ -74,7 +75,7 @@ class Case:
 @dataclass(frozen=True)
 class Ending:
     status: int | None
-    """None if the connection or stream was closed without an answer."""
+    """The status of the answer, or None if no answer arrived."""
     seconds: float
 
     @property
@@ -84,7 +85,11 @@ class Ending:
 
 @dataclass
 class Service:
-    """The stand-in for the services. It remembers the cases to which it sent a complete head with status 200."""
+    """
+    The stand-in for the services.
+
+    It records the cases that it acknowledged: those that got a complete head with status 200.
+    """
 
     cases: dict[str, Case] = field(default_factory=dict)
     acknowledged: set[Case] = field(default_factory=set)
@@ -133,7 +138,7 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
 
 
 async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
-    """Return the seconds until the proxy closed the connection of an HTTP/1.1 delivery, or None if the connection stayed open."""
+    """Send a delivery over HTTP/1.1. Return the seconds until the proxy closed the connection, or None if it stayed open."""
     reader, writer = await door.connect(case.protocol)
     began = time.monotonic()
     await send_http1(writer, case, name)
@@ -301,7 +306,11 @@ async def test_a_restart_loses_no_complete_delivery_and_ends_the_stalled_ones(
 
 
 async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_path: Path) -> None:
-    """Stalled connections would add up: Go's server waits without a limit if the answer comes while the server still reads the body."""
+    """
+    Open connections cost memory, so stalled ones must not accumulate.
+
+    If the service answers before the body is complete, Go's server can wait for the rest of the body without a time limit.
+    """
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(STALLED)}
         ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
@@ -317,7 +326,9 @@ async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(t
 
 
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
-    """If there are too many uploads, the service drops the slowest one. The proxy must then free its memory for this upload, too."""
+    """
+    If the service drops a slow upload, the proxy must soon close the sender's connection, to free the memory of this upload.
+    """
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(dropped)}
@@ -330,9 +341,10 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
 @pytest.mark.parametrize("is_up", [True, False])
 async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_up: bool) -> None:
     """
-    With Caddy's full-duplex option, the proxy read the rest of a body as a request if the service answered early. At other times,
-    Go's server panicked. A panic closed only the connection, but it wrote the sender's address into the log:
-    https://github.com/golang/go/issues/68560.
+    Given an answer that is sent before the body is complete, the proxy must discard the rest of the body.
+
+    With Caddy's full-duplex option, the proxy read this rest as a new request, or Go's server panicked and logged the sender's
+    address: https://github.com/golang/go/issues/68560.
     """
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -344,13 +356,17 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
         statuses = await asyncio.gather(*(statuses_of_late_rest(door, count) for count in sent_first))
 
     assert {first for first, _ in statuses} == {401 if is_up else 502}
-    # The request after the body gets 404, or no answer if the connection is closed.
+    # The second request gets 404, or no answer if the proxy has closed the connection.
     assert set().union(*(others for _, others in statuses)) <= {404}
     assert "panic" not in (tmp_path / "caddy.log").read_text()
 
 
 async def statuses_of_late_rest(door: Door, count: int) -> tuple[int | None, set[int]]:
-    """Send the rest of a body after the answer to it, then another request. Return the first status and the later statuses."""
+    """
+    Send *count* bytes of a body, wait for the answer, then send the rest of the body and a second request.
+
+    Return the status of the first answer and the set of all later statuses.
+    """
     reader, writer = await door.connect("http/1.1")
     writer.write(f"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode())
     writer.write(BODY[:count])

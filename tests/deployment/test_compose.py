@@ -1,4 +1,4 @@
-"""The restrictions of every container, and the networks that connect the containers."""
+"""Check the restrictions of every container, the networks that connect the containers, and the order in which they start."""
 
 import json
 import os
@@ -15,25 +15,25 @@ ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """These services end before the other services start, so they need no health check."""
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
-"""docs/deploy.md tells operators to start these services if the image of another service cannot be pulled."""
+"""If the image of another service cannot be pulled, operators start only these services, as docs/deploy.md says."""
 
 NETWORKS_MAX = 4
-"""Docker's default address pools hold only about thirty networks for all projects of a machine, so this project must use few."""
+"""By default, Docker can create only about thirty networks on one machine, so this project must use few of them."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
-"""These services publish a port on 127.0.0.1 only, for a browser on the same machine or through a tunnel."""
+"""These services publish a port, but only on 127.0.0.1. It is for a browser on the same machine or behind an SSH tunnel."""
 
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
 """
-The proxy's binary does not start without NET_BIND_SERVICE. `config-check` needs DAC_READ_SEARCH to read `.env`, which only the file's
-owner may read.
+The Linux capabilities that a service has. The proxy's binary does not start without NET_BIND_SERVICE. `config-check` needs
+DAC_READ_SEARCH to read `.env`, because only the file's owner may read this file.
 """
 
 ROOTS = {"config-check"}
 """These services run as root, without a network and with read access only."""
 
 PROCESSES_MAX = {"grafana": 512}
-"""Grafana needs a higher limit, because it runs the plugins of its data sources as separate processes."""
+"""Services that may run more than 300 processes. Grafana needs more, because it runs each data source plugin as a process."""
 
 
 def configuration(**settings: str) -> dict[str, Any]:
@@ -101,7 +101,11 @@ def test_services_that_need_no_internet_have_none(name: str) -> None:
 
 
 def test_the_probe_posts_to_the_address_that_payments_use() -> None:
-    """If payments arrive through nginx, operators set another address for the probe."""
+    """
+    By default, the probe posts to Caddy (`proxy`).
+
+    If payments arrive through nginx, operators set PROBE_URL to the address of nginx.
+    """
     elsewhere = configuration(PROBE_URL="https://nginx/bmc-webhook")["services"]["janitor"]["environment"]
 
     assert SERVICES["janitor"]["environment"]["PROBE_URL"] == "https://proxy/bmc-webhook"
@@ -118,7 +122,7 @@ def test_only_the_proxy_is_open_to_the_world() -> None:
 
 
 def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
-    """The spool must outlive the container, and no other service may read the notes in the spool."""
+    """The spool must outlive its container. It contains supporters' notes, so no other service may read it."""
     users = [name for name in SERVICES if "spool" in {one.get("source") for one in SERVICES[name].get("volumes") or []}]
     [mount] = (one for one in SERVICES["webhook"]["volumes"] if one["source"] == "spool")
 
@@ -153,7 +157,7 @@ def test_no_environment_contains_a_secret(name: str) -> None:
     ]
 
 
-# The start ------------------------------------------------------------------------------------------------------------
+# Starting the stack ---------------------------------------------------------------------------------------------------
 
 
 def needed_by(*names: str) -> set[str]:
@@ -194,7 +198,12 @@ def test_the_check_has_no_network_and_changes_nothing() -> None:
 
 
 def test_only_the_check_depends_on_the_file_modes_of_the_checkout() -> None:
-    """A bind mount keeps file modes. After a clone under umask 077, services of another user could not read the mounted files."""
+    """
+    Only `config-check`, which runs as root, may use a bind mount.
+
+    A bind mount keeps the file modes of the checkout. After a clone under umask 077, no other service could read the mounted
+    files.
+    """
     bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
 
     assert bound == ["config-check"]

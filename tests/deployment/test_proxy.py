@@ -1,4 +1,4 @@
-"""The public routes of the product, behind Caddy and behind nginx."""
+"""Test the public routes of the product, behind Caddy and behind nginx."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ SIGNATURE = "5" * 64
 
 @dataclass(frozen=True)
 class Proxy:
-    """One of the two proxies, with a client for it."""
+    """A running Caddy or nginx, with an HTTP client."""
 
     name: str
     port: int
@@ -41,7 +41,8 @@ class Proxy:
         """
         Send a request. Return the status, the content and the answer.
 
-        The content is the upstream's report if the status is 200, otherwise the body.
+        If the status is 200, the content is parsed JSON: the upstream's report about the request. For other statuses, it is the
+        raw body.
         """
         address = f"https://localhost:{self.port}{path}"
         async with self.session.request(method, address, ssl=False, **how) as answer:
@@ -71,7 +72,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
     proxy = Proxy(request.param, services.port_for(request.param, 443), session)
     async with asyncio.timeout(20):
-        while True:  # a container that runs may not answer yet
+        while True:  # the proxy may not answer immediately after its container starts
             with suppress(aiohttp.ClientError):
                 await proxy.ask("/")
                 return proxy
@@ -100,7 +101,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # shorter than the 10 seconds for which Caddy retries
+    async with asyncio.timeout(8):  # Caddy retries for 10 seconds, so a retry would exceed this timeout
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413
@@ -207,7 +208,11 @@ def assert_secured(answer: aiohttp.ClientResponse) -> None:
 
 
 async def test_caddy_answers_404_to_another_host_name(services: Services, session: aiohttp.ClientSession) -> None:
-    """By default Caddy answers 200. A payment through a tunnel that sends its own host name would then be lost without an error."""
+    """
+    By default, Caddy answers 200 to a request for an unknown host name.
+
+    Some tunnels send their own host name. With the default, a payment through such a tunnel would be lost without an error.
+    """
     caddy = Proxy("caddy", services.port_for("caddy", 443), session)
 
     status, _, answer = await caddy.ask(
@@ -256,7 +261,11 @@ async def test_a_stalled_delivery_ends_in_an_error(proxy: Proxy) -> None:
 
 
 async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: bool) -> int | None:
-    """Send a delivery that stalls in its body, and return its status. Over HTTP/1.1, check that the proxy closes the connection."""
+    """
+    Send a delivery that stalls in its body, and return its status.
+
+    Over HTTP/1.1, wait until the proxy closes the connection.
+    """
     reader, writer = await Door(proxy.port).connect(protocol)
     if protocol == "h2":
         headers = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path}
@@ -277,7 +286,7 @@ async def test_a_long_header_passes_and_a_longer_one_is_refused(proxy: Proxy, pr
     within, beyond = [await status_of_header(proxy, protocol, "x" * length) for length in (12_000, 40_000)]
 
     assert within == 200
-    # None is allowed, because over HTTP/2 the proxy may reset the stream or close the connection instead.
+    # Over HTTP/2, the proxy may reset the stream or close the connection without an answer. The status is then None.
     assert beyond in (400, 431, None)
 
 
@@ -376,7 +385,9 @@ def test_the_caddyfile_is_formatted() -> None:
 
 
 def test_only_requests_from_outside_are_counted_as_such() -> None:
-    """The dashboards count the requests of handler `subroute`, which must exist only in the site that checks the host name."""
+    """
+    The dashboards count the requests of Caddy's handler `subroute`, so only the public site (port 443) may use this handler.
+    """
     servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
 
     counted = [server["listen"] for server in servers if '"subroute"' in json.dumps(server)]

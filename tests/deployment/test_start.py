@@ -1,4 +1,4 @@
-"""Test `docker compose up` from a checkout that only its owner may read, with a wrong setting, and with an image that is missing."""
+"""Test `docker compose up` in three cases: only the owner may read the checkout, a setting is wrong, or an image is missing."""
 
 import os
 import re
@@ -22,7 +22,7 @@ RUNNING = {"db", "webhook", *STARTED}
 
 @dataclass(frozen=True)
 class Project:
-    """A stack that is started from a folder and may fail to start."""
+    """A Compose project in a folder. Its commands may fail: the caller checks the return code."""
 
     name: str
     folder: Path
@@ -106,7 +106,9 @@ def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[s
         assert up.returncode != 0
         assert 'service "config-check" didn\'t complete successfully' in up.stderr
         assert f"config-check: {line}" in stack.compose("logs", "--no-color", "config-check").stdout
-        assert stack.services("--status", "running") <= {"sandbox"}  # `sandbox` has no settings to check
+        assert stack.services("--status", "running") <= {
+            "sandbox"
+        }  # `sandbox` does not wait for the check, so it may run
 
 
 def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(
@@ -129,7 +131,7 @@ def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_on
 
 
 def test_the_payment_path_starts_even_if_an_image_cannot_be_pulled(tmp_path: Path) -> None:
-    """Grafana's image is on a local port where nothing listens, as if the registry were down."""
+    """Simulate a registry that is down: Grafana's image is to be pulled from a local port where no server listens."""
     build_image()
     override = tmp_path / "compose.yaml"
     override.write_text("services: {grafana: {image: '127.0.0.1:9/grafana:1.0'}}\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """
 An upstream server for the proxies. It reports each request that it receives.
 
-The server uses only the standard library, so a bare Python image can run it. It stops as the services do: it completes the answers in
-progress, then it closes.
+The server uses only the standard library, so a plain Python image can run it. On SIGTERM, it completes the answers in progress
+and then stops, as the services do.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ asked = threading.Event()
 
 class Telltale(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 1  # seconds for which an idle connection is kept
+    timeout = 1  # seconds until the server closes an idle connection
 
     def _tell(self) -> None:
         said = {
@@ -35,7 +35,7 @@ class Telltale(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _read_body(self) -> int:
-        """Read the whole body, with a declared length or in chunks, and return its size."""
+        """Read the whole body and return its size. The body has a declared length or is chunked."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             return len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         length = 0
@@ -77,11 +77,11 @@ class Telltale(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing the server waits for the answers in progress
+    daemon_threads = False  # makes `server_close` wait for the answers in progress
     request_queue_size = 128
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Serve until told to stop, then also serve the connections that the kernel has accepted meanwhile."""
+        """Serve until `shutdown` is called. Then also serve the connections that wait in the kernel's queue."""
         super().serve_forever(poll_interval)
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""The runbook has a complete section for each alert."""
+"""Check that the runbook has a complete section for each alert."""
 
 import re
 from itertools import chain
@@ -41,7 +41,8 @@ def test_the_link_in_a_message_leads_to_the_heading() -> None:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
         assert document == "runbook.md"
         assert anchor in anchors(RUNBOOK)
-        # If two headings were equal, GitHub would add a number to the anchor of the second, and the link would lead to the first.
+        # The heading must be unique. If two headings are equal, GitHub adds a number to the second anchor, and the link leads to
+        # the first.
         assert [heading.lower() for heading in headings].count(anchor) == 1
 
 

@@ -1,4 +1,4 @@
-"""Every link to a heading leads to an existing heading."""
+"""Check that every link to a heading in the documents leads to an existing heading."""
 
 import re
 from pathlib import Path

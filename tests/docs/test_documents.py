@@ -1,4 +1,4 @@
-"""The documents agree with the product: settings, queries, terms, dependencies and links."""
+"""Check that the documents agree with the product: settings, queries, terms, dependencies and links."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 
 
 def settings_in_code() -> dict[str, str | None]:
-    """Return the default of each setting as it is written in `.env`, or None for a setting without a default."""
+    """Map each setting to its default, written as in `.env`, or to None if the setting has no default."""
     fields = {name: field for kind in SERVICES.values() for name, field in kind.model_fields.items()}
     return {name: _written(field.default) if not field.is_required() else None for name, field in fields.items()}
 
@@ -258,7 +258,7 @@ def test_the_log_lines_of_one_payment_exist_in_the_code() -> None:
     named = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
 
     assert len(named) == 7
-    # In the code, a comment may stand between the bracket and the text of the log line.
+    # Allow a comment between `log.info(` and the text of the log line.
     logged = re.findall(r"log\.info\((?:\s|#[^\n]*)*\"([^\"]+)\"", code)
     assert set(named) | {"charge unmatched"} <= set(logged)
 

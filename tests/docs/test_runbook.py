@@ -1,8 +1,8 @@
 """
-The runbook covers every state and quotes the bot correctly, and its remedies work.
+Check that the runbook covers every state and quotes the bot correctly, and that its remedies work.
 
-The tests create the state that a remedy is for. Then they run the remedy exactly as it is written in the runbook: SQL in the database,
-commands in the chat.
+The tests create the state that a remedy is for. Then they run the remedy exactly as the runbook gives it. A remedy is either SQL
+for the database or a command for the chat.
 """
 
 import enum
@@ -62,7 +62,10 @@ NAMES = {
     for heading, section in SECTIONS.items()
     if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
-"""For each heading, the names that its states have in the database, in the logs and in the metrics."""
+"""
+Maps each heading of the runbook to the names in the first line below it, for example `charge unmatched`. A name is a kind of
+thing and a state, as in the database, logs and metrics.
+"""
 
 [CONNECTIONS_MAX] = map(int, re.findall(r"max_connections=(\d+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
 
@@ -77,10 +80,10 @@ IN_THE_CHAT = {
     for heading, section in SECTIONS.items()
     if (found := re.findall(r"^/\w+ .+$", section, re.MULTILINE))
 }
-"""For each heading, the commands that operators send in the chat."""
+"""Maps each heading of the runbook to the commands in its section that operators send in the chat."""
 
 FIXED: set[str] = set()
-"""The headings whose remedy is run by a test. The decorator `fixes` adds them."""
+"""The headings with a test that runs their remedy. The decorator `fixes` adds them."""
 
 Test = Callable[..., Any]
 
@@ -94,7 +97,12 @@ def fixes(heading: str) -> Callable[[Test], Test]:
 
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
-    """Return the SQL block number *place* under the heading, with *values* for the variables of its `\\set` lines, as psql does."""
+    """
+    Return an SQL block under the heading, ready to run: the variables are replaced by *values*, or by the values of the `\\set`
+    lines.
+
+    *place* is the index of the block.
+    """
     block = [block for under, block in BLOCKS if under == heading][place]
     known = dict(re.findall(r"^\\set (\w+) '?([^'\n]+)'?$", block, re.MULTILINE))
     assert values.keys() <= known.keys()
@@ -104,7 +112,11 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
 
 
 def command(heading: str, place: int = 0, *, of: int | str | None = None) -> str:
-    """Return the command number *place* under the heading. If *of* is given, it replaces the number after `/undo`."""
+    """
+    Return the command with index *place* under the heading.
+
+    If *of* is given, write it in place of the number after `/undo`.
+    """
     said = IN_THE_CHAT[heading][place]
     return said if of is None else re.sub(r"(?<=^/undo )\S+", str(of), said)
 
@@ -117,7 +129,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """Return the values that a constraint allows in the column `status` of the table, each with *word* before it."""
+    """Return the values that the column `status` of the table may have, each with *word* and a space before it."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,
@@ -191,7 +203,7 @@ WORDS = all_words()
 
 
 def is_said(quoted: str) -> bool:
-    """Split the quotation at each "…". Return whether every part is in one of the bot's texts."""
+    """Return whether the bot can say this. Split the quotation at each "…", and look for each part in the bot's texts."""
     return all(any(_plain(piece) in text for text in WORDS) for piece in quoted.split("…"))
 
 
@@ -234,7 +246,7 @@ def test_numbers_agree_with_the_code(said: str, meant: object, is_so: object) ->
 HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", ALERTS, re.MULTILINE | re.DOTALL))
 PERIODS = {name: task.period for name, task in janitor_tasks(cast(Pool, None)).items()}
 SCRAPED_SECONDS = 15
-"""The scrape interval of Prometheus. A changed metric is visible only after the next scrape, so add this to each period."""
+"""Prometheus reads each metric once in this interval, so a new value becomes visible up to 15 seconds late."""
 
 
 @pytest.mark.parametrize(
@@ -291,17 +303,19 @@ def test_commands_in_the_text_exist() -> None:
     assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
 
 
-# Signs by which operators recognise a state --------------------------------------------------------------------------
+# Texts by which operators recognise a state --------------------------------------------------------------------------
 
 
 def says(heading: str, words: str, seen: str) -> None:
-    """Assert that these words are in the section under the heading and in *seen*, a text of the bot."""
+    """
+    Assert that the runbook quotes the bot correctly: *words* are in the section under the heading and in the bot's text *seen*.
+    """
     assert words in " ".join(SECTIONS[heading].split())
     assert words in seen
 
 
 async def card_in_words(operator: Person, number: int) -> str:
-    """Open the card of the charge in the chat, and return its text."""
+    """Open the bot's message about the charge (its card) in the operator's chat, and return the text."""
     found = await ask(operator, f"/find {number}")
     await operator.press(data_of(found, f"#{number}"), message_id=found["message_id"])
     return str((await operator.hear())["text"])
@@ -422,14 +436,14 @@ def test_every_remedy_is_tested_in_the_state_that_it_is_for() -> None:
 
 
 async def obey(operator: Person, said: str) -> str:
-    """Send a command, press Yes, and return the text that replaces the question."""
+    """Send a command, confirm the bot's question with Yes, and return the text that then replaces the question."""
     asked = await ask(operator, said)
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
     return await answered(operator, asked)
 
 
 async def answered(operator: Person, asked: Message) -> str:
-    """Wait for the decision on a question, and return the text that replaces the question."""
+    """Wait until the bot replaces its question *asked* by the result of the decision, and return the new text."""
     takes_back = any(words in asked["text"] for words in ("Take this back?", "Reverse a part"))
     mark = "↩️" if takes_back else "✅"
     return str((await shown(operator, asked, mark))["text"])

@@ -1,4 +1,4 @@
-"""The table of settings and `.env.example` agree with the fields of the settings classes, and the fields agree with Compose."""
+"""Check that the settings classes, the table of settings in the documents, `.env.example` and compose.yaml agree."""
 
 import re
 from pathlib import Path

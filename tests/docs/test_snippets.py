@@ -1,4 +1,4 @@
-"""The Python snippets in the documents import only existing names."""
+"""Check that the Python snippets in the documents import only existing names."""
 
 import ast
 import importlib

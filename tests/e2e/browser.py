@@ -1,4 +1,4 @@
-"""A browser that opens the Mini App directly, as Telegram's web views do, or in a frame of a simulated Telegram client."""
+"""Run a real browser. It opens the Mini App as the whole page, or in a frame of a simulated Telegram client."""
 
 import json
 import re
@@ -68,9 +68,9 @@ class Screen:
 
     async def address_of(self, person: Person, **launch: object) -> str:
         """
-        Return the address that Telegram would open for a person.
+        Return the address of the Mini App that Telegram would open for a person.
 
-        The person presses the menu button, unless *launch* names another way to open the app.
+        By default, the person opens the app with the menu button. *launch* can name another way.
         """
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:
@@ -80,7 +80,7 @@ class Screen:
     async def open(
         self, person: Person, *, width: int = 390, scheme: Scheme = "light", locale: str = "en", **launch: object
     ) -> Page:
-        """Open the Mini App directly, without Telegram's native buttons."""
+        """Open the Mini App as the whole page, without a Telegram client, so there are no native buttons."""
         page = await self.page(width=width, scheme=scheme, locale=locale)
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page
@@ -101,7 +101,8 @@ class Screen:
         self.faults.append(str(error))
 
     def _note_refusal(self, message: ConsoleMessage) -> None:
-        # Ignore one refusal: in a frame, Telegram's script adds a style that the policy blocks and the page does not need.
+        # In a frame, Telegram's script adds an inline style, and the Content Security Policy blocks it. The page does not need
+        # this style, so ignore the error.
         is_telegrams = "telegram-web-app.js" in message.location["url"]
         if "Content Security Policy" in message.text and not is_telegrams:
             self.faults.append(f"{message.text} {message.location}")
@@ -109,7 +110,11 @@ class Screen:
 
 @dataclass(frozen=True)
 class Client:
-    """A simulated Telegram client: it receives the page's requests, and presses the native buttons."""
+    """
+    A simulated Telegram client.
+
+    It receives the messages that the Mini App sends to Telegram, and presses the native buttons.
+    """
 
     page: Page
 
@@ -118,7 +123,7 @@ class Client:
         return self.page.frame_locator("#app")
 
     async def hears(self, kind: str, words: str = "") -> Any:
-        """Wait until the page's last request of this kind contains *words*, and return the request's data."""
+        """Wait until the latest message of this kind from the Mini App contains *words*, and return the message's data."""
         found = await self.page.wait_for_function(
             """([kind, words]) => wishes.filter((one) => one.eventType === kind).slice(-1)
                 .find((one) => JSON.stringify(one.eventData ?? null).includes(words))""",
@@ -131,7 +136,7 @@ class Client:
         await self.page.evaluate("message => app.contentWindow.postMessage(message, '*')", message)
 
     async def press_main_button(self, words: str) -> None:
-        """Wait until the main button contains *words*, then press it."""
+        """Wait until the text of Telegram's main button contains *words*, then press the button."""
         await self.hears("web_app_setup_main_button", words)
         await self.tell("main_button_pressed")
 
@@ -141,7 +146,7 @@ class Client:
 
 
 async def grave_faults(page: Page) -> list[str]:
-    """Return the serious accessibility faults that axe finds on the page."""
+    """Return the serious and critical accessibility faults that the tool axe finds on the page."""
     found = await Axe().run(page)
     return [
         f"{one['id']}: {node['html']} {[check['message'] for check in node['any']]}"
@@ -152,12 +157,16 @@ async def grave_faults(page: Page) -> list[str]:
 
 
 async def spill(page: Page) -> int:
-    """Return the number of pixels by which the page's content is wider than the window."""
+    """
+    Return the number of pixels by which the content is wider than the window.
+
+    If the value is not positive, the content fits.
+    """
     return int(await page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 async def shown_code(page: Page) -> str:
-    """Wait for a code on the screen, and return it."""
+    """Wait until the page shows a code, and return the code."""
     text = await page.locator("#code").inner_text()
     assert re.fullmatch(r"[2-9A-Z]{4}-[2-9A-Z]{4}", text)
     return text

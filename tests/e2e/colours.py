@@ -1,4 +1,4 @@
-"""The contrast between a text and its background. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+"""Compute the contrast between a text and its background. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
 
 AA = 4.5
 

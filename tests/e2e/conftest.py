@@ -17,7 +17,11 @@ numbers = itertools.count(5_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these tests in one event loop, so that they share one browser. A browser takes longer to start than most tests run."""
+    """
+    Run all tests of this folder in one event loop, so that they share one browser.
+
+    Starting a browser takes longer than most tests.
+    """
     for item in items:
         if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -32,9 +36,10 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(autouse=True)
 def operators_have_heard_little(request: pytest.FixtureRequest) -> None:
     """
-    Move the operators' earlier cards one minute into the past.
+    Move earlier messages to operators one minute into the past.
 
-    The tests share one stack, and after five cards in a minute the bot sends a summary instead of more cards.
+    All tests share one stack. After five messages to operators in a minute, the bot sends only a summary, but a test may expect a
+    message.
     """
     if "stack" not in request.fixturenames:
         return
@@ -58,7 +63,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bmc(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[BuyMeACoffee]:
-    """The stand-in for Buy Me a Coffee, with its webhook enabled and no faults."""
+    """The simulated Buy Me a Coffee, with its webhook enabled and without simulated faults."""
     bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
     await bmc.behave()
     yield bmc
@@ -84,5 +89,9 @@ async def operator(stack: Stack, session: aiohttp.ClientSession) -> Person:
 
 @pytest.fixture
 def amount() -> str:
-    """Return an amount that no other test uses, so that a payment without a code cannot match another test's pending payment."""
+    """
+    Return an amount that no other test uses.
+
+    A payment without a code then cannot match the pending payment of another test.
+    """
     return str(100 + next(numbers) % 5_000)

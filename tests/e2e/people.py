@@ -1,4 +1,4 @@
-"""People who use the product only through its interfaces: a Telegram chat, and the pages of Buy Me a Coffee."""
+"""Simulate people. They use the product only through a Telegram chat and the pages of Buy Me a Coffee, both in the sandbox."""
 
 import asyncio
 import re
@@ -37,7 +37,11 @@ class Person:
         self.last_read = sent["message_id"]
 
     async def press(self, button: str) -> str | None:
-        """Press the newest button with this text or data, and return the text of the bot's answer, or None if the answer has no text."""
+        """
+        Press the newest button with this text or data.
+
+        Return the text of the bot's answer, or None if the answer has no text.
+        """
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
         chat = await self._read(callback_query_id=query, wait=TIMEOUT_SECONDS)
@@ -59,7 +63,7 @@ class Person:
                         return str(message["text"])
 
     async def see(self, words: str) -> str:
-        """Wait until a new or an edited message of the bot contains *words*, and return its text."""
+        """Wait until any message of the bot contains *words*, and return its text. The message may be new, edited or old."""
         version = 0
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
@@ -70,14 +74,14 @@ class Person:
                         return str(message["text"])
 
     async def ask_to_pay(self, amount: str, currency: str = "USD") -> str:
-        """Ask to pay, and return the code."""
+        """Request a payment with /pay, and return the code that the bot sends."""
         await self.say(f"/pay {amount} {currency}")
         return await self.hear_code()
 
     async def hear_code(self) -> str:
         """Wait for the bot's next message with a code in it, and return the code."""
         while True:
-            # Skip messages without a code: earlier notifications may arrive first.
+            # Skip messages without a code, because notifications may arrive before the code.
             found = CODE.search(await self.hear())
             if found:
                 return found[0]
@@ -101,14 +105,14 @@ class Person:
 
 @dataclass(frozen=True)
 class BuyMeACoffee:
-    """The stand-in for the creator's page on Buy Me a Coffee, and for the page's webhook deliveries."""
+    """A client of the simulated Buy Me a Coffee. It pays, refunds and renews, and waits for the webhook deliveries."""
 
     session: aiohttp.ClientSession
     address: str
     webhook_url: str
 
     async def pay(self, **order: object) -> Mapping[str, Any]:
-        """Pay at the checkout, and wait until the webhook has accepted the event or BMC has given it up."""
+        """Pay at the checkout. Wait until the webhook has accepted the event, or until all delivery attempts have failed."""
         paid = await self.check_out(**order)
         await self.delivered(paid)
         return paid
@@ -120,7 +124,7 @@ class BuyMeACoffee:
         return paid
 
     async def delivered(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Wait until an event is delivered or given up, and return the attempts."""
+        """Wait until an event is delivered or all delivery attempts have failed. Return the attempts."""
         query = {"event_id": event["event_id"], "wait": TIMEOUT_SECONDS}
         async with self.session.get(f"{self.address}/bmc/deliveries", params=query) as answer:
             answer.raise_for_status()
@@ -154,7 +158,7 @@ class BuyMeACoffee:
         await self._post("/bmc/webhook/enable")
 
     async def post_raw(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Post to the webhook through the proxy, without the stand-in for Buy Me a Coffee."""
+        """Post to the webhook through the proxy, without the simulated Buy Me a Coffee. Return the status."""
         async with self.session.post(self.webhook_url, data=body, headers=headers, ssl=False) as answer:
             await answer.read()
             return answer.status

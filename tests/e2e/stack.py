@@ -1,7 +1,7 @@
 """
-The running product: `compose.yaml` as the demo starts it, but with another project name and other ports.
+Run the product for the tests: the services of `compose.yaml`, with the demo's settings.
 
-The stack can therefore run beside other stacks on the same machine.
+The project name and the ports differ from the demo's, so the stack can run beside other stacks on the same machine.
 """
 
 import functools
@@ -27,7 +27,10 @@ BUILD_SECONDS_MAX = 600
 IMAGE_TAG = "tests"
 
 NOWHERE = "http://127.0.0.1:9/"
-"""Replaces the address of telegram.org, so that the pages load the local copy of Telegram's script even if telegram.org is reachable."""
+"""
+An address where no server listens. It replaces the address of Telegram's script, so the sandbox always uses its local copy of the
+script.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Stack:
         return f"https://localhost:{self.https_port}/bmc-webhook"
 
     def compose(self, *words: str, **changed: str) -> str:
-        """Run a compose command with *changed* settings, and return its output."""
+        """Run a `docker compose` command, and return its output. *changed* overrides environment variables of the stack."""
         command = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", self.project, *words]
         done = subprocess.run(
             command,
@@ -62,14 +65,14 @@ class Stack:
         return done.stdout
 
     def address_of(self, service: str, network: str) -> str:
-        """Return the address of a service's container in a network, for services that publish no port."""
+        """Return the IP address of a service's container in a network. Tests use it to reach services that publish no port."""
         container = self.compose("ps", "--quiet", service).strip()
         command = ["docker", "inspect", "--format", "{{json .NetworkSettings.Networks}}", container]
         networks = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
         return str(networks[f"{self.project}_{network}"]["IPAddress"])
 
     def sql(self, statement: str) -> str:
-        """Query the database as its owner; return rows as lines, with | between the columns."""
+        """Query the database as its owner. Return one line for each row, with | between the columns."""
         psql = ("exec", "-T", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
         return self.compose(*psql).strip()
 
@@ -99,7 +102,7 @@ def running_stack() -> Iterator[Stack]:
 
 @contextmanager
 def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
-    """Run another stack beside the others, with its own *settings*; *words* are arguments of `compose up`."""
+    """Run an additional stack with its own *settings*. *words* are further arguments of `docker compose up`."""
     https_port, http_port, sandbox_port = free_ports(3)
     environment = {
         "HTTPS_PORT": str(https_port),
@@ -123,7 +126,7 @@ def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
 
 @contextmanager
 def docker_services(compose: str, file: Path, project: str, up: str, down: str) -> Iterator[Services]:
-    """Run the services of a compose file for as long as the context lasts."""
+    """Start the services of a compose file, and stop them when the context ends."""
     services = get_docker_services(compose, str(file), project, [up], [down])
     with changing_network():
         running = services.__enter__()
@@ -139,8 +142,8 @@ def build_image() -> None:
     """
     Build the image of all test stacks once, under the name of one project.
 
-    Compose labels an image with the project that built it. If each stack built it, the image would change for the other stacks,
-    and their next `up` would replace their containers and lose their logs.
+    Compose labels an image with the project that built it. If each stack built the image, the label would change each time. The
+    next `up` of the other stacks would then replace their containers and lose the logs.
     """
     build = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-tests", "build"]
     done = subprocess.run(
@@ -161,7 +164,7 @@ def _keep_logs(stack: Stack) -> None:
 
 
 def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    """Poll until *condition* is true, for conditions that have no event to wait for."""
+    """Poll until *condition* is true. Use this only for conditions that send no signal to wait for."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
@@ -170,10 +173,10 @@ def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 def free_ports(count: int) -> list[int]:
     """
-    Find ports that nothing listens on.
+    Find free TCP ports.
 
-    The ports are below the range from which Linux assigns ports to clients (32768 and up). Linux could assign a port of that range to
-    a client before the test binds it.
+    All of them are below 32768. Linux assigns higher ports to outgoing connections, so such a port could be taken before the test
+    uses it.
     """
     ports: set[int] = set()
     while len(ports) < count:

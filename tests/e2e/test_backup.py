@@ -1,4 +1,4 @@
-"""A backup is complete or not kept at all, can be restored, and is recorded in the database."""
+"""Check that a backup is complete or not kept at all, that it can be restored, and that it is recorded in the database."""
 
 import os
 import re
@@ -46,7 +46,11 @@ def in_db(stack: Stack, *words: str, given: bytes = b"") -> str:
 
 
 def documented(heading: str, *, database: str) -> list[list[str]]:
-    """Return the commands under a heading of docs/deploy.md that run in the `db` container, changed to use *database*."""
+    """
+    Return the commands under a heading of docs/deploy.md that run in the `db` container.
+
+    In each command, *database* replaces the database name `ledger`.
+    """
     section = DEPLOY.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^docker compose exec -T db (.+?)(?: < \S+\.dump)?$", section, re.MULTILINE)
     assert commands, f"no commands under {heading}"
@@ -55,7 +59,11 @@ def documented(heading: str, *, database: str) -> list[list[str]]:
 
 @pytest.fixture
 def as_new(stack: Stack) -> Iterator[str]:
-    """Create a database like that of a new volume, and yield its name. Roles belong to the server, so they exist already."""
+    """
+    Create an empty database with the current schema, as on a new volume, and yield its name.
+
+    Unlike on a new volume, the roles exist already, because they belong to the whole server.
+    """
     in_db(stack, "createdb", "-U", "ledger_owner", "as_new")
     in_db(stack, "psql", "-Xq", "-U", "ledger_owner", "-d", "as_new", "-f", "/docker-entrypoint-initdb.d/10-init.sql")
     yield "as_new"

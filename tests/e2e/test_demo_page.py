@@ -1,4 +1,4 @@
-"""The demo's page in a real browser, used by clicks alone, as a newcomer uses it."""
+"""Test the demo's page in a real browser. The tests use the page as a new user does, mostly with clicks."""
 
 import asyncio
 import re
@@ -32,7 +32,11 @@ COLOURS_ON_THE_WALL = """(key) => {
         return [see(), ground];
     });
 }"""
-"""A function that returns the colours of a chat button's text and background on each colour of the wallpaper."""
+"""
+A JavaScript function.
+
+For each colour of the wallpaper, it returns the visible colours of a chat button's text and background.
+"""
 THE_END = "Done: the bot has answered."
 
 
@@ -44,7 +48,7 @@ async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIter
 
 @pytest.fixture
 def elsewhere() -> list[str]:
-    """Return a list for the addresses of all requests to servers other than the sandbox."""
+    """Return an empty list. The test adds to it the address of each request to a server other than the sandbox."""
     return []
 
 
@@ -84,7 +88,7 @@ async def pay(page: Page) -> None:
     await page.get_by_role("button", name="Support with $5").click()
 
 
-# The whole story -----------------------------------------------------------------------------------------------------
+# From the menu button to the credits ---------------------------------------------------------------------------------
 
 
 async def test_the_guide_leads_a_newcomer_from_the_menu_button_to_the_credits(
@@ -119,7 +123,7 @@ async def test_the_guide_works_on_the_narrowest_phone_in_dark_mode_and_in_ukrain
 
 
 async def follow_the_guide(page: Page) -> None:
-    """Click each marked element, from the chat to the credits and back, within the minute that is promised to newcomers."""
+    """Click each element that the guide marks, from the chat to the credits and back. This must take less than a minute."""
     await expect(guide(page)).to_have_text("Open the Mini App.")
     await expect(marked(page)).to_have_id("menu")
     async with asyncio.timeout(STORY_SECONDS_MAX):
@@ -193,7 +197,7 @@ async def test_the_amount_of_a_link_is_selected_already(screen: Screen, anna: Pe
     await expect(mini_app(page).get_by_role("radio", name=re.compile(r"^[$]10\b"))).to_be_checked()
 
 
-# Other functions of the phone -----------------------------------------------------------------------------------------
+# Other functions of the simulated phone -------------------------------------------------------------------------------
 
 
 async def test_the_operator_is_told_of_a_payment_that_fits_no_user(screen: Screen, amount: str) -> None:
@@ -282,7 +286,7 @@ async def test_a_script_that_did_not_load_is_loaded_again(screen: Screen, anna: 
 
 @pytest.fixture
 def paid() -> list[Request]:
-    """Return a list for the requests to the checkout."""
+    """Return an empty list. The test adds to it each request to the checkout."""
     return []
 
 
@@ -301,7 +305,7 @@ async def test_a_second_click_before_the_first_is_answered_does_not_pay_again(
     button = page.get_by_role("button", name="Support with $5")
 
     await button.click()
-    # Force the click: the button is marked as busy, but an impatient user can still click it.
+    # Force the click, because Playwright does not click a button that is marked as disabled. A user can still click it.
     await button.click(force=True)
     answering.set()
 
@@ -319,7 +323,7 @@ async def test_a_double_click_pays_once_but_each_press_of_enter_pays(
 
     await button.click()
     await expect(page.locator("#pay-said")).to_contain_text("Thank you!")
-    # The mouse has not moved, so the browser counts this as the second click of a double click.
+    # Send a click with count 2, as a browser does for the second click of a double click.
     await page.mouse.down(click_count=2)
     await page.mouse.up(click_count=2)
     await expect(button).not_to_have_attribute("aria-disabled", "true")
@@ -372,7 +376,7 @@ async def test_the_switch_for_an_early_refund_delivers_the_refund_before_the_pay
 ) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_role("switch", name="pay, then refund it").check()
-    # Use a distinct amount, because the page also shows the payments and deliveries of other tests.
+    # Use an amount that no other test uses, because the page also shows the payments and deliveries of other tests.
     await page.get_by_label("Another").fill("41")
     await page.get_by_role("button", name="Support with $41").click()
 
@@ -444,7 +448,7 @@ async def test_the_page_is_accessible_and_fits_its_window(
 async def test_a_chat_button_has_enough_contrast_on_every_colour_of_the_wallpaper(
     screen: Screen, anna: Person, scheme: Scheme
 ) -> None:
-    """axe checks neither translucent backgrounds nor the hover state, so this test computes the contrast itself."""
+    """The tool axe does not check translucent backgrounds or the hover state, so this test computes the contrast itself."""
     page = await open_demo(screen, person=anna, scheme=scheme)
     await page.locator("#messages").evaluate(
         """(messages) => ["", "primary", "success", "danger"].forEach((kind) => {
@@ -487,5 +491,6 @@ def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> No
 
 
 def screen_faults(screen: Screen) -> list[str]:
-    # Ignore one error: in a frame, Telegram's script adds an empty inline style, which the Mini App's policy blocks on purpose.
+    # In a frame, Telegram's script adds an empty inline style. The Mini App's Content Security Policy blocks it on purpose, so
+    # ignore this error.
     return [fault for fault in screen.faults if "Applying inline style" not in fault]

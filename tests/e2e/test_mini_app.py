@@ -1,4 +1,4 @@
-"""The Mini App in a real browser: the clicks from choosing an amount to getting the credits, and problems on the way."""
+"""Test the Mini App in a real browser: the steps from choosing an amount to getting the credits, and the errors on the way."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def button(page: Page, name: str) -> Any:
 
 
 async def lines_of(page: Page, place: str, words: str) -> int:
-    """Return the number of lines on which *words*, a pattern, are shown in an element."""
+    """Find the text that matches the pattern *words* in the element *place*. Return the number of lines that this text takes."""
     found: int = await page.locator(place).evaluate(
         """({ firstChild: text }, words) => {
             const [found] = text.data.match(new RegExp(words));
@@ -51,13 +51,13 @@ async def lines_of(page: Page, place: str, words: str) -> int:
 
 
 async def pick(page: Page, amount: str) -> str:
-    """Type an amount, continue, and return the code."""
+    """Type an amount, press the button to continue, and return the code that the page shows."""
     await page.get_by_label("Another amount").fill(amount)
     await button(page, "Support with").click()
     return await shown_code(page)
 
 
-# The whole story -----------------------------------------------------------------------------------------------------
+# From an amount to the credits ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -148,7 +148,7 @@ async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
     person, words = {"en": anna, "uk": bohdan}[language], SPOKEN[language]
     client = await screen.open_in_client(person, button=words.button, width=width, scheme=scheme)
     amount = client.app.get_by_label(words.own_amount)
-    # Wait until the page has loaded the public offer. After that, the page must send no more requests.
+    # Wait until the page has loaded the amounts on offer. After that, the page must send no more requests.
     await expect(amount).to_be_visible()
     asked: list[str] = []
     client.page.on("request", lambda request: asked.append(request.url))
@@ -168,7 +168,11 @@ async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
 
 
 async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
-    """Another bot's keyboard button may open the app without `?mode=keyboard`, so the app must also work without it."""
+    """
+    A keyboard button of another bot may open the app without `?mode=keyboard`.
+
+    The app must also work without this parameter.
+    """
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 
     page = await screen.page()
@@ -178,7 +182,11 @@ async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat
 
 
 async def test_the_first_version_of_web_apps_is_enough(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
-    """Version 6.0 has no back button, no method to open links, and no haptic feedback, so the app must not need them."""
+    """
+    Version 6.0 of Telegram's Web Apps has no back button, no method to open links, and no haptic feedback.
+
+    The app must not need them.
+    """
     client = await screen.open_in_client(anna, menu=True, version="6.0")
     await client.page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
 
@@ -225,7 +233,7 @@ async def test_a_payment_of_another_amount_than_the_one_picked_is_explained(
     await expect(page.get_by_text("+500 credits")).to_be_visible()
 
 
-# Choosing ------------------------------------------------------------------------------------------------------------
+# Choosing an amount --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -406,7 +414,7 @@ async def test_an_open_page_shows_that_an_operator_undid_the_match(
 
 async def test_the_refusal_of_an_eleventh_payment_leads_to_the_open_ones(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
-    # Create the payments only after the page has opened: otherwise the page would show one of them first.
+    # Create the payments only after the page has opened. If they existed before, the page would open with one of them.
     await expect(button(page, "Support with")).to_be_visible()
     await page.evaluate(
         """async () => {
@@ -504,17 +512,17 @@ async def test_a_script_that_does_not_load_is_explained_and_can_be_retried(
     await page.goto(await screen.address_of(anna))
     await expect(page.get_by_role("alert").filter(has_text="Part of this page did not load")).to_be_visible()
     await button(page, "Try again").click()
-    # Restore the script only after the click: otherwise the page might load the script again without the button.
+    # Restore the script only after the click, to prove that the page loads the script because of the click.
     await page.unroute(f"**/{part}")
 
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
-# The network ---------------------------------------------------------------------------------------------------------
+# Network errors ------------------------------------------------------------------------------------------------------
 
 
 async def told_of_the_connection(page: Page, words: str) -> None:
-    """Check that the page shows these words about the connection, and announces them to screen readers."""
+    """Check that the page shows *words* about the connection, and announces them to screen readers."""
     await expect(page.locator("#connection-text").filter(has_text=words)).to_be_visible()
     await expect(page.get_by_role("status").filter(has_text=words)).to_have_count(1)
 
@@ -539,7 +547,11 @@ async def test_the_page_says_when_it_is_offline_and_when_it_is_back(
 async def test_a_page_that_is_refused_a_stream_still_shows_the_payment(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
-    """After a phone changes networks, its broken streams still count against the limit of streams, so a new one may be refused."""
+    """
+    Given a service that refuses the event stream, the page must still show the payment.
+
+    This happens after a phone changes networks: its broken streams still count towards the limit for one user.
+    """
     code = await anna.ask_to_pay("5")
     page = await screen.page()
     refusal = {"error": "too_many_requests", "retry_after": 1}
@@ -614,7 +626,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         await page.clock.run_for(5_000)
-        await page.evaluate("fetch('/app/')")  # wait, so that a poll that was due has been sent
+        await page.evaluate("fetch('/app/')")  # wait for a request, so that a poll that is due is sent first
 
     assert (len(polls) > 2) == may_poll
     assert may_poll or not polls

@@ -1,4 +1,8 @@
-"""The Mini App keeps the budgets of docs/budgets.md, measured through the proxy, which compresses its answers."""
+"""
+Check that the Mini App stays within the budgets of docs/budgets.md.
+
+Measure at the proxy, because the proxy compresses answers.
+"""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +19,7 @@ SCRIPT = (ROOT / "sandbox/telegram-web-app.js").read_text(encoding="utf-8")
 TRANSFERRED_BYTES_MAX = 32 * 1024
 FILES_BYTES_MAX = 71 * 1024
 REQUESTS_MAX = 15
-"""This limit includes the stream of events, but not Telegram's script."""
+"""The maximum number of requests of a first visit. The event stream counts as one request. Telegram's script does not count."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Mini App's own modules for amounts, colours and texts, in a browser without the stack."""
+"""Test the Mini App's modules for amounts, colours and texts. They run in a browser, without the stack."""
 
 import json
 import random
@@ -34,7 +34,7 @@ TEXTS = ("text", "hint", "link", "danger")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page on which the modules can be called."""
+    """A page of a small local server, from which tests can import the Mini App's modules."""
     app = web.Application()
     app.router.add_static("/app", PAGE)
     async with TestServer(app) as server:
@@ -45,7 +45,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 async def call(page: Page, module: str, expression: str, argument: object = None) -> Any:
-    """Evaluate an expression in which `it` is the module and `given` is the argument."""
+    """Evaluate a JavaScript expression. In the expression, `it` is the module and `given` is the argument."""
     code = f"async (given) => {{ const it = await import('/app/{module}'); return {expression}; }}"
     return await page.evaluate(code, argument)
 
@@ -220,7 +220,7 @@ def test_every_text_is_used_and_none_is_missing() -> None:
     assert unused == []
 
 
-# Safety --------------------------------------------------------------------------------------------------------------
+# Content Security Policy ---------------------------------------------------------------------------------------------
 
 
 def test_the_page_contains_nothing_that_a_strict_policy_would_refuse() -> None:

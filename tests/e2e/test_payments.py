@@ -1,4 +1,4 @@
-"""The whole path of a payment: Telegram, the proxy's TLS, the webhook, the database, and back to the chat."""
+"""Test the whole path of a payment: the chat, the proxy with TLS, the webhook, the database, and the chat again."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def credits_in(text: str) -> list[int]:
-    """Return all numbers of credits in a message. A thank-you message has three: the credits given, the rate and the balance."""
+    """Return all numbers of credits in a message. A thank-you message has three: the new credits, the rate and the balance."""
     return [int(re.sub(r"[^\d-]", "", found)) for found in re.findall(r"(-?\d[\d, \u00a0]*) (?:credit|кредит)", text)]
 
 
@@ -60,7 +60,7 @@ async def test_a_payment_can_be_followed_in_the_log_by_its_code_and_then_by_its_
 
 
 def log_of(stack: Stack, sought: str) -> list[dict[str, Any]]:
-    """Return the log lines of the services that contain *sought*, ordered by time."""
+    """Return the log lines of all services that contain *sought*, ordered by time."""
     log = stack.compose("logs", "--no-color", "--no-log-prefix", "bot", "webhook", "janitor")
     lines = [json.loads(line) for line in log.splitlines() if sought in line]
     return sorted(lines, key=lambda line: str(line["at"]))
@@ -290,7 +290,7 @@ async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # wait for a request, so that the loop does not run too fast
+        await bmc.post_raw(b"{}", {})  # wait for one request, to limit the rate of payments
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)
@@ -306,7 +306,7 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
     await asyncio.to_thread(stack.compose, "stop", "db")
     try:
         paid = [await bmc.pay(amount="5", note=codes[0])]
-        # Kill the webhook without a warning, like a power cut. The webhook must then start without the database.
+        # Kill the webhook without a warning, like a power cut. After that, the webhook must start without the database.
         await asyncio.to_thread(stack.compose, "kill", "webhook")
         await asyncio.to_thread(stack.compose, "restart", "webhook")
         paid.append(await bmc.pay(amount="7", note=codes[1]))
@@ -370,7 +370,7 @@ async def test_other_paths_are_not_found_from_outside(bmc: BuyMeACoffee, stack: 
 
 
 def test_no_log_contains_secrets_or_personal_data(stack: Stack) -> None:
-    """This test runs after the others, and searches the services' logs for the data that they sent."""
+    """This test runs last. It searches the services' logs for the secrets and personal data that the other tests used."""
     logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
 
     for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):

@@ -1,4 +1,4 @@
-"""The example of an existing bot that includes the payments and keeps its own behaviour."""
+"""Test examples/existing_bot.py: an existing bot that includes the payments and keeps its own behaviour."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def health_port() -> int:
 async def guest(
     sandbox: Sandbox, role_url: Callable[[str], str], health_port: int, tmp_path: Path
 ) -> AsyncIterator[str]:
-    """Run the example as a process, and yield the base URL of its Mini App API."""
+    """Run the example bot as a process, and yield the base URL of its Mini App API."""
     port = free_port()
     settings = {
         "DATABASE_URL": role_url("bot"),
@@ -115,7 +115,7 @@ async def test_the_bot_serves_the_mini_app_api(guest: str) -> None:
 
 
 async def test_the_bot_logs_json_as_our_services_do(anna: Person, tmp_path: Path) -> None:
-    """Python's default logging would write exception messages, which may contain personal data."""
+    """The bot must not use Python's default logging, because that writes exception messages, which may contain personal data."""
     await anna.ask("/balance")
 
     lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]

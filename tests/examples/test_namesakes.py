@@ -1,7 +1,7 @@
 """
-A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments.
+Check that a bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments.
 
-One test installs the payments from the wheel. Another test builds the bot's image on top of our image.
+One test installs Coffee Ledger from its wheel. Another test builds the bot's image from Coffee Ledger's image.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def wait_until_healthy(port: int) -> None:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path to Python in a separate virtual environment with the built wheel."""
+    """Build Coffee Ledger's wheel, install it in a new virtual environment, and return the path to Python there."""
     folder = tmp_path_factory.mktemp("wheel")
     python = folder / "venv/bin/python"
     constraints = ("--build-constraint", ROOT / "requirements/build.lock", "--require-hashes")
@@ -63,7 +63,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Run the whole product, with the guest bot in place of the product's own bot."""
+    """Run the whole product, with the bot from `namesakes/` in place of the product's own bot."""
     override = tmp_path_factory.mktemp("guest") / "compose.override.yaml"
     override.write_text(
         f"services: {{bot: {{image: '{GUEST_IMAGE}', command: [python, main.py]}}}}\n", encoding="utf-8"
@@ -92,7 +92,7 @@ async def test_a_bot_with_the_same_module_names_runs_with_the_wheel(
     }
     process = await asyncio.create_subprocess_exec(python, "main.py", cwd=GUEST, env=settings)
     try:
-        # The start takes longer on a busy machine than a person waits for an answer.
+        # Wait for the start first. On a busy machine, it takes longer than `anna.ask` waits for an answer.
         await wait_until_healthy(int(settings["HEALTH_PORT"]))
         own = await anna.ask("/mine")
         await webhook.settle(a_payment(amount=5, support_note=await anna.ask_for_code("5")))

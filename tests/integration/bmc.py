@@ -1,4 +1,4 @@
-"""Create BMC's events. A test passes only the fields that matter to the test."""
+"""Create BMC's events. Every field has a default, so a test passes only the fields that matter to it."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def a_payment(type_: str = "donation.created", *, live_mode: bool | None = True, **data: object) -> dict[str, Any]:
-    """Return a new event about a payment of 5 USD. The payment is new, too, unless `id` or `transaction_id` is given."""
+    """Return a new event about a payment of 5 USD. The payment is new, unless the test passes the id of an earlier payment."""
     number = next(_numbers)
     family = type_.partition(".")[0]
     known = {

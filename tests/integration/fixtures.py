@@ -19,7 +19,7 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres_address() -> Iterator[str]:
-    """Return HOST:PORT of a running Postgres; its database `ledger` is the template of each test's database."""
+    """Start Postgres, and yield its HOST:PORT. Its database `ledger` is the template for the database of each test."""
     project = f"coffee-ledger-tests-db-{os.getpid()}"
     with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
         yield f"127.0.0.1:{up.port_for('db', 5432)}"
@@ -27,11 +27,11 @@ def postgres_address() -> Iterator[str]:
 
 @pytest.fixture
 async def database(postgres_address: str) -> AsyncIterator[str]:
-    """Return the name of a fresh database."""
+    """Create a new database with the current schema, and yield its name."""
     name = f"test_{next(numbers)}"
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
-    # `file_copy` is about three times as fast as the default strategy, which writes each page to the WAL. The checkpoints that `file_copy`
-    # needs cost little, because the database is in memory and `fsync` is off.
+    # `file_copy` is about three times as fast as the default strategy, which writes each page to the WAL. `file_copy` needs
+    # checkpoints, but they cost little here: the database is in memory and `fsync` is off.
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger STRATEGY file_copy")
     yield name
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -40,29 +40,29 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
-    """Return a function that returns the URL of the test's database for a role, for example `role_url("webhook")`."""
+    """Return a function from a role's name to the URL of the test's database, for example `role_url("webhook")`."""
     return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
 
 
 @pytest.fixture
 def original_url(postgres_address: str) -> Callable[[str], str]:
     """
-    Return a function that returns the URL of the template database for a role.
+    Return a function from a role's name to the URL of the template database.
 
-    The template restricts which roles may connect. The copies for the tests do not.
+    Only the template restricts which roles may connect. Its copies, which other tests use, do not.
     """
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 
 
 @pytest.fixture
 def database_url(role_url: Callable[[str], str]) -> str:
-    """Return the URL of the test's database for the owner's role."""
+    """Return the URL of the test's database with the role of the database owner."""
     return role_url("ledger_owner")
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """Return a pool with the owner's role, to insert rows and to inspect them."""
+    """Return a pool with the role of the database owner. Tests use it to insert rows and to read them."""
     async with open_pool(database_url) as pool:
         yield pool
 

@@ -1,8 +1,8 @@
 """
-Check the invariants in section 4 of design.md, using only the rows in the database.
+Check the rules that the database must obey after every step, for example: no charge has two credits in force.
 
-This module imports no code of the product, because shared code would repeat the product's mistakes. Each check compares the database before
-a step with the database after the step. `Known` holds facts that are not in the database, because the test chose them.
+Each check compares the rows before a step with the rows after it. `Known` holds facts that the test chose and the database does
+not contain. This module imports no code of the product, because shared code would repeat the product's mistakes.
 """
 
 import json
@@ -21,7 +21,7 @@ CLOCK_SLACK = timedelta(minutes=1)
 BETWEEN_GUESSES = timedelta(days=30)
 AFTER_A_MISTAKE = timedelta(days=90)
 
-# One statement reads all tables, so that all rows are from the same moment and a step costs one round trip.
+# Read all tables in one statement, so that all rows are from the same moment. This also needs only one round trip for each step.
 SNAPSHOT = """
 SELECT json_build_object(
     'users', (SELECT json_agg(t ORDER BY telegram_id) FROM users AS t),
@@ -73,7 +73,11 @@ class Written:
 
     codes: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
-    """Codes that differ from the written text by one slip, for example by one wrong character."""
+    """
+    The codes that the supporter may have meant.
+
+    Each differs from the written text by one mistake, such as a wrong character.
+    """
     is_renewal: bool = False
 
 
@@ -87,11 +91,19 @@ class Known:
     written: dict[str, Written] = field(default_factory=dict)
     """Maps the name of each charge (see `name_of`) to the codes written for the charge."""
     delivered: set[str] = field(default_factory=set)
-    """The delivery keys of all delivered events, each without the charge key at the end."""
+    """
+    Contains the start of the delivery key of each delivered event.
+
+    A full delivery key ends with the charge key, which the test does not know.
+    """
     erased: dict[int, set[str]] = field(default_factory=dict)
-    """Maps each erased user who has not come back to the keys of the user's charges."""
+    """Maps each erased user to the keys of the user's charges. A user who uses the bot again is removed."""
     undone: set[tuple[str, int]] = field(default_factory=set)
-    """Pairs of a subscription and a user whose match a person undid."""
+    """
+    Pairs of a subscription and a user.
+
+    The match of the subscription's charge to the user was undone by an operator or the user.
+    """
 
 
 Check = Callable[[Snapshot, Snapshot, Known], None]
@@ -121,8 +133,8 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
     """
     Check how many credits each charge has.
 
-    A matched charge has exactly one credit in force, which belongs to the charge's user. All credits of a refunded charge are taken back.
-    Other charges have no credit in force.
+    A matched charge has exactly one credit in force, which belongs to the charge's user. All credits of a refunded charge are
+    taken back. Other charges have no credit in force.
     """
     for charge in after.charges:
         in_force = [given for given in payment_entries(after, charge) if not reversal_of(after, given)]
@@ -137,7 +149,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """The refunds of a credit never exceed the credit. A reversal takes all that is left of the credit back from the same user."""
+    """Refunds never exceed their credit. A reversal takes back the whole remaining credit, from the user who got it."""
     for given in after.credits:
         if given["kind"] == "payment":
             left = left_of(after, given)
@@ -166,7 +178,7 @@ def check_amounts_of_credits(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_people_are_told(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Each change of a user's balance queues a notification to that user, except changes that the user made."""
+    """Each change of a user's balance queues a notification to the user. Changes that the user made are an exception."""
     told = [row for row in new_notifications(before, after) if row["telegram_id"] is not None]
     for entry in new_credits(before, after):
         if entry["kind"] == "spend" or entry["is_not_mine"] or entry["credits"] == 0:
@@ -225,7 +237,7 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If the note has a code, even with one slip, no rule credits a user other than the owner of that code."""
+    """If the note contains a user's code, even with one wrong character, no rule credits another user."""
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}
@@ -246,7 +258,7 @@ def check_guesses(before: Snapshot, after: Snapshot, known: Known) -> None:
         assert charge["method"] == "amount_and_time"
         assert charge["telegram_id"] == guess["telegram_id"]
         check_guess(guess, charge, before, after, known)
-    # Guesses are never deleted, because each guess counts towards its user's limit of guesses.
+    # Guesses are never deleted, because old guesses count towards the limit of guesses for each user.
     assert [row["charge_id"] for row in after.guesses[: len(before.guesses)]] == [
         row["charge_id"] for row in before.guesses
     ]
@@ -315,7 +327,7 @@ def check_undone_matches_stay_undone(before: Snapshot, after: Snapshot, known: K
 
 
 def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """A payment without a code is dismissed if its supporter is a known outsider, and operators get no card about the payment."""
+    """If a known outsider pays without a code, the charge is dismissed, and operators get no message about it."""
     remembered = {row["name"] for row in before.outsiders if row["kind"] == "supporter" and row["ended_at"] is None}
     earlier = {row["charge_id"] for row in before.charges}
     asked = {
@@ -329,7 +341,7 @@ def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Know
             assert charge["charge_key"] not in asked, charge
 
 
-# People --------------------------------------------------------------------------------------------------------------
+# Personal data and claims --------------------------------------------------------------------------------------------
 
 
 def check_erased_stays_erased(before: Snapshot, after: Snapshot, known: Known) -> None:
@@ -387,11 +399,15 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-# Rows ----------------------------------------------------------------------------------------------------------------
+# Finding rows --------------------------------------------------------------------------------------------------------
 
 
 def name_of(charge: Row) -> str:
-    """Identify a charge as BMC does: by its transaction id, or else by its subscription id (or family and number) and period."""
+    """
+    Return BMC's identity of a charge: the transaction id if there is one.
+
+    For a subscription, it is the period with the subscription id, or with family and number if there is no subscription id.
+    """
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
     period = charge["period_start"] and int(time(charge["period_start"]).timestamp())
@@ -420,7 +436,7 @@ def reversal_of(snapshot: Snapshot, entry: Row) -> Row | None:
 
 
 def reversed_payments(snapshot: Snapshot) -> Iterable[Row]:
-    """Return the reversals of payment credits."""
+    """Return the reversals of entries of kind `payment`."""
     payments = {row["credit_id"] for row in snapshot.credits if row["kind"] == "payment"}
     return [row for row in snapshot.credits if row["kind"] == "reversal" and row["reverses"] in payments]
 
@@ -440,7 +456,7 @@ def new_notifications(before: Snapshot, after: Snapshot) -> list[Row]:
 
 
 def newly_matched(before: Snapshot, after: Snapshot) -> Iterator[Row]:
-    """Yield the charges that were matched in this step, including refunded ones."""
+    """Yield the charges that were matched in this step. A charge that is already refunded counts, too."""
     for charge in after.charges:
         earlier = earlier_of(before, charge)
         if charge["telegram_id"] is not None and (earlier is None or earlier["matched_at"] != charge["matched_at"]):
@@ -462,9 +478,9 @@ def is_of_supporter(row: Row, charge: Row) -> bool:
 
 def subscription_of(charge: Row) -> str | None:
     """
-    Identify the charge's subscription by family and number, because some events lack the `psp_id`.
+    Identify a charge's subscription by family and number, because some events have no subscription id (`psp_id`).
 
-    Returns None for a charge without a period.
+    Returns None for a charge without a period, because it belongs to no subscription.
     """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 

@@ -1,4 +1,4 @@
-"""Helpers that arrange rows directly in the database and inspect them."""
+"""Insert rows directly into the database, and read results from it."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ async def connect_all(pool: Pool) -> None:
 
 
 class Ledger:
-    """Arranges rows in the database, and reads results from it."""
+    """Inserts rows for a test, and reads the results of the test."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -70,12 +70,12 @@ class Ledger:
         return found
 
     async def charge(self) -> dict[str, Any]:
-        """Return the only charge."""
+        """Return the charge. The database must contain exactly one."""
         [row] = await self.pool.fetch("SELECT * FROM charges")
         return dict(row)
 
     async def told(self, user: int | None = None) -> list[str]:
-        """Return the kinds of the notifications queued for *user*, in order. If *user* is None, return the operators' kinds."""
+        """Return the kinds of the notifications to *user*, or to the operators if *user* is None, in the order of queueing."""
         rows = await self.pool.fetch(
             "SELECT kind FROM notifications WHERE telegram_id IS NOT DISTINCT FROM $1 ORDER BY notification_id", user
         )
@@ -96,7 +96,7 @@ class Ledger:
         return found
 
     async def until_somebody_waits(self) -> None:
-        """Return when a statement waits for a lock. Poll Postgres, because Postgres sends no event when a statement begins to wait."""
+        """Wait until a statement waits for a lock. Poll, because Postgres sends no event when this happens."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

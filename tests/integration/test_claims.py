@@ -1,4 +1,4 @@
-"""Claims: when the operators' card offers to confirm a claim with one tap, and how often a user may raise a claim."""
+"""Test claims: when operators can confirm a claim with one tap, and how often a user may raise a claim."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -39,7 +39,7 @@ async def mallory(ledger: Ledger) -> TelegramId:
 
 
 async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None:
-    """Let a stranger donate without a code."""
+    """Deliver a donation without a code, from a supporter who is no user."""
     await webhook.settle(a_payment(amount=amount, support_note=NOTE, supporter_name=name, supporter_id=4))
 
 
@@ -106,7 +106,10 @@ async def test_a_supporter_without_a_name_needs_a_confirmation(webhook: Webhook,
 
 
 async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
-    """Both charges have the claim's name, but one charge has another amount, and the other has another day."""
+    """
+    Given two charges with the claim's name, one with a wrong amount and one with a wrong day, neither can be confirmed with one
+    tap.
+    """
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))
 
@@ -153,7 +156,8 @@ async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -
 
 async def test_declined_claims_pause_further_claims(bot: Pool) -> None:
     """
-    A user claims four times a day for 30 days, and each claim is declined at once. Formerly operators got 90 claims; now they get four.
+    Given a user who tries to raise four claims a day for 30 days, and operators who decline every claim, only four claims are
+    raised.
     """
     start = datetime.now(UTC) - timedelta(days=30)
     raised_on = []
@@ -191,7 +195,12 @@ async def test_withdrawn_claims_count_only_for_one_day(bot: Pool) -> None:
 
 
 async def test_a_claim_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
-    """A new claim waits until an operator's transaction has declined the earlier claim, and then counts that decision."""
+    """
+    Given a new claim at the moment when an operator declines the user's earlier claim, the new claim waits for the operator's
+    transaction.
+
+    The decline then counts as the second one, so the new claim is refused.
+    """
     now = datetime.now(UTC)
     await decline(bot, await claim_at(bot, now), now)
     second = await claim_at(bot, now)
@@ -225,7 +234,7 @@ async def test_the_card_counts_the_users_declined_claims(bot: Pool, ledger: Ledg
 
 
 async def test_the_card_of_a_first_claim_shows_no_declined_claims(bot: Pool, ledger: Ledger) -> None:
-    """The user's withdrawn claims and other users' declined claims do not count as declined claims of the user."""
+    """The card counts only this user's declined claims, not the user's withdrawn claims or the declined claims of other users."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (1)")
     await ledger.pool.execute(
         "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at)"

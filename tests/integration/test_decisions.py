@@ -1,4 +1,4 @@
-"""Balances stay correct when operators decide, undo and decide again, and for extreme Telegram ids."""
+"""Check that balances stay correct when operators decide, undo and decide again, and that very large Telegram ids work."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,8 @@
-"""Each decision of an operator takes effect once, even if two operators decide at the same time, and is recorded and announced."""
+"""
+Check that each decision of an operator takes effect once, even if two operators decide at the same time.
+
+Each decision must also be recorded and announced.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -55,7 +59,7 @@ NOBODYS: dict[str, Any] = a_payment(amount=5, support_note="from a friend")
 
 
 async def a_waiting_charge(webhook: Webhook, ledger: Ledger, payment: dict[str, Any] = NOBODYS) -> int:
-    """Create the users Anna and Bohdan without open payments, and return the id of an unmatched charge of $5."""
+    """Create the users Anna and Bohdan without pending payments, and return the id of a charge that stays unmatched."""
     for user in (ANNA, BOHDAN):
         await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
     await webhook.settle(payment)
@@ -186,7 +190,11 @@ async def test_no_rule_repeats_an_undone_match(webhook: Webhook, ledger: Ledger,
 
 
 async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
-    """A rule would match the charge to the same user again, but without credits, because a charge credits a user only once."""
+    """
+    Given a charge whose match was undone, then dismissed, then the dismissal undone: no rule may match it to the same user again.
+
+    Rules credit a charge only once, so the user would be matched but get no credits.
+    """
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))
     charge_id = (await ledger.charge())["charge_id"]
@@ -447,7 +455,7 @@ PERSONAL_TABLES = ("users", "supporters", "charges", "events", "claims", "notifi
 
 
 async def test_a_failed_event_of_an_erased_user_keeps_its_body(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
-    """The event is the only record of the payment. Without the event's body, no operator could credit the payment."""
+    """The body of a failed event is the only record of the payment. Operators need it to credit the payment."""
     await ledger.open(CODE)
     person: dict[str, Any] = {"supporter_id": 7, "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))

@@ -1,4 +1,4 @@
-"""Erasing a user removes all their personal data and does not delay payments."""
+"""Check that erasing a user removes all personal data of the user, and does not delay payments."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ async def kept_bodies(ledger: Ledger) -> list[int]:
 
 
 async def test_an_event_without_money_is_erased_by_its_supporter(ledger: Ledger, webhook: Webhook, bot: Pool) -> None:
-    """Erasing finds the event by the supporter's id, even if the event has no e-mail address."""
+    """Given an event of the user's supporter id without an e-mail address, erasing the user also erases this event."""
     await ledger.open(CODE)
     cancellation = a_subscription("membership.cancelled", supporter_id=5, supporter_name="Anna K")
     somebody_elses = a_subscription("membership.cancelled", supporter_id=55, supporter_name="Hanna K")
@@ -69,7 +69,7 @@ INSERT_CHARGES = """
 async def test_erasing_reads_only_the_rows_of_the_user(
     ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    """Erasing holds the lock that settlement needs, so a scan of a whole table would delay every payment."""
+    """Erasing holds the lock that settlement needs. If erasing scanned a whole table, every payment would wait."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSON))
     await ledger.pool.execute(INSERT_EVENTS, EVENTS, timeout=120)

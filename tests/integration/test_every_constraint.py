@@ -1,8 +1,9 @@
 """
-Test each integrity rule of `db/init.sql` with a statement that only this rule refuses, as the owner and as every role.
+Test each integrity rule of `db/init.sql` with a statement that only this rule refuses. A rule is a constraint, a unique index, a
+trigger, a branch of a trigger's function, or a policy.
 
-A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. The error must name the rule, and the
-statement must succeed if the rule is removed. `test_each_rule_of_the_schema_has_its_violation` fails if a new rule has no such statement.
+The error must name the rule, and the statement must succeed if the rule is removed. If a new rule has no statement,
+`test_each_rule_of_the_schema_has_its_violation` fails.
 """
 
 import asyncio
@@ -80,7 +81,7 @@ ALTER TABLE outsiders ALTER outsider_id RESTART WITH 1000;
 ALTER TABLE claims ALTER claim_id RESTART WITH 1000;
 ALTER TABLE operator_actions ALTER action_id RESTART WITH 1000;
 """
-"""SQL that inserts rows that obey every rule. Each violation then adds or changes rows."""
+"""SQL that inserts valid rows. Each `Violation` then tries to add or change rows in a way that breaks one rule."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,16 @@ class Violation:
     """A statement that breaks only one rule."""
 
     rule: str
-    """The rule that refuses the statement, as `table.rule`."""
+    """The rule that refuses the statement, in the form `table.rule`."""
     statement: str
     refused_as: str = ""
-    """The name that the error contains, if it differs from the rule's name."""
+    """The name of the rule in the error. Empty if this is the same name as in `rule`."""
     role: str = ""
-    """The role that runs the statement. This role needs the privilege to write such a row. Empty means the owner."""
+    """
+    The role that runs the statement. Empty means the owner.
+
+    The role must have the privilege to write the row, so that the rule refuses the statement and not the missing privilege.
+    """
 
     @property
     def table(self) -> str:
@@ -211,7 +216,7 @@ VIOLATIONS = [
     Violation("credits.sign_fits_the_kind", credit("refund", 1, charge_id=1, reverses=10)),
     Violation("credits.sign_fits_the_kind", credit("adjustment", 0, cause=CAUSE, action_id=ACTION)),
     Violation("credits.sign_fits_the_kind", credit("spend", 1, cause=CAUSE, idempotency_key=KEY)),
-    # An adjustment must not credit a charge a second time.
+    # An adjustment must not name a charge, because it would credit the charge a second time.
     Violation(
         "credits.charge_fits_the_kind", credit("adjustment", 500, cause=CAUSE, action_id=ACTION, charge_id=1, user=2)
     ),
@@ -341,7 +346,7 @@ VIOLATIONS = [
         refused_as=POLICY,
         role="bot",
     ),
-    # The rest
+    # Notifications and backups
     Violation(
         "notifications.queued_once",
         "INSERT INTO notifications (telegram_id, kind, fact_key) VALUES (1, 'payment_credited', 'credited:matched')",
@@ -364,9 +369,10 @@ WITHOUT_VIOLATION = {
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Rules without a `Violation`, each with the reason: no statement can break such a rule alone."""
+"""Maps each rule that has no `Violation` to the reason. No statement exists that only this rule refuses."""
 
-# Leave out primary keys, NOT NULL, and foreign keys with generated names, because they describe columns and are no rules of the ledger.
+# Find the names of all rules. Omit primary keys, NOT NULL, and foreign keys with generated names, because they only describe
+# columns.
 RULES = """
 SELECT conrelid::regclass || '.' || conname AS rule, 'constraint' AS kind
   FROM pg_constraint
@@ -395,7 +401,11 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def arranged(postgres_address: str) -> Iterator[str]:
-    """Return the URL of a database with the rows of ARRANGEMENT. Each test rolls its changes back."""
+    """
+    Create a database with the rows of ARRANGEMENT, and yield its URL.
+
+    All tests share it, because each test rolls its changes back.
+    """
     name = f"rules_{next(numbers)}"
     asyncio.run(_arrange(f"postgresql://ledger_owner@{postgres_address}", name))
     yield f"postgresql://ledger_owner@{postgres_address}/{name}"
@@ -415,7 +425,11 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 async def db(arranged: str) -> AsyncIterator[Connection]:
-    """Return a connection of the owner, in a transaction that is rolled back after the test."""
+    """
+    Return a connection with the role of the database owner.
+
+    It has an open transaction, which is rolled back after the test.
+    """
     db = await asyncpg.connect(arranged)
     step = db.transaction()
     await step.start()
@@ -426,7 +440,11 @@ async def db(arranged: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def acting_as(db: Connection, role: str) -> AsyncIterator[None]:
-    """Run a step with the privileges of *role* (empty means the owner), check deferred constraints as a commit would, and roll back."""
+    """
+    Run a step with the privileges of *role*, then check deferred constraints as a commit does, and roll back.
+
+    An empty *role* means the owner.
+    """
     step = db.transaction()
     await step.start()
     try:
@@ -465,7 +483,7 @@ async def test_a_violation_is_refused_by_its_rule(db: Connection, violation: Vio
 
 @pytest.mark.parametrize("violation", OF_ANY_ROLE, ids=names_of(OF_ANY_ROLE))
 async def test_a_violation_is_refused_to_every_role(db: Connection, violation: Violation) -> None:
-    """Either the rule refuses the statement, or the role lacks the privilege to write such a row."""
+    """No role can run the statement: either the rule refuses it, or the role does not have the privilege to write the row."""
     for role in SERVICE_ROLES:
         with pytest.raises(asyncpg.PostgresError) as refusal:
             async with acting_as(db, role):
@@ -478,7 +496,7 @@ async def test_a_violation_is_refused_to_every_role(db: Connection, violation: V
 
 @every_violation
 async def test_a_violation_succeeds_without_its_rule(db: Connection, violation: Violation) -> None:
-    """Once the rule is removed, the statement succeeds. So no other rule refuses the statement, and the removed rule is needed."""
+    """If the rule is removed, the statement succeeds. This proves that only this rule refuses the statement."""
     await _remove(db, violation)
 
     async with acting_as(db, violation.role):
@@ -540,13 +558,13 @@ async def _remove(db: Connection, violation: Violation) -> None:
         case "trigger":
             await db.execute(f"DROP TRIGGER {violation.name} ON {violation.table}")
         case "policy":
-            # Remove only the policy's condition. Without any policy, Postgres would refuse every write.
+            # Remove only the condition of the policy. If the whole policy were removed, Postgres would refuse every write.
             await db.execute(f"ALTER POLICY {violation.name} ON {violation.table} WITH CHECK (true)")
         case unknown:
             raise AssertionError(unknown)
 
 
-# Rights --------------------------------------------------------------------------------------------------------------
+# Rights of the roles -------------------------------------------------------------------------------------------------
 
 ENTRIES = {
     "payment": credit("payment", 500, charge_id=2),
@@ -559,7 +577,7 @@ ENTRIES = {
     "spend": credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
     "spend_credits": "SELECT spend_credits(1, 1, 'a picture', 'spent-2')",
 }
-"""Statements that add an entry without breaking a rule, after the test has changed the state of the entry's charge."""
+"""Statements that each add a valid entry. For some of them, the test must first change the state of the entry's charge."""
 
 MAY_ADD = {
     "webhook": {"payment", "refund"},

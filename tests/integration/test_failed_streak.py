@@ -1,4 +1,4 @@
-"""The streak of failed deliveries is shared by all webhook replicas, and survives their restarts."""
+"""Check that all replicas of the webhook count one streak of failed deliveries, and that the streak survives restarts."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,11 @@ async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[],
 
 
 async def written(*those: Replica) -> list[float]:
-    """Let each replica write twice, so that it reads what the others wrote, and return the streak that each replica shows."""
+    """
+    Let all replicas write to the database twice, and return the streak that each replica shows.
+
+    In the second round, each replica reads the failures that the others wrote in the first round.
+    """
     for one in (*those, *those):
         await one.streak.write()
     return [one.shown for one in those]
@@ -112,7 +116,11 @@ FIVE_HOURS, TEN_HOURS, SEVENTEEN_HOURS = 5 * 60, 10 * 60, 17 * 60
 
 
 async def test_the_streak_ends_hours_after_the_last_failure(replicas: Callable[[], Replica]) -> None:
-    """The streak must end by itself: the failures may be forged, and the next real payment, which ends a streak, may come days later."""
+    """
+    A streak must end some hours after its last failure, even without an accepted delivery.
+
+    Forged requests can cause a streak, and the next real payment may arrive days later.
+    """
     one, other = replicas(), replicas()
     one.refuse(2)
     await written(one, other)

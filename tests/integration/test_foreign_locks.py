@@ -1,4 +1,8 @@
-"""No other client of the database can stop settlement. Another bot can delay only payments of the user whose row the bot locks."""
+"""
+Check that no other client of the database can stop settlement.
+
+Another bot that spends credits locks the balance of a user. This may delay only the payments of this user.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +29,7 @@ FORMER_ADVISORY_LOCKS = "SELECT pg_advisory_lock(4711001), pg_advisory_lock(4711
 
 @pytest.fixture
 async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[str]:
-    """Create a role for another bot, grant `spender` to the role, and return its name."""
+    """Create a role for another bot with the privileges of `spender`, and yield the role's name."""
     role = f"shop_of_{database}"
     await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
     yield role
@@ -38,7 +42,7 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Allow writes: every client may change this setting for its own session, so the setting is no protection.
+    # Turn read-only mode off, as every client can do for its own session. So this mode is no protection.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -61,7 +65,7 @@ async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger
 async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Settlement formerly used advisory locks. A client that may take these locks and holds them must not delay payments now."""
+    """Given a client that holds the advisory locks of earlier versions, a payment is still credited without delay."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"
@@ -117,14 +121,14 @@ async def test_a_lock_of_the_services_is_held_until_the_end_of_the_transaction(
         await db.close()
 
 
-# Rows -----------------------------------------------------------------------------------------------------------------
+# Locked rows ----------------------------------------------------------------------------------------------------------
 
 USERS = range(101, 111)
 BLOCKED = USERS[-1]
 
 
 def code_of(user: int) -> str:
-    """Return a code in the older form, which contains the user's id."""
+    """Return a code for the user in the older form: the user's id and a timestamp."""
     return f"{user}_1780405603"
 
 
@@ -133,9 +137,10 @@ async def spending(
     ledger: Ledger, webhook: Webhook, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
     """
-    Yield a connection of another bot, with an open transaction that has spent credits of the user BLOCKED.
+    Yield a connection of another bot. In its open transaction, the bot has spent credits of the user BLOCKED and so locks the
+    balance.
 
-    Each of USERS has requested a payment. Only BLOCKED has already been credited.
+    Each user of USERS has requested a payment. Only BLOCKED has been credited so far.
     """
     for user in USERS:
         await ledger.open(code_of(user), user=user)
@@ -150,7 +155,11 @@ async def spending(
 async def test_an_uncommitted_spending_delays_only_its_own_user(
     spending: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The webhook has no spool in this test, so it refuses the blocked user's payment with 503, and BMC sends the payment again."""
+    """
+    Given a locked balance of one user, payments of other users are credited without delay.
+
+    This webhook has no spool, so it answers 503 to the payment of the blocked user. A repeat succeeds after the lock ends.
+    """
     blocked = asyncio.create_task(webhook.post(a_payment(support_note=code_of(BLOCKED))))
     await ledger.until_somebody_waits()
 
@@ -208,7 +217,12 @@ async def test_waiting_charges_are_rematched_although_one_needs_a_locked_row(
 async def test_a_deadlock_with_another_bot_is_resolved(
     ledger: Ledger, role_url: Callable[[str], str], shop: str
 ) -> None:
-    """Settlement locks Anna's balance before Bohdan's. The other bot locks the two balances in the opposite order, so a deadlock occurs."""
+    """
+    Settlement locks Anna's balance before Bohdan's. The other bot locks the two balances in the opposite order, so a deadlock
+    occurs.
+
+    Settlement must then fail with RowLockedError, and succeed when it is repeated.
+    """
     await ledger.open("K7QM2XHD", user=ANNA)
     await ledger.open("P4RT9WEZ", user=BOHDAN)
     now = datetime.now(UTC)
@@ -252,7 +266,7 @@ async def test_spendings_for_two_users_in_one_transaction_refuse_no_payment(
             with suppress(asyncpg.DeadlockDetectedError):
                 async with db.transaction():
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", BOHDAN, f"{name}-b-{number}")
-                    # Simulate other work that the bot does between the two spendings.
+                    # Simulate other work of the bot between the two calls, so that deadlocks are likely.
                     await db.execute("SELECT pg_sleep(0.004)")
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", ANNA, f"{name}-a-{number}")
         await db.close()

@@ -1,4 +1,9 @@
-"""A new connection loads all types before it takes a lock. Otherwise asyncpg would query each unknown type while the lock is held."""
+"""
+Check that a new database connection loads all Postgres types before it takes a lock.
+
+Without this, asyncpg would query each unknown type while the transaction holds the lock, and other transactions would wait
+longer.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +48,11 @@ async def match_one(pool: Pool) -> None:
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the queries of all connections opened after this fixture, including the queries that asyncpg sends by itself."""
+    """
+    Return a list of the queries of all connections that are opened later.
+
+    It includes the queries that asyncpg sends by itself.
+    """
     logged: list[str] = []
 
     async def prepare_and_log(db: Connection) -> None:
@@ -105,7 +114,7 @@ async def test_a_new_connection_knows_the_types_of_all_statements(
     role_url: Callable[[str], str], queries: list[str]
 ) -> None:
     async with open_pool(role_url("ledger_owner")) as fresh, connected(fresh) as db:
-        await asyncio.sleep(0)  # asyncpg calls its loggers in the next iteration of the event loop
+        await asyncio.sleep(0)  # asyncpg calls its query loggers in the next iteration of the event loop
         queries.clear()
         for statement in statements().values():
             await db.prepare(statement)

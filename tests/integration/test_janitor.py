@@ -1,4 +1,4 @@
-"""Run the janitor's tasks one at a time, with the janitor's role and at a time that the test chooses."""
+"""Test each task of the janitor. The tasks run with the janitor's database role, and the test chooses the current time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -101,7 +101,7 @@ async def open_many(ledger: Ledger, count: int) -> None:
 
 
 async def count_expired(ledger: Ledger) -> tuple[int, int]:
-    """Return the number of expired payments, and the number of payments about whose expiry a notification was queued."""
+    """Return the number of expired payments, and for how many of them a notification is queued."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT count(*) FROM pending_payments WHERE status = 'expired') AS expired,"
         " (SELECT count(DISTINCT facts ->> 'code') FROM notifications WHERE kind = 'payment_expired') AS told"
@@ -161,13 +161,13 @@ async def test_an_expired_payment_is_credited_when_its_charge_arrives(
     assert await ledger.told(ANNA) == ["payment_expired", "payment_credited"]
 
 
-# Blanking ------------------------------------------------------------------------------------------------------------
+# Blanking personal data ----------------------------------------------------------------------------------------------
 
 PERSONAL: dict[str, Any] = {"supporter_id": 77, "supporter_name": "Olena", "supporter_email": "olena@example.org"}
 
 
 async def kept(ledger: Ledger) -> dict[str, Any]:
-    """Return the personal data that is still stored, and the number of notifications."""
+    """Return the personal data that is still in the database, and the number of notifications."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT body FROM events) AS body, (SELECT note FROM charges) AS note,"
         " (SELECT name FROM supporters) AS name, (SELECT email FROM supporters) AS email,"
@@ -220,7 +220,7 @@ async def test_a_repeat_is_recognised_after_all_personal_data_is_blanked(
 async def test_a_supporter_stays_known_after_the_name_is_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The charge still links the supporter's id to the user after the supporter's name is erased."""
+    """The charge keeps the link between the supporter's id and the user, so the supporter's next payment is still credited."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
     await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
@@ -271,7 +271,10 @@ async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: L
 async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Operators still need the note and the payer's name of a waiting charge, a failed event, and the name in an open claim."""
+    """
+    Operators need the note and the supporter's name for a waiting charge, the name for an open claim, and the body of a failed
+    event.
+    """
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)
@@ -326,7 +329,12 @@ async def test_a_charge_is_matched_to_a_web_apps_id_recorded_later(
 async def test_a_charge_is_matched_to_a_supporter_who_became_known_later(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Anna's first charge had no code. Her second charge has a code and so links the supporter to Anna, so the first can be matched now."""
+    """
+    Given an unmatched charge without a code, and a later charge of the same supporter with Anna's code, the first charge is
+    matched to Anna.
+
+    The code in the second charge links the supporter to Anna.
+    """
     await ledger.open(CODE, amount="9", minutes_ago=600)
     assert await webhook.settle(a_payment(amount=9, supporter_id=77)) == ["unmatched"]
     await ledger.open(OTHER_CODE)
@@ -349,7 +357,11 @@ async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger
 async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The task loads Anna's open payment for her own charge. The payment must not be matched to a stranger's charge of the same amount."""
+    """
+    Given Anna's pending payment of $9 and a stranger's charge of $9, the charge must stay unmatched.
+
+    The task loads the pending payment, because another charge in the same batch belongs to Anna.
+    """
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
@@ -401,7 +413,7 @@ async def test_two_janitors_at_once_credit_a_charge_once(janitor: Pool, ledger: 
     assert await ledger.drift() == 0
 
 
-# Checking ------------------------------------------------------------------------------------------------------------
+# Checking balances ---------------------------------------------------------------------------------------------------
 
 
 def measured_drift() -> float | None:
@@ -536,7 +548,7 @@ async def test_a_task_fails_as_database_away_without_a_database(role_url: Callab
             await janitor_task(pool, "expire_payments").run_once(datetime.now(UTC))
 
 
-# The disk ------------------------------------------------------------------------------------------------------------
+# Measuring the disk --------------------------------------------------------------------------------------------------
 
 
 async def test_the_disk_of_the_folder_is_measured(tmp_path: Path) -> None:

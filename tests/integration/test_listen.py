@@ -1,4 +1,4 @@
-"""The listener receives notifications of Postgres (NOTIFY), even after it has lost its connection."""
+"""Check that the listener receives Postgres notifications (NOTIFY), even after it has lost its connection."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Sleeper:
-    """Counts how often the listener calls `wake`."""
+    """Records the calls of `wake` by the listener, so that a test can wait for a call."""
 
     def __init__(self) -> None:
         self._wakes: asyncio.Queue[None] = asyncio.Queue()
@@ -37,7 +37,7 @@ class Sleeper:
 
 @pytest.fixture
 async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
-    """Return a sleeper that is woken by a listener with the bot's role."""
+    """Run a listener with the bot's database role, and yield the sleeper that it wakes."""
     sleeper = Sleeper()
     listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
     yield sleeper
@@ -130,7 +130,11 @@ async def test_a_listener_starts_before_its_database(role_url: Callable[[str], s
 
 @asynccontextmanager
 async def starting_postgres(database_url: str, *, refusals: int) -> AsyncIterator[str]:
-    """Run a proxy to the database that closes its first *refusals* connections at once, and yield the proxy's URL."""
+    """
+    Simulate a database that is still starting. Run a proxy in front of the database, and yield the proxy's URL.
+
+    The proxy closes the first *refusals* connections immediately.
+    """
     address = urlsplit(database_url)
     attempts = itertools.count()
 

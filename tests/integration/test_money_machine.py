@@ -1,8 +1,9 @@
 """
-The invariants in section 4 of design.md hold after every step of people, operators, BMC and the janitor, in any order.
+Check that the invariants hold after every step of users, operators, BMC and the janitor, in any order.
 
-Hypothesis draws sequences of steps, and `invariants.check` checks the whole database after each step. If a sequence breaks an invariant,
-Hypothesis prints the shortest such sequence that it found, step by step. `make soak` tries many more sequences than the default run.
+Hypothesis draws sequences of steps, and `invariants.check` checks the whole database after each step. If a check fails,
+Hypothesis searches for a shorter sequence that also fails, and prints its steps. `make soak` tries many more sequences than the
+default run.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ from tests.integration.webhook import RULES
 SEQUENCES_BY_DEFAULT = 300
 SEQUENCES = int(os.environ.get("MONEY_MACHINE_SEQUENCES", SEQUENCES_BY_DEFAULT))
 STEPS = 9
-"""The number of Hypothesis rules in a sequence. Many rules run more than one step."""
+"""The number of Hypothesis rules that one sequence runs. Many of these rules consist of several steps."""
 
 USERS = tuple(map(TelegramId, (101, 202, 303)))
 OPERATORS = tuple(map(TelegramId, (901, 902)))
@@ -68,22 +69,25 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decision_names = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""Draws an index into a list whose length is not known yet. The rules reduce the index modulo the length."""
+"""Draws an index. The length of the list is not known yet, so the rules later use the index modulo the length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
     "matched operator", "dismissed None", "refunded code", "payment", "refund", "reversal", "adjustment", "spend",
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
-"""The sequences must reach all these states and methods of charges, states of claims, and kinds of entries and notifications."""
+"""
+The test fails if all sequences together do not reach each of these: states and methods of charges, states of claims, and kinds of
+ledger entries and notifications.
+"""
 
 TABLES = (
     "notifications", "credits", "guesses", "balances", "operator_actions", "claims", "charges", "outsiders", "events",
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Empty the tables, which takes a few milliseconds. A fresh copy of the database would take a hundred milliseconds. Disable the triggers
-# that protect the ledger while the rows are deleted. Restart identity columns, so that each sequence can be replayed alone.
+# Empty the tables before each sequence. This takes a few milliseconds, but a new copy of the database takes a hundred. Disable
+# the triggers for this, because they protect the ledger. Restart identity columns, so that a sequence always gets the same ids.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -94,7 +98,7 @@ SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND rel
 
 
 class World:
-    """Holds the database that all sequences use, a pool for each service, and the states that the sequences reached."""
+    """Gives access to the database that all sequences use, and counts the states that the sequences reached."""
 
     def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
         self.runner = runner
@@ -110,9 +114,9 @@ class World:
 
     async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
         """
-        Run two operations that wait for the settling lock at the same time, *first* before *second*.
+        Run two operations at the same time. Both wait for the settling lock, and *first* gets it before *second*.
 
-        The fixed order makes the sequence repeatable.
+        The fixed order makes failures reproducible.
         """
         async with self.owner.transaction():
             await self.owner.execute(sql("lock_settling"))
@@ -140,7 +144,7 @@ class World:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Disable logging, because the log lines of earlier sequences would hide the steps of the sequence that fails."""
+    """Disable logging. The log lines of earlier sequences would make it hard to find the steps of the sequence that fails."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -149,7 +153,7 @@ def silence() -> Iterator[None]:
 
 @pytest.fixture
 def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cache the confusable codes of each code, because every sequence draws the same codes."""
+    """Cache the results of `confusable_codes`. Every sequence draws the same codes, so the cache saves time."""
     monkeypatch.setattr("coffee_ledger.store.pending_payments.confusable_codes", functools.cache(confusable_codes))
 
 
@@ -178,7 +182,7 @@ async def _open(runner: asyncio.Runner, stack: AsyncExitStack, address: str, ser
 
 
 class MoneyMachine(RuleBasedStateMachine):
-    """Defines steps of people, operators, BMC and the janitor, and checks the invariants after each step."""
+    """Defines the steps of users, operators, BMC and the janitor, and checks the invariants after each step."""
 
     world: ClassVar[World]
 
@@ -193,7 +197,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.refunded_first: list[BmcEvent] = []
         self.requests: list[Request] = []
         self.spent: dict[str, tuple[int, int, int]] = {}
-        """Maps each spending key to the user, the credits spent, and the remaining balance."""
+        """Maps the idempotency key of each spending to the user, the credits spent, and the balance after it."""
         self.do(self.world.begin_anew())
 
     def teardown(self) -> None:
@@ -204,7 +208,7 @@ class MoneyMachine(RuleBasedStateMachine):
         for claim in self.seen.claims:
             self.world.seen[f"claim {claim['status']}"] += 1
 
-    # Common to all steps -----------------------------------------------------------------------------------------------
+    # Helpers of the steps ----------------------------------------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
@@ -216,7 +220,7 @@ class MoneyMachine(RuleBasedStateMachine):
         before, self.seen = self.seen, after
         self.world.steps += 1
         check(before, after, self.known)
-        # Advance the clock, so that no two decisions have the same time.
+        # Advance the clock, so that each decision has a different time.
         self.known.now += timedelta(seconds=1)
         return result
 
@@ -243,7 +247,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return decisions.OperatorRequest(operator, "because", self.now, request_key=f"press-{self.next_number()}")
 
     def request(self, user: TelegramId, amount: str, currency: str = "USD") -> PaymentId:
-        """Request a payment as the bot does. If the user was erased, let the user come back first."""
+        """Request a payment as the bot does. If the user was erased, register the user again first."""
         if user in self.known.erased:
             self.come_back(user)
         request = Request(f"ask-{self.next_number()}", user, Decimal(amount), currency)
@@ -317,7 +321,7 @@ class MoneyMachine(RuleBasedStateMachine):
             if row["telegram_id"] == user and row["facts"].get("charge_key") == charge["charge_key"]
         ]
 
-    # People ask --------------------------------------------------------------------------------------------------------
+    # Users request payments --------------------------------------------------------------------------------------------
 
     @rule(user=users, amount=amounts, currency=st.sampled_from(["USD", "USD", "EUR"]))
     def pick(self, user: TelegramId, amount: str, currency: str) -> None:
@@ -333,7 +337,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(which=which)
     def repeat_a_request(self, which: int) -> None:
-        """Repeat a request that opened a payment, and check that no second payment opens."""
+        """Repeat a request that opened a payment, and check that it opens no second payment."""
         keys = {row["request_key"] for row in self.seen.payments}
         opening = [request for request in self.requests if request.key in keys]
         request = opening[which % len(opening)]
@@ -358,7 +362,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.pass_minutes(minutes)
 
-    # People pay --------------------------------------------------------------------------------------------------------
+    # Supporters pay ----------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.seen.payments)
     @rule(
@@ -372,7 +376,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def pay_with_a_code(
         self, which: int, amount: str, currency: str, supporter: str | None, family: str, text: str
     ) -> None:
-        """A payment with a code is always credited to the code's user, even if the payment is late or is the second one with this code."""
+        """A payment with a code is always credited to the code's user, even if it comes late or the code was already used."""
         payment = self.one_of(self.seen.payments, which)
         code, owner = payment["payment_id"], payment["telegram_id"]
         event = self.a_payment(
@@ -406,7 +410,7 @@ class MoneyMachine(RuleBasedStateMachine):
         is_late=st.booleans(),
     )
     def pay_with_a_slip(self, user: TelegramId, place: int, sign: str, supporter: str | None, is_late: bool) -> None:
-        """A slip in a code is corrected only while the code's payment is open, and never causes a credit for another user."""
+        """A code with one wrong character is corrected only while its pending payment is open. It never credits another user."""
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"
         written = Written(frozenset({code})) if slip == code else Written(corrected=frozenset({code}))
@@ -469,7 +473,11 @@ class MoneyMachine(RuleBasedStateMachine):
     def a_rival_ends_before_the_payment_is_told(
         self, user: TelegramId, rival: TelegramId, amount: str, end: str
     ) -> None:
-        """The rival's payment was open when the charge was paid. The charge may be the rival's, so no user is guessed."""
+        """
+        Given two users whose payments were both open when the charge was paid, the charge must not be matched by a guess.
+
+        This holds even if the rival's payment ends before the event arrives, because the rival may have paid.
+        """
         code = self.request(rival, amount)
         self.pass_minutes(1)
         self.request(user, amount)
@@ -510,7 +518,9 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
         """
-        The outsider's next payment is dismissed without a card. A payment with a code is matched instead, and ends the outsider's record.
+        Given a supporter who is recorded as an outsider, the next payment without a code is dismissed.
+
+        A payment with a user's code is matched instead, and the supporter is no longer an outsider.
         """
         outcome, charge = self.pay(self.a_payment("", Written(), amount="7", supporter=supporter))
         if outcome is not Outcome.UNMATCHED:
@@ -594,7 +604,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, amount=amounts, spent=st.sampled_from([0, 400]))
     def pay_spend_and_refund(self, user: TelegramId, amount: str, spent: int) -> None:
-        """A refund may take back credits that were spent. If the balance falls below zero, operators are notified."""
+        """A refund also takes back credits that the user has spent. If the balance falls below zero, operators are notified."""
         code = self.request(user, amount)
         event = self.a_payment(code, Written(frozenset({code})), amount=amount)
         self.pay(event)
@@ -664,7 +674,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, is_coded=st.booleans(), supporter=supporters, is_named=st.booleans())
     def pick_and_subscribe(self, user: TelegramId, is_coded: bool, supporter: str | None, is_named: bool) -> None:
-        """Without a code, the first month may be matched by a guess. The guess must not decide who gets the credits of later months."""
+        """If the first month has no code, it may be matched by a guess. This guess must not decide the match of later months."""
         code = self.request(user, "3")
         event = self.subscribe(code if is_coded else None, supporter=supporter, is_named=is_named)
         charge = self.charge_of_period(event)
@@ -717,7 +727,11 @@ class MoneyMachine(RuleBasedStateMachine):
         return event
 
     def pay_next_month(self, first: BmcEvent) -> BmcEvent:
-        """Renew the subscription. BMC repeats the first month's note in each renewal, including a code that is already used."""
+        """
+        Renew the subscription.
+
+        As at BMC, the renewal repeats the note of the first month, even if its code is already used.
+        """
         event = self.renewed(first, current_period_start=int(self.now.timestamp())) | {"type": "membership.updated"}
         codes = frozenset({first["data"]["support_note"]} - {""})
         self.write(event, Written(codes, is_renewal=True))
@@ -727,7 +741,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def upgrade(self, which: int) -> None:
-        """An event with a different amount for a known period contradicts the charge and changes no credits."""
+        """An event that reports another amount for a known period changes no credits and adds no charge."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, amount=4) | {"type": "membership.updated"})
@@ -759,7 +773,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def flag_a_subscription_as_refunded(self, which: int) -> None:
-        """The flag changes no credits, because only operators decide whether the period was refunded."""
+        """BMC's field `refunded` in a subscription event changes no credits. Operators decide whether the period was refunded."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, refunded="true") | {"type": "membership.updated"})
@@ -783,7 +797,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert self.deliver(event) == [Outcome.UNMATCHED]
         assert self.seen.credits == credits
 
-    # Two at once -------------------------------------------------------------------------------------------------------
+    # Two operations at once --------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.seen.payments)
     @rule(which=which, amount=amounts)
@@ -925,7 +939,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.paid.append(event)
         assert self.charge_of(event)["telegram_id"] == payment["telegram_id"]
 
-    # People answer -----------------------------------------------------------------------------------------------------
+    # Users reject guesses, claim payments and spend credits ------------------------------------------------------------
 
     @precondition(lambda self: self.seen.guesses)
     @rule(which=which)
@@ -996,7 +1010,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A repeated key returns the first call's answer, even if the balance has changed since that call.
+            # A call with a repeated key returns the answer of the first call, even if the balance has changed since then.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 
@@ -1023,7 +1037,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def block(self, user: TelegramId) -> None:
         self.do(mark_unreachable(self.world.bot, user, now=self.now))
 
-    # The janitor works -------------------------------------------------------------------------------------------------
+    # The janitor's tasks -----------------------------------------------------------------------------------------------
 
     @rule()
     def forget_what_is_old(self) -> None:
@@ -1039,7 +1053,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def close_claims(self) -> None:
         self.do(close_answered_claims(self.world.janitor, now=self.now))
 
-    # Looking things up -------------------------------------------------------------------------------------------------
+    # Lookups -----------------------------------------------------------------------------------------------------------
 
     @staticmethod
     def one_of(things: list[Any], which: int) -> Any:
@@ -1052,7 +1066,11 @@ class MoneyMachine(RuleBasedStateMachine):
         return next(row for row in self.seen.payments if row["payment_id"] == code)
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
-        """Find the charge of a payment. Ignore charges that are held because they conflict with a charge of the same transaction."""
+        """
+        Find the charge of a payment.
+
+        Ignore later charges with the same transaction id, which wait for an operator (`conflicts_with`).
+        """
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)
 
@@ -1071,7 +1089,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.written[name] = written
 
     def expect_undo(self, charge: Row) -> None:
-        """If a person is about to undo the match of a subscription's charge, add the subscription and the user to `Known.undone`."""
+        """Call this before an operator or user undoes a match. It adds the charge's subscription and user to `Known.undone`."""
         name = subscription_of(charge)
         if name is not None and charge["state"] == "matched":
             self.known.undone.add((name, charge["telegram_id"]))
@@ -1089,7 +1107,7 @@ def test_the_invariants_hold_after_every_sequence_of_steps(world: World) -> None
             max_examples=SEQUENCES,
             stateful_step_count=STEPS,
             deadline=None,
-            # The default run draws the same sequences every time. A long run draws different ones each time, and prints how to repeat a
+            # The default run draws the same sequences every time. A long run draws new sequences, and prints how to reproduce a
             # failure.
             derandomize=SEQUENCES == SEQUENCES_BY_DEFAULT,
             database=None,
@@ -1099,5 +1117,5 @@ def test_the_invariants_hold_after_every_sequence_of_steps(world: World) -> None
     )
 
     print(f"{SEQUENCES} sequences, {world.steps} steps: {dict(sorted(world.seen.items()))}")
-    # Fail if the sequences reach too few states, because the invariants then prove little.
+    # Fail if the sequences do not reach all important states, because the checks would then prove little.
     assert world.seen.keys() >= REACHED

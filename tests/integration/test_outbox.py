@@ -1,4 +1,8 @@
-"""Notifications are sent once, by one bot at a time, and in order within a chat. Missed notifications are queued again."""
+"""
+Check that notifications are sent once, by one bot at a time, and in order within a chat.
+
+If a user could not be reached, the missed notifications must be queued again.
+"""
 
 import asyncio
 import time
@@ -48,7 +52,7 @@ class Outbox:
         self.bot = bot
         self.owner = owner
         self.sending: dict[int, TelegramId] = {}
-        """Maps each notification that this bot is sending to its chat."""
+        """The notifications that this bot is sending at the moment. Maps the notification's id to the chat's id."""
 
     async def owe(
         self,
@@ -67,7 +71,7 @@ class Outbox:
         return queued
 
     async def begin(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
-        """Start to send the due notifications."""
+        """Start to send the due notifications, and return them."""
         await address_operators(self.bot, OPERATORS, now=now)
         found = await find_due_notifications(
             self.bot, operators=OPERATORS, now=now, count_max=count_max, except_for=self.sending.values()
@@ -89,7 +93,7 @@ class Outbox:
         await put_off(self.bot, notification_id, until=until, now=now, is_set_aside=is_set_aside)
 
     async def drain(self, *, now: datetime = NOW) -> list[Notification]:
-        """Send until no notification is due, and return the notifications in the order of sending."""
+        """Send notifications until none is due. Return the sent notifications in the order of sending."""
         sent: list[Notification] = []
         while found := await self.begin(now=now):
             for one in found:
@@ -98,7 +102,7 @@ class Outbox:
         return sent
 
     async def miss(self, *users: int, now: datetime = NOW) -> None:
-        """Handle Telegram's answer that these users cannot be reached."""
+        """Let Telegram answer that the bot cannot reach these users, for example because they blocked the bot."""
         for user in users:
             await self.owner.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
             self.sending = {number: chat for number, chat in self.sending.items() if chat != user}
@@ -114,7 +118,7 @@ class Outbox:
 
 @pytest.fixture
 async def bots(role_url: Callable[[str], str], pool: Pool) -> AsyncIterator[list[Outbox]]:
-    """Return two bots on one database."""
+    """Return the outboxes of two bots that use the same database."""
     async with open_pool(role_url("bot")) as one, open_pool(role_url("bot")) as other:
         for bot in (one, other):
             await connect_all(bot)
@@ -162,7 +166,11 @@ async def test_messages_of_the_same_moment_are_sent_in_queue_order(outbox: Outbo
 
 
 async def test_an_older_message_waits_for_the_one_being_sent(outbox: Outbox) -> None:
-    """A due message can be older than the one being sent: cards are addressed to operators late, and missed messages are queued again."""
+    """
+    Given a message that is being sent, an older message that becomes due must wait.
+
+    This happens, for example, if a message that the user missed is queued again.
+    """
     sending = await outbox.owe(ANNA)
     await outbox.begin()
     older = await outbox.owe(ANNA, created_at=NOW - DAY)
@@ -215,7 +223,8 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # Both remaining messages are due. The newer message is sent first, because the message that was set aside may fail again.
+    # Both remaining messages are due. The newer message is sent first, because the first message, which was set aside, may fail
+    # again.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
@@ -315,7 +324,7 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
 
 
 async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
-    """The holder's row stays in the database after the lease has expired, so the holder must check the time itself."""
+    """The holder's row in the database does not change when the lease expires, so the holder must check the time itself."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()
@@ -396,7 +405,11 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
-    """A sender that lost its lease and the next sender may both mark a notification. Only the first mark takes effect."""
+    """
+    Given a sender that lost its lease and the next sender, both may mark the same notification.
+
+    Only the first mark takes effect.
+    """
     owed = await outbox.owe()
     await outbox.mark(owed)
 
@@ -463,7 +476,7 @@ async def test_a_payment_is_announced_before_its_refund_although_both_came_at_on
     assert told == [NotificationKind.PAYMENT_CREDITED, NotificationKind.PAYMENT_REFUNDED]
 
 
-# Readers who come back ---------------------------------------------------------------------------------------------------
+# Users who come back -----------------------------------------------------------------------------------------------------
 
 CREDITED, EXPIRED = NotificationKind.PAYMENT_CREDITED, NotificationKind.PAYMENT_EXPIRED
 
@@ -527,9 +540,9 @@ async def test_only_the_newest_missed_messages_are_sent_later(outbox: Outbox) ->
 
 async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> None:
     """
-    The user may have unblocked the bot while the bot was down.
+    Given a user who missed a message and then gets a newer one, the bot sends the missed message first.
 
-    No update reports this, so the bot queues the missed messages again when a newer message is due.
+    The user may have unblocked the bot while it was down, so the bot cannot wait for an update that reports this.
     """
     missed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
@@ -733,7 +746,7 @@ async def test_finding_due_messages_reads_little_of_a_long_queue(
             "UPDATE notifications SET due_at = $1, attempts = 1 WHERE notification_id IN"
             " (SELECT DISTINCT ON (telegram_id) notification_id FROM notifications ORDER BY telegram_id, notification_id)",
             NOW + 60 * SECOND,
-            timeout=120,  # 100,000 rows take longer on a busy machine than the pool allows.
+            timeout=120,  # On a busy machine, updating 100,000 rows takes longer than the pool's usual timeout.
         )
     newcomer = await outbox.owe(1, due_at=NOW)
     await outbox.owner.execute("VACUUM ANALYZE notifications")
@@ -746,5 +759,5 @@ async def test_finding_due_messages_reads_little_of_a_long_queue(
 
     print(f"look {begin_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(begun)} begun")
     assert begun == [newcomer] if is_blocked else begun
-    # A good query plan takes about 50 ms. A plan that compares the messages with each other takes 9 s.
+    # With a good query plan, this takes about 50 ms. With a plan that compares all messages with each other, it takes 9 s.
     assert seconds < 3

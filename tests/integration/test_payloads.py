@@ -1,7 +1,7 @@
 """
-Post every known request body of Buy Me a Coffee unchanged.
+Post every known request body of Buy Me a Coffee unchanged, and check that the webhook understands it.
 
-Most bodies come from BMC's "Send test", which moves no money. Some come from real payments. Some lack the billing period of the charge.
+Many bodies come from BMC's button "Send test", which moves no money. Other bodies come from real payments.
 """
 
 import random
@@ -26,9 +26,9 @@ class Money:
     amount: str
     currency: str
     credits: int
-    """The credits for the amount, at 100 credits per dollar and 110 per euro."""
+    """The credits for the amount. A dollar is worth 100 credits, and a euro is worth 110 credits."""
     paid_at: int | None
-    """The time of the payment, or None if the event has no time and the time of receipt is used."""
+    """The Unix time of the payment. None if the event contains no time: the time of receipt is used then."""
     is_doubtful: bool = False
     """True if only an operator may decide which user paid."""
 
@@ -36,13 +36,13 @@ class Money:
 @dataclass(frozen=True)
 class Expected:
     outcome: str
-    """The outcome if the ledger is empty, so that no user could have paid."""
+    """The outcome of the event in an empty database, in which no user has a pending payment."""
     told: str | None
     """The kind of notification that operators get, or None if they get no notification."""
     money: Money | None = None
 
 
-# An event whose `"live_mode"` is false only shows that the connection works, whatever else the event contains.
+# If `live_mode` is false, the event is a test of the connection, and its other fields do not matter.
 A_TEST = Expected("test", "test_event")
 # An event that reports the end of a subscription moves no money and needs no notification.
 AN_END = Expected("recorded", None)
@@ -53,7 +53,11 @@ def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: 
 
 
 def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
-    """Expect a doubtful charge: without the period, a repeat of the charge under another event type looks like a second charge."""
+    """
+    Expect a charge that only an operator may match, because the event of a subscription has no period.
+
+    Without the period, a second event about the same charge looks like another charge.
+    """
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
 
@@ -83,7 +87,7 @@ EXPECTED = {
     ),
     "extra_purchase.created--credit-packs-unanswered": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "extra_purchase.created--django-buymeacoffee": A_TEST,
-    # The event has no `live_mode`, so it may be about real money.
+    # This event has no field `live_mode`, so it may be about real money.
     "extra_purchase.created--overlabels": paid("extra_purchase:pi_3Mc5I3JEtINljGAa0XZxB3XG", "75", "USD", 7_500),
     "extra_purchase.updated--credit-packs": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "legacy.pledges-update--buymeacoffee-webhook-page": Expected("legacy", "legacy_webhook"),
@@ -116,7 +120,11 @@ EXPECTED = {
 }
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
-"""Events in which the buyer answered a question of the Shop without giving a code, so no user is guessed."""
+"""
+In these events, the buyer of a shop item answered its question, but not with a code.
+
+So the charge is not matched by a guess.
+"""
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 
 every_payload = pytest.mark.parametrize("name", EXPECTED)
@@ -192,7 +200,7 @@ async def test_a_repeated_payload_changes_nothing(webhook: Webhook, ledger: Ledg
 async def test_the_only_user_with_an_open_payment_is_credited_once(
     webhook: Webhook, ledger: Ledger, name: str, money: Money
 ) -> None:
-    """Credits are computed from the amount that the creator's page charged, before fees and tips, and not from `total_amount_charged`."""
+    """Credits are computed from `amount`, and not from `total_amount_charged`, which also includes fees and tips."""
     await open_a_minute_before(ledger, money)
 
     status, answer = await webhook.post(body_of(name))
@@ -238,7 +246,10 @@ async def test_a_payload_credits_no_user_with_a_payment_of_another_amount(
 async def test_all_payloads_twice_in_any_order_make_one_charge_per_payment(
     webhook: Webhook, ledger: Ledger, seed: int
 ) -> None:
-    """The events `.created` and `.updated` of one purchase make one charge, and so do `.started` and `.updated` of one month."""
+    """
+    Two events about one payment make one charge: `.created` and `.updated` of a purchase, or `.started` and `.updated` of a
+    month.
+    """
     names = sorted(EXPECTED) * 2
     random.Random(seed).shuffle(names)
 

@@ -1,4 +1,4 @@
-"""Users open, reuse and cancel pending payments, and read their balance and history."""
+"""Test how users open, reuse and cancel pending payments, and read their balance and history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -50,7 +50,7 @@ def request_of(
 
 
 class Bot:
-    """Requests payments as the bot does, with the bot's role and with codes that the test chooses."""
+    """Requests and cancels payments as the bot does, with the bot's database role. The test chooses the codes."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -234,7 +234,11 @@ async def test_an_id_made_by_a_web_app_is_kept_unchanged(bot: Bot) -> None:
 
 
 async def test_an_id_made_by_a_web_app_opens_a_second_payment_of_the_same_amount(bot: Bot) -> None:
-    """The Web App already shows the id that it made, so the supporter will write that id and not the id of the open payment."""
+    """
+    Given a Web App that creates payment ids itself, a request with such an id opens a new pending payment.
+
+    The Web App already shows this id, so the supporter will write it into the note.
+    """
     first = await bot.open(request_of("message:1"))
 
     payment = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
@@ -288,9 +292,9 @@ def differences(one: str, other: str) -> int:
 @pytest.mark.parametrize("status", ["pending", "completed", "expired", "cancelled"])
 async def test_a_new_code_differs_in_three_places_from_all_earlier_ones(bot: Bot, ledger: Ledger, status: str) -> None:
     """
-    A slip must never turn a code into another user's code.
+    One or two wrong characters must never turn a code into the code of another user.
 
-    This rule includes codes of payments that ended long ago, because late payments are credited too.
+    This includes codes of payments that ended long ago, because late payments are credited, too.
     """
     await ledger.open(CODE, user=BOHDAN, status=status)
     near = sorted(confusable_codes(CODE))
@@ -363,9 +367,9 @@ async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_i
     bot: Bot, ledger: Ledger, webhook: Webhook, first: str
 ) -> None:
     """
-    A pending payment that is cancelled while its charge arrives is credited anyway, because the user has paid.
+    Given a cancellation and a charge for the same pending payment at the same time, the user is credited in any case.
 
-    The cancellation or the charge may win the race, regardless of which starts first. In both cases the answers and the rows must agree.
+    Either of them may win the race. The answer to the cancellation must agree with the status in the database.
     """
     await ledger.open(CODE)
     start = asyncio.Barrier(2)
@@ -403,7 +407,11 @@ async def test_a_cancellation_that_waits_for_the_completion_finds_it_completed(b
 
 
 async def test_a_cancellation_waits_for_a_settlement_that_saw_the_payment_open(bot: Bot, ledger: Ledger) -> None:
-    """A settlement that guesses an open payment must find the payment still open when it writes, so the cancellation waits for the lock."""
+    """
+    A settlement may match a charge by a guess only to a pending payment that is still open when the settlement commits.
+
+    So a cancellation waits for the lock that the settlement holds.
+    """
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute(sql("lock_settling"))

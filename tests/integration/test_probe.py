@@ -1,4 +1,4 @@
-"""A probe is a synthetic payment that is settled and then rolled back, so it leaves no rows."""
+"""Test the probe: a synthetic payment that the webhook settles and then rolls back, so that it leaves no rows."""
 
 import shutil
 import ssl
@@ -101,7 +101,7 @@ async def test_an_unreachable_webhook_fails_the_probe(ledger: Ledger) -> None:
         await away.send(NOW)
 
 
-# The certificate ------------------------------------------------------------------------------------------------------
+# The expiry of the certificate ----------------------------------------------------------------------------------------
 
 PUBLIC = "pay.example.org"
 DAYS = 20
@@ -109,7 +109,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="make
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return TLS contexts with a new certificate: one for the server, and one for a client that trusts it."""
+    """Create a certificate. Return a TLS context for a server that uses it, and one for a client that trusts it."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     naming = ["-days", str(DAYS), "-subj", f"/CN={PUBLIC}", "-addext", f"subjectAltName=DNS:{PUBLIC}"]
@@ -121,7 +121,7 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def front_door(folder: Path) -> AsyncIterator[ProbeSender]:
-    """Run a proxy that accepts every request, and yield a probe that trusts its certificate."""
+    """Run an HTTPS server that accepts every request, and yield a probe that trusts the server's certificate."""
     shown, trust = self_signed(folder)
 
     async def take(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Two replicas of the webhook share the work and credit each charge once."""
+"""Check that two replicas of the webhook share the work and credit each charge once."""
 
 import asyncio
 import secrets
@@ -37,7 +37,7 @@ async def test_an_event_received_by_both_replicas_at_once_is_credited_once(
 
 
 def events_of(user: int) -> list[dict[str, Any]]:
-    """Return a payment's event twice. For the users in REFUNDED, return the refund's event first."""
+    """Return the event of the user's payment twice. If the user is in REFUNDED, put the event of the refund before them."""
     payment = a_payment(support_note=f"{user}_1780405603")
     return [*([a_refund_of(payment)] if user in REFUNDED else []), payment, payment]
 

@@ -1,4 +1,8 @@
-"""An operator can order that a failed or unreadable event is settled again. The bot records the order, and the janitor executes it."""
+"""
+Test orders of operators to settle a failed or unreadable event again.
+
+The bot records the order, and the janitor executes it.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -37,7 +41,7 @@ def order(operator: int = OLHA, *, key: str | None = None) -> OperatorRequest:
 
 
 async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[str, Any], int]:
-    """Send a payment that the database refuses, repair the database, and return the event and its number."""
+    """Send a payment while the database refuses all charges, then repair the database. Return the event and its number."""
     event = a_payment(**payment)
     await ledger.pool.execute(REFUSE_CHARGES)
     assert await webhook.settle(event) == ["failed"]
@@ -66,7 +70,11 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
 
 
 async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
-    """The payer may have cancelled their pending payment before the event is settled again, so the open payment may be another user's."""
+    """
+    The supporter may have cancelled the pending payment before the event is settled again.
+
+    The only pending payment that fits may then be another user's, so the charge must not be matched by a guess.
+    """
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
 
@@ -154,7 +162,7 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
 async def test_an_event_that_became_readable_is_settled(
     desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """An event can become readable by an update: the event is valid, but an older version could not read it."""
+    """Given a valid event that an older version could not read, the current version settles it when an operator orders this."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note="hello", amount=9))
     _, event_no = await fail(webhook, ledger, support_note=CODE)

@@ -1,4 +1,4 @@
-"""Charges are credited to the right user even if supporters or Buy Me a Coffee behave unexpectedly."""
+"""Check that charges are credited to the right user, even if supporters or Buy Me a Coffee behave unexpectedly."""
 
 import secrets
 from collections.abc import Callable
@@ -93,7 +93,11 @@ async def reasons(ledger: Ledger) -> set[tuple[str, int | None]]:
 async def test_an_account_that_requests_every_amount_each_hour_gets_one_guess(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Twelve donors who do not know the bot pay without a note. Formerly Mallory's account was credited for all twelve payments."""
+    """
+    Given Mallory, who requests four usual amounts each hour, and twelve strangers who pay these amounts without a code.
+
+    Then only one of these payments is credited to Mallory, by a guess. The other eleven stay unmatched.
+    """
     for hour in (2, 1, 0):
         for code in await ledger.pool.fetch("SELECT payment_id FROM pending_payments WHERE status = 'pending'"):
             await cancel_payment(desk, code["payment_id"], MALLORY, now=now() - timedelta(hours=hour, minutes=10))
@@ -117,7 +121,11 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
-    """Return a code, and a text with the code's two halves, in which a letter replaces the only digit of the first half."""
+    """
+    Return a code, and a text that contains the code with one mistake.
+
+    The text is the two halves of the code with a space between them. A similar letter replaces the only digit of the first half.
+    """
     chance = Random(5)
     while True:
         code = issue_code(chance)
@@ -154,7 +162,7 @@ async def test_a_slip_near_two_codes_forbids_a_guess(ledger: Ledger, webhook: We
 async def test_two_charges_without_a_code_in_one_batch_prevent_a_guess(
     ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """Both events come from the spool in one batch, so both charges are known before the first one is decided."""
+    """Given two charges without a code in one batch, either of them may be Anna's. So neither is matched to her by a guess."""
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
     bodies = [raw(a_payment(supporter_id=number)) for number in (1, 2)]
     events = [read_event(body, received_at=now(), nonce="n") for body in bodies]
@@ -202,7 +210,12 @@ async def test_a_renewal_with_an_unknown_start_is_not_guessed(ledger: Ledger, we
 async def test_a_user_who_repeats_a_request_after_the_window_is_a_rival(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Bohdan returns after 90 minutes, is shown his old payment, and pays at once without the code. So the charge must not go to Anna."""
+    """
+    Given Bohdan, who repeats his request after 90 minutes and gets his old pending payment again, a charge without a code may be
+    his.
+
+    So the charge must not be matched to Anna, who also has a pending payment of this amount.
+    """
     first = await ask(desk, BOHDAN, "5", minutes_ago=92)
     assert await ask(desk, BOHDAN, "5", minutes_ago=2) == first
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
@@ -229,7 +242,11 @@ async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger
 
 
 async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan pays without the code, gets no credits, and pays again with the code. The first event arrives last and must not go to Anna."""
+    """
+    Given Bohdan, who pays without his code and then pays again with it, the event of his first payment may arrive last.
+
+    It must not be matched to Anna, who has a pending payment of the same amount.
+    """
     await ledger.open(CODE, user=BOHDAN, minutes_ago=20)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=18)
     first = a_payment(created_at=seconds_ago(900))
@@ -349,7 +366,7 @@ async def test_a_disowned_guess_prevents_another_for_ninety_days(
     assert await pays_in(90.1, THIRD_CODE) == "credited"
 
 
-# Texts ---------------------------------------------------------------------------------------------------------------
+# Codes and names in texts --------------------------------------------------------------------------------------------
 
 
 async def test_a_code_in_the_name_reaches_its_user(ledger: Ledger, webhook: Webhook) -> None:
@@ -388,11 +405,15 @@ async def test_a_user_named_in_the_note_is_only_a_candidate(
     assert ("mentioned", 10**9 + 101 if "id is" in note else ANNA) in await reasons(ledger)
 
 
-# BMC's data ---------------------------------------------------------------------------------------------------------
+# Unusual data from BMC ----------------------------------------------------------------------------------------------
 
 
 async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, webhook: Webhook) -> None:
-    """Payers without a name may share an id such as 0. The first of them who writes a code must not be credited for all their payments."""
+    """
+    Supporters without a name may share an id such as 0, so this id must not identify a user.
+
+    Given one of them who paid with Anna's code, a later payment with the same id is not credited to Anna.
+    """
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=0))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -404,7 +425,12 @@ async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, web
 
 
 async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan once paid for Anna with her code. Now he requests $5 for himself and pays without a code, so the charge fits both users."""
+    """
+    Given a supporter who once paid with Anna's code, and pending payments of $5 of Anna and Bohdan, a charge of $5 without a code
+    fits both.
+
+    The supporter may be Bohdan, who once paid for Anna. So no user is credited.
+    """
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -419,7 +445,11 @@ async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(led
 async def test_an_operators_match_does_not_link_a_supporter_to_a_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """If an operator matches a charge to a user who did not pay, the real payer's later payments must not be credited to that user."""
+    """
+    An operator may match a charge to the wrong user.
+
+    Later payments of the same supporter must not be credited to this user.
+    """
     await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
     await match_charge(desk, await last_charge_id(ledger), order(), telegram_id=MALLORY, payment_id=None, rates=RATES)
@@ -520,7 +550,7 @@ async def test_the_same_transaction_in_two_families_is_one_charge(ledger: Ledger
 async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator_can_credit(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """With PayPal or a cart, two payments of one family may share their transaction id, so the second is not always a repeat."""
+    """With PayPal or a cart, two payments may have the same transaction id. So the second payment is not always a repeat."""
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="10")
     second = a_payment(id=2, transaction_id="T", amount=10, support_note=OTHER_CODE)
@@ -685,7 +715,11 @@ async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: L
 
 
 async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
-    """After a rollback of the code, rows may have reasons, families, flags and doubts that only the newer version knows."""
+    """
+    If operators go back to an older version, rows may contain reasons and flags of the newer version.
+
+    Settlement must not fail.
+    """
     paid = a_payment(support_note="from a friend")
     await webhook.settle(paid)
     await ledger.pool.execute(
@@ -697,7 +731,7 @@ async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: 
     assert await webhook.settle(a_refund_of(paid)) == ["refunded"]
 
 
-# Undoing -------------------------------------------------------------------------------------------------------------
+# Undoing matches -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("note", [CODE, ""])
@@ -827,7 +861,7 @@ async def test_a_part_refunded_before_the_match_is_not_credited(ledger: Ledger, 
     assert await ledger.balance() == 3000
 
 
-# Not one of our users ------------------------------------------------------------------------------------------------
+# Outsiders: supporters who are no users ------------------------------------------------------------------------------
 
 
 async def test_a_known_outsider_pays_again_without_a_card(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
@@ -844,7 +878,11 @@ async def test_a_known_outsider_pays_again_without_a_card(ledger: Ledger, webhoo
 async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """A supporter's second payment arrived before the operator dismissed the first one, so both wait. The dismissal must cover both."""
+    """
+    Given two waiting payments of one supporter, an operator dismisses the first one and records the supporter as an outsider.
+
+    The second payment must then be dismissed, too.
+    """
     await ledger.open(CODE, amount="9")
     await webhook.settle(
         a_payment(supporter_id=5),
@@ -858,7 +896,7 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The charge with a user's code and the charge of another supporter still need an operator's decision.
+    # The third charge has a user's code, and the fourth is from another supporter. They still need an operator's decision.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 
@@ -918,7 +956,7 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # A code of one buyer does not end the item's record as an outsider: the next purchase without a code is only recorded, too.
+    # The item stays an outsider, although one buyer wrote a code. So the next purchase without a code is only recorded.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

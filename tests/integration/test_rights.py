@@ -1,4 +1,4 @@
-"""Each role has only the privileges that it needs, and cannot bypass the rules."""
+"""Each database role has only the privileges that it needs, and cannot bypass the ledger's rules."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +14,11 @@ ROLES = ("webhook", "bot", "janitor", "watcher", "grafana_reader", "shop")
 async def address(
     request: pytest.FixtureRequest, postgres_address: str, original_url: Callable[[str], str]
 ) -> AsyncIterator[str]:
-    """Return the URL of the template database for one role of ROLES. `shop` is the role of another bot that was granted `spender`."""
+    """
+    Yield the URL of the template database for one role of ROLES.
+
+    The fixture also creates `shop`, the role of another bot. It has only the privileges of the group role `spender`.
+    """
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE shop LOGIN; GRANT spender TO shop")
     await owner.close()
@@ -30,7 +34,7 @@ of_every_role = pytest.mark.parametrize("address", ROLES, indirect=True)
 async def refuse(address: str, statement: str) -> None:
     """Assert that *statement* needs a privilege that the role lacks."""
     db = await asyncpg.connect(address)
-    # Remove both limits: every client may change these settings for its own session, so the limits are no protection.
+    # Remove the limits of the session. Every client may do this, so only privileges protect the database.
     await db.execute("SET default_transaction_read_only = off")
     await db.execute("SET statement_timeout = 0")
 
@@ -61,7 +65,7 @@ async def test_no_role_can_create_its_own_objects(address: str, statement: str) 
     "lock", ["pg_advisory_lock(1)", "pg_try_advisory_lock_shared(1, 1)", "pg_advisory_xact_lock(1)"]
 )
 async def test_no_role_can_take_advisory_locks(address: str, lock: str) -> None:
-    """A million advisory locks would fill the lock table, and then no client could lock anything."""
+    """A client with a million advisory locks would fill the lock table, and then no client could lock anything."""
     await refuse(address, f"SELECT {lock}")
 
 

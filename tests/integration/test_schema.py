@@ -14,7 +14,11 @@ from tests.integration.people import Ledger
 
 SCHEMA = Path(__file__).parents[2] / "db/init.sql"
 DIGESTS = {1: "6970c9ff84049243", 2: "9795706b75dab854", 3: "367e649ad6f083d8", 4: "37974cf6ed54b965"}
-"""Maps each schema version to a digest. After a change of the schema, add the next version here, in the schema and in the code."""
+"""
+Maps each schema version to the digest of its SQL.
+
+If you change the schema, add the next version here, and increase the version in db/init.sql and in `SCHEMA_VERSION`.
+"""
 
 
 def test_a_changed_schema_has_a_new_number() -> None:
@@ -35,7 +39,11 @@ def test_a_changed_schema_has_a_new_number() -> None:
 async def test_no_service_uses_a_database_of_another_schema_version(
     pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
 ) -> None:
-    """With another schema version, each statement would fail. Instead, deliveries wait as if the database was unavailable."""
+    """
+    Statements could fail in a database with a different schema version, so the service does not use it.
+
+    Deliveries wait, as if the database were unavailable.
+    """
     await pool.execute(change)
 
     async with open_pool(role_url("webhook")) as theirs:

@@ -296,7 +296,7 @@ async def test_an_answer_may_arrive_before_its_purchase(ledger: Ledger, webhook:
 
 
 def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
-    """Return the event that BMC sends after the purchase, with the buyer's answer to a question of the Shop."""
+    """Return the later event of the same purchase, with the buyer's answer to a question of the BMC Shop."""
     data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
     return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
 
@@ -318,9 +318,9 @@ async def test_a_late_code_of_another_user_is_reported_and_changes_nothing(ledge
 
 async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Bohdan paid, cancelled his pending payment, and answered hours later.
+    Given two open payments of one amount, Bohdan pays without a code, cancels his payment and answers later.
 
-    Anna has an open payment of the same amount, but has not paid yet, so no rule may guess that the charge is hers.
+    When the answer arrives, only Anna's payment is open. No rule may guess that the charge is hers.
     """
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
@@ -414,7 +414,11 @@ async def test_a_charge_is_matched_to_a_code_recorded_later(ledger: Ledger, webh
 async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
-    """The charge was paid three minutes ago, but its event is late. A user who cancelled in those three minutes may be the payer."""
+    """
+    The event arrives three minutes after the charge. A user who cancelled after the charge may be the payer.
+
+    So a late cancellation prevents a guess, and an early one does not.
+    """
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)

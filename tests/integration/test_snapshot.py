@@ -1,4 +1,4 @@
-"""A snapshot exports metrics of the database's state at one moment."""
+"""The janitor reads the state of the database in one snapshot, and exports the snapshot as metrics."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, float]:
-    """Take a snapshot, and return the value that each series has when the snapshot is *age* old."""
+    """Take a snapshot, export it when it is *age* old, and return the value of each series."""
     now = datetime.now(UTC)
     collector = SnapshotCollector(("USD", "EUR"), clock=lambda: now + age)
     registry = CollectorRegistry()
@@ -60,7 +60,7 @@ async def test_payments_amounts_credits_and_messages_are_counted(
     assert metrics['ledger_credits_total{direction="taken",kind="refund"}'] == 500
     assert metrics['ledger_payment_matches{method="code"}'] == 1
     assert metrics['ledger_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
-    # Users get the messages "credited" and "refunded". Operators get messages about the waiting charge and the refund.
+    # Anna gets the messages "credited" and "refunded". Operators get one about the unmatched charge and one about the refund.
     assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 2
     assert metrics['ledger_outbox_messages{audience="operators",status="pending"}'] == 2
 

@@ -36,7 +36,7 @@ class Spender:
 
 @pytest.fixture
 async def spender(role_url: Callable[[str], str]) -> AsyncIterator[Spender]:
-    """Return a spender with the bot's role."""
+    """Yield a spender that connects to the database with the bot's role."""
     async with open_pool(role_url("bot")) as pool:
         await connect_all(pool)
         yield Spender(pool)
@@ -148,7 +148,7 @@ async def test_a_spending_has_its_reason_and_its_key(spender: Spender, ledger: L
 
 
 async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Ledger) -> None:
-    """A refund may take back credits that were already spent. Spending then fails until the balance suffices again."""
+    """A refund of spent credits can make the balance negative. Spending then fails until the balance suffices again."""
     await give(ledger, -150)
     assert await ledger.balance() == -50
 
@@ -159,7 +159,7 @@ async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Led
 
 
 async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> list[int | str]:
-    """Run all *spendings* (amount, key, user) at the same time. Return the remaining balance or the SQLSTATE of each one."""
+    """Run all *spendings* (amount, key, user) at once. For each, return the remaining balance or the SQLSTATE of the error."""
     start = asyncio.Barrier(len(spendings))
 
     async def spend(amount: int, key: str, user: int) -> int | str:
@@ -201,7 +201,11 @@ async def test_a_key_used_for_two_users_at_once_belongs_to_one(spender: Spender,
 
 
 async def test_a_key_that_is_being_spent_by_another_user_is_refused(spender: Spender, ledger: Ledger) -> None:
-    """Repeat the race of the previous test in a fixed order: Bohdan spends while Anna's spending with the same key is uncommitted."""
+    """
+    Given that Anna's spending is not committed yet, Bohdan spends with the same key.
+
+    His spending waits until hers is committed, and then fails.
+    """
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
         waiting = asyncio.create_task(spender.fail(30, user=BOHDAN))

@@ -52,7 +52,7 @@ USERS = [TelegramId(number) for number in range(1, 7)]
 OPERATORS = [TelegramId(900), TelegramId(901)]
 
 EXPECTED_ERRORS = (DatabaseAwayError, TooManyOpenPaymentsError, BalanceTooLowError, SpendingKeyTakenError)
-"""The errors that callers expect. Every other error is a fault and fails the test."""
+"""The errors that may happen in normal operation. Every other error is a fault and fails the test."""
 
 Work = Callable[[], Awaitable[object]]
 
@@ -62,7 +62,7 @@ def now() -> datetime:
 
 
 class Bmc:
-    """Creates events: payments, repeats, refunds, updates and renewals, with a valid code, a wrong one or none."""
+    """Creates events: payments, repeats, refunds, updates and renewals. They have a valid code, a wrong code or no code."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -141,7 +141,7 @@ class Storm:
                 await work()
             except EXPECTED_ERRORS:
                 pass
-            except Exception as error:  # noqa: BLE001 — counted, and fails the test at the end
+            except Exception as error:  # noqa: BLE001 — each error is counted, and fails the test at the end
                 self.faults[f"{work.__name__}: {type(error).__name__}: {error}"[:200]] += 1
             # Randomize the order of actions.
             await asyncio.sleep(self.chance.random() * 0.01)
@@ -189,7 +189,7 @@ class Storm:
             await withdraw_claim(self.bot, open_claim.claim_id, user, now=now())
 
     async def erase(self) -> None:
-        await asyncio.sleep(0.2)  # erase rarely; otherwise no data is left for the other actions
+        await asyncio.sleep(0.2)  # Erase rarely, because the other actions need data.
         await erase_user(self.bot, self.chance.choice(USERS))
 
     async def match(self) -> None:

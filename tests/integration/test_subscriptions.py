@@ -1,4 +1,4 @@
-"""The events of one subscription are recognised as such, although some of them lack the subscription id."""
+"""The ledger recognises all events of one subscription, although some of them lack the subscription id."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,11 @@ async def test_a_renewal_is_recognised_although_one_event_lacks_the_subscription
 async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subscription_id(
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
-    """The renewal repeats the first month's note with the used code. The used code must not match the renewal to the user again."""
+    """
+    Given that an operator undid the match of the first month, the renewal arrives with the same note and code.
+
+    The code must not match the renewal to the user again.
+    """
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))
     await undo_match(

@@ -35,7 +35,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Record all spans in memory."""
+    """Yield an exporter that keeps all spans in memory, so that tests can read them."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -153,7 +153,7 @@ async def test_the_time_until_the_credit_has_an_exemplar_of_the_payments_trace(
 
 
 def observed(histogram: Histogram) -> str:
-    """Observe a duration with *histogram*, and return its metrics in the OpenMetrics format, which can contain exemplars."""
+    """Measure a duration with *histogram*, and return its metrics as OpenMetrics text. This format can contain exemplars."""
     registry = CollectorRegistry()
     registry.register(histogram)
     with timed(histogram):

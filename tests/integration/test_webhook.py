@@ -192,7 +192,7 @@ async def test_no_delivery_is_acknowledged_without_the_database(role_url: Callab
 
 
 async def turn_away(ledger: Ledger) -> None:
-    """Make the database accept connections only of its owner, and close the webhook's connections."""
+    """Close the webhook's connections, and let only superusers connect again, so that the webhook loses its database."""
     await ledger.pool.execute(
         f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
     )
@@ -226,7 +226,7 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the time that the webhook waits for an unavailable database to zero."""
+    """Make the webhook give up at once if the database is unavailable, instead of waiting for it."""
     monkeypatch.setattr(batcher, "DATABASE_WAIT_SECONDS", 0.0)
 
 
@@ -303,7 +303,7 @@ async def test_the_log_of_a_spooled_event_has_ids_but_no_texts(
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limit the time to receive a request's body to 0.2 seconds."""
+    """Make the webhook wait at most 0.2 seconds for the body of a request, so that the test is fast."""
     monkeypatch.setattr("services.webhook.app.BodyReader", partial(BodyReader, seconds_max=0.2))
 
 
@@ -492,7 +492,7 @@ async def test_an_unsigned_request_is_not_reported_to_operators(webhook: Webhook
 
 
 async def until_counted(ledger: Ledger, failures: int) -> None:
-    """Wait until the database has counted *failures*, because the service writes failures in batches."""
+    """Wait until the database contains this number of failures. The service writes failures in batches, so they appear late."""
     async with asyncio.timeout(10):
         while await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") != failures:
             pass

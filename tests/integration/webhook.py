@@ -54,7 +54,7 @@ class Webhook:
             return answer.status, await answer.json()
 
     async def settle(self, *events: dict[str, Any]) -> list[str]:
-        """Post the events one by one, and return their outcomes."""
+        """Post the events one by one, and return the outcome of each event."""
         return [(await self.post(event))[1]["outcome"] for event in events]
 
 

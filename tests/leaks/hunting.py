@@ -18,7 +18,7 @@ class Leak:
 
 
 def find_leaks(secrets: Mapping[str, str], said: Mapping[str, str]) -> list[Leak]:
-    """Search each text of *said* for each of *secrets*. The keys are the names of the sources and of the secrets."""
+    """Search every text for every secret. *secrets* maps names to secrets, and *said* maps the names of sources to texts."""
     return [
         Leak(what, where, _around(text, form))
         for what, secret in secrets.items()
@@ -31,7 +31,7 @@ def find_leaks(secrets: Mapping[str, str], said: Mapping[str, str]) -> list[Leak
 def forms(secret: str) -> Iterable[str]:
     """Return the secret in every encoding that is easy to reverse."""
     written = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
-    # Include JSON inside JSON, such as an answer that is a field of a log line.
+    # Include JSON inside JSON: a log line is JSON, and one of its fields may be a JSON answer.
     written |= {json.dumps(json.dumps(secret))[3:-3], json.dumps(secret)[1:-1]}
     written |= {json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], repr(secret.encode())[2:-1]}
     return written | set(_in_base64(secret.encode()))
@@ -41,8 +41,8 @@ def _in_base64(secret: bytes) -> Iterator[str]:
     """
     Return the base64 text of the secret at each of its three possible offsets.
 
-    Base64 encodes groups of three bytes, so the text depends on the secret's offset within a group. The characters that also depend on
-    neighbouring bytes are left out.
+    Base64 encodes groups of three bytes, so the text depends on the offset of the secret within a group.
+    Leave out the characters at both ends that also depend on neighbouring bytes.
     """
     for place in range(3):
         whole = b"\0" * place + secret

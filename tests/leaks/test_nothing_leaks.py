@@ -26,8 +26,9 @@ from tests.tracing.stack import Receiver, traced_stack
 TOKEN = "7000000001:AAFvVqzCanaryOfTheBotsTokenXyZ-0123"
 ALERTS_TOKEN = "7000000002:AAGwWrzCanaryOfTheAlertsTokenXyZ-45"
 """
-The stand-in for Telegram does not know this token, so it refuses Alertmanager's messages. Alertmanager then logs a failure, which must
-not contain the token.
+The sandbox, which stands in for Telegram, does not know this token and refuses Alertmanager's messages.
+
+Alertmanager then logs a failure, and the log must not contain the token.
 """
 
 SECRET, OLD_SECRET = "canary-of-the-signing-secret-8c1f", "canary-of-the-former-secret-77ab"
@@ -61,7 +62,7 @@ VOLUMES = {
     "webhook": "probe_secret",
     "alertmanager": "alerts_bot_token alerts_watchdog_url",
 }
-"""The file names of the secrets in volumes, by the service that can read the files."""
+"""Maps each service to the names of its secret files in /run/secrets, separated by spaces."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
@@ -90,7 +91,7 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Said:
-    """Everything that the product wrote, by source, and the secrets to search for."""
+    """The texts that the product wrote, by source, and the secrets to search for in these texts."""
 
     texts: Mapping[str, str]
     secrets: Mapping[str, str]
@@ -109,7 +110,7 @@ def event(note: str = NOTE, **data: Any) -> dict[str, Any]:
 
 
 async def drive(stack: Stack) -> list[str]:
-    """Use every path of the product, and return the answers that the HTTP client outside the product got."""
+    """Use every path of the product, and return all answers that it gave to an outside HTTP client."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session:
         bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
         visitor = Visitor(session, f"https://localhost:{stack.https_port}")
@@ -218,7 +219,7 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
 
 
 PRESENTED: list[str] = []
-"""The init data that pages sent. Init data authenticates its user for an hour, so it counts as a secret."""
+"""The Telegram init data that pages sent. Init data authenticates its user for an hour, so it counts as a secret."""
 
 
 async def talk(anna: Person, operator: Person) -> None:
@@ -253,13 +254,13 @@ async def break_telegram(
     session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, visitor: Visitor, anna: Person
 ) -> None:
     """
-    Make calls to Telegram fail in each way.
+    Make calls to Telegram fail in several ways.
 
-    The URL of these calls contains the token and their text can contain the note, so a logged error could leak both.
+    The URL of a call contains the token, and its text can contain the note, so a logged error could leak both.
     """
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
-        # Count before this kind of failure begins: the first call that fails may be a retry of an earlier message.
+        # Count the logged failures before calls begin to fail, because the retry of an earlier message may fail at once.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
@@ -277,11 +278,15 @@ SAID_OF = {
     "server_error": "TelegramServerError",
     "reset": "TelegramNetworkError",
 }
-"""The names of these kinds of failure in the log. For other kinds, the log only says that a call failed."""
+"""
+Maps a kind of failure to its exception in the bot's log.
+
+For a kind that is missing here, the log only says that a call failed.
+"""
 
 
 def failed_calls(stack: Stack, kind: str) -> int:
-    """Count the bot's log lines about this kind of failure."""
+    """Count the bot's log lines about failures of the given kind."""
     said = SAID_OF.get(kind, 'notification not sent|call to telegram failed, retrying|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 
@@ -301,7 +306,7 @@ async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: V
 
 
 async def break_the_database(stack: Stack, visitor: Visitor) -> None:
-    """Make the database refuse rows with errors that quote the rows, then stop the database for a while."""
+    """Make the database refuse rows, because its errors quote the rows. Then stop the database for a while."""
     for table, condition in (("charges", f"amount <> {REFUSED}"), ("supporters", "supporter_id <> 'refused'")):
         stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
     assert await visitor.deliver(payment(amount=REFUSED)) == 200
@@ -313,7 +318,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         "SELECT 1 / length(left($1, 0))",
     ):
         as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
-    # Log every statement, as if the disk were so slow that all statements count as slow. The log must not contain the passwords.
+    # Make Postgres log every statement as slow while a script sets the passwords. The log must still not contain a password.
     stack.sql("ALTER ROLE ledger_owner SET log_min_duration_statement = 0")
     stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
     stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
@@ -358,7 +363,7 @@ def read_metrics(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def read_series(stack: Stack) -> str:
-    """Return all series of Prometheus with their labels, including those from before the restarts."""
+    """Return all series in Prometheus with their labels, including series from before the services restarted."""
     everything = quote('{__name__=~".+"}')
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090/api/v1/series?match[]={everything}"
     with urllib.request.urlopen(address, timeout=30) as answer:
@@ -467,7 +472,7 @@ def lines_about(sought: str, log: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("form", range(3))
 def test_a_leak_would_be_found(told: tuple[Stack, Receiver, list[str]], said: Said, form: int) -> None:
-    """Write the bot's token into the bot's log, each time in another encoding."""
+    """Given an encoded token in the bot's log, the search for leaks finds it. Each run uses a different encoding."""
     stack, _, _ = told
     planted = sorted(forms(TOKEN.partition(":")[2]), key=len)[-1 - form]
     stack.compose("exec", "-T", "bot", "python", "-c", f"open('/proc/1/fd/1', 'w').write({planted!r} + chr(10))")

@@ -1,9 +1,10 @@
 """
 Check dashboards against lint rules.
 
-Rules without the prefix `our-` reimplement the rules of grafana/dashboard-linter (v0.2.0, read November 2026) under the same names, because
-that linter is not always available. The file `.lint` beside the dashboards lists deliberate exceptions in the linter's format. The linter's
-rule `target-promql` needs a running Prometheus, so test_dashboards_running.py checks the queries instead.
+The prefix `our-` marks the project's own rules. All other rules reimplement grafana/dashboard-linter (v0.2.0, read November 2026)
+under the same names, because that linter is not always available. The file `.lint` beside the dashboards lists exceptions.
+
+The linter's rule `target-promql` needs a running Prometheus, so test_dashboards_running.py checks the queries instead.
 """
 
 import inspect
@@ -40,7 +41,7 @@ STATE_GAUGES = (
     "ledger_backup_last_success_timestamp_seconds",
     "ledger_backup_size_bytes",
 )
-"""Every replica of the janitor exports the same values of these gauges, so a sum would count each value once for each replica."""
+"""Gauges that every replica of the janitor exports with the same value. A sum would count this value once for each replica."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ign
 
 
 def selectors(expr: str) -> list[tuple[str, str]]:
-    """Find each metric in an expression, with its label matchers."""
+    """Return the name and the label matchers of each metric in a PromQL expression."""
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expr)
     bare = re.sub(r"\[[^\]]*\]", " ", bare)
     found = re.findall(r"([a-zA-Z_:][\w:]*)(\{[^}]*\})?(?!\s*[\w(:])", bare)

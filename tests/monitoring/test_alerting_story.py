@@ -19,15 +19,19 @@ OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")
 HOLD = "10s"
 """
-The `for` of all rules that have one.
+The tests shorten `for`, the waiting time of alert rules, to this value.
 
-Prometheus finds its first targets within five seconds. A longer `for` prevents alerts about missing targets in that time.
+Prometheus finds its first targets within five seconds. A shorter `for` would cause alerts about missing targets at the start.
 """
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Run the stack without Prometheus, which would fire alerts while the other services start. A test starts Prometheus later."""
+    """
+    Run the stack without Prometheus, which would fire alerts while the other services start.
+
+    The first test starts Prometheus later.
+    """
     folder = tmp_path_factory.mktemp("fast")
     with another_stack("alerts", *WATCHED, COMPOSE_FILE=f"{ROOT / 'compose.yaml'}:{write_fast(folder)}") as stack:
         yield stack
@@ -44,7 +48,7 @@ def write_fast(folder: Path) -> Path:
     mounts = {name: {"volumes": [f"{folder / name}:/etc/{name}:ro"]} for name in ("prometheus", "alertmanager")}
     override = folder / "compose.yaml"
     override.write_text(yaml.safe_dump({"services": mounts}), encoding="utf-8")
-    # Let all users read the files, because the containers run as other users.
+    # Make the files readable for every Unix user, because the containers run as other users than the test.
     for path in folder.rglob("*"):
         path.chmod(0o755)
     return override
@@ -90,12 +94,13 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
         operator = await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en")
         await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "prometheus")
 
-        # Alertmanager itself sends both messages to Telegram, so the second one arrives although the bot is stopped.
+        # Alertmanager sends its messages to Telegram without the bot, so the alert about the stopped bot arrives.
         stack.sql("INSERT INTO notifications (telegram_id, kind, status) VALUES (1000001, 'payment_credited', 'dead')")
         await operator.see("🎫 OutboxDeadLetters")
         await asyncio.to_thread(stack.compose, "stop", "bot")
         broken = await operator.see("\nbot ")
-        # One of two alerts fires, depending on Docker: the host name of a stopped container may not resolve, or may resolve but not answer.
+        # Docker decides which of two alerts fires. The host name of the stopped container may not resolve, or it may resolve
+        # but the container does not answer.
         [harm] = re.findall(r"^bot (?:does not answer|has no running container)\.", broken, re.MULTILINE)
         await asyncio.to_thread(stack.compose, "start", "bot")
         resolved = await operator.see("\nOver: bot ")
@@ -112,7 +117,11 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
 
 
 def test_every_rule_can_be_evaluated(stack: Stack) -> None:
-    """The labels in the test cases for promtool are written by hand and may be wrong. This test uses the labels of a running stack."""
+    """
+    Prometheus evaluates every rule of a running stack without a failure.
+
+    The test cases for promtool cannot prove this, because their labels are written by hand and may be wrong.
+    """
     failed = ask(stack, "sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0")
 
     assert ask(stack, "count(prometheus_rule_evaluation_failures_total)") != ""

@@ -91,7 +91,7 @@ def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
 
 
 def links(secrets: Path, **urls: str) -> str:
-    """Return the template of links that start.sh writes."""
+    """Return the content of `links.tmpl`, the template for links in messages. start.sh writes this file."""
     return run_start(secrets, "cat /tmp/links.tmpl", **urls)
 
 
@@ -171,7 +171,7 @@ class Matcher:
 
     @classmethod
     def parse(cls, text: str) -> "Matcher":
-        label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # fails the test
+        label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # None fails the test
         return cls(label, sign == "=~", value)
 
     def fits(self, labels: Labels) -> bool:

@@ -68,7 +68,7 @@ OURS = ("ledger_",)
 def test_dashboards_use_only_exported_metrics() -> None:
     used = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"ledger_db_pool_connections"}  # exported only while a pool is open
+    of_a_pool = {"ledger_db_pool_connections"}  # not exported here, because no database pool is open
     assert {metric for metric in used if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 
@@ -80,7 +80,7 @@ def test_every_exported_metric_is_shown_on_a_dashboard() -> None:
 
 
 NOT_SHOWN: dict[str, str] = {}
-"""Metrics that no panel needs to show, each with its reason."""
+"""Maps each metric that no panel needs to show to the reason."""
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -103,7 +103,7 @@ def test_a_limit_is_that_of_its_alert(board: Board, panel: Panel) -> None:
 
     is_same = any(sought.search(text) for text in texts)
 
-    # If the alert fires at more than zero, the panel has the limit 1.
+    # For a whole number, an alert at `> 0` means the same as a limit of 1 in the panel.
     assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in texts))
 
 
@@ -113,7 +113,7 @@ COUNTED = [
     for _, panel in limited_panels()
     if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
 ]
-"""Panels that show small whole numbers. Such a number is often exactly equal to the limit."""
+"""Panels of small whole numbers. Their value is often equal to the limit, so the difference between `>` and `>=` matters."""
 
 each_count = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
 
@@ -251,7 +251,9 @@ def test_dashboards_have_schema_42_and_unique_panel_ids() -> None:
 
 def test_grafana_substitutes_no_environment_variable_in_queries() -> None:
     """
-    Grafana replaces `$name` by an environment variable, which is empty, and `$$` by `$`. So each `$` in a query must be written as `$$`.
+    When Grafana reads its provisioning file, it replaces `$name` by an environment variable and `$$` by `$`.
+
+    So each `$` of a query must be written as `$$`.
     """
     sources = yaml.safe_dump(yaml.safe_load(DATA_SOURCES.read_text(encoding="utf-8")), width=1000)
 

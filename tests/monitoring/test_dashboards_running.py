@@ -24,7 +24,7 @@ WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 TIMEOUT_SECONDS = 120
 SERIES_MAX = 1_500
 STATEMENTS_MAX = 20
-"""The limit on measured statements, as compose.yaml sets it for the exporter."""
+"""The maximum number of SQL statements that the Postgres exporter measures. compose.yaml sets the same limit."""
 
 JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
 NAME, EMAIL, NOTE = "Halyna Shevchenko", "halyna@example.org", "with love from Lviv"
@@ -42,7 +42,7 @@ MAY_BE_EMPTY = {
     "Rows changed a minute, by task": "no row here is old enough to expire or to be erased",
     "Rows read without an index a second": "small tables may be read with or without an index",
 }
-"""Panels whose only query may return nothing although everything works, each with its reason."""
+"""Maps the title of a panel to the reason why its query may return nothing although everything works."""
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,12 @@ def prometheus(stack: Stack) -> str:
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
-    # Wait for the refund, which happens last and appears in the next snapshot, and for the two samples that a rate needs.
+    # Wait until the refund, the last action of `exercise`, is in a snapshot, and until `rate` has the two samples that it needs.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # Wait until the subquery has three points. Subqueries are evaluated at full half minutes, regardless of the time of the first
-        # scrape.
+        # Wait until the subquery has three points. It gets one point at each full half minute.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)

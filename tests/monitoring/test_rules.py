@@ -1,4 +1,4 @@
-"""The generated rule files are up to date, Prometheus accepts them, and alerts fire, stay silent and are worded as expected."""
+"""The generated rule files are up to date, Prometheus accepts them, and alerts fire or stay silent as expected."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ OF_OURS = (
     coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
-"""Modules that declare the services' metrics when Python imports the modules."""
+"""The modules that declare the services' metrics. Importing a module registers its metrics."""
 
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
@@ -78,7 +78,11 @@ def test_an_alert_fires_for_every_scraped_job_that_is_gone_except_caddy() -> Non
 
 
 def test_caddy_is_not_a_target_if_another_proxy_replaces_it() -> None:
-    """Without Caddy, a target with a fixed address would stay down, and TargetDown would fire permanently."""
+    """
+    If another proxy replaces Caddy, no alert about Caddy may fire.
+
+    A target with a fixed address would stay down, and TargetDown would fire permanently.
+    """
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
     [caddy] = (job for job in config["scrape_configs"] if job["job_name"] == "caddy")
@@ -101,7 +105,11 @@ def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 @each_case
 def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
-    """If rules were evaluated half as often as in production, a test case could miss three failures in a row."""
+    """
+    A test case evaluates objectives at the same interval as production.
+
+    With a longer interval, the case could miss three failures in a row.
+    """
     story, groups = story_of(case)
 
     assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
@@ -112,7 +120,7 @@ def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
     """
     Without `group_eval_order`, promtool evaluates groups in any order.
 
-    The results of a group that reads another group's values would then vary from run to run.
+    A group may read the values of another group, so its results would vary from run to run.
     """
     story, groups = story_of(case)
     names = [group["name"] for group in groups]
@@ -176,7 +184,7 @@ def _series(metric: Metric) -> list[str]:
 
 # Missing series ---------------------------------------------------------------------------------------------------------
 
-# An alert never fires while its series is missing, so another alert must report the missing series.
+# An alert cannot fire while its series is missing, so another alert must report the missing series.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
 """All series that alerts use, except the series that Prometheus itself creates."""
@@ -203,7 +211,11 @@ MISSED_BY = (
     ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
     ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
 )
-"""Each entry: a pattern of series, the alert for missing series of this pattern, and the part of its expression that detects them."""
+"""
+Tuples of a pattern, an alert and a part of the alert's expression.
+
+If a series that matches the pattern is missing, this part of the expression makes the alert fire.
+"""
 
 
 @pytest.mark.parametrize("series", ["".join(one) for one in INPUTS])
@@ -221,9 +233,9 @@ def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> Non
 )
 def test_a_counter_of_an_alert_exists_from_the_start(metric: str, matchers: str) -> None:
     """
-    Each counter must exist, with the value 0, before its first event.
+    Each counter must exist, with the value 0, before its first event. Otherwise its alert is late or wrong.
 
-    `increase` does not see the first event of a counter that begins at 1. A ratio leaves out the counters that do not exist yet.
+    `increase` does not see the first event of a counter that begins at 1, and a ratio leaves out a missing counter.
     """
     wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
     samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]

@@ -17,7 +17,7 @@ from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500
-"""The maximum number of series of one webhook, one bot and one janitor together. Each series costs memory in Prometheus."""
+"""The maximum number of series of one webhook, one bot and one janitor in total. Each series costs memory in Prometheus."""
 
 HOST = "pay.internal"
 """A host name that resolves in the stack's networks. The proxy issues its own certificate for this name."""
@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     named = tmp_path_factory.mktemp("named") / "compose.yaml"
     named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
     settings = {
-        # If both bots polled for updates, they would take updates from each other. So the sandbox sends updates to the bots' webhook.
+        # Only one of two bots could poll for updates. So the sandbox sends the updates to the bots' webhook.
         "PUBLIC_HOST": HOST,
         "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
         "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",

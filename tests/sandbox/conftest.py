@@ -22,7 +22,7 @@ def product(sandbox: Sandbox) -> Product:
 
 
 class PlainSession(AiohttpSession):
-    """A session for plain HTTP. Aiogram's own waits 250 ms at its end for TLS connections, in each test."""
+    """An HTTP session without TLS. Aiogram's own session waits 250 ms for TLS connections when it closes, in each test."""
 
     async def close(self) -> None:
         if self._session is not None:

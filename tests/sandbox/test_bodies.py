@@ -1,4 +1,4 @@
-"""The sandbox writes bodies in the form that BMC sends."""
+"""The sandbox writes the bodies of its webhooks in the same form as BMC."""
 
 import json
 from datetime import datetime
@@ -219,7 +219,7 @@ def second(moment: str) -> int:
 
 
 def assert_contains(ours: Any, copy: Any) -> None:
-    """Assert that *ours* contains every value of *copy*. It may contain more, because many copies of real bodies are shortened."""
+    """Assert that *ours* contains every value of *copy*. It may contain more, because many copies of real bodies are cut."""
     if isinstance(copy, dict):
         for key, value in copy.items():
             assert_contains(ours[key], value)

@@ -1,4 +1,4 @@
-"""The sandbox gives the error answers of the Bot API, applies its rate limits, and simulates faults."""
+"""The sandbox returns the same errors as the Bot API, applies the same rate limits, and simulates faults."""
 
 import asyncio
 import json

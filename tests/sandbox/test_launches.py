@@ -25,14 +25,14 @@ OPEN = "/telegram/chats/1/open"
 
 @pytest.fixture
 async def menu(sandbox: Sandbox, bot: Bot) -> None:
-    """Let Anna write to the bot, and let the bot's menu button open the Mini App."""
+    """Let Anna write to the bot, and make the bot's menu button open the Mini App."""
     await sandbox.post("/telegram/users", id=1, first_name="Anna & Co", username="anna", language_code="uk")
     await sandbox.meet()
     await bot.set_chat_menu_button(menu_button=MenuButtonWebApp(text="Support", web_app=WebAppInfo(url=APP)))
 
 
 def told(launch: dict[str, Any]) -> dict[str, str]:
-    """Return the fields in the fragment of the address that a launch opens."""
+    """Return the fields in the fragment of the URL with which the Mini App is opened."""
     return dict(parse_qsl(urlsplit(launch["url"]).fragment, strict_parsing=True))
 
 

@@ -1,4 +1,4 @@
-"""The postman sends webhooks for the public name to the product's proxy, although the name may not resolve to the proxy."""
+"""The sandbox sends webhooks for the public host name to the product's proxy, even if DNS does not resolve the name to it."""
 
 import shutil
 import ssl

@@ -47,7 +47,7 @@ class Product:
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # The number of next webhooks that get no answer.
+    # This many of the next webhooks get no answer.
     silences: int = 0
     # The handlers of GET requests, by path. Other paths get a 404.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Sandbox:
             return body
 
     async def meet(self, user_id: int = 1) -> int:
-        """Let the user write to the bot, so that the bot may write to the user. Confirm the update. Return the message id."""
+        """Send /start as the user, so that the bot may write to the user. Confirm the update, and return the message id."""
         said = await self.post(f"/telegram/chats/{user_id}/messages", text="/start")
         await self.bot("getUpdates", offset=said["update_id"] + 1)
         return int(said["message_id"])
@@ -133,7 +133,7 @@ class Sandbox:
         return await self.post("/bmc/creator/checkout", **(order | fields))
 
     async def settled(self, event_id: int) -> list[dict[str, Any]]:
-        """Wait until the product accepted the event or the sandbox gave up, and return all attempts to deliver the event."""
+        """Wait until the product accepts the event or the sandbox gives up, and return all attempts to deliver the event."""
         return list(await self.get("/bmc/deliveries", event_id=event_id, wait=int(DEADLINE_SECONDS)))
 
 

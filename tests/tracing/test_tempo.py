@@ -1,4 +1,8 @@
-"""With the project's configuration, Tempo stores the spans that it receives. Without Tempo's image, only the configuration is checked."""
+"""
+With the project's configuration, Tempo stores the spans that it receives.
+
+Without Tempo's image, only the configuration is checked.
+"""
 
 import asyncio
 import json
@@ -43,7 +47,11 @@ def test_the_links_between_data_sources_name_existing_ones() -> None:
 
 
 def test_tempo_is_configured_for_version_3() -> None:
-    """Tempo does not start with a section of version 2. The retention, which limits Tempo's use of the disk, must be set in two places."""
+    """
+    Tempo 3 does not start if the configuration has a section of version 2.
+
+    The retention, which limits the use of the disk, must be set in two places.
+    """
     config = as_yaml(ROOT / "tempo" / "tempo.yaml")
 
     assert not config.keys() & {"ingester", "ingester_client", "compactor", "metrics_generator_client"}

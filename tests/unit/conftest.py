@@ -6,7 +6,7 @@ from hypothesis import Phase, settings
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# `make mutate` uses this profile: it runs each mutant with the same few examples and spends no time on shrinking a failing example.
+# `make mutate` uses this profile. It runs each mutant with the same few examples, and does not shrink failing examples.
 settings.register_profile(
     "mutants",
     deadline=None,

@@ -32,9 +32,9 @@ class Database:
         self.batches: list[list[str]] = []
         self.kept: list[str] = []
         self.faults: dict[str, Exception] = {}
-        """For an event's name, the error that `settle` raises for each batch with this event."""
+        """Maps an event's name to the error that `settle` raises for each batch with this event."""
         self.absences = 0
-        """The number of next batches that fail with `DatabaseAwayError`."""
+        """This many of the next batches fail with `DatabaseAwayError`."""
         self.faults_in_keeping: dict[str, Exception] = {}
         self._begun: asyncio.Queue[None] = asyncio.Queue()
         self._commits = asyncio.Semaphore(0)
@@ -76,7 +76,7 @@ class Callers:
     async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
         """Start a caller for each event. When this method returns, all events are submitted."""
         callers = [asyncio.create_task(self.batcher.submit(event(name))) for name in names]
-        await asyncio.sleep(0)  # let each caller run until it has submitted its event
+        await asyncio.sleep(0)  # Let each caller run until it has submitted its event.
         return callers
 
 
@@ -94,7 +94,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let events fail at once when the database is away, instead of waiting for it."""
+    """Make events fail at once while the database is away. By default, the batcher waits for the database."""
     monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
 
 
@@ -218,7 +218,7 @@ async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
 
 
 async def test_the_writer_waits_for_a_database_that_is_away_for_a_moment(database: Database, callers: Callers) -> None:
-    """If the webhook did not wait, a short outage could cause more than ten failures in a row, and BMC would disable the webhook."""
+    """Without waiting, a short outage could cause more than ten failures in a row, and BMC would disable the webhook."""
     database.absences = 3
     waiting = await callers.submit("a", "paid b")
 
@@ -292,7 +292,7 @@ async def test_the_writer_continues_when_the_database_is_back(
 
 
 async def test_a_caller_that_goes_away_while_waiting_affects_no_other(database: Database, callers: Callers) -> None:
-    """The event of the cancelled caller is settled too: its signature was valid, and the sender would only send it again."""
+    """The event of the cancelled caller is settled too. Its signature was valid, and the sender would only send it again."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     gone, stays = await callers.submit("gone", "paid stays")
@@ -332,7 +332,7 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
 
 
 async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
-    """A second attempt would wait for the same lock and delay all other events."""
+    """Given a batch of one event, a second attempt would wait for the same lock and delay all other events."""
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")
 

@@ -35,7 +35,7 @@ from coffee_ledger.notification_facts import (
     RefundUnknown,
     SignatureFailures,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest would collect `TestEvent` as a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
 from coffee_ledger.store.outbox import Notification, Waiting
 from coffee_ledger.store.rows import reasons_of, write_facts
 from coffee_ledger.telegram.announcements import announce

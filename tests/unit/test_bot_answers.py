@@ -1,4 +1,4 @@
-"""The bot answers messages that no other handler understands."""
+"""The bot answers messages that no other handler accepts."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Days are read in the forms in which people write them."""
+"""The bot understands a day in each form in which people write it, such as "today" or a date."""
 
 from datetime import date
 

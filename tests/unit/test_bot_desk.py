@@ -1,4 +1,4 @@
-"""Test the pure functions of the operators' desk: spreadsheet cells, periods, e-mail addresses and button data."""
+"""Test pure functions of the operators' commands: spreadsheet cells, periods, e-mail addresses and button data."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -76,7 +76,7 @@ def test_all_chats_together_get_fewer_than_thirty_messages_a_second() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(100)])
 
     assert waits == sorted(waits)
-    # Within one second, at most `PER_SECOND` messages and one burst may go out. Over a longer time, only `PER_SECOND` applies.
+    # Within any second, at most `PER_SECOND` messages plus one burst go out. Over a longer time, the rate is `PER_SECOND`.
     assert all(sum(begin <= wait < begin + 1 for wait in waits) <= PER_SECOND + BURST for begin in waits)
     assert waits[-1] == pytest.approx((100 - BURST) / PER_SECOND)
 
@@ -96,7 +96,7 @@ def test_answers_go_first_except_for_every_fifth_message() -> None:
 
     in_order = sorted(zip(waits, [NOTIFICATION] * (BURST + 20) + [ANSWER] * 40, strict=True), key=lambda one: one[0])
     lanes = [lane for _, lane in in_order]
-    # The first burst contains only notifications, because they were queued before the answers. Check the messages after the burst.
+    # Check only the messages after the first burst. The burst has no answers, because the notifications were queued first.
     after = lanes[BURST:]
     assert after[:40].count(NOTIFICATION) == 8
     assert set(after[-5:]) == {NOTIFICATION}
@@ -111,7 +111,7 @@ def test_a_notification_behind_waiting_answers_goes_out_next() -> None:
 def test_a_pause_holds_all_messages_a_little_longer_than_telegram_asked_for() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(40)], then=lambda limiter: limiter.pause(30))
 
-    # The upper bound assumes that all forty messages were still waiting when the pause began.
+    # The upper bound is generous: it assumes that all forty messages were still waiting when the pause began.
     assert all(wait < 1 or 30 <= wait <= 30 * (1 + JITTER) + 40 / PER_SECOND for wait in waits)
     # When the pause ends, the messages go out at the usual rate, not all at once.
     after = sorted(wait for wait in waits if wait >= 30)

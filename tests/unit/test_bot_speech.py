@@ -25,7 +25,7 @@ TAGS = ("b", "i", "code", "blockquote")
 
 
 class Names(Visitor):
-    """A visitor that collects the names of the variables in a text."""
+    """Visits the syntax tree of a text, and collects the names of its variables."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
@@ -95,7 +95,7 @@ def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_speaks_of_a_sale(language: str) -> None:
-    """Telegram allows sales of digital goods only in its own currency. Credits are a thank-you, so no text may call them a sale."""
+    """Telegram allows sales of digital goods only in its own currency. Credits are a thank-you. No text may call them a sale."""
     for name, text in said(language):
         assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
 

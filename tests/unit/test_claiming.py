@@ -129,7 +129,7 @@ def test_names_agree_in_any_case_order_and_alphabet(told: str, known: str) -> No
         ("Oleksandr Petrenko", "Oleksandra Petrenko"),
         ("Volodymyr Zghurskyi", "Володимир Згурський"),
         ("Dijk", "van Dijk"),
-        # The initial stands for the second word ("Anton", "Duran"), although the first word begins with the same letter.
+        # The initial stands for the second word ("Anton", "Duran"), although the first word has the same initial.
         ("Anna A.", "Anna Anton"),
         ("Duran D.", "Duran Duran"),
     ],
@@ -162,7 +162,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # One initial or one similar word matches only one word of the other name.
+        # One initial or one similar word can match only one word of the other name, so most words differ.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),

@@ -1,4 +1,8 @@
-"""The check sign detects errors in codes, codes are read in many forms, and a slip (a typo in a code) never credits another user."""
+"""
+Codes are read in many forms, and their check character detects errors.
+
+A slip (a typo in a code) never credits another user.
+"""
 
 from collections import Counter
 from functools import cache
@@ -33,7 +37,11 @@ from coffee_ledger.plaintext import TEXT_LENGTH_MAX
 
 OLENA = PaymentId("K7QM2XHD")
 SAM = PaymentId("7QM2XHD5")
-"""Sam's code is Olena's code without its first sign and with one more sign at the end, so K7QM2XHD5 contains both codes."""
+"""
+Sam's code is Olena's code without the first character and with one more character at the end.
+
+So the text K7QM2XHD5 contains both codes.
+"""
 
 WORDS = (
     """
@@ -78,7 +86,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
-    """Find the live code as matching rules 1 and 2 do. Return None if the rules find no code, or more than one."""
+    """Return the code in use that matching rules 1 and 2 find, or None if they find no code or more than one."""
     standing = reading.codes & live
     found = standing or reading.corrections & live
     return next(iter(found)) if len(found) == 1 else None
@@ -89,7 +97,7 @@ def swap(signs: str, place: int) -> str:
 
 
 codes = st.integers(min_value=0).map(lambda seed: issue_code(Random(seed)))
-# Issuing the codes takes seconds. Defer it, so that a test run that does not need these codes does not wait.
+# Issuing the codes takes seconds, so issue them only when a test needs them.
 codes_in_use = st.deferred(lambda: st.sampled_from(sorted(live_codes())))
 places = st.integers(0, CODE_LENGTH - 1)
 signs_typed = st.sampled_from(ALPHABET + "01OIL")
@@ -98,7 +106,7 @@ words = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
 @st.composite
 def slips(draw: st.DrawFn) -> tuple[PaymentId, str]:
-    """Draw a code in use, and the same code with a slip: one sign is wrong, missing, extra, or swapped with the next sign."""
+    """Draw a code in use, and its text with a slip: one character is wrong, missing, extra, or swapped with the next one."""
     code = draw(codes_in_use)
     place = draw(places)
     sign = draw(signs_typed)
@@ -170,7 +178,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """For each pair of places, remove both signs from all codes: two codes that differ only there would become equal."""
+    """Remove each pair of places from all codes. Two codes that differ only in these two places would become equal."""
     live = live_codes()
 
     assert len(live) == 1000
@@ -179,7 +187,7 @@ def test_codes_in_use_differ_in_three_places() -> None:
 
 
 def test_the_stated_number_of_codes_is_correct() -> None:
-    """Count the valid halves for each partial check sum and combine the counts. There are too many codes to enumerate."""
+    """There are too many codes to enumerate. So count the valid halves by their check sums, and combine the counts."""
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 
     assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT
@@ -321,7 +329,7 @@ def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
 @given(codes, words.filter(bool))
 @example(PaymentId("8J6B6T5M"), "thanks")
 def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, words_between: str) -> None:
-    # A word of four letters beside a half may look like the other half: "каву 6T5M" is close to the code KA4Y-6T5M.
+    # Skip words of four letters that look like the other half of a code: "каву 6T5M" is close to the code KA4Y-6T5M.
     assume(not read_codes(f"{words_between} {code[4:]}").holds_code)
 
     reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")
@@ -355,7 +363,7 @@ def test_an_escape_or_a_list_number_before_a_code_is_not_part_of_it(code: Paymen
     ("text", "code"), [("C:\\n7qm-2xhj", "N7QM2XHJ"), ("100%D3FM2XHY", "D3FM2XHY"), ("100%2d3f-2xh3", "2D3F2XH3")]
 )
 def test_unescaping_destroys_no_code(text: str, code: str) -> None:
-    """In these texts, the first signs of the code and the characters before it look like an escape, such as `%D3`."""
+    """In these texts, the beginning of the code and the characters before it look like an escape, such as `%D3`."""
     assert read_codes(text).codes == {code}
     assert read_exact_codes(text) == {code}
 
@@ -600,7 +608,7 @@ def test_a_slip_is_corrected_or_refused_but_never_credited_to_another(
 
 @given(slips(), st.sampled_from(["", "-", " "]))
 def test_a_slip_in_a_code_alone_is_corrected(slip: tuple[PaymentId, str], gap: str) -> None:
-    """A slip is refused only if it may stand for two codes in use. No slip may stand for two of these 1,000 codes."""
+    """Each slip here is near only one of the 1,000 codes in use, so it is corrected. A slip near two codes would be refused."""
     code, written = slip
     note = f"{written[:4]}{gap}{written[4:]}"
 

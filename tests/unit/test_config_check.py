@@ -1,4 +1,4 @@
-"""Before the services start, the check of their settings prints one line for each problem, without the values."""
+"""The check of the settings, which runs before the services start, prints one line for each problem and never a value."""
 
 import os
 from pathlib import Path

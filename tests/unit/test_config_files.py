@@ -1,4 +1,4 @@
-"""After the configuration is copied into a volume, every user may read it, and the volume has the same files as the image."""
+"""A volume gets the same configuration files as the image, and every Unix user may read them."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Digests are recorded only for pulled images, and only between the marked lines of the document."""
+"""Digests are recorded only for pulled images, and only between the two marker lines of docs/deploy.md."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, images: dict[str, list[str]]) -> None:
-    """Replace the Docker engine by a fake one that has pulled these images. *images* lists the digests by image name."""
+    """Replace the Docker engine by a fake one that has pulled *images*. The keys are image names, the values are digests."""
 
     def docker(*words: str, root: Path = digests.ROOT) -> str:
         if words[0] == "compose":

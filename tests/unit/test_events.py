@@ -176,7 +176,7 @@ def test_a_payment_with_another_status_is_in_doubt(family: Family, written: str)
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("active", "active"),  # means "paid" only for a subscription
+        ("active", "active"),  # "active" means "paid" only for a subscription
         ("paid", "paid"),
         ("not succeeded", "not succeeded"),
         ("", None),
@@ -547,7 +547,7 @@ def test_a_running_subscription_is_paid(status: object) -> None:
         ("Overdue", "Overdue"),
         ("incomplete", "incomplete"),
         ("unpaid", "unpaid"),
-        ("succeeded", "succeeded"),  # means "paid" only for a payment
+        ("succeeded", "succeeded"),  # "succeeded" means "paid" only for a single payment
         ("", None),
         (7, "7"),
         (False, "false"),
@@ -1005,7 +1005,7 @@ def test_reading_never_fails_on_any_bytes(body: bytes) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """The facts that we expect to read from one of the bodies in the test data."""
+    """The facts that `read_event` must find in one body of the test data."""
 
     key: str
     amount: str | None = "62"

@@ -1,4 +1,4 @@
-"""The simulation of guesses is deterministic. The old and the current rules decide a few histories as expected."""
+"""The simulation of guesses gives the same result for the same seed, and the old and current rules decide as expected."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -40,9 +40,9 @@ def a_script() -> Script:
 
 def three_hours_of_camping() -> History:
     """
-    Return a history in which an account (the camper) tries to catch strangers' payments.
+    Return a history in which an account (the camper) tries to get the credits of strangers' payments.
 
-    The camper requests every amount each hour, and five minutes later a stranger pays each amount.
+    Each hour, the camper requests every amount. Five minutes later, strangers pay each amount without a code.
     """
     script = a_script()
     let_camp(script, BEGIN, BEGIN + timedelta(hours=3))

@@ -1,4 +1,4 @@
-"""Before a service stops, it answers every connection that has reached it."""
+"""Before a service stops, it answers every request whose connection is already open."""
 
 import asyncio
 import socket

@@ -22,7 +22,7 @@ def annotations_in(content: str) -> list[dict[str, str]]:
 
 
 def urls(content: str) -> list[str]:
-    """Return the addresses of all links in a dashboard, including those to other dashboards."""
+    """Return the addresses of all links in a dashboard, including links to other dashboards."""
     return [str(json.loads(url)) for url in re.findall(r'"url": ("[^"]*")', content)]
 
 

@@ -43,7 +43,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
 
 
 def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
-    """Fail the test if a record cannot be written. By default, `logging` prints the whole record, including secrets, to standard error."""
+    """
+    Fail the test if a log record cannot be written.
+
+    By default, `logging` prints the whole record, including secrets, to standard error.
+    """
     raise  # noqa: PLE0704 — `logging` calls this in an `except` block
 
 
@@ -185,7 +189,7 @@ def test_errors_that_cause_each_other_are_logged_once(lines: Lines) -> None:
 
 @pytest.mark.parametrize("message", ["Failed to fetch updates - %s: %s", None])
 def test_a_librarys_message_has_the_type_of_an_exception_without_its_text(lines: Lines, message: str | None) -> None:
-    """When aiogram cannot read an answer of Telegram, it logs an exception whose text contains messages of all users."""
+    """If aiogram cannot read an answer of Telegram, it logs an exception whose text contains users' messages."""
     error = ClientDecodeError("Failed to deserialize object", ValueError(), {"text": "a private note"})
 
     if message is None:

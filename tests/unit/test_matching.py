@@ -51,9 +51,9 @@ def payment(
     again_minutes_ago: tuple[float, ...] = (),
 ) -> PendingPayment:
     """
-    Return a payment that a user requested. All times are minutes before the charge was paid.
+    Return a pending payment of a user. All times are minutes before the charge was paid; a negative time is after it.
 
-    If *status* is not `PENDING`, the payment ended one minute after the charge, unless `ended_minutes_ago` is given.
+    If *status* is not `PENDING`, the pending payment ended at *ended_minutes_ago*: by default one minute after the charge.
     """
     return PendingPayment(
         PaymentId(code),
@@ -200,7 +200,11 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
-    """A supporter pays without a pending payment. The old charge must not complete a payment that they open two months later."""
+    """
+    A known supporter pays without a pending payment, and opens one later. The earlier charge must not complete it.
+
+    A pending payment that was opened up to one minute after the charge still fits.
+    """
     found = decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
     assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
@@ -225,7 +229,11 @@ def test_a_supporter_known_as_two_users_credits_neither() -> None:
 
 
 def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_too() -> None:
-    """Bohdan once paid with Anna's code, so his BMC account is known as Anna's. Now he opens his own payment and pays without a code."""
+    """
+    Bohdan once paid with Anna's code, so the ledger takes his BMC account for Anna's.
+
+    Now he opens his own payment and pays without a code. Neither user may get the credits automatically.
+    """
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), anothers()])
 
     found = match(a_charge(), candidates, RULES)

@@ -1,9 +1,10 @@
 """
 Comments, docstrings and documents are clear at the first reading.
 
-Two signs of unclear prose can be counted. The first is the number of words such as "what" and "whoever": the prose of procrastinate
-and River has about 0.4 of them per 1,000 words. The second is the number of sentences that begin with a noun clause ("What it does
-is …"). Questions are allowed.
+The tests count two signs of unclear prose:
+
+- Words such as "what" and "whoever". The prose of procrastinate and River has about 0.4 of them per 1,000 words.
+- Sentences that begin with a noun clause ("What it does is …"). Questions are allowed.
 """
 
 import ast
@@ -70,7 +71,7 @@ def test_the_prose_of_a_folder_is_plain(folder: str) -> None:
     relatives = sum(len(FREE_RELATIVE.findall(text)) for _, text in texts)
 
     assert {f"{path.relative_to(ROOT)}: {one}" for path, text in texts for one in noun_clauses(text)} == set()
-    # One such word is always allowed, because a question in a folder with few words would exceed the limit.
+    # Always allow one word such as "what", because a single question would exceed the limit of a folder with few words.
     assert relatives <= max(FREE_RELATIVES_MAX * words / 1000, 1)
 
 

@@ -1,4 +1,4 @@
-"""Estimate, from the history of a BMC page, the gap between payments that the page exceeds about once a year."""
+"""The usual gap between payments is estimated from the history of a BMC page. A page exceeds it about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -49,7 +49,7 @@ from coffee_ledger.notification_facts import (
     SignatureFailures,
     WaitingSummary,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest would collect `TestEvent` as a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
 from coffee_ledger.store.rows import charge_of, read_facts, reasons_of, row_of_charge, write_facts
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -161,7 +161,7 @@ REQUIRED = [
 
 
 def stored(value: dict[str, object]) -> dict[str, Any]:
-    """Return the value as it is after a round trip through JSON, which is how a JSON column returns it."""
+    """Write the value as JSON and read it back, because a JSON column of Postgres returns the value in this form."""
     read: dict[str, Any] = json.loads(json.dumps(value))
     return read
 

@@ -86,7 +86,7 @@ def test_passwords_are_long_and_unique(root: Path) -> None:
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
     assert len(set(passwords)) == 6
-    assert min(map(len, passwords)) >= 43  # 32 bytes are 43 characters in base64
+    assert min(map(len, passwords)) >= 43  # 32 bytes are 43 characters in base64 without padding
 
 
 def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) -> None:
@@ -145,7 +145,7 @@ def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
-    """Run `main` as the container does, with only these variables set."""
+    """Run `main` as the container does, with only the variables of *environ* set."""
     monkeypatch.setattr(secrets, "ROOT", root)
     for name in (*GIVEN, *ALERTS):
         monkeypatch.delenv(name, raising=False)

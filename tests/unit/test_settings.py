@@ -1,4 +1,4 @@
-"""Settings are read from the environment or from files. Each problem gets one line, which never shows the value."""
+"""Settings are read from the environment or from files. Each problem is reported in one line, without the value."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ OF_THE_JANITOR = {"PUBLIC_HOST": "pay.example.org"}
 
 
 def environ(**changed: str | None) -> dict[str, str]:
-    """Return the required settings with these changes. The value None removes a setting."""
+    """Return the required settings, changed by *changed*. The value None removes a setting."""
     return {name: value for name, value in {**NEEDED, **changed}.items() if value is not None}
 
 
@@ -33,7 +33,7 @@ def problems(kind: type[Settings], values: Mapping[str, str]) -> list[str]:
 
 
 def problem(**changed: str | None) -> str:
-    """Read the settings with these changes, and return the line about the only problem."""
+    """Read the required settings, changed by *changed*, and return the line about the only problem."""
     [line] = problems(WebhookSettings, environ(**changed))
     return line
 
@@ -119,7 +119,7 @@ def test_a_setting_with_two_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_does_not_count_as_a_second_source(tmp_path: Path) -> None:
-    """If the operator did not set a variable, Compose passes it empty. The service must still accept the file."""
+    """Compose passes an unset variable as an empty text. The service must then read the file without a complaint."""
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 
@@ -306,7 +306,11 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
-    """The webhook rolls back each delivery signed with the probe's secret and answers 200. A payment signed with it would be lost."""
+    """
+    The webhook answers 200 to each delivery signed with the probe's secret, and rolls it back.
+
+    So a payment signed with this secret would be lost.
+    """
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 
     assert line.startswith("PROBE_SECRET is also one of BMC_WEBHOOK_SECRETS: write ")

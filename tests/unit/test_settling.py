@@ -1,4 +1,4 @@
-"""Test settling without a database: the book of known charges, each kind of event, and the changes of a batch."""
+"""Test settling without a database: recognising known charges, each kind of event, and the changes that a batch makes."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -46,7 +46,7 @@ from coffee_ledger.notification_facts import (
     PaymentUnderReview,
     RefundUnknown,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest would collect `TestEvent` as a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
 from coffee_ledger.settling import (
     Book,
     Completion,
@@ -115,7 +115,7 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
 
 
 def changed(report: ChargeReport, **said: Any) -> ChargeReport:
-    """Return the report with these fields changed. Fields that the report does not have are changed in its charge."""
+    """Return the report with the given fields changed. A field that the report does not have is changed in its charge."""
     own: dict[str, Any] = {name: said.pop(name) for name in ("is_renewal", "side_text", "has_answer") if name in said}
     if "supporter" in said:
         own["supporter"] = said.pop("supporter")
@@ -124,7 +124,7 @@ def changed(report: ChargeReport, **said: Any) -> ChargeReport:
 
 
 def event_of(report: ChargeReport | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
-    """Return an event with a new id."""
+    """Return an event about *report*, with a new id."""
     number = next(event_numbers)
     event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, report=report)
     return replace(event, **said)
@@ -174,7 +174,7 @@ def settle_all(
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
-    """Return the kinds of notifications to this user, in order. Without *user*, return those to the operators."""
+    """Return the kinds of the notifications to *user*, in order. Without *user*, return the kinds of those to operators."""
     return [one.facts.kind for one in done.notifications if one.telegram_id == user]
 
 
@@ -1064,7 +1064,11 @@ def test_a_payment_that_differs_from_a_donation_is_a_separate_one(second: Charge
 def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
-    """If the user was erased before the second event, the donation's note is gone. The two charges are then compared without notes."""
+    """
+    Given a donation whose note was deleted when its user was erased, the first month of a subscription arrives.
+
+    The ledger compares the two charges without their notes, because they may be one payment announced twice.
+    """
     before = credited_charge(ONCE, note=note)
 
     done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))

@@ -68,7 +68,11 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_a_spooled_delivery_is_read_back_as_the_same_event(folder: Path, spool: Spool, body: bytes | None) -> None:
-    """The delivery key of a test event contains the nonce, so the nonce is stored too. With another key, a repeat would be a new event."""
+    """
+    The spool also stores the nonce of a delivery, because it is part of a test event's delivery key.
+
+    With a different key, a repeat would count as a new event.
+    """
     kept = delivery(body=body)
 
     spool.keep(kept)
@@ -206,7 +210,7 @@ class Database:
         self.is_unnoticed = False
         self.batches: list[list[int]] = []
         self.refuses: set[int] = set()
-        """The numbers of the events that the database refuses to settle and even to keep raw."""
+        """The numbers of the events that the database can neither settle nor store raw."""
         self.locked: set[int] = set()
         """The numbers of the events that need a row locked by another client."""
         self.attempts_at_locked: list[int] = []
@@ -251,7 +255,7 @@ def number_of(event: Event) -> int:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let events fail at once when the database is away, and check often whether it is back."""
+    """Make events fail at once while the database is away, and check often whether the database is back."""
     monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
@@ -277,7 +281,7 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not condition():  # noqa: ASYNC110 — deleting a file sets no event
+        while not condition():  # noqa: ASYNC110 — no signal tells that a file was deleted
             await asyncio.sleep(0.001)
 
 
@@ -326,7 +330,7 @@ async def test_a_new_event_does_not_overtake_a_spooled_one(folder: Path, spool: 
 
 @pytest.fixture
 def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Block each write to the spool until the test sets the returned event."""
+    """Block each write to the spool until the test sets the `threading.Event` that this fixture yields."""
     told = threading.Event()
     keep = spool.keep
 
@@ -437,7 +441,7 @@ async def test_events_above_the_writers_limit_are_spooled(
 
 
 async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(folder: Path, spool: Spool) -> None:
-    """While event 1 waits in the spool for its row, later events are settled at once, as if the spool were empty."""
+    """While event 1 waits in the spool for the locked row, later events are settled at once, as if the spool were empty."""
     database = Database(is_there=True)
     database.locked = {1}
     async with process(database, spool) as intake:
@@ -452,7 +456,7 @@ async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(fol
 
 
 async def test_spooled_events_behind_one_that_needs_a_locked_row_are_settled(folder: Path, spool: Spool) -> None:
-    """After a restart, the process does not know yet which event needs the locked row, so it tries all events."""
+    """After a restart, the process does not know which spooled event needs the locked row, so it tries all of them."""
     database = Database(is_there=True)
     database.locked = {1}
     for number in range(1, 2 * BATCH_MAX):
@@ -516,10 +520,10 @@ def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick_answers")
 async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time(folder: Path, spool: Spool) -> None:
     """
-    Settling must not wait for the database's own timeout.
+    The webhook must spool an event long before the connection to the database times out.
 
-    When `make chaos` cut the network between webhook and database, the webhook got no error for 15 seconds, and every delivery
-    failed in this time. BMC disables the webhook after more than ten failures in a row.
+    When `make chaos` cut this connection, the webhook got no error for 15 seconds, and every delivery failed in this time.
+    BMC disables the webhook after more than ten failures in a row.
     """
     database = Database(is_there=True)
     database.hangs = True
@@ -577,7 +581,7 @@ async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: P
 
 async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None:
     """
-    A full spool is one of the three exceptions to settling events in order (see `services/webhook/intake.py`).
+    Given a full spool and a database that is back, a new event is settled before the spooled events.
 
     To keep the order, the webhook would have to refuse an event that the database accepts.
     """
@@ -615,7 +619,7 @@ async def test_a_drain_lists_the_folder_once_however_many_files_it_holds(
         await until(lambda: spool.events == 0)
 
     assert database.settled == list(range(1, count + 1))
-    # The process lists the folder once at the start, before it takes new deliveries, and once in the drain.
+    # The process lists the folder once when it starts, and once when it drains the spool.
     assert listings == 2
 
 
@@ -648,7 +652,7 @@ async def test_a_delivery_during_a_drain_is_settled_after_it(
 
 
 def test_files_deleted_or_put_aside_make_room(folder: Path) -> None:
-    """The spool counts a removed file at once. It does not need to list the folder again to know that it has room."""
+    """A removed file makes room in the spool at once. The spool does not list the folder again to notice it."""
     spool = Spool(folder, events_max=2)
     first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
 
@@ -717,7 +721,7 @@ async def test_a_spooled_event_that_the_database_refuses_blocks_no_other(folder:
 async def test_a_failing_step_on_disk_blocks_no_other_file_and_is_retried(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """A step may fail, for example, because too many files are open for a moment, or because a faulty disk is mounted read-only."""
+    """Reading, renaming or deleting a file may fail because too many files are open, or because a faulty disk is read-only."""
     monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
     database = Database(is_there=True)
     count = 2 * BATCH_MAX

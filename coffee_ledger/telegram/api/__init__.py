@@ -1,1 +1,1 @@
-"""The Mini App's API has JSON endpoints and a stream of events. Data that Telegram signed identifies the user."""
+"""The API of the Mini App: JSON endpoints and a stream of events. Each request identifies the user by data that Telegram signed."""

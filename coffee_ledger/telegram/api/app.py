@@ -32,15 +32,19 @@ log = structlog.stdlib.get_logger()
 
 REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
-"""The rate limit of each user."""
+"""The rate limit of each user: the number of requests at once, and the number of further requests per second."""
 
-# The period at which a stream checks whether its page was closed, because closing a page triggers no event.
+# A stream checks at this interval whether its page was closed, because closing a page triggers no event.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
-"""The time after which a page may request a stream again if its stream was refused or displaced. Meanwhile the page polls the state."""
+"""
+The time after which a page may request a stream again, if its stream was refused or ended to make room for another page.
+
+Until then, the page polls the state.
+"""
 
 STREAM_SEND_SECONDS = 20.0
-"""The longest time for sending an event. A stream ends if its page does not receive an event within this time."""
+"""The maximum time for sending one event to a page. If sending takes longer, the stream ends."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
@@ -55,13 +59,13 @@ class Api:
     find_username: Callable[[], Awaitable[str | None]]
     """Finds the bot's own username. Returns None if Telegram does not answer in time."""
     send_code: Callable[[Visitor, PendingPayment], None]
-    """Sends the code of a new pending payment into the chat, because Telegram has buttons that copy a text."""
+    """Sends the code of a new pending payment into the chat, where a button copies it."""
     bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
         """Make the application, which the caller must mount at `/api`."""
-        # The first middleware is the outermost. `answer_problems` is the innermost and turns errors into answers, so that spans and
-        # counters see these answers.
+        # The first middleware is the outermost one. `answer_problems` turns errors into answers. It is the innermost one, so that
+        # spans and counters see these answers.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -70,12 +74,13 @@ class Api:
             ("POST", "/payments"): self._open_payment,
             ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
         }
-        # Do not require a user for `/offer`, because a page that was opened by a keyboard button gets no initData.
+        # Do not require a user for `/offer`. A page that was opened by a keyboard button gets no initData, so its user is
+        # unknown.
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, bucket))
         app.on_response_prepare.append(_forbid_caching)
-        # End the streams at a stop. Otherwise the stop would wait until the open pages are closed.
+        # End the streams when the application stops. If they did not end, the stop would wait until all pages are closed.
         app.on_shutdown.append(self._end_streams)
         return app
 
@@ -87,8 +92,8 @@ class Api:
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
-            # Check the rate limit after the signature, so that strangers cannot use up a user's requests. Check it before any query, so
-            # that refused requests do not load the database.
+            # Check the rate limit after the signature, so that strangers cannot use up a user's requests. Check it before any
+            # query, so that refused requests do not load the database.
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
@@ -98,7 +103,7 @@ class Api:
                 language=visitor.language,
                 username=visitor.username,
                 now=self.context.clock(),
-                # With GET, the user only looks at the page, so a user whose data was erased stays erased.
+                # A user who asked to be erased is stored again only if they do something. A GET request only reads data.
                 is_acting=request.method != hdrs.METH_GET,
                 # A user who opens the page may have blocked the bot, so do not record that the bot can reach them.
                 is_in_chat=False,
@@ -120,10 +125,10 @@ class Api:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
             raise ProblemError(body.status, "request_unreadable")
-        # Replace invalid UTF-8 instead of raising an error. `_read_amount` then refuses the data.
+        # Replace invalid UTF-8 instead of raising an error here. `_read_amount` refuses data that it cannot read.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
-        # Use a new key for each request. A repeated request still opens no second payment, because `open_payment` returns the open
-        # payment of this amount.
+        # Use a new key for each request. A repeated request still opens no second payment, because `open_payment` returns the
+        # open payment of this amount.
         asked = Request(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
@@ -134,14 +139,14 @@ class Api:
                 asked,
                 draw_code=self.context.draw_code,
                 now=now,
-                # Show an open payment again only if at least half of its time is left.
+                # Return an open payment again only if at least half of its time is left.
                 reuse_within=self.context.pending_ttl / 2,
             )
         except TooManyOpenPaymentsError as error:
             raise ProblemError(409, "too_many_open", {"count": error.open_max}) from None
         except PaymentIdTakenError:
             raise ProblemError(400, "request_unreadable") from None
-        # If an open payment is shown again, its `created_at` is earlier than *now*.
+        # A payment that was opened by an earlier request has an earlier `created_at`.
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
@@ -155,7 +160,8 @@ class Api:
         if not (is_code(payment_id) or is_older_form(payment_id)):
             raise ProblemError(404, "payment_unknown")
         cancelling = await cancel_payment(self.context.pool, payment_id, visitor.telegram_id, now=self.context.clock())
-        # Give the same answer for another user's payment, so that the answer does not reveal which codes exist.
+        # The payment does not exist, or it belongs to another user. Answer both cases alike, so that the answer does not reveal
+        # which codes exist.
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
@@ -191,13 +197,13 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                # Wait at most until the initData expires, because the stream must end then, even if nothing changes.
+                # Wait no longer than until the initData expires. The stream must end then, even if nothing changes.
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     # Clear the event before the query, because a change during the query sets it again.
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
-        # End the stream. Its headers were sent, so an error answer is no longer possible, and the page connects again.
+        # End the stream. An error answer is no longer possible, because the headers were sent. The page connects again.
         except (ConnectionError, TimeoutError, DatabaseAwayError):
             return
 

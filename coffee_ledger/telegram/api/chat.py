@@ -1,4 +1,4 @@
-"""The Mini App's calls to Telegram. They find the bot's username and send a message with the code into the chat."""
+"""The Mini App's calls to Telegram: find the bot's username, and send the code of a new payment into the chat."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ log = structlog.stdlib.get_logger()
 # The timeout is short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
-"""The time after a failure in which Telegram is not called again, so that pages do not wait for it during an outage."""
+"""After a failed call, Telegram is not called again for this time, so that pages do not wait during an outage."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Chat:
     """The time of the last failure, by the event loop's clock, or None if there was none."""
 
     async def find_username(self) -> str | None:
-        """Return the bot's username, which aiogram caches, or None while Telegram does not answer."""
+        """Return the bot's username, or None if Telegram does not answer. aiogram caches the username after the first answer."""
         now = asyncio.get_running_loop().time()
         if self._failed_at is not None and now - self._failed_at < USERNAME_PAUSE_SECONDS:
             return None
@@ -44,7 +44,7 @@ class Chat:
         """
         Start to send the code into the chat, and do not wait for the result.
 
-        The user can copy the code in the chat, because not every phone lets a page write to the clipboard.
+        In the chat, the user can copy the code. On some phones, a page cannot write to the clipboard.
 
         Source: https://github.com/tdlib/telegram-bot-api/issues/320, read November 2026.
         """
@@ -55,5 +55,6 @@ class Chat:
         try:
             await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
         except Exception as error:  # noqa: BLE001 — aiogram raises other errors for some answers, and this must not end the bot
-            # Only log the error: the user may never have pressed Start, or Telegram is busy. The page shows the code as well.
+            # Only log the error, because the page shows the code too. The user may never have pressed Start, or Telegram may be
+            # busy.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

@@ -19,14 +19,14 @@ from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(hours=1)
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
-"""The largest time by which Telegram's clock may be ahead of ours."""
+"""The maximum time by which Telegram's clock may be ahead of this machine's clock."""
 
 BYTES_MAX = 4096
 SCHEME = "tma "
 
 
 class InitDataProblem(enum.StrEnum):
-    """The reason for which init data was refused. The Mini App has a text for each."""
+    """The reason for which init data was refused. The Mini App has a text for each reason."""
 
     MISSING = "init_data_missing"
     FORGED = "init_data_forged"
@@ -56,7 +56,7 @@ class _Fields(BaseModel):
 
 
 def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | InitDataProblem:
-    """Check the header `Authorization: tma <initData>`. Check its signature first, in constant time, and then its content."""
+    """Check the header `Authorization: tma <initData>`: first its signature, in constant time, and then its content."""
     if not authorization.startswith(SCHEME) or len(authorization) <= len(SCHEME):
         return InitDataProblem.MISSING
     received = authorization.removeprefix(SCHEME)
@@ -67,7 +67,8 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
         signed = _Fields.model_validate(fields)
         user = _User.model_validate_json(signed.user)
     except ValidationError:
-        # The data is signed but contains no user, because the page was opened from a channel or an inline message. Refuse the data.
+        # The data is signed but contains no user. Telegram sends such data if the page was opened from a channel or an inline
+        # message.
         return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
     if user.is_bot or opened_at > now + CLOCK_DIFFERENCE_MAX:
@@ -83,7 +84,7 @@ def _split(received: str) -> dict[str, str] | None:
 
     Data in which a field occurs twice is refused, because it would be unclear which value was signed.
     """
-    # Refuse characters that are not ASCII, because Telegram percent-encodes them.
+    # Refuse characters that are not ASCII. Telegram percent-encodes them, so it never sends them.
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
@@ -96,7 +97,7 @@ def _split(received: str) -> dict[str, str] | None:
 
 
 def _is_signed(fields: dict[str, str], token: str) -> bool:
-    """Check the field `hash`. The field `signature` is for third parties, so it is treated as signed data like all other fields."""
+    """Check the field `hash`, which signs all other fields. One of them is `signature`, which is meant for third parties."""
     signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
     secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()

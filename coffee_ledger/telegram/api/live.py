@@ -29,7 +29,7 @@ WATCHERS_OF_USER_MAX = 5
 
 
 class TooManyWatchersError(LedgerError):
-    """The user has `WATCHERS_OF_USER_MAX` pages open."""
+    """The user already has `WATCHERS_OF_USER_MAX` pages open, so no stream is opened for another page."""
 
 
 # Compare watchers by identity, so that `list.remove` removes this watcher and not an equal one.
@@ -40,16 +40,17 @@ class Watcher:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """The event that is set when something may have changed for the user."""
     is_displaced: bool = False
-    """Whether the stream to this page must end, because a newer page displaced it."""
+    """Whether the stream to this page must end, to make room for a newer page."""
 
 
 class Live:
-    """Wakes the watchers of users for whom something changed, while `run` is running."""
+    """Wakes the open pages of a user when something may have changed for this user. The pages are woken only while `run` is running."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # The users are in the order in which they opened their first page. The pages of each user are in the order of opening too.
+        # `_displace_one` needs this order: the users by the time at which they opened their first page, and the pages of a user
+        # by the time of opening.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False
@@ -59,7 +60,7 @@ class Live:
         self._hint.set()
 
     def stop(self) -> None:
-        """Set `is_stopping`, and wake all watchers so that they end."""
+        """Set `is_stopping`, and wake all watchers, so that their streams end."""
         self.is_stopping = True
         for watchers in self._watchers.values():
             for watcher in watchers:
@@ -68,7 +69,7 @@ class Live:
     @contextmanager
     def watch(self, telegram_id: TelegramId) -> Iterator[Watcher]:
         """
-        Yield a watcher for the user. If there are more than `WATCHERS_MAX` watchers then, displace another one.
+        Yield a watcher for a page of the user. If there are now more than `WATCHERS_MAX` watchers, end the stream to one page.
 
         Raises:
             TooManyWatchersError: The user has too many open pages and must close one first.
@@ -90,9 +91,9 @@ class Live:
         """
         End the stream to the oldest page of the user who has the most pages.
 
-        If several users have the same number of pages, choose the user who has watched longest.
+        If several users have the same number of pages, choose the user who has had a page open for the longest time.
         """
-        # `max` returns the first of several users with the same number of pages, which is the user who has watched longest.
+        # If several users have the same number of pages, `max` returns the first of them.
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -123,8 +124,10 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # Also wake pages that were opened during the query, although this may be unnecessary. It costs only one query of the state.
+            # Also wake pages that were opened during the query. This may be unnecessary, but it costs only one query of the state
+            # for each page.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Set the mark inside the loop, so that a user whose last page was closed during the query gets no mark.
+                # Set the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no mark
+                # is stored for this user.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

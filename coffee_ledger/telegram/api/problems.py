@@ -1,4 +1,4 @@
-"""Problems with a request. Each problem has a status and a name, and the Mini App has a text for each name."""
+"""Answer failed requests of the Mini App. Each problem has an HTTP status and a name, and the Mini App has a text for each name."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,14 +37,14 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except DatabaseAwayError:
         return _answer(ProblemError(503, "service_away", {"retry_after": 5}))
     except web.HTTPException as error:
-        # Pass on redirects, because aiohttp raises them as exceptions too.
+        # Do not turn redirects into problems. aiohttp raises them as exceptions too.
         if error.status < 400:
             raise
         return _answer(
             ProblemError(error.status, {404: "not_found", 405: "not_found"}.get(error.status, "request_unreadable"))
         )
     except ConnectionError:
-        # The page was closed during the request, so the content of this answer does not matter.
+        # The page was closed during the request. No page receives this answer, so its content does not matter.
         return _answer(ProblemError(400, "request_unreadable"))
     except Exception:
         log.exception("request not answered", method=request.method)

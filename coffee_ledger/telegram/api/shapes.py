@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 
 
 def show_offer(context: Context, *, bot: str | None) -> Json:
-    """Describe the amounts and rates. *bot* is the bot's username, or None if Telegram did not answer."""
+    """Describe the amounts and rates that the bot offers. *bot* is the bot's username, or None if Telegram did not answer."""
     return {
         "bot": bot,
         "bot_url": bot and f"https://t.me/{bot}",
@@ -79,7 +79,7 @@ def _entry(entry: HistoryEntry) -> Json:
 
 
 def _plain(amount: Decimal) -> str:
-    """Write whole amounts without cents: `5`, `7.5`, `1000`, never `1E+3`."""
+    """Write an amount without trailing zeros and without an exponent: `5`, `7.5`, `1000`, never `1E+3`."""
     return f"{amount.normalize():f}"
 
 

@@ -7,12 +7,12 @@ from opentelemetry.trace import SpanKind
 from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
-"""The path of the stream, which is not traced. A stream stays open as long as its page, so its span would end too late to be found."""
+"""The path of the stream, which is not traced. A span of the stream would end only when the page is closed, which is too late."""
 
 
 @web.middleware
 async def trace_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Make a span for each request with an `Authorization` header. Requests of strangers, such as scanners, create no spans."""
+    """Make a span for each request with an `Authorization` header. Requests without it, for example from scanners, create no spans."""
     resource = request.match_info.route.resource
     if resource is None or resource.canonical.endswith(STREAM) or "Authorization" not in request.headers:
         return await handler(request)

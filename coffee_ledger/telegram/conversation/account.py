@@ -12,7 +12,7 @@ from coffee_ledger.telegram.speech import Speech
 HISTORY_MAX = 10
 CAUSE_LENGTH_MAX = 100
 """
-The length at which a cause is cut off.
+The maximum length of a cause. A longer cause is cut off.
 
 Other bots write causes of any length, and Telegram refuses messages of more than 4,096 characters.
 """

@@ -60,7 +60,7 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text)
-        # Telegram refuses the edit, for example because the message is too old or was deleted.
+        # Telegram refuses to edit some messages, for example old or deleted ones. Send a new message below.
         except TelegramBadRequest:
             pass
         else:
@@ -72,7 +72,7 @@ def describe(done: Cancelling | None, speech: Speech) -> str:
     """
     Return the answer to /cancel.
 
-    The payment may have ended after it was found open, because its charge arrived or because it expired.
+    The payment may have been completed or may have expired after the bot found it open. The answer then says so.
     """
     if done is None:
         return speech.say("cancel-nothing")

@@ -1,9 +1,9 @@
 """
-Take the claims of users who say "I paid but nothing came".
+Receive the claims of users who say "I paid but nothing came".
 
 The bot asks for the day, the amount and the name, and passes the answers to the operators.
 
-The answers to the user do not depend on the charges that exist, so they reveal nothing about the payments of others.
+The bot's texts do not depend on the charges of other users, so they reveal nothing about the payments of others.
 """
 
 from datetime import date, datetime, timedelta
@@ -62,7 +62,7 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram does not deliver the content of an old message, but the bot can answer it because its chat is known."""
+"""A message to answer. Telegram does not deliver the content of an old message, but its chat is known, so it can be answered."""
 
 
 class CommandsEndDialogue(BaseMiddleware):
@@ -92,7 +92,8 @@ def make_router() -> Router:
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
-    # Match presses on a button of a question that is not open. If another question is open, ignore the press. Otherwise begin again.
+    # These buttons belong to a question that is not open. If another question is open, ignore the button. If no question is open,
+    # begin again.
     late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
     router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)
@@ -113,9 +114,13 @@ async def begin_by_button(press: CallbackQuery, context: Context, state: FSMCont
 
 
 async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
-    """Begin again after an answer to a question from before a restart. If the claim was sent already, ignore the answer."""
+    """
+    Begin again if the dialogue of the button is lost, for example after a restart. If the claim was already sent, ignore the
+    button.
+    """
     user = TelegramId(press.from_user.id)
-    # All questions were answered and the claim waits for an operator, so a late press must change nothing.
+    # The user has answered all questions, and the claim waits for an operator. So the button of an old question must change
+    # nothing.
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
@@ -125,7 +130,7 @@ async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) 
 
 
 async def overlook(press: CallbackQuery) -> None:
-    """Ignore a press on a button of an earlier question, because a later question was sent already."""
+    """Ignore the button of an earlier question, because the bot has asked a later question since."""
     await press.answer()
 
 
@@ -147,7 +152,7 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
 
 
 async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
-    """Return a text for each usual explanation that applies: the payment has arrived already, or its code was not used yet."""
+    """Return a text for each common explanation that applies: the payment arrived already, or the user has a code that was not used."""
     lines = []
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
         lines.append(_arrived(arrival, context.speech))
@@ -173,7 +178,7 @@ async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Cont
         if callback_data.days_ago < 0:
             await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
-        # Limit the number of days, because clients can send any number.
+        # Limit the number of days, because a modified client can send any number.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
         await _keep_day(press.message, day, context, state)
 
@@ -223,17 +228,17 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     speech = context.speech
     told = await state.get_data()
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    # Store the claim before ending the dialogue, so that the user can send the name again if the database is away.
+    # Store the claim before ending the dialogue. If the database is unavailable, the user can then send the name again.
     raised = await raise_claim(context.pool, user, claimed, now=context.clock())
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
-            # The user pressed twice, or raised a claim on another device. Show the open claim.
+            # The user pressed the button twice, or raised a claim on another device. Show the open claim.
             await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
-            # Another claim of the user was declined while the user answered the questions.
+            # An earlier claim of the user was declined while the user answered the questions.
             await message.answer(_paused(until, speech))
         case claim_id:
             await message.answer(
@@ -264,7 +269,8 @@ async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> Non
     await press.answer()
     if press.message is None:
         return
-    # Check for an open claim, because the button may be old and the claim may have been sent since then.
+    # The button may be old, and the claim may have been sent since then. Show an open claim instead of saying that the dialogue
+    # ended.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
         await press.message.answer(context.speech.say("claim-stopped"))

@@ -1,4 +1,4 @@
-"""Handle the button *Not mine*, by which a user says that a payment matched by a guess is not theirs."""
+"""Handle the *Not mine* button. A user presses it if a payment that was matched to them by a guess is not theirs."""
 
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ def make_router() -> Router:
 
 
 async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context) -> None:
-    """Undo a guess without asking for confirmation, if the ledger shows that the charge was matched to this user."""
+    """Undo a guess without a confirmation. Change nothing if the guess is not this user's, was undone before, or is too old."""
     user, charge_id = TelegramId(press.from_user.id), callback_data.charge_id
     done = await disown_guess(context.pool, charge_id, user, now=context.clock())
     if isinstance(done, Disowned):
@@ -54,20 +54,21 @@ def _describe(
         credits=speech.say("credits", credits=taken),
         balance=speech.say("credits", credits=balance),
     )
-    # Offer the amount again only if its currency still has a rate, which an operator may have removed since then.
+    # Offer a new payment of this amount only if the currency still has a rate. An operator may have removed the rate since the
+    # match.
     is_offered = charge.currency in context.currencies
     keys = one_amount_keyboard(speech, charge.amount, charge.currency, context.rates) if is_offered else None
     return text, keys
 
 
 async def _rewrite(press: CallbackQuery, text: str, keys: InlineKeyboardMarkup | None) -> None:
-    """Replace the message with the button by *text*. If Telegram refuses the edit, send *text* as a new message."""
+    """Show *text* in the message that has the pressed button. If Telegram refuses the edit, send *text* as a new message."""
     if press.message is None:
         return
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text, reply_markup=keys)
-        # Telegram refuses the edit, for example because the message is too old or was deleted.
+        # Telegram may refuse the edit, for example of a deleted message. Ignore the error, because a new message is sent below.
         except TelegramBadRequest:
             pass
         else:

@@ -1,4 +1,4 @@
-"""Handle /delete_me: explain which personal data is erased and which data must be kept. Erase the data after confirmation."""
+"""Handle /delete_me: explain which personal data is erased and which data must be kept. Erase after confirmation."""
 
 from contextlib import suppress
 
@@ -45,7 +45,8 @@ async def explain(message: Message, context: Context) -> None:
 async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, state: FSMContext) -> None:
     await press.answer()
     if isinstance(press.message, Message):
-        # Remove the buttons, so that the user cannot press again. Ignore the error that Telegram returns if they are removed already.
+        # Remove the buttons, so that the user cannot press them again. Ignore the error that Telegram returns if they were
+        # removed before.
         with suppress(TelegramBadRequest):
             await press.message.delete_reply_markup()
     user = TelegramId(press.from_user.id)
@@ -55,7 +56,8 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
     await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Erase the user after the call above and even if the call failed. Each later message from the user records the user again.
+    # Erase the user after the call above, even if the call failed. A message that arrives during the call would record the user
+    # again.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
     await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

@@ -1,4 +1,4 @@
-"""Handle /language, by which a user chooses the language of the bot's texts, commands and menu button."""
+"""Handle /language, with which a user chooses the language of the bot's texts, commands and menu button."""
 
 import structlog
 from aiogram import Bot, Router
@@ -29,13 +29,13 @@ async def ask(message: Message, context: Context) -> None:
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
     chosen = callback_data.language
-    # Ignore an unknown language, because clients can send any text.
+    # For an unknown language, use the language of the Telegram app. The text may be unknown, because a client can send any text.
     if chosen != AS_IN_TELEGRAM and chosen not in LANGUAGES:
         chosen = AS_IN_TELEGRAM
     is_lasting = chosen != AS_IN_TELEGRAM
     language = chosen if is_lasting else language_of(press.from_user.language_code)
     user = TelegramId(press.from_user.id)
-    # Store the choice before the calls to Telegram, which may fail.
+    # Store the choice first, because the calls to Telegram below may fail.
     await choose_language(context.pool, user, language, is_lasting=is_lasting)
     texts = speech(language)
     await press.answer(texts.label("language-chosen"))
@@ -51,9 +51,9 @@ async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Cont
 
 async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
     """
-    Set the text of the menu button in the user's chat. Only log a failure.
+    Set the text of the menu button in the user's chat. If Telegram refuses this, only log the error.
 
-    Each chat needs its own text, because the default button has one text for all languages.
+    The text is set for each chat, because the default menu button has one text for all languages.
     """
     try:
         await show_menu_button(bot, user, language=language, app_url=context.app_url)
@@ -62,8 +62,9 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
 
 
 async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
-    """Show the commands in the user's chat in *language*. None means the language of the user's Telegram app."""
-    # Do not change the list of an operator. It also contains the desk's commands, and `list_desk_commands` sets it for all languages.
+    """Set the language of the command list in the user's chat. None means the language of the user's Telegram app."""
+    # Do not change an operator's command list. `list_desk_commands` sets it in all languages, because it also contains desk
+    # commands.
     if user in context.operators:
         return
     scope = BotCommandScopeChat(chat_id=user)

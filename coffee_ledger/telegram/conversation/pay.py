@@ -1,4 +1,4 @@
-"""Open a pending payment after /pay, a press on a button, or data from a Web App."""
+"""Open a pending payment after /pay, after a button press, or after a Web App has sent data."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -61,12 +61,12 @@ async def choose_amount(press: CallbackQuery, context: Context) -> None:
 
 
 async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
-    # Check the amount again, because the button may be old and the accepted currencies may have changed since then.
+    # Check the amount again, because the accepted currencies may have changed since the button was sent.
     requested = read_amount(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
-        # Use the press's id as the key, because Telegram may deliver the press again with the same id.
+        # Telegram may deliver the same button press twice. The id in the key prevents a second pending payment.
         key = f"press:{press.id}"
         await _take(requested, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
@@ -81,7 +81,7 @@ async def _offer_amounts(answer: Reply, context: Context) -> None:
 
 
 async def offer_amount(message: Message, requested: RequestedAmount, context: Context) -> None:
-    """Send a button that opens a payment of this amount. Nothing is recorded before the user presses the button."""
+    """Send a button that opens a pending payment of this amount. Nothing is recorded before the user presses the button."""
     speech = context.speech
     text = speech.say("amount-offered", amount=speech.money(requested.amount, requested.currency))
     keyboard = one_amount_keyboard(speech, requested.amount, requested.currency, context.rates)
@@ -91,7 +91,7 @@ async def offer_amount(message: Message, requested: RequestedAmount, context: Co
 async def _take(
     requested: RequestedAmount | AmountProblem, answer: Reply, sender: TelegramId, key: str, context: Context
 ) -> None:
-    """Open the pending payment and answer with its code, or say why the amount was refused."""
+    """Open the pending payment and answer with its code, or explain why it was not opened."""
     if isinstance(requested, AmountProblem):
         await answer(_explain(requested, context))
         return
@@ -102,7 +102,7 @@ async def _take(
             request,
             draw_code=context.draw_code,
             now=context.clock(),
-            # Show an open payment again only if at least half of its time is left.
+            # Reuse an open pending payment of this amount only if at least half of its lifetime is left.
             reuse_within=context.pending_ttl / 2,
         )
     except TooManyOpenPaymentsError as error:
@@ -117,7 +117,7 @@ async def _take(
 
 
 def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:
-    """Return the text that explains how to pay and contains the code, and the buttons of its message."""
+    """Return the text and the buttons of the message that explains how to pay. The text contains the code."""
     speech = context.speech
     text = speech.say(
         "payment-request",
@@ -149,5 +149,9 @@ def _sender(user: User | None) -> TelegramId:
 
 
 def _request_key(message: Message) -> str:
-    """Return a key that stays the same when Telegram delivers an update again."""
+    """
+    Return the key of the request.
+
+    If Telegram delivers the message twice, the keys are equal, and only one payment is opened.
+    """
     return f"message:{message.chat.id}:{message.message_id}"

@@ -42,7 +42,7 @@ SAID_BY_PEOPLE = frozenset(
 """
 The content types of messages that people send.
 
-Telegram itself generates messages of the other types, for example when a message was pinned. The bot must not answer those.
+Telegram itself generates the messages of all other types, for example after a message is pinned. The bot must not answer them.
 """
 
 
@@ -57,7 +57,7 @@ def make_router() -> Router:
 
 
 def make_last_router() -> Router:
-    """Make the router that answers all messages and presses that no other router handles. Include it last."""
+    """Make the router that answers all messages and button presses that no other router handles. Include this router last."""
     router = Router(name="last")
     router.message.register(answer_unknown, F.content_type.in_(SAID_BY_PEOPLE))
     router.callback_query.register(answer_old_button)
@@ -66,9 +66,10 @@ def make_last_router() -> Router:
 
 async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context) -> None:
     """
-    Greet the user, and show the button to the Mini App.
+    Greet the user, and show the button that opens the Mini App.
 
-    If the link contains an amount, only offer it by a button, because a stranger may have written the link.
+    If the user came by a link with an amount, offer a button for this amount. Do not open a pending payment without a button
+    press, because a stranger may have written the link.
     """
     speech = context.speech
     assert message.from_user is not None
@@ -79,7 +80,7 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # Set the operator's commands now: when the bot started, Telegram refused to set them if the operator had not pressed Start yet.
+        # Set the operator's command list again. At the start of the bot, this fails if the operator has not pressed Start yet.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
@@ -109,11 +110,11 @@ async def answer_unknown(message: Message, context: Context) -> None:
 
 
 def answer_to(message: Message) -> str:
-    """Choose the answer to an unknown message."""
-    # Many users send the code to the bot by mistake. The answer explains that the code belongs into the note on Buy Me a Coffee.
+    """Return the id of the text that answers a message which no other handler has answered."""
+    # Many users send the code to the bot by mistake. The answer explains that the code belongs in the note on Buy Me a Coffee.
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"
-    # The message is probably a receipt. The bot cannot read receipts, so the answer explains claims.
+    # The message is probably a receipt. The bot cannot read receipts, so the answer explains how to make a claim.
     if message.photo or message.document or message.forward_origin:
         return "picture-unread"
     if message.voice or message.video_note or message.audio or message.video:

@@ -1,1 +1,1 @@
-"""The operators' desk has commands and buttons by which operators decide charges and claims that the matching rules left open."""
+"""The operators' desk: commands and buttons with which operators decide the charges and claims that no matching rule decided."""

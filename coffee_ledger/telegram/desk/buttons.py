@@ -1,7 +1,8 @@
 """
-The desk's buttons and the data that a press on them sends.
+The desk's buttons, and the data that Telegram sends to the bot when an operator presses one.
 
-The data contains only ids and numbers. The handlers look up everything else, because the state may have changed since the message was sent.
+The data contains only ids and short values. The handlers load everything else from the database, because the state may have
+changed since the message was sent.
 """
 
 import enum
@@ -25,9 +26,9 @@ class Step(enum.StrEnum):
     OPEN = "o"
     """Show the charge or claim in a new message."""
     SHOW = "s"
-    """Show the charge or claim in place of the message with the button."""
+    """Edit the message with the button, so that it shows the charge or claim."""
     PICK = "p"
-    """Ask for confirmation before the charge is matched to this user."""
+    """Ask for confirmation before the charge is matched to the user in the button."""
     MATCH = "m"
     FIND = "f"
     DISMISS = "d"
@@ -42,7 +43,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """The user, or 0 if the button contains a pending payment, which determines the user, or if the action needs no user."""
+    """The id of the user. It is 0 if *payment_id* is set, because the payment has a user, or if the action needs no user."""
     payment_id: str = ""
 
 
@@ -50,7 +51,7 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
     """
     Dismiss a charge.
 
-    Later charges that have the same property *remember* are dismissed as well. With None, only this charge is dismissed.
+    If *remember* is set, later charges with the same supporter, subscription or item are dismissed too.
     """
 
     charge_id: int
@@ -58,16 +59,16 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
 
 
 class RefundPart(CallbackData, prefix="dr", sep="|"):
-    """Refund a part of a charge. The message with the button quotes the reason."""
+    """Record that a part of a charge was refunded. The handler reads the reason from the message with this button."""
 
     charge_id: int
     amount: Decimal
-    """The part that was refunded."""
+    """The refunded part, in the currency of the charge."""
     kept: Decimal
     """
-    The paid amount without the parts that were refunded before the operator saw the question.
+    The part of the paid amount that was not refunded yet when the confirmation was shown.
 
-    If this amount has changed since then, the press is refused.
+    If another refund was recorded since then, this refund is refused.
     """
 
 
@@ -93,20 +94,28 @@ class TurnPage(CallbackData, prefix="dp", sep="|"):
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
-    """Change a balance. The message with the button quotes the reason."""
+    """Add *credits* to a user's balance. The handler reads the reason from the message with this button."""
 
     telegram_id: int
     credits: int
 
 
 class Undo(CallbackData, prefix="du", sep="|"):
-    """Undo the decision about a charge, or undo an entry of the ledger. The message with the button quotes the reason."""
+    """
+    Undo the decision about a charge, or undo an entry of the ledger.
+
+    The handler reads the reason from the message with this button.
+    """
 
     is_charge: bool
     number: int
     is_sure: bool
     matched_at: int = 0
-    """The time in Unix seconds of the match that the operator saw, or 0 if the operator saw a dismissal, an entry, or nothing yet."""
+    """
+    The time of the match that the confirmation showed, in Unix seconds. It is 0 if the confirmation showed no match.
+
+    If the charge was matched again since then, the undo is refused.
+    """
 
 
 class SettleAgain(CallbackData, prefix="de", sep="|"):
@@ -117,13 +126,13 @@ class SettleAgain(CallbackData, prefix="de", sep="|"):
 
 
 class PutAside(CallbackData, prefix="dx", sep="|"):
-    """Put an event aside. The event stays in the database, but the desk no longer lists it."""
+    """Dismiss a failed event. The event stays in the database, but the desk no longer lists it."""
 
     event_no: int
 
 
 class LeaveAsIs(CallbackData, prefix="dn", sep="|"):
-    """Leave everything as it is."""
+    """Answer *No* to a confirmation, so that nothing changes."""
 
 
 def button(text: str, data: CallbackData, *, style: str | None = None) -> InlineKeyboardButton:
@@ -139,7 +148,7 @@ def column(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardB
 
 
 def page_keys(speech: Speech, listing: Listing, *, page: int, pages: int) -> list[InlineKeyboardButton]:
-    """Build the buttons to the previous and the next page, if those pages exist."""
+    """Build the buttons that open the previous and the next page. Leave out the button of a page that does not exist."""
     back = [button(speech.label("desk-page-back"), TurnPage(listing=listing, page=page - 1))] if page > 0 else []
     forth = (
         [button(speech.label("desk-page-forth"), TurnPage(listing=listing, page=page + 1))] if page + 1 < pages else []

@@ -1,4 +1,4 @@
-"""Pure functions that build the text and the buttons of the cards of charges and claims."""
+"""Pure functions that build cards. A card is a message with buttons that shows a charge or a claim to an operator."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from coffee_ledger.telegram.speech import Speech
 
 NOTE_LENGTH_MAX = 400
 """
-The length at which a note is cut off.
+The maximum length of a shown note, in characters. Longer notes are cut off.
 
-Fluent refuses values of more than 2,500 characters, and escaping may replace one character by six.
+Fluent, the translation library, refuses values of more than 2,500 characters, and HTML escaping may replace one character by six.
 """
 
 REASONS_MAX = 12
@@ -28,7 +28,9 @@ CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
 LINES_LENGTH_MAX = 3500
 """
-The largest length of the lines in a message. Telegram's limit is 4,096 characters, and the first and the last line need some of them.
+The maximum total length of the listed lines in a message, in characters.
+
+Telegram allows 4,096 characters in a message. The title and the last line need the rest.
 
 Source: https://core.telegram.org/bots/api#sendmessage.
 """
@@ -44,16 +46,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A user whom a matching rule considered, because the user has a pending payment or is a known supporter."""
+    """A user to whom the charge may belong. *payment* is the pending payment that the charge may complete, or None."""
 
     telegram_id: TelegramId
     payment: PendingPayment | None
     is_mentioned: bool = False
-    """Whether the user is a candidate only because the supporter's text mentions them."""
+    """True if the user is a candidate only because of a mention in the supporter's text."""
 
 
 def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) -> Card:
-    """Build the card of a charge. *news* replaces the usual first line."""
+    """Build the card of a charge. If *news* is given, it replaces the usual first line."""
     charge = file.charge
     if charge.waits:
         head = news or speech.say("desk-charge-waits")
@@ -67,7 +69,8 @@ def describe(file: ChargeFile, speech: Speech) -> list[str]:
     """
     Describe the charge, one fact per line.
 
-    The facts are the amount, the time, the item, the supporter, the note, the refunds, and the doubt that stops the matching rules.
+    The facts are the amount, the time, the item, the supporter, the note, the refunds, and the doubt that prevents an automatic
+    match.
     """
     charge = file.charge
     lines = [
@@ -98,7 +101,7 @@ def describe(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def item_of(charge: ShownCharge) -> tuple[str, str]:
-    """Return the kind and the name of the item. The kind says whether it is a membership level or an item of the Shop."""
+    """Return the kind and the name of the bought item. The kind is `level` for a membership level, and `item` otherwise."""
     name = short(charge.item_name or charge.item or "—", NAME_LENGTH_MAX)
     return ("level" if charge.family == Family.MEMBERSHIP else "item"), name
 
@@ -109,7 +112,7 @@ def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
     other = short(charge.conflicts_with or told, 80)
     if file.other is not None:
         other = speech.label("desk-number", number=str(file.other.charge_id))
-    # Show the stored name of an unknown doubt, which a newer version may have stored before a rollback.
+    # The doubt is unknown if a newer version stored it before a rollback. In this case, show its stored name.
     text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
     return speech.say(text, told=told, other=other, doubt=doubt)
 
@@ -147,7 +150,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Return the text that says which later charges will be dismissed as well."""
+    """Return the text that says which later charges will also be dismissed: those of this supporter, subscription or item."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -176,7 +179,7 @@ def candidates(file: ChargeFile) -> list[Candidate]:
             candidate = Candidate(user, payment, is_mentioned=reason.why == Rejection.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
-    # Leave out the entry without a payment for a user who also has an entry with a payment. Such a user is a known supporter.
+    # The same user may be found with a payment and without one. In this case, leave out the entry without a payment.
     return [one for (user, payment_id), one in found.items() if payment_id is not None or user not in with_payment]
 
 
@@ -189,7 +192,7 @@ def confirm_card(
     credits: int,
     back: CallbackData,
 ) -> Card:
-    """Build the card that asks whether to credit this user. It shows the balance before and after."""
+    """Build the card that asks whether to credit this user. It shows the user's balance before and after."""
     lines = [
         speech.say("desk-confirm-match", amount=money(charge, speech), number=str(charge.charge_id)),
         speech.say(
@@ -206,7 +209,7 @@ def confirm_card(
     ]
     if payment is not None:
         lines.insert(2, _payment_line(payment, speech))
-    # Send either the payment or the user, because together they may exceed the 64 bytes of a button's data.
+    # The button contains either the payment or the user. With both, the data could exceed Telegram's limit of 64 bytes.
     yes = OnCharge(
         step=Step.MATCH,
         charge_id=charge.charge_id,
@@ -260,10 +263,10 @@ def _declined_before(file: ClaimFile, speech: Speech) -> list[str]:
 
 def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
     """
-    Tell whether one tap may credit the charge, without confirmation.
+    Return whether an operator may match the charge with one tap, without a confirmation.
 
-    The amount and the day of the charge must be as claimed, the claimed name must be the supporter's name, and no other charge may fit
-    the claim as well. A claim without a name always needs confirmation, because amounts and days are easy to guess.
+    The charge must have the claimed amount, day and supporter name, and no other charge may fit the claim. A claim without a name
+    always needs a confirmation, because amounts and days are easy to guess.
     """
     fitting = [one for one in file.charges if _is_as_told(file, one)]
     return fitting == [charge]
@@ -287,20 +290,21 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
-    """Say why a rule rejected a charge or a candidate. Values that only a newer version knows are shown as they are stored."""
+    """Describe why a rule rejected a charge or a candidate. Show unknown values, which a newer version stored, without change."""
     rule, why = reason_words(reason, speech)
     if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)
     user = name_of(reason.telegram_id, users)
     if reason.payment_id is None:
-        # Use a different text for a user whom only the supporter's text mentions: no rule uses such names, and they are only a hint.
+        # Use a different text for a user who was only mentioned in the supporter's text: a mention is a hint and never leads to a
+        # match.
         is_mentioned = reason.why == Rejection.MENTIONED
         return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
     return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(reason.payment_id))
 
 
 def reason_words(reason: Reason, speech: Speech) -> tuple[str, str]:
-    """Return the rule and the cause of a stored reason, both as plain text."""
+    """Return the names of the rule and the cause in a stored reason, as plain text without HTML."""
     return speech.word("rule", reason.rule or "—"), speech.word("why", reason.why or "—")
 
 
@@ -309,7 +313,7 @@ def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
     dismiss = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
     later = button(speech.label("desk-later-button"), OnCharge(step=Step.LATER, charge_id=charge_id))
     if file.charge.amount is None:
-        # Offer no match, because a match is refused if the amount of the charge is not known.
+        # Offer no match, because a charge without an amount cannot be matched.
         return rows([dismiss, later])
     picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
     find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
@@ -387,7 +391,7 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
 
 
 def _name_sign(told: str, known: str | None, speech: Speech) -> str:
-    """Show by a sign whether the names agree. Names that are only similar get the sign ≈."""
+    """Return the text about the name with a mark: ✓ if the names agree, ≈ if they are similar, and ✗ if they differ."""
     if names_alike(told, known) and not names_agree(told, known):
         return "≈ " + speech.say("desk-fit-name")
     return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))
@@ -413,7 +417,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
 
 
 def as_many_as_fit(lines: Iterable[str]) -> list[str]:
-    """Return the first lines, as many as fit into one message."""
+    """Return the first lines that fit into one message, and drop the others."""
     fitting: list[str] = []
     length = 0
     for line in lines:

@@ -49,7 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
-"""The largest number of users that are shown if several users fit an answer. Each user is shown in a separate message."""
+"""The maximum number of users to show if several users fit the operator's answer. Each user is shown in a separate message."""
 
 
 def make_router() -> Router:
@@ -115,7 +115,7 @@ async def match_and_show(
     bot: Bot,
     context: Context,
 ) -> None:
-    """Match the charge to the user. Show the new state to all operators, even if another operator has decided the charge before."""
+    """Match the charge to the user, or say why this is refused. Then show the current state of the charge to all operators."""
     done = await match_charge(
         context.pool,
         charge_id,
@@ -137,12 +137,12 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update all cards, including the message that was just edited: if it is the card of a claim, it must show the claim again.
+    # Update all cards. The message that was just edited may be the card of a claim, and must then show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Ask to which user the charge belongs."""
+    """Ask the operator to which user the charge belongs."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -164,7 +164,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
     if not people:
         await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
-        # If the operator wrote a code, use the payment with this code, even if another payment fits the amount.
+        # If the operator wrote a code, use the payment with this code. Otherwise look for an open payment of the same amount.
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
@@ -186,8 +186,8 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     """
     Ask for the reason to dismiss a charge.
 
-    The buttons offer to dismiss later charges of the same supporter, subscription or item too. If the operator replies in words, the
-    reply is the reason, and only this charge is dismissed.
+    The buttons offer to dismiss later charges of the same supporter, subscription or item too. If the operator replies in words,
+    the reply is the reason, and only this charge is dismissed.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:
@@ -203,7 +203,12 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
-    """Dismiss the charge. Also dismiss other unmatched charges without a code that have the remembered property."""
+    """
+    Dismiss the charge.
+
+    If the button has a value for `remember`, also dismiss other waiting charges of the same supporter, subscription or item.
+    Charges that contain a code are not dismissed in this way.
+    """
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
     file = await find_charge_file(context.pool, charge_id=number)
@@ -218,7 +223,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     )
     done = await dismiss_charge(context.pool, number, request, remember=remember)
     if not isinstance(done, Done):
-        # After a second press on the same button, do not replace the answer to the first press.
+        # If the operator pressed the button twice, keep the message that shows the result of the first press.
         card = None if done.why is RefusalCause.REPEATED else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
@@ -251,7 +256,7 @@ async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -
     """
     Find a charge that is not decided yet.
 
-    If the charge is decided, name the operator who decided it, show its card and return None.
+    If the charge does not exist or is decided, explain this to the operator and return None.
     """
     file = await _find_or_alert(press, data, context)
     if file is None or file.charge.waits:
@@ -262,14 +267,18 @@ async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Find the user and the pending payment by the ids in the button. Each is None if it does not exist."""
+    """Load the user and the pending payment that the button refers to. Return None in place of one that does not exist."""
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
 
 
 def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context) -> Card | None:
-    """Build the card that asks for confirmation. Return None if the currency has no rate, because nothing can be credited then."""
+    """
+    Build the card that asks for confirmation.
+
+    Return None if the currency has no rate, because then no credits can be computed.
+    """
     charge = file.charge
     credits = context.rates.credits_for(charge.amount_kept, charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
@@ -278,7 +287,7 @@ def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
     """
-    Describe the operator's choice, which is recorded as the reason of the request.
+    Describe the chosen user or payment. The text is recorded as the reason of the request.
 
     Leave out the username, because the user may ask us to erase it later.
     """
@@ -297,10 +306,10 @@ def _dismiss_keys(
 
 def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
     """
-    Choose the properties that the buttons offer to remember.
+    Choose the properties by which the buttons offer to dismiss later charges.
 
-    Offer the supporter. If the supporter is not known, offer the subscription, which covers less: a supporter may have several. Offer the
-    item in both cases.
+    Offer the supporter. Offer the subscription only if the supporter is not known, because a supporter may have several
+    subscriptions. Also offer the item, if there is one.
     """
     persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
     yield from persons[:1]

@@ -74,7 +74,8 @@ async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, 
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # Ask for confirmation after all. For example, another charge that fits the claim arrived after the card was sent.
+        # The charge may not fit exactly any more, for example because a second fitting charge has arrived. Then ask for
+        # confirmation.
         await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)
@@ -108,7 +109,7 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> C
     """
     Find an open claim.
 
-    If the claim is decided, name the operator who decided it, show its card and return None.
+    If the claim does not exist or is decided, explain this to the operator and return None.
     """
     file = await find_claim_file(context.pool, data.claim_id)
     if file is None:
@@ -124,7 +125,11 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> C
 async def _find_candidate(
     press: CallbackQuery, data: OnClaim, context: Context
 ) -> tuple[ClaimFile, ShownCharge] | None:
-    """Find an open claim and the chosen charge among its candidates. Return None if one of them was decided meanwhile."""
+    """
+    Find an open claim, and the chosen charge among its candidates.
+
+    Return None if the claim or the charge is already decided.
+    """
     file = await _find_open(press, data, context)
     if file is None:
         return None

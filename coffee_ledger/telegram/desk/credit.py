@@ -1,4 +1,4 @@
-"""Change a user's balance by hand. The command /credit asks for confirmation, and a press on the button changes the balance."""
+"""Change a user's balance by hand. The command /credit asks for confirmation, and the button changes the balance."""
 
 import re
 
@@ -14,9 +14,9 @@ from coffee_ledger.telegram.desk.cards import Card, name_of
 from coffee_ledger.telegram.desk.messages import balance_text, one_line, refuse, request_of_press, show
 from coffee_ledger.telegram.desk.search import find_people
 
-# Accept every character that keyboards write for a minus: a hyphen, U+2212, or a dash.
+# These characters count as a minus, because keyboards differ: a hyphen, U+2212 and two dashes.
 MINUS = "-\u2212\u2013\u2014"
-# Refuse a reason that begins with three digits, because an operator who writes "1 000" may mean one number.
+# Refuse a reason that begins with exactly three digits, because an operator who writes "1 000" may mean one thousand.
 CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)
 
 

@@ -1,5 +1,5 @@
 """
-The health report of /doctor about the webhook, notifications, clocks, ledger and backup.
+Handle /doctor, which reports the state of the webhook, the notifications, the clocks, the ledger and the backup.
 
 If something is wrong, the report gives advice.
 """
@@ -24,14 +24,14 @@ from coffee_ledger.telegram.speech import Speech
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""The age from which a backup is too old: a day plus time for making the backup. The alert has the same limit."""
+"""A backup older than this is too old. The limit is a day plus two hours for making the backup, the same as in the alert."""
 OWED_LONG = timedelta(minutes=5)
 CLOCK_OFF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The seconds by which the clocks of the database and Telegram are ahead of ours. *telegram* is None if Telegram did not answer."""
+    """The seconds by which each clock is ahead of the clock of this machine. *telegram* is None if Telegram did not answer."""
 
     database: float
     telegram: float | None
@@ -93,7 +93,8 @@ def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[st
         yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
     else:
         yield speech.say("desk-doctor-forged-none")
-    # Do not report a streak whose last refusal is older. It has ended, although its row stays in the database until the next answer.
+    # A streak of refused deliveries ends after `STREAK_PAUSE` without a refusal. Do not report an older streak that is still
+    # stored.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(now - found.refused_at, speech))
     if found.failed:
@@ -149,7 +150,7 @@ def _clocks(clocks: Clocks, speech: Speech) -> str:
 
 
 def _seconds(offset: float, digits: int) -> str:
-    # Add 0.0, which turns -0.0 into 0.0.
+    # Add 0.0 to turn -0.0 into 0.0, so that an offset of zero has no minus sign.
     return f"{round(offset, digits) + 0.0:+.{digits}f}"
 
 

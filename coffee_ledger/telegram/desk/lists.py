@@ -1,7 +1,7 @@
 """
 List unmatched charges, pending payments, claims, guesses and failed events, in pages.
 
-The list of failed events also lets an operator settle an event again, or put it aside.
+In the list of failed events, an operator can also settle an event again or dismiss it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,7 +46,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
-"""The largest page number. It limits numbers in forged button data, so that OFFSET stays within the range of bigint."""
+"""The largest accepted page number. A client can forge a larger number, which would exceed the range of OFFSET in the query."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -57,7 +57,7 @@ def make_router() -> Router:
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
     router.callback_query.register(turn, TurnPage.filter())
-    # Register the narrower filter first, because the wider filter matches its presses too.
+    # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())
@@ -92,7 +92,7 @@ async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, co
 
 
 async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
-    """Mark the event to be settled again. The janitor then settles it."""
+    """Mark the event, so that the janitor settles it again."""
     number = callback_data.event_no
     request = OperatorRequest(
         operator=TelegramId(press.from_user.id),
@@ -132,7 +132,7 @@ async def list_card(listing: Listing, number: int, context: Context) -> Card:
     name = listing.name.lower()
     lines, keys = await describe(page, context)
     if not lines:
-        # The page is empty. If it is not the first page, all its rows were decided meanwhile, so show the first page.
+        # If a later page is empty, its rows were decided after the operator opened the list, so show the first page.
         return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
     title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
@@ -166,7 +166,7 @@ async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
 
 
 async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
-    # Show no buttons for an event that already waits to be settled again by the janitor.
+    # Show no buttons for an event that the janitor is already going to settle again.
     keys = [_event_keys(event, context.speech) for event in page.events if event.retry_requested_at is None]
     return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 

@@ -1,9 +1,9 @@
 """
 Send and edit the desk's messages, and ask operators for answers in words.
 
-A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the operator
-replies to the prompt, Telegram sends the prompt along with the reply. So the bot need not store open prompts, and a restart or a long
-pause loses none.
+A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the
+operator replies, Telegram sends the prompt along with the reply. So the bot does not store open prompts, and a restart loses
+none.
 """
 
 import enum
@@ -37,14 +37,14 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 ANSWER_LENGTH_MAX = 300
-"""The length at which an operator's answer is cut off."""
+"""The maximum length of an operator's answer, in characters. Longer answers are cut off."""
 
 # Accept at most 18 digits, which always fit into the database's bigint.
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
 
 
 class Prompt(enum.StrEnum):
-    """The kinds of prompts. The values must not change, because they are part of messages that were sent before."""
+    """The kinds of prompts. Do not change the values, because prompts that were sent earlier contain them."""
 
     WHO = "who"
     """Ask to which user a charge belongs."""
@@ -58,13 +58,13 @@ class Prompt(enum.StrEnum):
 
 
 async def show(press: CallbackQuery, card: Card) -> None:
-    """Replace the message with the button by *card*. If Telegram refuses the edit, send *card* as a new message."""
+    """Show *card* in the message that has the pressed button. If Telegram refuses the edit, send *card* as a new message."""
     message = press.message
     if isinstance(message, Message):
         try:
             await message.edit_text(card.text, reply_markup=card.keyboard)
         except TelegramBadRequest as error:
-            # Send no new message if the old message shows this card already, for example after a second press.
+            # The message already shows this card, for example because the button was pressed twice. Send no new message.
             if "not modified" in error.message:
                 return
         else:
@@ -74,7 +74,7 @@ async def show(press: CallbackQuery, card: Card) -> None:
 
 
 async def show_below(press: CallbackQuery, card: Card) -> None:
-    """Send *card* as a new message. Use this if the message with the pressed button has other buttons that are still needed."""
+    """Send *card* as a new message. The message with the pressed button stays, because its other buttons are still needed."""
     if press.message is not None:
         await press.message.answer(card.text, reply_markup=card.keyboard)
 
@@ -84,7 +84,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
-    # Drop the reminders of a charge that is decided.
+    # A decided charge needs no reminders.
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
@@ -92,7 +92,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
             continue
         shown = news_card(card.facts, file, speech(card.language))
         await _edit(bot, card.telegram_id, card.message_id, shown)
-    # Also update the cards of claims that this decision ended, because these cards still show the claims as open.
+    # The decision about the charge may have ended claims. Update the cards of these claims, because they still show open claims.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -122,10 +122,11 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Give the reason for a refused request, and show the current *card*.
+    Explain why a request was refused. Then show *card*, the current state, if it is given.
 
-    After a press, *card* replaces the message with the button. After a reply, *card* is sent as a new message. *first* is the id of the
-    text that names the operator who decided first.
+    After a button press, *card* replaces the message with the button. After a reply, *card* is sent as a new message.
+
+    *first* is the id of the text for a request that came too late. This text names the operator who decided first.
     """
     if isinstance(to, CallbackQuery):
         await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)
@@ -147,12 +148,12 @@ async def ask(
     keys: InlineKeyboardMarkup | None = None,
 ) -> None:
     """
-    Send a prompt that the operator answers by a reply.
+    Send a prompt that the operator answers with a reply.
 
-    *keys* are buttons with answers. With *keys*, the reply field does not open automatically, because a message has either buttons or a
-    forced reply.
+    *keys* are optional buttons with ready answers. With *keys*, Telegram does not open the reply field automatically, because a
+    message can have either buttons or a forced reply.
     """
-    # Use the address of the creator's page for the link, because Telegram removes links to hosts without a public name.
+    # Use the address of the creator's page for the invisible link, because Telegram removes links to hosts without a public name.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
@@ -160,9 +161,10 @@ async def ask(
 
 class RepliesTo(Filter):
     """
-    Match a reply to a prompt of this kind.
+    Match a reply to a prompt of the given kind.
 
-    The handler gets the number of the charge, claim, event or entry as `number`, and the text of the reply as `said`.
+    The handler gets two arguments: `number` is the number of the charge, claim, event or entry, and `said` is the text of the
+    reply.
     """
 
     def __init__(self, prompt: Prompt) -> None:
@@ -171,7 +173,7 @@ class RepliesTo(Filter):
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
         asked = message.reply_to_message
         said = one_line(message.text)
-        # Accept only a reply to the bot's own message, because anyone can write such a link. Do not accept a command as an answer.
+        # Accept only a reply to a message of this bot, because anyone can write the link of a prompt. A command is not an answer.
         if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
             return False
         number = _subject(asked, self._prompt)
@@ -179,7 +181,7 @@ class RepliesTo(Filter):
 
 
 def one_line(said: str | None) -> str:
-    """Join the words of a reason or an answer by single spaces, and cut it off at its maximum length."""
+    """Replace all white space in a reason or an answer by single spaces, and cut the text off at `ANSWER_LENGTH_MAX`."""
     return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
 
 
@@ -196,10 +198,10 @@ def request_of_reply(message: Message, said: str, context: Context) -> OperatorR
 
 def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest | None:
     """
-    Make an operator request from a press on a button. The message with the button quotes the reason.
+    Make an operator request from a button press. The reason is the quotation in the message with the button.
 
-    Return None if Telegram does not deliver the message, because it is too old. The request key is made from the message and not from
-    the press, so that a second press on the same button repeats the request and does not make a new one.
+    Return None if the message is too old, because Telegram then does not deliver its text. The request key is made from the
+    message, so that a button that is pressed twice repeats the request and does not make a second one.
     """
     message = press.message
     quote = _quoted(message) if isinstance(message, Message) else None
@@ -211,13 +213,13 @@ def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest 
 
 
 def message_key(press: CallbackQuery) -> str:
-    """Return a request key for the message with the pressed button, so that only the first press under this message has an effect."""
+    """Return a request key. All buttons of one message have the same key, so only the first button press has an effect."""
     message = press.message
     return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Fill the text with the id *text* with the user, the change and the new balance. *values* are the other values of the text."""
+    """Return the text with the id *text*, filled with the user, the change, the new balance and the additional *values*."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])
@@ -240,7 +242,7 @@ async def _explain(refused: Refused, context: Context, say: Callable[..., str], 
 
 
 async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:
-    # Ignore errors, for example if the card was deleted or is too old to be edited, because the decision does not depend on the card.
+    # Ignore errors, for example if the card was deleted. The decision is already stored and does not depend on the card.
     with suppress(AiogramError):
         await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)
 
@@ -253,7 +255,7 @@ def _quoted(message: Message) -> str | None:
 
 
 def _subject(asked: Message, prompt: Prompt) -> int | None:
-    """Return the number in the invisible link of a prompt of this kind, or None for any other message."""
+    """Return the number in the invisible link of the prompt. Return None if *asked* is not a prompt of this kind."""
     for entity in asked.entities or ():
         link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
         if link is not None and link[1] == prompt:

@@ -1,4 +1,4 @@
-"""Cards that report an event of one charge to operators. A card shows the event first and then the current state of the charge."""
+"""Build the cards that notify operators about a charge. A card shows the news first, then the current state of the charge."""
 
 from decimal import Decimal
 
@@ -18,10 +18,14 @@ from coffee_ledger.telegram.desk.cards import Card, charge_card
 from coffee_ledger.telegram.speech import Speech
 
 ABOUT_ONE_CHARGE = (ChargeUnmatched, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned)
-"""The kinds of notifications that are sent as a card, which is updated after each decision. The query `find_cards` lists the same kinds."""
+"""
+The notifications that are sent as the card of a charge. Each card is updated after a decision about its charge.
+
+The query `find_cards` contains the same list.
+"""
 
 SILENT = (ChargeGuessed, ChargeRefunded)
-"""The kinds of notifications that are sent without a sound. The charge is settled, and an operator only checks the result."""
+"""The notifications that are sent without a sound. An operator only checks the result, because the charge is already settled."""
 
 
 def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
@@ -30,7 +34,7 @@ def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
 
 
 def news(facts: ChargeNews, speech: Speech) -> str:
-    """Return the text about the event, without the data of the charge itself."""
+    """Return the lines at the top of the card, which say why the card was sent."""
     text = facts.kind.replace("_", "-")
     if isinstance(facts, ChargeContradicted):
         return "\n".join([speech.say(text), _contradiction(facts, speech)])
@@ -40,7 +44,7 @@ def news(facts: ChargeNews, speech: Speech) -> str:
 
 
 def _still_holds(facts: ChargeNews, charge: ShownCharge) -> bool:
-    """Tell whether the text about the event is still true. After a decision it may not be, and the card then shows only the charge."""
+    """Return whether the news is still true. After a decision, the news may be wrong, and then the card shows only the charge."""
     match facts:
         case ChargeGuessed():
             return charge.state is ChargeState.MATCHED and charge.method == Method.AMOUNT_AND_TIME

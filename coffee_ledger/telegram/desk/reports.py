@@ -41,17 +41,18 @@ from coffee_ledger.telegram.speech import Speech
 log = structlog.stdlib.get_logger()
 
 PERIODS = {"today": 1, "week": 7, "month": 30}
-"""The lengths of the periods in days. Today counts as a whole day."""
+"""The periods of /stats and their lengths in days. The current day counts as a whole day."""
 
 DRAW_SECONDS_MAX = 20
-"""The time limit for drawing the chart. After it, /stats answers without a picture."""
+"""The time limit for drawing the chart. If drawing takes longer, /stats answers without a picture."""
 
 BACKGROUND, INK, FAINT = "#17212b", "#f5f5f5", "#8596a6"
 SETTLED, WAITING = "#4fb6a8", "#f2b84b"
 """
 The colours of the chart.
 
-The picture has its own background, so that it is legible in light and dark chats. The colours of the two bars also differ in lightness.
+The picture has its own background, so that it is legible in light and dark chats. The colours of the bars also differ in
+lightness, for people who cannot distinguish the hues.
 """
 
 CHARGE_COLUMNS = (
@@ -103,9 +104,9 @@ FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^
 """
 Matches the places at which a spreadsheet could read a formula: the start of a cell, and after a semicolon, a tab or a line break.
 
-Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. The pattern also skips quotes before the sign, because
-a spreadsheet removes quotes at the beginning of a cell. The last four signs are full-width forms, which spreadsheets in East Asia accept
-as well.
+Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. The pattern skips quotes before the formula
+character, because a spreadsheet removes quotes at the beginning of a cell. Spreadsheets in East Asia also accept the full-width
+forms of =, +, - and @, such as U+FF1D.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
@@ -147,7 +148,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
     ):
         rows = await find(context.pool, since=dates.since, until=dates.until)
         caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
-        # Say that rows may be missing, because the query returns at most this number of rows.
+        # The query returns at most this number of rows. Add a warning to the caption, because other rows may be missing.
         if len(rows) == EXPORT_ROWS_MAX:
             caption += "\n" + speech.say("desk-export-cut", rows=str(EXPORT_ROWS_MAX))
         file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
@@ -170,7 +171,7 @@ async def dry_run(message: Message, command: CommandObject, context: Context) ->
 
 
 def starts(now: datetime) -> dict[str, datetime]:
-    """Return the beginning of each period in `PERIODS`."""
+    """Return the start time of each period in `PERIODS`."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return {name: midnight - timedelta(days=days - 1) for name, days in PERIODS.items()}
 
@@ -181,7 +182,7 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     try:
         # Draw in a thread, because drawing takes half a second and would delay the answers to other users.
         async with asyncio.timeout(DRAW_SECONDS_MAX):
-            # After a timeout, the thread goes on, but its picture is dropped.
+            # A timeout does not stop the thread, because Python cannot stop threads. Its picture is dropped.
             return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
         # Only log the error, because /stats can answer without the picture.
@@ -223,7 +224,7 @@ class Labels(NamedTuple):
 
 
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
-    """Draw the payments of each day as a PNG. Call this in a thread, because drawing takes half a second."""
+    """Draw the number of payments per day as a PNG. Call this function in a thread, because drawing takes half a second."""
     # Import matplotlib here, because the import is slow and most processes never draw a chart.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 — see above
     from matplotlib.figure import Figure  # noqa: PLC0415 — see above
@@ -237,13 +238,14 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     settled = [one.settled for one in days]
     waiting = [one.waiting for one in days]
     axes.bar(names, settled, color=SETTLED, label=labels.settled, width=0.75)
-    # Hatch these bars for operators who cannot distinguish the two colours.
+    # Hatch the bars of waiting charges, for operators who cannot distinguish the two colours.
     axes.bar(names, waiting, bottom=settled, color=WAITING, label=labels.waiting, width=0.75, hatch="//")
     axes.set_title(labels.title, color=INK, fontsize=13, loc="left", pad=12)
     # Label only every fifth day, because the labels of thirty days would overlap.
     axes.set_xticks(range(0, len(names), 5), names[::5])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    # Leave room for the legend. Use at least 1 as the maximum, because a chart without payments would otherwise have no height.
+    # The factor 1.15 leaves room for the legend. The maximum is at least 1, because a chart without payments would have no
+    # height.
     axes.set_ylim(0, max(1, *(one.settled + one.waiting for one in days)) * 1.15)
     axes.grid(visible=True, axis="y", color=FAINT, alpha=0.25)
     axes.set_axisbelow(True)
@@ -257,8 +259,8 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Write a CSV file in UTF-8 with a BOM, because without a BOM spreadsheets guess another encoding."""
-    # Disable the translation of line ends, because the writer ends each line itself.
+    """Write a CSV file in UTF-8 with a BOM. Without a BOM, spreadsheets assume another encoding."""
+    # Disable the translation of line ends, because the CSV writer adds the correct line ends.
     sheet = io.StringIO(newline="")
     writer = csv.writer(sheet)
     writer.writerow(columns)
@@ -270,7 +272,8 @@ def write_cell(value: object) -> str:
     """
     Format the value of a cell.
 
-    Put an apostrophe before text that a spreadsheet would run as a formula. Do not change numbers, because they come from us.
+    Put an apostrophe before text that a spreadsheet would run as a formula. Leave numbers unchanged, because they cannot be
+    formulas.
     """
     match value:
         case None:

@@ -1,7 +1,8 @@
 """
-Make the router of the operators' desk. Include it before the router of the conversation.
+Make the router of the operators' desk.
 
-The Dispatcher's data must contain a `Context` under the name `context`, which the handlers need.
+Include it before the router of the conversation, which answers every command that it does not know. The Dispatcher's data must
+contain a `Context` under the key `context`, because the handlers need it.
 """
 
 from aiogram import Bot, F, Router
@@ -19,7 +20,7 @@ from coffee_ledger.telegram.middleware import MeetUser
 
 
 class IsOperator(Filter):
-    """Match only operators. Other users get the same answer as to an unknown command, so that they do not learn that the desk exists."""
+    """Match only operators. Other users get the answer to an unknown command, so that they do not learn that the desk exists."""
 
     async def __call__(self, event: Message | CallbackQuery, context: Context) -> bool:
         return event.from_user is not None and event.from_user.id in context.operators
@@ -33,7 +34,7 @@ def make_router() -> Router:
     for part in (lists, search, reports, doctor, charges, claims, credit, undo):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
-    # Accept presses without a message too, because Telegram sends a press on a very old message without the message.
+    # Also accept button presses without a message, because Telegram does not send the message if it is very old.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message, IsOperator())
     for updates in (router.message, router.callback_query):
         updates.middleware(MeetUser())
@@ -44,11 +45,11 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     """Show the desk's commands in the chat and in Telegram's command menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # Set the operator's commands now: when the bot started, Telegram refused to set them if the operator had not pressed Start yet.
+    # Set the operator's command list again. At the start of the bot, this fails if the operator has not pressed Start yet.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
 async def leave(press: CallbackQuery, context: Context) -> None:
-    """Replace a question that the operator answered by *No*."""
+    """Replace a confirmation by a short answer after the operator pressed *No*."""
     await press.answer()
     await show(press, Card(context.speech.say("desk-left")))

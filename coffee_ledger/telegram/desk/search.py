@@ -1,4 +1,4 @@
-"""Search users and charges by a code, a name, an id, an e-mail address or a number. Show the history of a pending payment."""
+"""Handle /find, which searches users and charges, and /payment, which shows the history of a pending payment."""
 
 import re
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 @dataclass(frozen=True)
 class Found:
-    """A user that was found. *payment* is set if the user was found by the code of this pending payment."""
+    """A user that was found. If the operator searched for a code, *payment* is the pending payment with this code."""
 
     user: KnownUser
     payment: PendingPayment | None = None
@@ -84,7 +84,7 @@ async def show_history(message: Message, command: CommandObject, context: Contex
 
 
 async def find_people(pool: Pool, said: str) -> list[Found]:
-    """Find users by the codes in the text. If no code is known, find the user by a Telegram id or a username."""
+    """Find users by the codes in the text. If the text contains no known code, read it as a Telegram id or a username."""
     payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
     known = [payment for payment in payments if payment is not None]
     if known:
@@ -97,7 +97,7 @@ async def find_people(pool: Pool, said: str) -> list[Found]:
 
 
 async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
-    """Find the open pending payment of the user that has the amount of the charge. Return None if there is none or more than one."""
+    """Find the user's open pending payment of the charge's amount. Return None if there is none or more than one."""
     fitting = [
         payment
         for payment in await find_payments_of_user(pool, user)
@@ -107,7 +107,7 @@ async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharg
 
 
 def read_payment_id(said: str) -> PaymentId | None:
-    """Read a code as people type it, or a payment id of the older form. Return None for any other text."""
+    """Parse a code, or a payment id of the older form `<telegram_id>_<unix seconds>`. Return None for any other text."""
     codes = read_codes(said).codes
     if len(codes) == 1:
         return next(iter(codes))
@@ -116,12 +116,12 @@ def read_payment_id(said: str) -> PaymentId | None:
 
 
 def without_number_sign(number: str) -> str:
-    """Remove the sign before a number, as in #7 or №7."""
+    """Remove the # or № before a number, as in #7 or №7."""
     return number.lstrip("#№ ")
 
 
 def mask(address: str) -> str:
-    """Hide most of an e-mail address, but leave enough to distinguish two addresses: a***@example.org."""
+    """Hide most of an e-mail address, as in a***@example.org. The rest usually suffices to distinguish two addresses."""
     name, _, host = address.partition("@")
     return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
 
@@ -133,7 +133,7 @@ async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_addres
     charges += await find_charges_by_name(pool, " ".join(said.split()))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
-    # Remove duplicates, because a charge may be found in several ways.
+    # Remove duplicates, because more than one search may find the same charge.
     return list({charge.charge_id: charge for charge in charges}.values())
 
 
@@ -162,7 +162,7 @@ def _line_with_email(charge: ShownCharge, typed: str | None, speech: Speech) -> 
     line = charge_line(charge, speech)
     if not charge.email:
         return line
-    # Show the whole address only if the operator typed it in the search, and so already knows it.
+    # Show the whole address only if the operator searched for it, because this operator already knows it.
     is_known = typed is not None and typed.lower() == charge.email.lower()
     return f"{line} · {speech.say('desk-email', email=charge.email if is_known else mask(charge.email))}"
 
@@ -229,13 +229,13 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
 
 
 def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
-    # If a code was paid many times, show only the newest charges.
+    # Show buttons only for the newest charges, because many charges may have the same code.
     keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
     return rows(*in_pairs(keys)) if keys else None
 
 
 def _fit(lines: list[str], speech: Speech) -> str:
-    """Join as many lines as fit into a message, and say how many lines were left out."""
+    """Join the lines that fit into a message. If lines are left out, add a line with their number."""
     shown = as_many_as_fit(lines)
     left = len(lines) - len(shown)
     return "\n".join([*shown, speech.say("desk-more", count=left)] if left else shown)

@@ -1,4 +1,4 @@
-"""The summary is one message in each operator's chat that counts the open decisions. The bot edits the message to keep it up to date."""
+"""Keep the summary up to date: one message in each operator's chat that counts the open decisions, and that the bot edits."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,13 +18,13 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """
-The time for which a summary is kept up to date even if no decision is open.
+The time for which the bot updates a summary, even if no decision is open.
 
-A new summary message would make a sound again, so the old one is kept for some time.
+A new summary makes a sound, and an edited one does not. So the bot edits the existing summary if decisions soon follow.
 """
 
 REFRESH_SECONDS = 5.0
-"""The shortest time between two refreshes of the summaries, because edits use the rate limit that notifications need."""
+"""The shortest time between two refreshes. Each edit counts against Telegram's rate limit, which notifications need too."""
 
 COUNTED_AS_WAITING = frozenset(
     {
@@ -56,7 +56,7 @@ def summary_text(waiting: Waiting, speech: Speech) -> str:
 
 
 class Summaries:
-    """Keeps the summaries up to date. Only the bot that holds the lease for sending may refresh them."""
+    """Keeps the summaries up to date. Only the bot that holds the lease for sending messages may refresh them."""
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter, *, clock: Callable[[], datetime]) -> None:
         self._pool = pool
@@ -64,20 +64,20 @@ class Summaries:
         self._limiter = limiter
         self._clock = clock
         self._shown: dict[int, str] = {}
-        """The text that this process last showed in each summary, by notification id."""
+        """The text that this process last wrote into each summary. The key is the notification id of the summary."""
         self._due_at = 0.0
-        """The earliest time of the next refresh, by the event loop's clock."""
+        """The earliest time of the next refresh, in seconds of the event loop's clock."""
         self._has_summaries = True
-        """Whether there are summaries. The value is True until the first refresh, because it is not known before."""
+        """Whether there are summaries to refresh. It is True until the first refresh has counted them."""
         self._has_changed = False
-        """Whether the counts may have changed since the last refresh."""
+        """Whether the counts in the summaries may have changed since the last refresh."""
 
     def note_change(self) -> None:
-        """Record that the counts may have changed."""
+        """Record that the counts in the summaries may have changed."""
         self._has_changed = self._has_summaries
 
     def expect_new(self) -> None:
-        """Record that new summaries were queued, so that a refresh is pending even if there were no summaries before."""
+        """Record that new summaries were queued. They need a refresh, even if there were no summaries before."""
         self._has_changed = self._has_summaries = True
 
     async def refresh_if_due(self) -> float:
@@ -120,8 +120,8 @@ class Summaries:
         try:
             await self._bot.edit_message_text(text, chat_id=summary.telegram_id, message_id=summary.message_id)
         except TelegramBadRequest as error:
-            # Telegram refuses an edit that changes nothing. This is expected after a restart, because the bot does not know the current
-            # text of the message.
+            # Telegram refuses an edit that changes nothing. This happens after a restart, because the bot has forgotten the shown
+            # text.
             if "not modified" in error.message:
                 return True
             log.info("summary cannot be edited", notification_id=summary.notification_id)
@@ -137,7 +137,11 @@ class Summaries:
         return False
 
     async def _delete(self, summary: Summary) -> None:
-        """Delete a summary that was replaced by a newer one. Only log an error: Telegram refuses to delete messages older than two days."""
+        """
+        Delete a summary that a newer one has replaced.
+
+        Telegram refuses to delete messages that are older than two days. In this case, only log the error.
+        """
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
             await self._bot.delete_message(summary.telegram_id, summary.message_id)

@@ -1,8 +1,9 @@
 """
-Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
+Undo a match, a dismissal or an adjustment, or record the refund of a part of a charge.
 
-Each of these actions asks for a reason first. Then it sends a message that shows the change, quotes the reason and asks for confirmation.
-When the operator presses the button, the handler reads the reason from this message, so the bot need not store it.
+The bot first asks for the reason of an undo, or for the refunded part. Then it sends a message that shows the change, quotes the
+reason and asks for confirmation. After the confirmation, the handler reads the reason from this message, so the bot does not
+store it.
 """
 
 import re
@@ -55,9 +56,9 @@ from coffee_ledger.telegram.desk.messages import (
 from coffee_ledger.telegram.desk.search import find_people
 from coffee_ledger.telegram.speech import Speech
 
-# Matches the name of a ledger entry, such as "c12" or "credit 12". U+0441 is the Cyrillic letter that looks like c.
+# Matches a ledger entry, such as "c12" or "credit 12", and an optional reason. U+0441 is the Cyrillic letter that looks like c.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
-# Matches the number of a charge or a user (a code, an id or a username), and optionally a reason.
+# Matches one word, which is a charge number, a code, a Telegram id or a username, and an optional reason.
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
@@ -67,7 +68,7 @@ def make_router() -> Router:
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
     router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
-    # Register the narrower filter first, because the wider filter matches its presses too.
+    # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
@@ -78,9 +79,9 @@ def make_router() -> Router:
 
 async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
     """
-    Begin to undo the entry or the charge that the command names.
+    Handle /undo with a ledger entry or a charge: ask for the reason, or for confirmation if the command contains a reason.
 
-    If the command names a user, list the user's matches and adjustments, each with a button.
+    If the command contains a user, list the user's matches and adjustments instead, each with a button.
     """
     said = (command.args or "").strip()
     entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
@@ -121,13 +122,14 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
-    """Undo the decision or the entry. Refuse if the charge was matched again after the operator saw it."""
+    """Undo the decision or the entry. Refuse if the charge was matched again after the confirmation was shown."""
     request = request_of_press(press, context)
     if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     if callback_data.is_charge:
-        # Pass the time of the match that the operator saw, because the match may have been undone and the charge matched again since.
+        # Pass the time of the match that the operator saw. If the charge was matched again since then, the new match must not be
+        # undone.
         done = await undo_match(context.pool, callback_data.number, request, shown=callback_data.matched_at)
     else:
         done = await undo_adjustment(context.pool, callback_data.number, request)
@@ -141,7 +143,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
 
 
 async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
-    """Show the change of the balance and ask for confirmation. If there is no reason yet, ask for the reason first."""
+    """Show the change of the balance and ask for confirmation. If *said* contains no reason, ask only for the reason."""
     speech = context.speech
     shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
@@ -199,7 +201,7 @@ async def _show_charge(number: int, context: Context) -> _Shown | None:
 
 
 async def _show_entry(number: int, context: Context) -> _Shown | None:
-    """Describe an adjustment and the balance after it is undone. Return None for a reversal and for any other kind of entry."""
+    """Describe an adjustment and the balance after it is undone. Return None if *number* is not the number of an adjustment."""
     entry = await find_entry(context.pool, number)
     if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
         return None
@@ -262,7 +264,7 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
 
 
 async def _undone(done: Done, context: Context) -> Card:
-    """Confirm the undo. If a charge is unmatched again, offer a button that opens it."""
+    """Build the card that reports a completed undo. If a charge is unmatched again, add a button that opens the charge."""
     lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
@@ -273,9 +275,9 @@ async def _undone(done: Done, context: Context) -> Card:
 
 async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> Card | None:
     """
-    Build the card of the charge or entry that was not undone. It has no button to confirm the undo.
+    Build the card that replaces the confirmation after the undo was refused. The card shows the charge or entry.
 
-    Return None after a second press on the same button, so that the answer to the first press stays.
+    Return None if the operator pressed the button twice, so that the result of the first press stays visible.
     """
     if refused.why is RefusalCause.REPEATED:
         return None
@@ -302,7 +304,7 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
 
 
 async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
-    """Show the balance before and after a refund of this part, and ask for confirmation."""
+    """Read the refunded part from the reply. Show the balance before and after the refund, and ask for confirmation."""
     file = await find_charge_file(context.pool, charge_id=number)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -325,7 +327,7 @@ async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot
     number = callback_data.charge_id
     done = await refund_part(context.pool, number, request, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
-        # After a second press on the same button, do not replace the answer to the first press.
+        # If the operator pressed the button twice, keep the message that shows the result of the first press.
         is_repeat = done.why is RefusalCause.REPEATED
         card = None if is_repeat else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
@@ -354,7 +356,11 @@ def _why_no_refund(file: ChargeFile | None) -> Refused | None:
 
 
 def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:
-    """Return the amount that the operator wrote, or None unless it is less than the part that was not refunded before."""
+    """
+    Return the amount that the operator wrote.
+
+    Return None if it is unreadable, or not less than the amount that is left to refund.
+    """
     if said is None or said.currency != charge.currency or said.amount >= charge.amount_kept:
         return None
     return said.amount

@@ -1,4 +1,8 @@
-"""A bot whose modules have the names that Coffee Ledger's modules once had. Each of the two must import its own modules."""
+"""
+A bot with its own modules `bot`, `ledger`, `services` and `settings`, for a test.
+
+Earlier versions of Coffee Ledger had modules with these names. The bot must import its own modules, not modules of Coffee Ledger.
+"""
 
 import asyncio
 
