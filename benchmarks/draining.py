@@ -39,7 +39,7 @@ USERS = 1000
 """The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""
 
 AMOUNTS = 50
-"""The number of different amounts of the pending payments, and of the payments of `--payers strangers`."""
+"""The pending payments have this many different amounts. The payments of `--payers strangers` have the same amounts."""
 
 CHANCE = Random(7)  # noqa: S311 — each run needs the same codes
 CODES = [issue_code(CHANCE) for _ in range(USERS)]
@@ -61,7 +61,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # A real body has 1 to 2 kB, and the services read only a few of its fields. Add a long field that they do not read.
+    # The services do not read the field `unread`. It only makes the body as long as a real body, which has 1 to 2 kB.
     body = {
         "type": "donation.created",
         "live_mode": True,

@@ -18,8 +18,8 @@ A history is the list of all requests and payments of one run. Each history is s
 The simulation makes these assumptions:
 
 - Only the camper makes more than one request. So only the camper is affected by today's pause of 30 days after a guess for a
-  user. On a real page the pause also affects some other users, so the results there are a little better.
-- Operators do not match waiting charges. They take no guess back unless the table says so.
+  user. On a real page, the pause also prevents wrong guesses for some other users, so the results there are a little better.
+- Operators do not match waiting charges. They take guesses back only in the last row of `table_of_pauses`.
 - If a user's payment is not matched, the user's request stays open until it expires.
 """
 
@@ -137,7 +137,7 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # The sort keeps the order of steps at the same time. The camper must cancel the old requests before making new ones.
+        # The sort keeps the order of steps at the same time. So the camper's old requests end before the new requests begin.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:
@@ -287,7 +287,7 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules without guesses. If they find no user, guess by the old rule."""
+    """Settle an event by today's rules without guesses. If no rule finds a user, guess by the old rule."""
     readings = read_notes([event])
     book = page.load_book(event, readings)
     waiting = list(book.charges.values())
@@ -307,11 +307,11 @@ def guess_as_before(
     """
     Guess by the rule of revision 87790ae: return the open payment of this amount that was requested within the window.
 
-    Return None in three cases:
+    The window is the time `RULES.fallback_window` before the charge was paid. Return None in three cases:
 
     - There is no open payment within the window, or more than one.
-    - Another charge of this amount is unmatched. *waiting* holds these charges.
-    - Another user requested this amount within the window, and that request was cancelled or expired after the charge was paid.
+    - *waiting* is not empty: other charges of this amount are unmatched.
+    - A second user requested this amount within the window, and the request was cancelled or expired after the charge was paid.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]
@@ -408,7 +408,7 @@ class Result:
     """The numbers of guesses in one run. A field ending in `_per_month` is the average number in 30 days."""
 
     wrong_per_month: float
-    """Guesses that credited a user who had not paid. Nearly all of these charges were paid by strangers."""
+    """Guesses that credited a user who had not paid. In nearly all of these cases, a stranger had paid."""
     right_per_month: float
     camper_total: int
     """Guesses that credited the camper in the whole run."""
@@ -465,7 +465,7 @@ def table_of_pauses(setup: Setup) -> str:
     """
     Return a table of the guesses that credit the camper, with and without pauses after a guess.
 
-    The table uses the lowest rate of unpaid requests. The camper then has the fewest rivals and gets the most guesses.
+    The table uses the lowest rate of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
     """
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {

@@ -66,7 +66,7 @@ class Reason:
     """
     A rule that was applied to a charge, and the reason why the rule did not match it.
 
-    A value that only another version of this software knows is kept as a string.
+    *rule* and *why* are strings if the database contains a value that this version of the software does not know.
     """
 
     rule: Method | str
@@ -80,7 +80,7 @@ class OutsiderKind(enum.StrEnum):
     """
     The kinds of outsiders.
 
-    An outsider is a supporter, a subscription or an item that an operator marked as not from a user of the bot.
+    An operator marks a supporter, a subscription or an item as an outsider if its payments do not come from users of the bot.
     """
 
     SUPPORTER = "supporter"
@@ -104,7 +104,7 @@ class Charge:
     psp_id: str | None
     """The id of the subscription at BMC's payment provider. All charges of a subscription have the same id."""
     period_start: datetime | None = None
-    """The start of the billing period of a subscription charge. Single payments and lifetime memberships have none."""
+    """The start of the billing period of a subscription charge; None for other charges, or if BMC sent no period."""
     supporter_id: str | None
     amount: Decimal | None
     """
@@ -123,7 +123,7 @@ class Charge:
     """
     item_name: str | None = None
     payer_name: str | None = None
-    """The name of a payer who has no supporter id. None if *supporter_id* identifies the payer."""
+    """The name of a payer who has no supporter id. None if the payer has a *supporter_id*, or if BMC sent no name."""
     paid_at: datetime
     state: ChargeState = ChargeState.UNMATCHED
     is_paid: bool = True
@@ -138,9 +138,9 @@ class Charge:
     """
     told: str | None = None
     """
-    The value that caused the *doubt*, as text for the operator.
+    The value that caused the *doubt*, as text for the operator; None if no value caused a doubt.
 
-    It is the value that BMC sent, or for `Doubt.ANNOUNCED_TWICE` the key of the charge that was announced first.
+    For `Doubt.ANNOUNCED_TWICE`, it is the key of the charge that was announced first. For other doubts, it comes from the event.
     """
     conflicts_with: ChargeKey | None = None
     """The key of another charge that has the same transaction id but another BMC number; None if there is none."""
@@ -167,7 +167,7 @@ class Charge:
 
     @property
     def may_match(self) -> bool:
-        """True if a rule may match the charge. After an operator undid a match, no rule may."""
+        """True if a rule may match the charge: the charge can be matched, and no operator has undone its match."""
         return self.can_be_matched and not self.is_held
 
     @property
@@ -182,9 +182,10 @@ class Charge:
     @property
     def subscription(self) -> str | None:
         """
-        The key of the subscription that the charge belongs to; None if there is no subscription.
+        The key of the subscription that the charge belongs to.
 
-        The key is the `psp_id`, or the family with BMC's number if the `psp_id` is missing.
+        The key is the `psp_id`, or the family with BMC's number if the `psp_id` is missing. None if both are missing, or if the
+        charge belongs to no subscription.
         """
         if self.psp_id is not None:
             return self.psp_id

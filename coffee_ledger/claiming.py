@@ -118,7 +118,8 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # Comparing spellings is slow, and a caller may hold the lock that settlement needs. So first check the numbers of words.
+    # If one name has too few words, skip the comparison of spellings. The comparison is slow, and a caller may hold the lock that
+    # settlement needs.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 
@@ -189,7 +190,7 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
-    # Compare with the longer name. If the shorter name counted, a claim with a list of first names would fit many charges.
+    # Require more than half of the longer name. Otherwise a claim with a list of first names would fit many charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 

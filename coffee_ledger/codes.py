@@ -39,7 +39,11 @@ from coffee_ledger.model import PaymentId, TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""The 31 characters of codes. 0, O, 1, I and L are left out because people confuse them. The check needs a prime number."""
+"""
+The 31 characters of codes. People confuse 0 with O, and 1 with I and L, so these five are left out.
+
+The check requires a prime number of characters.
+"""
 
 CODE_LENGTH = 8
 CODES_COUNT = 13_195_732_028
@@ -48,7 +52,7 @@ CODES_COUNT = 13_195_732_028
 CODES_READ_MAX = 100
 """The maximum number of codes read from a text. This limit bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""If more parts of a text than this look like mistyped codes, none is corrected, because a note with one typo has only a few."""
+"""If more parts of a text than this look like mistyped codes, none is corrected. A real note has only a few such parts."""
 HALVES_PAIRED_MAX = 12
 """At most this many halves of codes in a text are combined in pairs, because each pair must be checked. Twelve make 66 pairs."""
 
@@ -69,7 +73,7 @@ _WEIGHT_RATIOS = {
 """
 For each pair of places in a code, the ratio of their weights modulo 31.
 
-If the value in the first place grows by 1, the value in the second place must fall by this ratio. The sum then stays the same.
+If the value in the first place grows by 1, the sum stays the same only if the value in the second place falls by this ratio.
 """
 
 

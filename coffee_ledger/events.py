@@ -44,7 +44,7 @@ STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
 REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
 LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
 TRANSACTION_PREFIX = "pi_"
-"""The prefix of payment ids at Stripe, which BMC uses. Stripe's subscription ids begin with `sub_`."""
+"""The prefix of payment ids at Stripe, BMC's payment provider. Subscription ids at Stripe begin with `sub_`."""
 
 RENEWED_AFTER = timedelta(days=1)
 """A charge is a renewal if its billing period begins more than this time after the start of the subscription."""
@@ -96,7 +96,7 @@ class ChargeReport:
     """
     True if the supporter answered a question of a Shop item.
 
-    The answer may be a code with too many typos, so the charge is not matched by amount and time.
+    The answer may be a code with too many typos to be recognised. So the charge is never matched by amount and time.
     """
 
     @property
@@ -168,7 +168,11 @@ class _Message:
     data: Json
     said_at: datetime
     event_name: str
-    """Becomes part of the charge key if the charge has no ids. All deliveries of the event have the same value."""
+    """
+    Part of the charge key if the charge has too few ids.
+
+    All deliveries of one event have the same value, so they have the same charge key.
+    """
 
 
 @dataclass(frozen=True)
@@ -404,7 +408,11 @@ def _extras(data: Json) -> Sequence[Json]:
 
 
 def _item(data: Json) -> tuple[str | None, str | None]:
-    """Return the key and the title of the membership level or of the only Shop item bought. Both are None if neither exists."""
+    """
+    Return the key and the title of the membership level or of the only Shop item bought.
+
+    Both are None if there is no level, and not exactly one item.
+    """
     level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
     if level is not None:
         return level
@@ -485,7 +493,11 @@ def _text(value: object) -> str | None:
 
 
 def _id(value: object) -> str | None:
-    """Read an id from a number or a string. Return None for a placeholder, or if Postgres could not store the id unchanged."""
+    """
+    Read an id from a number or a string.
+
+    Return None for a value of another type, a placeholder, a text that is too long, or a text that Postgres cannot store.
+    """
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value).strip()
@@ -527,10 +539,11 @@ def _small_integer(value: object) -> int | None:
 
 def _amount(value: object) -> Decimal | None:
     """
-    Read an amount in major units. Zero is allowed. Return None if it is not a number, negative, or 1e9 or more.
+    Read an amount in major units. Zero is allowed. Return None if the amount is not a number, is negative, or is 1e9 or more.
 
-    `Decimal` prints a JSON number, and the result must fit the pattern `AMOUNT`. `1e-05`, which many encoders write, is printed
-    as 0.00001 and is accepted. `1e3` is not accepted, so an operator decides, but BMC has never sent a number in this form.
+    `str` converts a number to text, and the text must fit the pattern `AMOUNT`. The number `1e-05`, which many encoders write,
+    becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit, so an operator decides about the charge. BMC has
+    never sent a number in this form.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
     if not AMOUNT.fullmatch(text):

@@ -70,7 +70,11 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
 
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
-    """Wait, then send a query. If a firewall dropped the connection, the error appears only when something is sent."""
+    """
+    Wait until *lost* is set. After `CHECK_SECONDS`, send a query instead.
+
+    If a firewall dropped the connection, *lost* is not set. Only a query then raises an error.
+    """
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await lost.wait()

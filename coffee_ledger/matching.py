@@ -36,7 +36,7 @@ Without this limit, a user could open pending payments of all usual amounts and 
 """
 
 GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
-"""If a guess for a user is taken back, no other guess credits that user for this time."""
+"""After a guess for a user is taken back, no guess credits this user again until this time has passed."""
 
 SUMMED_MAX = 10
 """
@@ -91,7 +91,7 @@ class ChargeToMatch:
     doubt: Doubt | None = None
     """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
-    """True if an operator marked the supporter, subscription or item as not from a user. Then only a code matches the charge."""
+    """True if an operator marked the supporter, subscription or item as an outsider. Then only a code can match the charge."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,8 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # If the text contains another user's code, perhaps with a typo, the supporter probably pays for that other user.
+    # If the text contains a different user's code, perhaps with a typo, the supporter probably pays for that user. So do not
+    # match.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)
@@ -340,7 +341,7 @@ def _by_amount_and_time(
 _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_known_supporter, _by_amount_and_time)
 _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 """
-The rules for a charge whose supporter, subscription or item an operator marked as not from a user of the bot.
+The rules for a charge whose supporter, subscription or item an operator marked as an outsider.
 
 Only a code proves that the payer is a user after all.
 """

@@ -130,7 +130,7 @@ class ChargeNews(Facts):
 
     @classmethod
     def of(cls, charge: Charge, **more: object) -> Self:
-        """Make the notification from *charge*. *more* contains the other fields of the subclass, and may replace a value."""
+        """Make the notification from *charge*. *more* contains the fields of the subclass, and may replace fields of *charge*."""
         known = {
             "charge_key": charge.charge_key,
             "family": charge.family,
@@ -168,7 +168,7 @@ class ChargeContradicted(ChargeNews):
 
     about: Contradiction | str
     told_amount: Decimal | None
-    """The amount in the later event; None if it could not be read."""
+    """The amount in the later event; None if the event has no amount or an unreadable amount."""
     told_currency: str | None
     told: str | None = None
     """The unknown status or the unreadable amount that BMC sent, as text; None if there is none."""
@@ -188,7 +188,11 @@ class GuessDisowned(ChargeNews):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
-    """A charge was already decided when the code of a different user came for it. The field *code* contains this code."""
+    """
+    After a charge was decided, a new note came with the code of a user to whom the charge does not belong.
+
+    The field *code* contains the code in the new note.
+    """
 
     kind = NotificationKind.CODE_CAME_LATE
 
@@ -218,7 +222,7 @@ class SignatureFailures(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class EventNews(Facts):
-    """Base class of the notifications to operators about an event that changed nothing."""
+    """Base class of the notifications to operators about test, unknown, unreadable, failed and legacy events."""
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""
@@ -283,6 +287,6 @@ class NewNotification:
     """The user who receives the notification; None if all operators receive it."""
     facts: Facts
     fact_key: str | None
-    """Identifies the fact. A notification is not queued if its key was queued before; with the key None, it is always queued."""
+    """Prevents repeated messages: a notification is queued only if its key is new. With the key None, it is always queued."""
     traceparent: str | None = None
     """The trace of the event that caused the notification, as a W3C `traceparent`; None if the event was not traced."""

@@ -18,7 +18,7 @@ The longest note that was found in public had 160 characters.
 """
 
 _ROUNDS_MAX = 3
-"""Escapes are undone at most this many times, because a text may be escaped repeatedly. `&amp;ndash;` needs two rounds."""
+"""A text may be escaped repeatedly, so escapes are undone in rounds, at most this many. `&amp;ndash;` needs two rounds."""
 _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
@@ -54,7 +54,7 @@ def undo_escapes(text: str) -> str:
 
 def drop_invisible(text: str) -> str:
     """Remove invisible characters and combining accents from *text*, and normalise it (Unicode NFKC)."""
-    # Remove combining marks before normalising, because sorting a long run of them would take quadratic time.
+    # Remove combining marks before normalising. Normalisation sorts the marks, and sorting a long run takes quadratic time.
     visible = text.translate(_BLANK_LETTERS)
     visible = visible.translate({ord(char): None for char in set(visible) if unicodedata.category(char) in _INVISIBLE})
     return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""The estimate uses the payments of this time before the newest payment."""
+"""The estimate uses only payments that are at most this much older than the newest payment."""
 
 PAYMENTS_MIN = 5
 """With fewer payments in the history, there is no estimate."""
@@ -31,13 +31,13 @@ class History:
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return the length that the gap between two payments of this page exceeds about once a year.
+    Return a length g: about once a year, a gap between two payments of this page is longer than g.
 
     Return None if the page has too few payments.
 
-    If r payments a day are independent of each other, the gaps between them are distributed exponentially. There are 365 * r
-    gaps a year, and the share exp(-r * g) of them is longer than g days. So about one gap a year is longer than
-    ln(365 * r) / r days.
+    Assume r payments a day that are independent of each other. Then the gaps between them are distributed exponentially. There
+    are 365 * r gaps a year, and the share exp(-r * g) of these gaps is longer than g days. So about one gap a year is longer
+    than g = ln(365 * r) / r days.
     """
     if history.payments < PAYMENTS_MIN or history.first_at is None or history.last_at is None:
         return None

@@ -145,8 +145,8 @@ class Book:
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that is the same as *other*, even if their charge keys differ."""
-        # With one of these doubts, the ids of *other* are incomplete and could find a different charge. The charge key finds
-        # only a repeat of the same event.
+        # With one of these doubts, *other* lacks its billing period or its ids. So the comparison of ids could find a different
+        # charge. Compare only the charge key, which is equal only if BMC repeats the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -161,7 +161,7 @@ class Book:
 
     def find_conflict(self, other: Charge) -> Charge | None:
         """Find a charge of the same family that has the transaction id of *other* but a different `bmc_id`."""
-        # Several charges may conflict with the same original charge. Return the original charge.
+        # Several charges may conflict with the same original charge. Skip these charges, and return the original charge.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
@@ -235,7 +235,8 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # If *other* has a doubt, no rule credits it. Then *charge* may be credited, because the payment is not credited twice.
+    # No rule credits a charge with a doubt. So if *other* has a doubt, a rule may credit *charge*: no rule credits the payment a
+    # second time.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -322,7 +323,8 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
-        # The user's waiting time begins when the event is received, even if the settlement is retried later.
+        # The user's waiting time begins when the event is received, even if the settlement is retried later. So store the time of
+        # receipt.
         facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
@@ -349,18 +351,18 @@ def match_by_operator(
     is_own: bool = False,
 ) -> Settlement:
     """
-    Match an unmatched or dismissed charge to the user whom an operator chose. *payment* is the pending payment that it pays.
+    Match an unmatched or dismissed charge to the user whom an operator chose.
 
-    *is_own* is True if this charge completed *payment* before the match was undone. Then the charge is not flagged as a second
-    charge for *payment*.
+    *payment* is the pending payment that the charge pays, or None if the charge pays no pending payment. *is_own* is True if
+    this charge completed *payment* before the match was undone. Then the charge is not flagged as a second charge for *payment*.
     """
     done = Settlement()
     # The operator has decided, so no rule is applied. The rules are only needed for their rates.
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
     flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag)
-    # An operator had marked the supporter, subscription or item as not one of our users, so the charge was dismissed. The new
-    # match shows that the mark was wrong. End the mark, so that no later charge is dismissed because of it.
+    # If the charge was dismissed because of an outsider, the new match shows that the mark as an outsider was wrong. End the
+    # mark. Otherwise later charges would be dismissed because of it.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
     _Fold(Book(), rules, {}, now, done).apply_match(charge, found, reasons=charge.reasons)
@@ -450,9 +452,9 @@ class _Fold:
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
-        """Add the fields that *known* lacks from a later event. Notify operators if the event contradicts *known*."""
+        """Fill the empty fields of *known* from a later event. Notify operators if the event contradicts *known*."""
         if self._is_of_erased_user(known):
-            # Add nothing, because the later event may contain the erased name and note.
+            # Store nothing from the later event, because it may contain the name and the note that were erased.
             self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
         self._keep_supporter(report)
@@ -460,7 +462,8 @@ class _Fold:
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
-            # Do not allow a guess. An open payment of this amount may now belong to a different user who has not paid yet.
+            # Do not allow a guess, because time has passed since the payment. An open payment of this amount may now belong to a
+            # different user who has not paid yet.
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
@@ -490,8 +493,8 @@ class _Fold:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
-        # An operator marked the supporter, subscription or item as not one of our users, so dismiss the charge. But if the text
-        # contains the code of a user, the payer may be a user after all. Then an operator decides.
+        # The supporter, the subscription or the item is marked as an outsider, so dismiss the charge. But if the text contains
+        # the code of a user, the payer may be a user after all. Then an operator decides.
         if outsider is not None and not found.under_review:
             reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
@@ -514,8 +517,8 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # BMC may report the first month of a subscription as a donation too, but never a renewal. A charge with a doubt waits
-        # for an operator in any case, so it needs no second doubt.
+        # BMC may report the first month of a subscription a second time, as a donation. BMC never reports a renewal as a
+        # donation, so do not compare a renewal. A charge with a doubt already waits for an operator, so it needs no second doubt.
         before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
         if before is not None:
             return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
@@ -540,8 +543,8 @@ class _Fold:
         # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
         # before an operator decides.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
-        # Operators decide if the amounts differ. They also decide if a part of the charge was refunded before, because then
-        # less than the amount of this refund is left.
+        # If the amounts differ, operators decide. If a part of the charge was refunded before, operators decide too, because
+        # then less than the amount of this refund is left.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -608,8 +611,8 @@ class _Fold:
     def _learn(self, charge: Charge, found: Match) -> None:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
-            # Learn nothing from a guess, because it may be wrong. Only record its time, because the guesses for a user are
-            # limited.
+            # Learn nothing from a guess, because it may be wrong. Only record its time: after a guess, the user gets no further
+            # guess for some time.
             self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
@@ -726,7 +729,11 @@ class _Fold:
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
     def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
-        """Return whether *report* is a different charge of the same amount at about the same time, without an issued code."""
+        """
+        Return whether *report* may be confused with *charge* in a guess.
+
+        It may if it reports a different charge with the same amount and about the same time, and contains no issued code.
+        """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)

@@ -33,7 +33,7 @@ class Severity(enum.StrEnum):
     """
     The severity of `Watchdog`, an alert that always fires as a heartbeat.
 
-    It is sent only to the dead man's switch, not to people.
+    Alertmanager sends `Watchdog` only to a dead man's switch, which raises the alarm if the heartbeat stops.
     """
 
 
@@ -46,7 +46,8 @@ class Alert:
     """
     The fault and its harm, in at most 80 characters.
 
-    The text may use only the labels by which Alertmanager groups alerts, because each group gets one message.
+    Alertmanager sends one message for each group of alerts. So the text may use only the labels by which alerts are grouped,
+    because all alerts of a group have the same values of these labels.
     """
     description: str
     dashboard: str
@@ -87,8 +88,8 @@ def _last_outage() -> str:
     """
     Return an expression for the end of the last outage in the last day, in Unix time.
 
-    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. This also finds a time in which the whole machine
-    was off: when the machine is on again, the last successful probe is old.
+    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. This condition is also true while the whole
+    machine is off, because then no new probe succeeds.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -138,7 +139,7 @@ ALERT_TABLE = (
     ),
     page(
         "WebhookAllSignaturesFail",
-        # Count only wrong signatures. Requests without a signature come from scanners and have the outcome `unsigned`.
+        # Count only wrong signatures. Leave out requests without a signature (`unsigned`), because scanners send them.
         counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {counted(TAKEN, '30m')} == 0",
         summary="No delivery fits a signing secret that we know: payments are refused",
         description="{{ $value }} deliveries failed and none was accepted in 30 minutes. Did the secret change?"
@@ -202,8 +203,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookUncheckedAfterOutage",
-        # Fire until a delivery comes after the outage, because a delivery proves that the webhook is enabled. Do not fire if no
-        # delivery has ever come, because then the webhook is not set up yet.
+        # During an outage, Buy Me a Coffee may disable the webhook. A later delivery proves that the webhook is enabled, so fire
+        # until a delivery comes. Do not fire if no delivery has ever come, because then the webhook is not set up yet.
         f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
         f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
         summary="After an outage: Buy Me a Coffee may have disabled the webhook",
@@ -274,9 +275,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "RefundAfterSpend",
-        # Do not use `increase`, because it misses the first refund if the series begins at 1. Subtract the lowest value of the
-        # day from the last value instead. This works because the counter comes from the ledger, so a restart of the janitor does
-        # not reset it.
+        # Do not use `increase`: it misses a refund that is already counted in the first value of a new series. Subtract the
+        # lowest value of the day from the last value instead. This is possible because the janitor reads the counter from the
+        # ledger, so a restart of the janitor does not reset the counter.
         f"max({latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
         summary="A payment was refunded after its credits were spent: a user owes credits",
         description="In the last day: {{ $value }}. New credits of such a user fill the gap first.",
@@ -394,7 +395,7 @@ ALERT_TABLE = (
         summary="There is no backup: a lost disk would lose every payment and balance",
         description="No backup was ever recorded here. db/backup.sh takes one.",
         dashboard="ledger-janitor",
-        # Wait a day, so that there is time to set up backups. A demo usually ends earlier.
+        # Wait a day, so that an operator has time to set up backups. A demo usually ends earlier, so it gets no alert.
         hold="1d",
     ),
     ticket(
@@ -444,8 +445,8 @@ ALERT_TABLE = (
     page(
         "PostgresDown",
         # Fire also if the exporter does not answer: if the database hangs, the exporter waits for it until the scrape times out.
-        # Do not fire while the janitor reaches the database: then only the exporter fails, and other alerts must not be
-        # suppressed.
+        # Do not fire while the janitor reaches the database, because then only the exporter fails. A false PostgresDown would
+        # suppress alerts about real faults (alertmanager/alertmanager.yml).
         f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
         f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
         summary="The database is down: payments wait, and no user is credited",
@@ -490,8 +491,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLockWaits",
-        # Do not use `latest` here, because it would show a short wait for minutes. The webhook and the bot wait at most ten
-        # seconds for a lock, so waits for three minutes mean many waits in a row.
+        # Do not use `latest` here. The series ends with the wait, but `latest` would return its last value for two more minutes.
+        # The alert holds for three minutes. The webhook and the bot wait at most ten seconds for a lock, so the alert means many
+        # waits in a row.
         f"max(sum by (instance) ({WAITS})) > 0",
         summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",

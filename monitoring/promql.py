@@ -12,7 +12,7 @@ NOT_STORED = 'outcome=~"database_away|overloaded|not_kept|failed"'
 
 
 def latest(gauge: str, window: str = "2m") -> str:
-    """Return an expression for the last value within the window. With it, an alert continues during a single failed scrape."""
+    """Return an expression for the last value within the window, so that a single failed scrape does not end an alert."""
     return f"last_over_time({gauge}[{window}])"
 
 
@@ -31,7 +31,11 @@ def lowest(gauge: str) -> str:
 
 
 def counted(counter: str, window: str) -> str:
-    """Count events in whole numbers. `increase` alone may return 2.02 for 2 events, because it extrapolates."""
+    """
+    Return an expression for the number of events within the window, as a whole number.
+
+    `increase` alone may return 2.02 for 2 events, because it extrapolates.
+    """
     return f"round(sum(increase({counter}[{window}])))"
 
 
@@ -39,8 +43,8 @@ def restarts(matchers: str) -> str:
     """
     Count the restarts of each service in 15 minutes.
 
-    A restarted container may get a new address, and then it counts as a new instance. So count the starts of all instances, and
-    subtract the largest number of replicas that ran at the same time.
+    A restarted container may get a new address, and then it counts as a new instance. So count the starts of all instances. The
+    first start of each replica is no restart. So subtract the largest number of replicas that ran at the same time.
     """
     starts = f"sum by (job) (changes(process_start_time_seconds{{{matchers}}}[15m]) + 1)"
     return f"{starts} - max_over_time(count by (job) (up{{{matchers}}})[15m:30s])"

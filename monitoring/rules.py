@@ -10,7 +10,11 @@ from monitoring.slos import SLOS, Slo, recording_rules
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
 RUNBOOK = "runbook.md"
 DASHBOARD = "/d"
-"""The prefix of relative links to dashboards. services/links.py puts Grafana's address before it, or removes the links."""
+"""
+The prefix of relative links to dashboards.
+
+services/links.py puts Grafana's address before this prefix. If the operator sets no address, it removes the links.
+"""
 
 
 def write_rules() -> dict[str, str]:

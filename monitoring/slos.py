@@ -2,7 +2,8 @@
 Define the service level objectives (SLOs), and how fast their error budgets may burn.
 
 The windows and factors come from Google's SRE workbook. A page is sent if 2 % of a month's budget burn in one hour, or 5 % in six
-hours. A ticket is sent if 10 % burn in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
+hours. A ticket is sent if 10 % burn in one or three days.
+Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ ECHO = "45m"
 """
 The error ratio may stay high for this time after its cause has ended.
 
-A window of 30 minutes in `FAST` still contains the errors, and the backlog takes up to 15 minutes.
+For up to 15 minutes, the backlog causes more errors. After that, the window of 30 minutes in `FAST` contains these errors for
+another 30 minutes.
 """
 
 FAILURES_MIN = 3
@@ -49,12 +51,16 @@ class Slo:
     pages: bool = True
     causes: tuple[str, ...] = ()
     """
-    The names of alerts that page for a cause of this harm.
+    The names of alerts that page for a possible cause of `harm`.
 
-    While one of them fires, and for `ECHO` afterwards, the alert about the fast burn stays silent.
+    While such an alert fires, and for `ECHO` afterwards, the alert about the fast burn stays silent.
     """
     jobs: tuple[str, ...] = ()
-    """The jobs that can cause this harm. If one of them is down or absent, the alert about the fast burn stays silent."""
+    """
+    The jobs whose failure can cause `harm`.
+
+    While TargetDown or TargetAbsent fires for such a job, and for `ECHO` afterwards, the alert about the fast burn stays silent.
+    """
     recorded: tuple[str, str] | None = None
     """
     The name and the expression of a series that Prometheus must record, because *bad* and *total* need its history.
@@ -132,8 +138,8 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # Subtract failed updates from the updates that were handled in time. The histogram counts failed updates too, and nearly
-        # all of them end in time.
+        # A failed update is bad even if it ended in time, as nearly all failed updates do. The histogram counts failed updates
+        # too, so subtract them from the updates that were handled in time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",
@@ -175,7 +181,7 @@ def error_ratio(window: str) -> str:
 
 
 def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
-    """Yield the rules that record the objective, and for each window the error ratio and the number of events."""
+    """Yield the rules that record `recorded`, the objective, and for each window the error ratio and the number of events."""
     labels = {"slo": slo.name}
     if slo.recorded:
         name, expr = slo.recorded
@@ -189,7 +195,11 @@ def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
 
 
 def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
-    """Return the condition of an alert. It is true if the error budget burns too fast in both windows of at least one pair."""
+    """
+    Return the condition of an alert.
+
+    It is true if in both windows of one pair the error budget burns too fast, and there are at least `FAILURES_MIN` failures.
+    """
     return " or ".join(_burns(slo, *pair) for pair in pairs)
 
 

@@ -11,7 +11,7 @@ SNAPSHOT_FRESH_SECONDS = 45
 """If the snapshot is younger than this, the janitor reaches the database. The janitor takes a snapshot every 15 seconds."""
 
 FAILED_STREAK = 3
-"""Alert early: BMC disables the webhook after more than 10 failures in a row, and each retry counts as a failure."""
+"""Alert early: BMC disables the webhook after more than 10 failures in a row, and each failed retry may count as a failure."""
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
@@ -21,10 +21,18 @@ EXPIRY_LATE_SECONDS = 120
 
 OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
-"""The bot may retry a notification for this time before an alert fires. Telegram usually requests shorter pauses."""
+"""
+The bot may retry a notification for this time before an alert fires.
+
+Telegram may tell the bot to pause. Usually the pause is shorter than this time, so no alert fires.
+"""
 
 SPOOLED_AGE_SECONDS = 300
-"""An alert fires if an event waits longer in the spool. After a short outage of the database, the spool drains by itself."""
+"""
+An alert fires if an event waits longer than this in the spool.
+
+After a short outage of the database, the spool drains without an operator, so no alert is needed.
+"""
 
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
@@ -51,15 +59,23 @@ DISK_AHEAD_SECONDS = 86400
 
 DISK_LOOK_BACK = "6h"
 DISK_FREE_SHARE = 0.4
-"""If a larger share of the disk is free, DiskFilling does not fire, because the growth of a few hours is no reliable trend."""
+"""
+DiskFilling does not fire if a larger share of the disk is free.
+
+A few hours of growth do not prove that so much space will fill.
+"""
 
 PROBE_SILENCE_SECONDS = 180
 OUTAGE_SECONDS = 300
-"""A shorter outage fires no alert: BMC rarely counts more than ten failures in this time, so it does not disable the webhook."""
+"""
+WebhookUncheckedAfterOutage does not fire after a shorter outage.
+
+BMC disables the webhook after more than 10 failures in a row, and a shorter outage rarely causes so many.
+"""
 
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
-"""A task is overdue only after `JANITOR_PERIODS` periods and this time, because a run and two scrapes may take this long."""
+"""A task is overdue after `JANITOR_PERIODS` periods plus this time, because a run and two scrapes may take this long."""
 
 CLOCK_OFFSET_SECONDS = 30
 """

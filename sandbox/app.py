@@ -71,7 +71,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(forwarding.routes())
     app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
-    # Add these routes last, because `/bmc/{slug}` also matches addresses of earlier routes, such as `/bmc/payments`.
+    # Add these routes last. aiohttp uses the first route that matches, and `/bmc/{slug}` also matches `/bmc/payments`.
     app.add_routes(Demo(telegram, dashboard, anything).routes())
     return app
 

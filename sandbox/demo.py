@@ -15,7 +15,7 @@ from sandbox.telegram.themes import COLOURS
 _PAGES = Path(__file__).parent / "pages"
 _WAIT_SECONDS_MAX = 60.0
 _HEADERS = {
-    # Allow only the sandbox's own origin. The page shows the Mini App in a frame, and the sandbox serves the Mini App too.
+    # Allow only the sandbox's own origin. It also serves the Mini App, so the page can show the Mini App in a frame.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -59,7 +59,7 @@ class Demo:
         """
         Return everything that the page shows.
 
-        If the request has the field `wait`, first wait that many seconds, or until something has changed since `version`.
+        First wait until something has changed since `version`, but at most `wait` seconds. Without `wait`, do not wait.
         """
         fields = await read_fields(request)
         version = fields.integer("version")

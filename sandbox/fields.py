@@ -72,7 +72,7 @@ class Fields:
         return value.lower() in ("true", "1", "on", "yes") if isinstance(value, str) else bool(value)
 
     def decoded(self, name: str) -> Any:
-        """Return the value of a JSON field. A form contains the value as JSON text, so parse a string first."""
+        """Return the value of a JSON field. If the value is a string, as in a form, parse the string as JSON."""
         value = self.values.get(name)
         if not isinstance(value, str):
             return value

@@ -21,7 +21,11 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 
 class Script:
-    """Decides whether pages load the script from telegram.org or from the local copy. *origin* is the address at telegram.org."""
+    """
+    Decides whether pages load the script from telegram.org or from the local copy.
+
+    *origin* is the address of the script at telegram.org.
+    """
 
     def __init__(self, *, origin: URL) -> None:
         self._origin = origin

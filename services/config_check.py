@@ -27,7 +27,7 @@ GENERATED_LATER = {"DATABASE_URL": "postgresql://ROLE:PASSWORD@db:5432/ledger"}
 """
 Example values for settings that the operator does not write.
 
-The service `secrets` generates the real values after this check.
+The check uses them, because the service `secrets` generates the real values only after the check.
 """
 
 ASSIGNMENT = re.compile(

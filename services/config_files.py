@@ -16,7 +16,7 @@ FROM = Path("/app/configuration")
 TO = Path("/configuration")
 
 FOR_ALL = 0o755
-"""The mode of all folders and files. All may read them, because none is secret. All may run them, because two are scripts."""
+"""The mode of all folders and files. All users may read them, because none is secret, and run them, because two are scripts."""
 
 
 def copy_files(source: Path, target: Path, links: Links) -> None:

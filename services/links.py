@@ -1,9 +1,9 @@
 """
-Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses. Without an address, remove its
-links.
+Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses.
 
 The files in the image contain only a heading of the runbook (`runbook.md#outboxstuck`) and the path of a dashboard
-(`/d/ledger-bot`), because only the operator knows the addresses of the published runbook and of Grafana.
+(`/d/ledger-bot`), because only the operator knows the addresses of the published runbook and of Grafana. If the operator sets no
+address, the links that need this address are removed.
 """
 
 import json
@@ -52,7 +52,11 @@ def find_link_problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def set_links(content: str, links: Links) -> str:
-    """Complete the links in the text of a rules file or a dashboard. Return a text without links unchanged."""
+    """
+    Complete each link in the text of a rules file or a dashboard, or remove the link if its address is empty.
+
+    Return a text without links unchanged.
+    """
     if f'"{RUNBOOK}#' in content:
         return json.dumps(_set_panel_links(json.loads(content), links.runbook), indent=2, ensure_ascii=False) + "\n"
     addresses = {"runbook_url": links.runbook, "dashboard_url": links.dashboards}

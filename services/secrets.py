@@ -2,7 +2,7 @@
 Write each secret to a file in the volume of the service that needs it, and exit.
 
 The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start. It
-generates the passwords of the database at the first start. It does not change them later, because the database stores them too.
+generates all other secrets at the first start. It does not change them later, because the database stores the passwords too.
 """
 
 import os
@@ -30,7 +30,8 @@ The address is a secret: anyone who knows it can send the heartbeat and so hide 
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
 """
-The mode of the secrets for Postgres and Grafana. Both run as a different user than this program.
+The mode of the secrets for Postgres and Grafana. Both run as a different user than this program, so every user must be able to
+read the files.
 
 The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
 """
@@ -49,7 +50,7 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name in (*ALERTS, WATCHDOG):
         _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
-    # The Postgres exporter gets only the password, because it reads the password from a file and not from a URL.
+    # The Postgres exporter needs no `postgresql://` address, because it reads the password from its own file.
     watcher = _generate_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
     _write_grafana_secrets(root)
@@ -97,7 +98,7 @@ def find_alert_problems(environ: Mapping[str, str]) -> list[str]:
     """
     Return one line of text for each problem in Alertmanager's settings.
 
-    Our own services do not read or check these settings.
+    Our own services do not read these settings, so this program checks them.
     """
     problems = []
     token, chat = (environ.get(name, "").strip() for name in ALERTS)

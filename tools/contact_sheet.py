@@ -514,7 +514,7 @@ def photograph(pages: dict[str, str], folder: Path) -> None:
 
 
 def prometheus_of(project: str) -> str:
-    """Find the internal address of Prometheus' container, because it publishes no port."""
+    """Find the internal address of Prometheus' container, because the container publishes no port on the host."""
     chosen = [
         "--filter",
         f"label=com.docker.compose.project={project}",

@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Empty the caches, because they hold results of the unchanged code."""
+    """Empty the caches of `coffee_ledger`. They hold results of the unchanged code, which would hide the effect of the mutant."""
     for name, module in list(sys.modules.items()):
         if name.startswith("coffee_ledger."):
             for value in vars(module).values():

@@ -1,7 +1,7 @@
 """
 Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-Run it by `make settings`. The table is written between two marker lines, which exactly one document has.
+Run this program by `make settings`. It writes the table into the document that has the two marker lines.
 """
 
 import re

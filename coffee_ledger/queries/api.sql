@@ -1,7 +1,7 @@
 -- Statements for the Mini App.
 
 -- name: find_language
--- Find a user's language. Returns no row for an erased user.
+-- Find a user's language. Returns no row for an unknown or an erased user.
 -- $1 Telegram id
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 

@@ -16,8 +16,8 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
  ORDER BY charges.charge_id;
 
 -- name: find_guessed_charges
--- Find charges of these days and this amount that were matched to other users without an exact code. One of these matches may be
--- wrong, and the charge may belong to the user with the claim.
+-- Find charges of these days and this amount that were matched to other users by weak evidence: a corrected code, a known
+-- supporter, or amount and time. Such a match may be wrong, and the charge may belong to the user with the claim.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 claimant, $7 maximum
 SELECT charge_id
   FROM charges
@@ -60,7 +60,8 @@ SELECT decided_at
  ORDER BY decided_at;
 
 -- name: raise_claim
--- Insert a claim. Returns no row if the user already has an open claim. The unique index decides that, not a prior SELECT.
+-- Insert a claim. Returns no row if the user already has an open claim. A unique index ensures this, even for two claims at the
+-- same time.
 -- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now
 INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

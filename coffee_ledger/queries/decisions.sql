@@ -10,13 +10,13 @@ SELECT charge_key FROM charges WHERE charge_id = $1;
 SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 
 -- name: was_completed_by
--- Return whether the pending payment was completed by this charge.
+-- Return whether the pending payment was completed by this charge. Returns no row if the payment id is null or unknown.
 -- $1 payment id or null, $2 charge key
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator who made the last decision about a charge. Returns no row if the state of the charge does not fit this
--- decision, for example because a rule matched the charge after an operator had undone its match.
+-- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if the
+-- state contradicts the last decision. The state must be 'unmatched' after the action 'undo_match', and only after this action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -48,8 +48,8 @@ WITH kept AS (
 SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
 -- name: credit_charge_again!
--- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal, so that each reversal
--- allows only one new credit.
+-- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal. A unique index allows
+-- only one new credit for each reversal.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
 SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
@@ -58,7 +58,7 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back the credits of a charge that are left after refunds. If $3 is null, the user requested it with the button "Not mine".
+-- Take back the credits of a charge that are left after refunds. If $3 is null, the user pressed the button "Not mine".
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -67,7 +67,8 @@ SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_
 RETURNING credits;
 
 -- name: reverse_refunds
--- Reverse the refunds of a charge. Returns the number of credits that the user gets back, or null if there is no refund.
+-- Reverse the refunds of a charge. Returns the number of credits that the user gets back, or null if there is no refund to
+-- reverse.
 -- $1 charge id, $2 cause, $3 action id, $4 now
 WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
@@ -127,18 +128,20 @@ SELECT guesses.guessed_at
 UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
 
 -- name: find_outsider
--- Find an outsider: a supporter, subscription or item that an operator marked as not one of our users.
+-- Find the id of an outsider. Returns no row if this supporter, subscription or item is not marked, or if its mark
+-- has ended.
 -- $1 kind, $2 name
 SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS NULL;
 
 -- name: remember_outsider
--- Mark a supporter, subscription or item as an outsider, that is, as not one of our users.
+-- Mark a supporter, subscription or item as an outsider, because its payments do not come from our users.
 -- $1 kind, $2 name, $3 now
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. The comparison
--- of subscriptions is too wide, so the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
+-- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. Charges of a
+-- different subscription are also found if they have the same BMC number. So the caller filters the result with
+-- `Charge.outsider_names` in coffee_ledger/charges.py.
 -- $1 charge id, $2 supporter, subscription or item, $3 maximum
 SELECT alike.charge_key
   FROM charges
@@ -155,7 +158,8 @@ SELECT alike.charge_key
  LIMIT $3;
 
 -- name: find_outsider_of_dismissal
--- Return the id of the outsider that was marked at the last dismissal of a charge by an operator, or null if none was marked.
+-- Return the id of the outsider that an operator marked with the last dismissal of a charge, or null if the operator marked
+-- none. Returns no row if no operator dismissed the charge.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions
@@ -215,8 +219,8 @@ RETURNING telegram_id;
 SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: decide_event
--- Record an operator's decision about an event that failed or could not be read. Returns no row if an operator decided before, or
--- if the event needs no decision.
+-- Record an operator's decision about an event that failed or could not be read. Returns no row if the
+-- event was dismissed, if it waits for a retry, or if it needs no decision.
 -- $1 event number, $2 time of the request to retry, or null, $3 time of the dismissal, or null
 UPDATE events
    SET retry_requested_at = $2, dismissed_at = $3
@@ -228,6 +232,6 @@ UPDATE events
 RETURNING true;
 
 -- name: find_decider_of_event
--- Find the operator who last decided about an event.
+-- Find the operator who last decided about an event. Returns no row if no operator did.
 -- $1 event number
 SELECT operator_id FROM operator_actions WHERE event_no = $1 ORDER BY action_id DESC LIMIT 1;

@@ -2,7 +2,8 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
--- an operator. The column `remembered` is the kind of the outsider, if the charge was dismissed because of one.
+-- an operator. If an outsider caused the dismissal of a charge, or was marked together with the dismissal, the column
+-- `remembered` is the kind of the outsider. Otherwise the column is null.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -49,8 +50,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Find users by their username. Several users can have the same stored username, because it is only updated when the user writes:
--- a user may have given it up since, and another user may have taken it.
+-- Find users by their username. Several users can have the same stored username. The stored username can be out of date, because
+-- it is only updated when its user writes. Meanwhile a different user may have taken the name.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -149,8 +150,8 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_of_payment
--- Find the charges of a pending payment, including the charge that completed it. If the match of that charge was undone later,
--- the charge has no payment_id any more, but the payment still has the charge key in bmc_data.
+-- Find the charges of a pending payment. Also find the charge that completed the payment, even if its match was undone later.
+-- Such a charge has no payment_id any more, but bmc_data of the payment still contains the charge key.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -271,7 +272,7 @@ SELECT since.at AS since, charges.method, count(*) AS charges
  ORDER BY since.at DESC, count(*) DESC, charges.method;
 
 -- name: count_days
--- For each day (UTC), count the paid charges that are unmatched, and all other paid charges as settled.
+-- For each day (UTC), count the paid charges. The column `waiting` counts the unmatched ones, and `settled` counts the rest.
 -- $1 first day, $2 last day
 SELECT days.day::date AS day,
        count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
@@ -359,7 +360,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Find events about charges that still have their body, the oldest first. The caller reads the bodies and keeps the payments.
+-- Find stored events that are about a charge and still have their body, the oldest first. Some of these events do not report a
+-- payment. The caller reads the bodies and ignores such events.
 -- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
 SELECT event_no, body, received_at, charge_key
   FROM events
@@ -373,8 +375,9 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Queue a reminder that shows a charge to one operator again at the time $3. Set created_at to $3 too. With the current time, the
--- reminder would count as delayed, and would be sent before messages that are queued earlier than $3.
+-- Queue a reminder that shows a charge to one operator again at the time $3. Queue nothing if such a message is already pending.
+-- Set created_at to $3 too. If created_at were the current time, the reminder would count as delayed. The reminder would also be
+-- sent before the messages that are queued until $3.
 -- $1 operator, $2 facts, $3 when
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3

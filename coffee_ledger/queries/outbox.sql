@@ -21,10 +21,10 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
--- Replace each message to all operators (telegram_id is null) by one message for each operator. If there are more than $3
--- messages within a minute, the others are only counted in a summary. Returns the number of messages that were only counted.
--- The due_at of the replaced row is set to $2, because the messages of the last minute are counted by due_at.
--- LIMIT 1000 keeps the transaction short. The next call replaces the remaining messages.
+-- Replace each message to all operators (telegram_id is null) by one message for each operator. Replace at most $3 messages
+-- within a minute. Only count further messages in a summary. Returns the number of messages that were only counted.
+-- Set due_at of each replaced or counted message to $2. The next calls use due_at to count the messages of the last minute.
+-- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
@@ -68,7 +68,7 @@ WITH recent AS MATERIALIZED (
 SELECT count(*) FROM decided WHERE NOT is_shown;
 
 -- name: find_summaries
--- Find the summaries in the chats of operators that the bot still updates, grouped by operator, the newest first.
+-- Find the summaries that were sent to operators and that the bot still updates. Sort them by operator, the newest first.
 SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary.created_at,
        coalesce(users.language, 'en') AS language
   FROM notifications AS summary
@@ -114,11 +114,12 @@ UPDATE notifications
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
 -- name: find_due_chats
--- Find chats that have a due message, the longest due first. Skip a chat in which a failed message waits for its retry.
--- At most $4 messages are read. Later calls find the chats of the other messages, because the caller leaves out the chats in
--- which it is sending ($3).
--- Use NOT IN, because Postgres always hashes the subquery. With NOT EXISTS, the planner compared each waiting message with each
--- blocking message, which took seconds.
+-- Find chats that have a due message. The chat whose message has been due longest comes first. Skip a chat in which a failed
+-- message waits for its retry.
+-- Each call reads at most $4 messages. Later calls find the chats of the remaining messages, because the caller then leaves out
+-- the chats in which it is already sending ($3).
+-- Use NOT IN, because Postgres then always hashes the subquery, which is fast. With NOT EXISTS, the planner compared each waiting
+-- message with each blocking message, which took seconds.
 -- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
@@ -135,8 +136,8 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue the newest $5 undelivered messages of each chat again if they still matter. A message about a decision of operators
--- matters only while the decision is open. Withhold all other undelivered messages, so that an old message is never sent after a
+-- In each chat, queue undelivered messages again: the newest $5 that still matter. A message that asks operators for a decision
+-- matters only until they have decided. Withhold the rest of the undelivered messages, so that no old message is sent after a
 -- newer one.
 -- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind matters: arrays of one length; $5 maximum for each chat
 WITH missed AS (

@@ -1,7 +1,8 @@
 -- Statements for a user's pending payments, balance and history.
 
 -- name: lock_opening!
--- Let only one transaction at a time open a pending payment, because a new code is compared with all earlier codes.
+-- Let only one transaction at a time open a pending payment. A new code must differ enough from all earlier codes. So no second
+-- transaction may issue a code between this comparison and the storing of the new code.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
@@ -33,7 +34,7 @@ RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
 -- Record the time at which the user requested the same amount again. Returns no row if the payment is no longer open.
--- $1 payment id, $2 now, $3 how many of these times are kept, the newest ones
+-- $1 payment id, $2 now, $3 maximum number of such times; only the newest times are kept
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
  WHERE payment_id = $1 AND status = 'pending'

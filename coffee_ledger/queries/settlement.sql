@@ -13,8 +13,8 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
 
 -- name: lock_settling
--- Let only one settlement at a time run, until the end of the transaction, because matching reads other charges and pending
--- payments.
+-- Let only one settlement at a time run, until the end of the transaction. A match depends on further charges and pending
+-- payments. A second settlement could change these rows during the first one.
 -- The lock costs little, because NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
@@ -26,9 +26,9 @@ SELECT delivery_key
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- Find the stored charges that the events of a batch may be about. Each part of the UNION compares other ids, and the last part
--- finds charges of the same supporter at about the same time. Each part uses its own index. Conditions joined by OR would scan
--- the whole table.
+-- Find the stored charges that the events of a batch may be about. Each part of the UNION compares different ids. The last part
+-- finds charges of the same supporter at about the same time.
+-- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of one length
 -- $6 psp ids, $7 starts of billing periods: arrays of one length
@@ -69,8 +69,8 @@ SELECT charges.*
        );
 
 -- name: find_waiting
--- Find unmatched charges that have one of these amounts and were paid at about the same time. If there is one, no charge of this
--- amount is matched by a guess.
+-- Find unmatched charges that have one of these amounts and were paid at about the same time. While such a charge is unmatched,
+-- no different charge of its amount is matched by a guess.
 -- $1 amounts, $2 currencies, $3 times of payment: arrays of one length; $4 maximum difference from these times
 -- $5 maximum number of charges for each amount
 SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
@@ -138,8 +138,8 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
 -- name: find_candidate_payments
 -- Find pending payments that a charge may pay: those with the given codes, the open ones of the given users, and those of the
 -- same amount that are open now or were open when the charge was paid.
--- The $7 oldest of the same amount are enough. A user has at most ten open payments, so a larger number belongs to several users.
--- Then the charge is not matched by its amount.
+-- Read only the $7 oldest payments of an amount. A user has at most ten open payments, so $7 payments belong to several users.
+-- Then the charge is not matched by its amount, and more payments would not change that.
 -- $1 payment ids, $2 users
 -- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of one length; $7 maximum for each amount
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
@@ -184,7 +184,7 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
  GROUP BY telegram_id;
 
 -- name: find_outsiders
--- Return which of these supporters, subscriptions and items an operator marked as not one of our users.
+-- Return which of these supporters, subscriptions and items are marked as outsiders.
 -- $1 kinds, $2 names: arrays of one length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
@@ -291,12 +291,13 @@ SELECT charges.charge_id, guessed.telegram_id, $3
 ON CONFLICT (charge_id) DO NOTHING;
 
 -- name: end_outsiders!
--- End the marks of supporters, subscriptions and items as outsiders, because they belong to users after all.
+-- End these marks as outsiders, because matches to users have shown that the marks were wrong.
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators of each user with a negative balance. A refund took back credits that the user had already spent.
+-- Notify the operators about each of these users whose balance is negative. The balance is negative because a refund took back
+-- credits that the user had already spent.
 -- $1 users who have a charge that was just refunded
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
@@ -305,7 +306,7 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
    AND balance < 0;
 
 -- name: complete_payments!
--- Complete pending payments. A payment that was cancelled or has expired before keeps its status.
+-- Complete pending payments. A payment that is already cancelled or expired keeps its status.
 -- $1 payment ids, $2 JSON about the charge that completed each payment: arrays of one length; $3 now
 UPDATE pending_payments
    SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
@@ -327,7 +328,8 @@ ON CONFLICT (fact_key) DO NOTHING;
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
--- Count deliveries with a wrong signature. If the last one before was earlier than $3, a new burst begins: notify the operators.
+-- Count deliveries with a wrong signature. If the previous such delivery came before $3, a new burst begins. Then notify the
+-- operators.
 -- $1 minute, $2 number of failures, $3 time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)
@@ -342,13 +344,14 @@ ON CONFLICT (fact_key) DO NOTHING
 RETURNING true;
 
 -- name: count_refused
--- Return the number of deliveries that all webhook replicas have refused since the last accepted one.
+-- Return how many deliveries all webhook replicas together have refused since the last accepted delivery.
 -- $1 if the last refusal was before this time, the number is 0
 SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 
 -- name: keep_answers
--- Add the answers of one webhook replica to the number of deliveries that all replicas have refused since the last accepted one.
--- Compare the times of the answers, because replicas may not write in the order in which they answered.
+-- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
+-- adds the answers of one replica.
+-- Compare the times of the answers, because the replicas can write in a different order than they answered.
 -- $1 time of the last accepted delivery of the replica, or null, $2 its refusals since, $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0
 UPDATE webhook_answers

@@ -67,8 +67,8 @@ SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, create
  GROUP BY kind = ANY($2::text []);
 
 -- name: count_overdrafts
--- Count the refunds that left a user with a negative balance, and the users whose balance is negative now. For the refunds, only
--- the entries of users who had a refund are read.
+-- Count the refunds that left a user with a negative balance, and the users whose balance is negative now.
+-- To count the refunds, read only the entries of users who had a refund. Reading the entries of all users would take longer.
 SELECT (
            SELECT count(*)
              FROM (
@@ -85,8 +85,8 @@ SELECT (
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- Count the payments in an interval that ends with the newest payment. The interval does not end now, because payments would look
--- rare after a long time without payments.
+-- Count the payments in an interval that ends with the newest payment. If the interval ended now, a long time without payments
+-- would make the usual payments look rare.
 -- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges

@@ -10,7 +10,8 @@ SECONDS_MAX = 4.0
 """
 The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-The proxy may have waited 10 seconds for the same delivery before. So a stalled delivery ends after less than 15 seconds in total.
+Before the proxy sends a delivery to the service, the proxy may try to connect for 10 seconds. So a stalled delivery ends after
+less than 15 seconds in total.
 """
 
 # The maximum number of bodies that are read at once, which limits the memory. An update of Telegram has at most 256 KiB, so 256
@@ -58,9 +59,9 @@ class BodyReader:
 
     async def read(self, request: web.Request) -> bytes | Unread:
         """
-        Read the whole body.
+        Read the whole body, or return the reason why it was not read.
 
-        If the result is an `Unread`, close the connection after the answer, because the rest of the body may still arrive.
+        After an `Unread`, the caller must answer and then close the connection, because the rest of the body may still arrive.
 
         A body of unknown length is read up to the application's `client_max_size`.
         """

@@ -19,7 +19,7 @@ TURNS_BEFORE_CLOSING = 10
 """
 The number of turns of the event loop before a server closes its socket.
 
-Four turns are enough to accept a connection, read its request and begin the answer.
+Four turns are enough to accept a connection, read its request and begin the answer. The remaining turns are a reserve.
 """
 
 HEADER_BYTES_MAX = 24 * 1024
@@ -59,7 +59,7 @@ async def answer_metrics(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
     """
-    Serve *app* on all interfaces, and yield the port. If *port* is 0, choose a free port of the loopback interface.
+    Serve *app* on all interfaces, and yield the port. If *port* is 0, serve it only on a free port of the loopback interface.
 
     At the end, refuse new requests and wait up to *drain_seconds* until the open requests are answered.
     """

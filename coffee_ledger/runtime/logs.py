@@ -72,7 +72,11 @@ def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
 
 
 def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
-    """Describe each exception once, because a chain may contain a cycle. *told* contains the `id()` of each one."""
+    """
+    Describe an exception and its causes. Describe each exception only once, because a chain may contain a cycle.
+
+    *told* contains the `id()` of each exception that is already described.
+    """
     entries = []
     is_cause = False
     while error is not None and id(error) not in told:
@@ -103,7 +107,11 @@ def _words_of(error: BaseException) -> str:
 
 
 def cut_words(record: logging.LogRecord) -> bool:
-    """Replace an exception in a log record by its type or a safe text, because aiogram's messages contain whole updates."""
+    """
+    Replace each exception in a log record by a safe text or by its type. Return True, so that the record is logged.
+
+    Do not log the message of an exception of aiogram, because it can contain whole updates.
+    """
     if isinstance(record.args, tuple):
         record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
     if isinstance(record.msg, BaseException):
@@ -116,7 +124,7 @@ def _name(error: BaseException) -> str:
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
-    """Remove tokens and passwords from the rendered line. Before rendering, nested exceptions would be missed."""
+    """Remove tokens and passwords from the rendered line, because it also contains the texts of nested exceptions."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 

@@ -2,8 +2,9 @@
 Read the settings from the environment once, and report each wrong setting in one line.
 
 A service declares its settings as a subclass of `Settings`. Settings that several services use are declared here.
-`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field also follows the
-word "write" in its error message. If a field has an example, `.env.example` contains the example instead of the default.
+`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field is also the end
+of its error message: "NAME is missing: write *description*". If a field has an example, `.env.example` contains the example
+instead of the default.
 """
 
 import re
@@ -36,7 +37,7 @@ REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
-    """Settings are missing or malformed. *problems* has one line for each, without the values, which may be secret."""
+    """Settings are missing or malformed. *problems* has one line for each setting, without its value, which may be secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -160,7 +161,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
             name = str(one["loc"][0])
             # If `_collect` found a problem, keep it. For example, if NAME_FILE cannot be read, do not report NAME as missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
-        raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values
+        raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values, which may be secret
     if problems:
         raise SettingsError(_lines(problems))
     return settings

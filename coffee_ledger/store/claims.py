@@ -64,7 +64,11 @@ class Paused:
 async def raise_claim(
     pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime
 ) -> int | NotRaised | Paused:
-    """Store a claim with the charges that it may be about, notify the operators, and return its id. The user must exist."""
+    """
+    Store a claim with the charges that it may be about, notify the operators, and return the id of the claim.
+
+    If the user may not raise a claim now, store nothing and return the reason. The user must exist.
+    """
     async with transaction(pool) as db:
         # Settlements and operators' decisions take this lock too. So no candidate is matched, and no claim is declined, during
         # this transaction.

@@ -61,7 +61,7 @@ class RefusalCause(enum.StrEnum):
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """The event does not exist, or it was settled before the operator decided."""
+    """The event does not exist, or it needs no decision, because it was settled without a failure."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
@@ -70,7 +70,10 @@ class RefusalCause(enum.StrEnum):
     NO_PART = "no_part"
     """The amount to refund must be more than zero, and less than the amount that was not refunded yet."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
-    """Similar charges should be dismissed too, but the charge lacks the supporter, subscription or item by which to find them."""
+    """
+    The operator asked to dismiss similar charges too. But the charge does not have the property (supporter, subscription or item)
+    by which to find similar charges.
+    """
     UNDONE_BEFORE = "undone_before"
     REPEATED = "repeated"
     """Telegram delivered the same button press or message twice. The action was already carried out the first time."""
@@ -102,7 +105,7 @@ class OperatorRequest:
     """
     A request of an operator.
 
-    *request_key* identifies the button press or message. A request with a known key is refused as repeated.
+    *request_key* identifies the button press or message. A second request with the same key is refused as repeated.
     """
 
     operator: TelegramId
@@ -156,9 +159,10 @@ async def dismiss_charge(
     """
     Dismiss a waiting charge that belongs to no user, for example a tip from a friend.
 
-    If *remember* is None, only this charge is dismissed. If *remember* is given, it says by which property similar charges are
-    found: the supporter, the subscription or the item. Similar waiting charges are dismissed too, unless they contain an issued
-    code. Similar later charges are dismissed automatically, and operators get no message about them.
+    If *remember* is None, only this charge is dismissed. If *remember* is given, it names the property by which similar charges
+    are found: the supporter, the subscription or the item. Similar waiting charges are dismissed at once. Similar later charges
+    are dismissed automatically, and operators get no message about them. But a similar charge that contains an issued code waits
+    for an operator, because it may be from a user.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -200,8 +204,8 @@ async def undo_match(
     """
     Undo the match or the dismissal of a charge. The charge then waits for an operator.
 
-    Undoing a match takes the credits back and notifies the user. After this, no rule may match the charge, because it could make
-    the same mistake again. Undoing a dismissal also stops the automatic dismissal of similar charges.
+    Undoing a match takes the credits back and notifies the user. Then only an operator may match the charge, because a rule could
+    make the same mistake again. Undoing a dismissal also stops the automatic dismissal of similar charges.
 
     *shown* identifies the decision that the operator saw: the time of the match in Unix seconds, or 0 for a dismissal. If this is
     not the current decision, nothing is undone. If *shown* is None, this check is skipped.
@@ -242,7 +246,7 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
     Take back a guess because the user says that the payment is not theirs. Return how many credits were taken from the balance.
 
     The charge then waits for an operator, and the operators are notified. The pending payment that the charge completed stays
-    completed.
+    completed. If the guess can no longer be taken back, change nothing and return the reason.
     """
     async with _settling_transaction(pool) as db:
         guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
@@ -283,11 +287,11 @@ async def refund_part(
     Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
     *amount* is the refunded part, in the charge's currency. It is added to earlier partial refunds. If BMC reported a full
-    refund, *amount* replaces that report: only this part counts as refunded. A waiting charge gives fewer credits when it is
-    matched later.
+    refund, *amount* replaces that report: only this part counts as refunded. If the charge still waits, nobody has its credits
+    yet. The partial refund is stored, and the later match gives fewer credits.
 
-    *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If it has changed, another
-    operator was faster, and nothing is done. If *kept* is None, this check is skipped.
+    *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If this amount has changed
+    since then, the request is refused, because another operator was faster. If *kept* is None, this check is skipped.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -315,7 +319,7 @@ async def refund_part(
 async def _take_back_part(
     db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, request: OperatorRequest
 ) -> int:
-    """Take back the credits of the refunded part, and return how many were taken. The credits that the user keeps are rounded down."""
+    """Take back the credits of the refunded part, and return their number. The credits that the user keeps are rounded down."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
     kept = _kept(charge, left, amount)
     if kept < left:
@@ -413,7 +417,7 @@ async def request_retry(pool: Pool, event_no: int, request: OperatorRequest) -> 
 
 
 async def dismiss_event(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
-    """Dismiss an event that failed or could not be read, because it needs no retry or its payment was credited by hand."""
+    """Dismiss an event that failed or could not be read, for example because an operator credited its payment by hand."""
     return await _decide_event(pool, event_no, request, Action.DISMISS_EVENT)
 
 
@@ -503,13 +507,18 @@ async def _record_action(
 
 
 async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
-    """Load the pending payment with this id. Return None if there is none, or if it belongs to another user."""
+    """Load a pending payment of *user*. Return None if *payment_id* is None, is unknown, or belongs to another user."""
     row = await db.fetchrow(sql("find_payment"), payment_id)
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
 async def _credit(db: Connection, charge_id: int, done: Settlement, request: OperatorRequest, action_id: int) -> int:
-    """Write a match, and return the credits that it gives. If an earlier match was undone, the new credit refers to that reversal."""
+    """
+    Write a match, and return the credits that it gives.
+
+    `write_settlement` credits a charge only once. If this credit was reversed by an undo, a separate statement credits the charge
+    again.
+    """
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, request.now)
     if charge_id not in credited:
@@ -523,7 +532,12 @@ async def _reverse_charge(db: Connection, charge_id: int, request: OperatorReque
 
 
 async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
-    """Return the ids of the rows of `outsiders` that an operator created with this dismissal, or that caused an automatic dismissal."""
+    """
+    Return the ids of the rows of `outsiders` that must end when the dismissal of *charge* is undone.
+
+    If an operator dismissed the charge, return the row that this decision created, if any. If the charge was dismissed
+    automatically, return the row that caused the dismissal. If the charge is not dismissed, return an empty set.
+    """
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED
     return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}

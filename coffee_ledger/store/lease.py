@@ -11,7 +11,11 @@ LEASE_SECONDS = 3.0
 """The length of a lease. If the holder is killed, another process can take the lease after this time at the latest."""
 
 EXTEND_SECONDS = 2.0
-"""The holder extends the lease when less than this time is left. So a slow statement does not make the holder lose the lease."""
+"""
+The holder extends the lease when less than this time is left.
+
+So the holder keeps the lease even if the statement that extends it takes almost this long.
+"""
 
 
 class Lease:

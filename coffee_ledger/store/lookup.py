@@ -235,7 +235,7 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """The number of deliveries that were refused in a row. After a long pause, the next refusal is counted as the first one."""
+    """The number of deliveries refused since the last accepted one. After a pause of 6 hours, a refusal counts as the first."""
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -247,7 +247,7 @@ class Examination:
     """The number of credits by which the balances differ from the ledger. The number must be 0."""
     last_event: LastEvent | None
     secrets: Sequence[int]
-    """The numbers of the signing secrets, counted from 1, that verified a delivery in the last 7 days."""
+    """The signing secrets that verified a delivery in the last 7 days, as numbers. The first secret has the number 1."""
 
 
 async def find_charge_file(
@@ -297,7 +297,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find the users who have or had this username. There may be several, because another user can take a username that became free."""
+    """Find the users who have or had this username. There may be several, because another user can take a free username."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await _users(db, [row["telegram_id"] for row in rows])).values())
@@ -399,16 +399,16 @@ async def find_entry(pool: Pool, credit_id: int) -> Entry | None:
 
 
 async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
-    """Find the adjustments of a user's balance that were not reversed."""
+    """Find the newest `FOUND_MAX` adjustments of a user's balance that were not reversed."""
     async with connected(pool) as db:
         return [_entry(row) for row in await db.fetch(sql("find_adjustments_of_user"), telegram_id, FOUND_MAX)]
 
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
     """
-    Find the open claims that may be about a charge: they name a day near the day of the charge.
+    Find the open claims that may be about a charge. Such a claim names a day near the day of the charge.
 
-    If *decided_since* is given, also find the claims that were closed because of this charge since that time.
+    If *decided_since* is given, also find the claims that this charge has confirmed since that time.
     """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
@@ -434,7 +434,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a message that reminds one operator of a charge. If this operator already has a pending message about it, do nothing."""
+    """Schedule a reminder of a charge for one operator. Do nothing if this operator has a pending message about the charge."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

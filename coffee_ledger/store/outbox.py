@@ -5,8 +5,9 @@ causes it.
 Messages reach a chat in the order of the events. Newer messages of a chat are loaded only after the first one is sent, given up
 or set aside. See `coffee_ledger/queries/outbox.sql`.
 
-Only the holder of the lease `SENDING` may send. If it is killed after sending and before recording a message, the next holder
-sends this message again. This cannot be avoided, because Telegram's API has no idempotency key for messages.
+Only the process that holds the lease `SENDING` may send. If the process is killed after it sent a message and before it recorded
+the message as sent, the next holder sends the message again. This cannot be avoided, because Telegram's API has no idempotency
+key for messages.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +33,9 @@ CARDS_PER_MINUTE_MAX = 5
 
 MISSED_MAX = 20
 """
-The maximum number of missed messages that a person gets after coming back. Users see the rest in /history, operators in /desk.
+The maximum number of missed messages that are sent when a user or an operator can be reached again. The newest are sent.
+
+Users see the rest in /history, operators in /desk.
 """
 
 DAY = timedelta(days=1)
@@ -55,12 +58,13 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
-    # Send these for a month. No other message reports these problems, and the database does not record whether an operator has
-    # compared the two values.
+    # An operator must check these problems on Buy Me a Coffee. Send the messages for a month, because no other message reports
+    # these problems, and the database does not record whether an operator has checked them.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
-    # Do not send these after a month: the user can no longer reject a guess (DISOWN_WITHIN).
+    # Do not send this after a month: the user can no longer reject the guess (DISOWN_WITHIN).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
+    # An operator can correct a refund. So send this while the charge is refunded, but not after a month.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
     # Do not send these after a day: the problem is solved or was reported again. The desk and the alerts show lasting problems.
     NotificationKind.CHARGE_FLAGGED: DAY,
@@ -73,7 +77,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,
 }
-"""For each kind, the maximum age of a missed message. An older message is not sent to a user who comes back."""
+"""For each kind, the maximum age of a missed message. When the recipient can be reached again, older messages are not sent."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,8 @@ class Notification:
         """
         The time from which the delay of the message is measured.
 
-        If the message was queued again because its recipient could be reached again, this is the time at which it was queued
-        again.
+        This is the time at which the message was queued again after its recipient could be reached again. If the message was
+        queued only once, this is the time at which it was created.
         """
         return self.requeued_at or self.created_at
 
@@ -159,8 +163,8 @@ async def find_due_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Find the first due message of each chat, for at most *count_max* chats. Operators' chats are used only if there are fewer
-    users' chats.
+    Find the first due message of each chat, for at most *count_max* chats. Users come first. Chats of operators are added only if
+    fewer than *count_max* chats of users have a due message.
 
     Skip chats in *except_for*, and chats in which a failed message waits for its retry.
 
@@ -196,7 +200,11 @@ async def _find_due_chats(
 
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
-    """Queue the undelivered messages to *chats* again, but only those that still matter (see `MATTERS_FOR`). Return their number."""
+    """
+    Queue the undelivered messages to *chats* again if they still matter (see `MATTERS_FOR`). Return how many were queued.
+
+    At most `MISSED_MAX` messages are queued for each chat. All other undelivered messages to *chats* are never sent.
+    """
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
 
@@ -274,14 +282,14 @@ async def mark_dead(pool: Pool, notification_id: int) -> None:
 
 
 async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
-    """Stop sending to a user who cannot be reached. Messages that still matter are queued again when the user comes back."""
+    """Stop sending to a user who cannot be reached. Later, `requeue_missed` queues the messages that still matter."""
     async with transaction(pool) as db:
         await db.execute(sql("mark_chat_unreachable"), telegram_id, now)
         await db.execute(sql("mark_unreachable"), telegram_id, now)
 
 
 async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when the next message can be sent; None if there is none. Messages of the chats in *except_for* do not count."""
+    """Return when the next message can be sent, or None if no message waits. Ignore messages to the chats in *except_for*."""
     async with connected(pool) as db:
         due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

@@ -19,7 +19,11 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
-"""The maximum number of times that are stored for repeated requests of one payment. The oldest times are dropped."""
+"""
+The maximum number of stored timestamps for each payment.
+
+If a user requests a payment that is already open, the time of the request is stored. Only the newest timestamps are kept.
+"""
 
 OPEN_MAX = 10
 """The maximum number of open payments of one user. The number of possible codes is limited, and no user needs more payments."""
@@ -27,7 +31,7 @@ OPEN_MAX = 10
 
 @dataclass(frozen=True)
 class Request:
-    """A user's request to pay an amount. *key* identifies the request. A request with a known key opens no second payment."""
+    """A user's request to pay an amount. *key* identifies the request. A second request with the same key opens no payment."""
 
     key: str
     telegram_id: TelegramId
@@ -82,11 +86,11 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Open a pending payment. If the same request comes again, return the payment that it opened.
+    Open a pending payment. If the same request comes again, return the payment that the first request opened.
 
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no second
-    one. This does not apply if the Web App chose the id. The time of the request is stored, because matching by amount and time
-    considers recent requests.
+    one. Also store the time of the request, because matching by amount and time considers recent requests. If the Web App chose
+    the id, only an existing payment with the same id, user and amount is returned.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.
@@ -122,7 +126,11 @@ async def open_payment(
 async def cancel_payment(
     pool: Pool, payment_id: PaymentId, telegram_id: TelegramId, *, now: datetime
 ) -> Cancelling | None:
-    """Cancel a user's payment, unless it has ended. Return None if the user has no such payment."""
+    """
+    Cancel an open payment of a user. If the payment has already ended, change nothing and return the payment as it is.
+
+    Return None if the payment does not exist, or if it belongs to another user.
+    """
     async with transaction(pool) as db:
         # Wait for a running settlement, because it may be about to complete this payment.
         await db.execute(sql("lock_settling"))

@@ -51,13 +51,18 @@ WAITING_MAX = 100
 """
 The maximum number of waiting charges of one amount that are loaded.
 
-More are not needed. One other waiting charge is enough to prevent a guess, and a batch can decide at most 64 of the 100 charges.
+More are not needed. One other waiting charge prevents a guess. A batch has at most 64 events, so it can decide at most 64 of the
+100 loaded charges. At least 36 still wait, so a guess is still prevented.
 """
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The recent answers of one webhook replica: the time of its last 200, or None, and the number of refusals after it."""
+    """
+    The recent answers of one webhook replica.
+
+    *accepted_at* is the time of the last answer 200; None if there was none. *refused* counts the refusals after that time.
+    """
 
     accepted_at: datetime | None = None
     refused: int = 0
@@ -137,8 +142,8 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time, but settle it as if it came now.
-        # So its charge can answer a claim that was raised after the original time.
+        # A claim is confirmed only by a charge that was paid before the claim was raised. So read the event with its original
+        # time, which is the time of the payment if BMC sent none. But settle the event as if it came now.
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])

@@ -17,7 +17,9 @@ NO_TRACES: Mapping[ChargeKey, str] = MappingProxyType({})
 
 def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
     """
-    Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
+    Log the decision about each charge. Call this after the commit, so that only committed decisions are logged.
+
+    The log never contains texts that the supporter wrote.
 
     *traces* maps the key of a charge to the id of its trace. Charges without a trace have no entry.
     """
@@ -47,7 +49,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
 
 
 def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
-    # If an operator matches the charge, no code is searched, so log nothing about a search.
+    # If an operator matched the charge, no rule has searched for a code. So log nothing about a search.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)
 

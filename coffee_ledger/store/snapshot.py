@@ -25,8 +25,9 @@ NOTHING = Queue(0, None)
 @dataclass(frozen=True)
 class Entries:
     """
-    The number of ledger entries of one kind, and the sum of their absolute credits. Either all of them add credits, or all take
-    them.
+    The number of ledger entries of one kind, and the sum of their credits without the sign.
+
+    An object counts either only entries that add credits, or only entries that take credits away.
     """
 
     count: int
@@ -79,7 +80,7 @@ class Snapshot:
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None
-    """The time of the newest signed delivery, including tests; None if there has never been one."""
+    """The time of the newest signed delivery; None if there has never been one. Test events from BMC count too."""
     backup: Backup | None
     """The last backup; None if there has never been one."""
 

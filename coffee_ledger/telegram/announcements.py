@@ -81,7 +81,8 @@ def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | 
     """
     Return the buttons of a message, or None if it has none.
 
-    Operators get a button that opens the charge. Users get a *Not mine* button if their payment was matched by a guess.
+    If a payment was matched by a guess, the message to the user has a button *Not mine*. If a match has a flag, or if a code came
+    late, the message to operators has a button that opens the charge.
     """
     facts, charge_id = notification.facts, notification.charge_id
     if charge_id is None:

@@ -172,8 +172,8 @@ class LimitCalls(BaseRequestMiddleware):
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
-                # Do not wait here for polling, because aiogram waits by itself.
-                # Do not retry for longer than the maximum time.
+                # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
+                # Do not retry any call for longer than the maximum time.
                 if isinstance(method, GetUpdates) or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise
                 log.warning(

@@ -67,7 +67,7 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # Only log the error. The user will repeat the request, and the bot then shows the same pending payment again.
+            # Only log the error. The user will repeat the request. The bot then shows the same pending payment.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             # Answer the user here, because aiogram would only log the error.
@@ -80,9 +80,9 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    A user over the limit gets one answer that asks to slow down. Further messages are dropped until the user is below the limit
-    again. Data from a Mini App is never dropped, and operators have no limit. Register the middleware for updates, messages or
-    button presses.
+    Over the limit, messages and button presses are not handled. Only the first message and each button press get an answer that
+    asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The middleware can be
+    registered for all updates, or for messages and for button presses separately.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
@@ -151,8 +151,10 @@ class InFlight(BaseMiddleware):
     """
     Tracks the updates that are being handled, so that the bot can wait for them before it stops.
 
-    aiogram confirms an update to Telegram while its handler still runs. When the bot stops, aiogram closes the session at once,
-    so the answers of running handlers would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    When the bot stops, aiogram closes the session at once, so running handlers could not send their answers. Telegram would not
+    repeat their updates, because aiogram confirms an update while its handler still runs.
+
+    Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """
 
     def __init__(self) -> None:

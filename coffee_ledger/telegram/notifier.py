@@ -81,13 +81,13 @@ SWEEP_SECONDS = 30.0
 """The longest time between two polls of the outbox. A poll finds messages even if their NOTIFY was lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""If a new notification is older than this and no NOTIFY has arrived, it counts as found by polling."""
+"""A new notification counts as found by polling if it is older than this and no NOTIFY has arrived."""
 
 STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
 
 BUSY_SECONDS_MAX = 0.5
-"""The longest time between two polls while messages are being sent. Each poll extends the lease."""
+"""The longest time between two polls while messages are being sent. The polls extend the lease, so that it does not expire."""
 
 DATABASE_PAUSE_SECONDS = 2.0
 """The time between two polls while the database is unreachable."""
@@ -98,9 +98,9 @@ MARK_SECONDS_MAX = 20.0
 
 ATTEMPTS_MAX = 30
 """
-The number of attempts after which a message is given up. It does not apply to the errors in `TROUBLE`.
+The number of attempts after which a message is given up, because the message itself is probably the cause of the failures.
 
-After so many failures, the message itself is assumed to be the cause.
+If the last error is in `TROUBLE`, the message is not given up.
 """
 
 BLOCKING_MAX = timedelta(minutes=15)
@@ -254,7 +254,7 @@ class Notifier:
         """
         Count whether new messages were found by a NOTIFY or by polling.
 
-        *new* must not contain retries, because no NOTIFY announces a retry.
+        *new* must not contain retries. No NOTIFY announces a retry, so each retry would count as found by polling.
         """
         if not new:
             return
@@ -379,7 +379,7 @@ class Notifier:
         if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
-        # Retry after any other exception, because it may be transient: aiogram itself fails on some answers of a broken server.
+        # Retry even after an unexpected exception. It may be transient, because aiogram fails on some answers of a broken server.
         log.warning("notification not sent", attempt=notification.attempts, **facts)
         seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
         return await self._retry(notification, seconds, error)
@@ -426,7 +426,7 @@ class Notifier:
         """
         Store the result of sending a message.
 
-        Retry while the database is unreachable. Otherwise the message would be sent twice.
+        Retry for `MARK_SECONDS_MAX` while the database is unreachable. A message whose result is not stored is sent again.
         """
         for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
             try:

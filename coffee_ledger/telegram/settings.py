@@ -50,9 +50,9 @@ def refuse_group(telegram_id: object) -> object:
 
 def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
     """
-    Refuse amounts that the bot would not accept from a user.
+    Refuse amounts that the bot would not accept from a user, and amounts that are listed twice.
 
-    The bot offers each amount as a button, and the button would fail.
+    The bot shows each amount as a button. The button of an amount that the bot does not accept would fail.
     """
     if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
         raise ValueError("too small, too large, or parts of a cent")

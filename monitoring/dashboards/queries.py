@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 RATE_INTERVAL = "1m"
-"""The value of Grafana's variable `$__rate_interval`. Grafana uses four scrape intervals for short time ranges."""
+"""The value of `$__rate_interval`. For short time ranges, Grafana uses four scrape intervals, and each is 15 seconds."""
 
 ANY = ".+"
 TIMEOUT_SECONDS = 20

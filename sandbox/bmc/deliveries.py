@@ -86,8 +86,8 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # Events that are held back wait here. `_overtaken`: until another event is sent. `_refunds_sent`: until the refund of the
-        # payment is sent; the keys are transaction ids. `_late`: until a fixed delay has passed.
+        # Events that are held back wait here. In `_overtaken`, an event waits until another event is sent. In `_refunds_sent`, it
+        # waits until the refund of its payment is sent; the keys are transaction ids. In `_late`, it waits for a fixed delay.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
@@ -125,7 +125,7 @@ class Deliveries:
         """
         Return the rule of the fault and count one use, or return None if the fault is off.
 
-        A use also wakes the pages that show it.
+        Each use rings the bell `changed`, so that the dashboard updates its list of faults.
         """
         rule = self.misbehaviour.take(fault)
         if rule is not None:

@@ -24,7 +24,7 @@ class Rule:
     """
     Turns on a fault. It affects the next *times* requests if it is one of `REQUEST_FAULTS`, otherwise the next *times* events.
 
-    *seconds* is the delay of a late event. For an event that another event should overtake, it is the longest delay.
+    *seconds* is the delay of a late event. If another event should overtake the event, *seconds* is the longest delay.
     """
 
     fault: Fault

@@ -203,11 +203,7 @@ class Acting:
         return web.json_response({"paused": self._telegram.misbehaviour.paused})
 
     async def read_calls(self, request: web.Request) -> web.Response:
-        """
-        List the bot's calls.
-
-        The field `wait` is the longest time in seconds to wait until there are at least `count` calls.
-        """
+        """List the bot's calls. First wait until there are at least `count` calls, but not longer than `wait` seconds."""
         fields = await read_fields(request)
         calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
         await calls.changed.wait_until(

@@ -133,7 +133,8 @@ class Chat:
         """
         Find the newest message that shows the button. Return the message and the button, or None if no message shows the button.
 
-        If *stale* is true, also find a button that an edit has removed, because a slow client may still show it.
+        If *message_id* is not None, search only in this message. If *stale* is true, also find a button that an edit has removed,
+        because a slow client may still show it.
         """
         for message in reversed(self.messages.values()):
             if message_id not in (None, message.message_id):

@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     Return the message in the form in which the bot gets it, in answers and in updates.
 
-    A reply contains the message that it answers. If that message is also a reply, it does not contain another message.
+    A reply contains the message that it answers. The contained message never contains a third message, even if it is a reply too.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

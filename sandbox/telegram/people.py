@@ -11,7 +11,8 @@ _PEOPLE_MAX = 10_000
 class Standing(Enum):
     """The relation of a person to the bot."""
 
-    STRANGER = "stranger"  # The person has not written to the bot yet, so Telegram does not let the bot write.
+    # A stranger has not written to the bot yet, so Telegram does not let the bot write to the person.
+    STRANGER = "stranger"
     OPEN = "open"
     BLOCKED = "blocked"
     DELETED = "deleted"

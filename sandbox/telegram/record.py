@@ -1,4 +1,4 @@
-"""Keep people and the bot's messages in a file across restarts of the sandbox."""
+"""Record people and the bot's messages in a file. After a restart, the sandbox reads only the people from the file."""
 
 import json
 import time

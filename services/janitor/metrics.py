@@ -33,7 +33,7 @@ CERTIFICATE_EXPIRY = Gauge(
     "Unix time when the proxy's certificate expires. 0 if it cannot be checked.",
 )
 PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "Time that a pending payment may stay open.")
-# With the label `folder`, these metrics do not exist before the first measurement. Without it, they would begin at 0, like a full
-# disk.
+# A gauge without labels begins at 0, and 0 free bytes would mean a full disk. With the label `folder`, these gauges do not exist
+# before the first measurement.
 DISK_FREE = Gauge("ledger_disk_free_bytes", "Free space on the disk of the volumes, in bytes.", ["folder"])
 DISK_SIZE = Gauge("ledger_disk_size_bytes", "Size of that disk, in bytes.", ["folder"])

@@ -45,13 +45,13 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
     rules, ttl, retention = settings.rules, settings.pending_ttl, settings.retention
     tasks = [
         Task("expire_payments", MINUTE, lambda now: expire_old_payments(pool, ttl, now=now)),
-        # Match charges that could not be matched when they arrived. For example, the pending payment with the code was recorded
-        # after the charge.
+        # Match charges that could not be matched when they arrived. For example, a charge contains a code, and the pending
+        # payment with this code was recorded after the charge.
         Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
         # Settle failed or unreadable events again if an operator has requested it. A new version may have fixed the cause.
         Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
-        # Close an open claim if a rule has matched its charge. This happens if the event came after the claim, or if the pending
-        # payment with the code was recorded after the charge.
+        # Close an open claim if a charge that fits the claim has been matched to the user. For example, the event of the charge
+        # came after the claim.
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),

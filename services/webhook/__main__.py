@@ -28,8 +28,8 @@ from services.webhook.spool import Spool
 
 log = structlog.stdlib.get_logger()
 
-# The longest time for completing open requests at a stop. An answer takes less: at most 4 seconds to read the body and 7 to
-# settle it. Compose kills the process after its `stop_grace_period` of 30 seconds.
+# The longest time for completing open requests when the service stops. A request needs at most 11 seconds: 4 to read the body
+# and 7 to settle it. The time is shorter than Compose's `stop_grace_period` of 30 seconds, after which Compose kills the process.
 DRAIN_SECONDS = 20.0
 
 
@@ -78,8 +78,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # Write the last answers, because the other replicas need them to count failures in a row. Wait for the end of the
-        # cancelled task: it may put back answers that it could not write.
+        # Write the last answers, because the other replicas need them to count failures in a row. Write them only after the task
+        # group has ended: the cancelled `streak.run` may have put back answers that it could not write.
         await streak.write()
 
 

@@ -1,4 +1,4 @@
-"""The HTTP application of the webhook. It has one route and one answer for each kind of request."""
+"""The HTTP application of the webhook. Its only address receives deliveries and probes."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,7 +41,7 @@ RETRY_AFTER_SECONDS = "5"
 
 @dataclass(frozen=True)
 class Probe:
-    """The settings for probes. A probe is a synthetic test delivery with its own secret. It is always rolled back."""
+    """The settings for probes. A probe is a synthetic test delivery with its own secret. Its settlement is always rolled back."""
 
     secret: bytes
     settle_and_roll_back: Callable[[Event], Awaitable[object]]
@@ -118,7 +118,7 @@ class DeliveryHandler:
         try:
             await probe.settle_and_roll_back(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
-            # Do not spool a probe. It must fail while the database is away, because then no user can be credited.
+            # Do not spool a probe. While the database is away, no user can be credited, so the probe must fail.
             DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()
             return web.json_response({"error": DeliveryRefusal.DATABASE_AWAY}, status=503)
         DELIVERIES.labels(PROBE_EVENT, PROBED).inc()

@@ -4,8 +4,8 @@ Settle events in batches, one batch at a time. The events that arrive during a c
 At low load no event waits for a batch to fill. At high load many events share the cost of a commit. Each caller is answered only
 after its event is committed.
 
-If the database is away for a few seconds, for example during a restart, events wait and are not refused. BMC disables the webhook
-after more than ten failures in a row.
+If the database is away for a few seconds, for example during a restart, events wait. They are not refused at once, because BMC
+disables the webhook after more than ten failures in a row.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class Batcher:
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
         """Settle the events that need no locked row. Fail the others at once, because retries would delay all waiting events."""
-        # A batch of one event has just failed. A second attempt would only block settlement for another half second.
+        # The only event of the batch needs the locked row. A second attempt would only block settlement for another half second.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -118,7 +118,7 @@ class Batcher:
 
     async def _put_off(self, batch: Sequence[_Waiting], error: DatabaseAwayError) -> None:
         """
-        Put the events that can still wait back at the head of the queue, in their order, and fail the others.
+        Move the events back to the head of the queue, in their order. Fail the events that can wait no longer.
 
         Settling an event again is safe, although the commit may have succeeded: the event is then a duplicate and changes
         nothing.

@@ -1,14 +1,15 @@
 """
 Count failures in memory, and write the counts to the database at intervals. Every replica and every operator can read them there.
 
-Deliveries with a wrong signature are counted for the operators. A delivery with a wrong signature changes nothing but counters.
+A delivery with a wrong signature is refused. It changes only counters, such as the number of wrong signatures that operators see.
 
 The failed streak is the number of deliveries refused since the last 200. Buy Me a Coffee (BMC) disables the webhook after more
-than ten failures in a row. BMC retries a refused delivery within six hours. So after six hours without a refusal, the streak is
-over.
+than ten failures in a row. BMC retries a refused delivery within six hours. If no delivery is refused for six hours, no retry has
+failed, so the streak is over.
 
-The streak is stored in the database, because a 200 from one replica ends the streak for all replicas. Prometheus could only add
-up the counters of the replicas, without the order of the answers. The command `/doctor` also reads the streak from the database.
+The streak is stored in the database, because a 200 from one replica ends the streak for all replicas. Prometheus cannot compute
+the streak from the counters of the replicas, because counters do not show the order of the answers. The command `/doctor` also
+reads the streak from the database.
 """
 
 import asyncio
@@ -53,7 +54,8 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # Do not `await` between these two lines. Otherwise a failure that is counted between them would be written late.
+            # Do not `await` between these two lines. Otherwise `count` may run between them. Its signal would be cleared, and its
+            # failure would be written only after the next one.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
@@ -76,8 +78,8 @@ class FailedStreak:
     The task `run` must be running: it writes the answers of this replica and reads the streak.
 
     The number includes refusals of this replica that are not written yet. While the database is away, a replica does not know the
-    new answers of the other replicas. The alert tolerates this error: its limit is 3, and it uses the largest value of all
-    replicas.
+    new answers of the other replicas, so the number may be wrong. The alert tolerates a wrong number: it uses the largest number
+    of all replicas and fires at 3, long before BMC disables the webhook.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # If a 200 is not written yet, count only later refusals: the 200 has ended the known streak.
+        # A 200 that is not written yet has ended the known streak, so count only the refusals after this 200.
         before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
         self._show(before + self._unwritten.refused)
 

@@ -43,9 +43,9 @@ ANSWER_SECONDS_MAX = 7.0
 """
 The longest time that a delivery waits for the batcher.
 
-If the database hangs, a query fails only after 15 seconds (`COMMAND_TIMEOUT_SECONDS`). By then the proxy and BMC count the
-delivery as failed. The limit is one second longer than the batcher's `DATABASE_WAIT_SECONDS`, so the batcher normally reports its
-error first.
+If the database hangs, a query fails only after 15 seconds (`COMMAND_TIMEOUT_SECONDS`). An answer after 15 seconds would be too
+late, because the proxy and BMC would already count the delivery as failed. The limit is one second longer than the batcher's
+`DATABASE_WAIT_SECONDS`, so the batcher normally reports its error first.
 """
 
 Returned = TypeVar("Returned")
@@ -53,7 +53,7 @@ Returned = TypeVar("Returned")
 
 class Intake:
     """
-    Settles deliveries, or spools them if the database cannot take them. Without *spool*, they are refused in this case.
+    Settles deliveries. A delivery that the database cannot take is spooled. Without *spool*, this delivery is refused.
 
     The task `run` must be running: it settles the spooled deliveries. It makes no attempt while *is_database_there* returns
     False, because useless attempts would fill the batcher and the traces.
@@ -170,9 +170,10 @@ class Intake:
 
     async def _drain(self, spool: Spool) -> bool:
         """
-        List the folder once and pass all files to the batcher, in order. Return False if the database went away before the end.
+        List the folder once and settle its files, oldest first. Files whose events needed a locked row come last.
 
-        A delivery that is spooled during the drain is newer than all listed files. The next drain settles it.
+        Return False if the database is away or goes away before the end. A delivery that is spooled during the drain is newer
+        than all listed files, so it can wait for the next drain.
         """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
@@ -184,7 +185,8 @@ class Intake:
         """
         Settle these files in order. Return False if the database went away before the end.
 
-        While the database settles one batch, the next batch is read. The batcher settles the batches in this order.
+        While the database settles one batch, the next batch is read and submitted. The order is kept, because the batcher settles
+        events in the order of submission.
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -228,8 +230,9 @@ class Intake:
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # A locked row does not mean that the database went away, although RowLockedError is a subclass of DatabaseAwayError. Any
-        # other error concerns one event only. The file of this event is retried after the next listing of the folder.
+        # A locked row does not mean that the database went away, although RowLockedError is a subclass of DatabaseAwayError. An
+        # error that is neither a DatabaseAwayError nor an OverloadedError concerns one event only. The file of this event is
+        # retried after the next listing of the folder.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()

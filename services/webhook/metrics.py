@@ -34,7 +34,7 @@ OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
-# Leave out the spelling `canceled`. The parser accepts it, but BMC writes `cancelled`, so its series would stay at 0.
+# Leave out the spelling `canceled`. The parser accepts it, but BMC writes `cancelled`, so a `canceled` series would stay at 0.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family

@@ -10,9 +10,9 @@ from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings,
 
 SECRET_LENGTH_MIN = 8
 """
-The shortest secret that is accepted. BMC documents no length.
+The minimum length of a secret. BMC does not document the length of its secrets.
 
-The limit accepts every generated secret and refuses most words that a person types as a placeholder.
+The limit is low enough to accept every generated secret. It refuses most words that a person types as a placeholder.
 """
 
 PLACEHOLDER_WORDS = re.compile(

@@ -19,7 +19,7 @@ from coffee_ledger.events import Event, read_event
 
 EVENTS_MAX = 10_000
 """
-The largest number of files in the spool, because listing a larger folder would be slow.
+The largest number of files in the spool. The limit is needed, because listing a larger folder would be slow.
 
 A page with one payment per minute reaches the limit only after about a week without a database.
 """
@@ -29,7 +29,10 @@ BYTES_MAX = 64 * 1024 * 1024
 
 WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
-"""An unfinished file older than this was left by a crash and is removed. Another replica may still be writing a younger file."""
+"""
+The age from which an unfinished file is removed: an older file was left by a crash. Another replica may still be writing a
+younger file.
+"""
 
 # Only the owner may read the files, because bodies contain names and e-mail addresses.
 OWNER_ONLY = 0o600
@@ -183,7 +186,11 @@ class Spool:
         return file
 
     def sweep(self) -> None:
-        """Remove unfinished files. No payment is lost: a delivery is answered with 200 only after its event is on disk."""
+        """
+        Remove the unfinished files that a crash left.
+
+        No payment is lost, because a delivery is answered with 200 only after its event is on disk.
+        """
         for begun in self._folder.glob(f"*{BEGUN}"):
             with suppress(FileNotFoundError):
                 if time.time() - begun.stat().st_mtime > BEGUN_SECONDS_MAX:

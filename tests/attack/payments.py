@@ -81,7 +81,11 @@ async def pay(session: aiohttp.ClientSession, url: str, number: int) -> Payment:
 
 
 def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
-    """Describe each payment that was not credited exactly once and in full. A payment without a 200 may also have no credit."""
+    """
+    Describe each payment that was not credited exactly once and in full.
+
+    If a payment was not answered with 200, having no credit is also correct.
+    """
     rows = stack.sql(
         "SELECT transaction_id, count(credits.credits), coalesce(sum(credits.credits), 0)"
         "  FROM charges LEFT JOIN credits USING (charge_id)"

@@ -68,7 +68,11 @@ async def actions(pool: Pool) -> list[tuple[str, int, str]]:
 
 
 async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
-    """Send a person buttons that the bot itself never sends. A user with a modified client could send the same callback data."""
+    """
+    Send a person buttons with the callback data in *presses*.
+
+    A press on such a button simulates a modified client, which can send any callback data.
+    """
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
     sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)

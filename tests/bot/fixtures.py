@@ -60,8 +60,8 @@ def no_time_for_tls() -> Iterator[None]:
     """
     Skip aiogram's work for TLS, because the stand-in for Telegram uses plain HTTP.
 
-    For each of a bot's two sessions, aiogram reads the trusted certificates, and at the end waits 250 ms. This slows down every
-    test.
+    For each of a bot's two sessions, aiogram reads the trusted certificates. When a session is closed, aiogram waits 250 ms. Both
+    would slow down every test.
     """
     tls = SimpleNamespace(create_default_context=functools.cache(ssl.create_default_context))
     clock = SimpleNamespace(sleep=lambda _seconds: asyncio.sleep(0), TimeoutError=asyncio.TimeoutError)

@@ -1,4 +1,8 @@
-"""A host bot that includes the payments in its own Dispatcher keeps its own state, gets metrics, and stops cleanly."""
+"""
+The payments can be added to the Dispatcher of another bot, the host bot.
+
+The host bot then keeps its own state, gets metrics, and stops cleanly.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

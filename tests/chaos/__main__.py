@@ -3,12 +3,15 @@ Break the running product at random, under load, and check that no payment was l
 
 Settings, from the environment:
 
-CHAOS `faults` (default) causes every fault, one after the other and sometimes two at once. `bot-kills` kills the bot about every
-8 seconds, but lets it run for about 4 seconds after it became healthy. This mode sends payments only, and measures the delay of
-the users' notifications. CHAOS_MINUTES The duration: 10 by default, or 13 for `bot-kills`. CHAOS_SEED The seed of an earlier run,
-to repeat its sequence of faults. CHAOS_ONLY A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
-CHAOS_ANSWER_SECONDS The delay of Telegram's answer to an accepted message: 0.05 by default. A bot that is killed during the delay
-sends the message again. CHAOS_RECORD The file that the record is written to, as JSON lines.
+- `CHAOS`: The mode, `faults` by default. The mode `faults` causes every fault, one after the other and sometimes two at once. The
+  mode `bot-kills` kills the bot about every 8 seconds, but lets it run for about 4 seconds after it became healthy. This mode
+  sends payments only, and measures the delay of the users' notifications.
+- `CHAOS_MINUTES`: The duration, 10 by default, or 13 in the mode `bot-kills`.
+- `CHAOS_SEED`: The seed of an earlier run, to repeat its sequence of faults.
+- `CHAOS_ONLY`: A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
+- `CHAOS_ANSWER_SECONDS`: The delay of Telegram's answer to an accepted message, 0.05 by default. A bot that is killed during the
+  delay sends the message again.
+- `CHAOS_RECORD`: The file to which the record is written, as JSON lines.
 """
 
 import asyncio

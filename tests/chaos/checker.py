@@ -268,8 +268,8 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
     Return the facts that users must be told.
 
-    The message about a refund is always required. The message about the payment is optional if both were credited in one
-    transaction.
+    The message about a refund is always required. The message about a payment is optional if the payment and its refund were
+    settled in one transaction.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():
@@ -299,7 +299,9 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Pair each surplus message with the message before it. The bot repeated that message, because it had not marked it as sent.
+    Pair each surplus message with the message before it, which the surplus message repeats.
+
+    The bot repeats a message if it could not mark the message as sent.
     """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]

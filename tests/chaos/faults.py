@@ -47,8 +47,9 @@ def plans() -> list[Plan]:
 
 DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
 """
-The services that a fault of a disk needs. A full disk has an effect only while deliveries arrive, so no other fault may touch
-them.
+The services that no other fault may touch during a fault of a disk.
+
+A full disk has an effect only while deliveries arrive, and deliveries pass through these services.
 """
 
 CUTS = (

@@ -124,7 +124,7 @@ class Load:
         """
         Pay with an unused code in which one character is wrong.
 
-        Do not use the code again, because the product corrects only codes of open payments.
+        Remove the code from the user's codes. The product corrects only codes of pending payments, and this payment is now paid.
         """
         person = self._any_user()
         if not person.codes:

@@ -135,7 +135,8 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     """
     Count the repeated messages by the fault that probably caused them.
 
-    This is the last fault that began before the message was first sent. If there is none, it is the first fault after that.
+    The probable cause is the last fault that began before the message was first sent. If every possible fault began later, the
+    probable cause is the first of them.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

@@ -22,8 +22,10 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-The bot runs for at least this long after it became healthy. Otherwise a slow machine would kill it directly after each start. The
-time is chosen at random between the two values, so that the kills interrupt different work.
+The shortest time for which the bot runs after it became healthy, chosen at random between the two values.
+
+On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without a shortest time, the bot would then be killed
+directly after each start. The time is random, so that the kills interrupt different work.
 """
 
 START_SECONDS_MAX = 60.0

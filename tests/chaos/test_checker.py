@@ -255,7 +255,11 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
-    """An adjustment changes the ledger and the balance equally. Only a comparison with the payments shows that it is wrong."""
+    """
+    An adjustment changes the ledger and the balance equally, so the two agree.
+
+    Only a comparison of the ledger with the payments shows the wrong entry.
+    """
     await world.ledger.adjust(10)
 
     assert await world.found() == {Kind.UNKNOWN, Kind.OUT_OF_BALANCE}
@@ -274,7 +278,11 @@ async def test_a_refunded_user_who_was_never_told_is_found(world: World) -> None
 
 
 async def test_a_user_who_was_told_only_of_the_refund_is_found(world: World) -> None:
-    """The payment was credited before the refund arrived, so the user must get two messages: one about each."""
+    """
+    The payment was credited before the refund arrived.
+
+    So the user must get two messages: one about the credit and one about the refund.
+    """
     world.take_back("Thank you! $1.04")
 
     assert await world.found() == {Kind.NEVER_TOLD}

@@ -77,7 +77,7 @@ def _status_of(block: bytes) -> int:
     if block[0] & 0x80:
         return INDEXED_STATUSES.get(block[0] & 0x7F) or _kept(block)
     value = block[2 : 2 + (block[1] & 0x7F)]
-    assert block[0] & 0x0F in INDEXED_STATUSES  # these are the entries of HPACK's static table for `:status`
+    assert block[0] & 0x0F in INDEXED_STATUSES  # HPACK's static table has `:status` only at these indexes
     return _digits(value) if block[1] & 0x80 else int(value)
 
 

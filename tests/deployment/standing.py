@@ -28,9 +28,9 @@ class Door:
     host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
     """
-    Limits the simultaneous TLS handshakes.
+    Limits the number of simultaneous TLS handshakes.
 
-    If there were more, some would take over five seconds, and Caddy would abort them.
+    With more than 20, some handshakes would take over five seconds, and Caddy would abort them.
     """
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

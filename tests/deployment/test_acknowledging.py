@@ -210,7 +210,8 @@ async def send_http2(writer: asyncio.StreamWriter, case: Case, name: str) -> Non
             await asyncio.sleep(0.5)
             writer.transport.abort()
         case "lies about its size":
-            # End the stream only if a length is declared: without a length, the half body would be a valid complete body.
+            # If a length is declared, end the stream after half of the body, so that the length is wrong. Without a declared
+            # length, do not end the stream, because the half body would be a valid complete body.
             writer.write(opening + data_frame(BODY[:half], ends_stream="content-length" in headers))
 
 
@@ -307,9 +308,10 @@ async def test_a_restart_loses_no_complete_delivery_and_ends_the_stalled_ones(
 
 async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_path: Path) -> None:
     """
-    Open connections cost memory, so stalled ones must not accumulate.
+    Open connections cost memory, so stalled connections must not accumulate.
 
-    If the service answers before the body is complete, Go's server can wait for the rest of the body without a time limit.
+    If the service answers before the body is complete, Caddy may wait for the rest of the body. The Caddyfile must limit this
+    time.
     """
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(STALLED)}
@@ -343,8 +345,8 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
     """
     Given an answer that is sent before the body is complete, the proxy must discard the rest of the body.
 
-    With Caddy's full-duplex option, the proxy read this rest as a new request, or Go's server panicked and logged the sender's
-    address: https://github.com/golang/go/issues/68560.
+    With the option `enable_full_duplex`, Caddy read this rest as a new request, or its HTTP server panicked and logged the
+    sender's address: https://github.com/golang/go/issues/68560.
     """
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -356,7 +358,8 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
         statuses = await asyncio.gather(*(statuses_of_late_rest(door, count) for count in sent_first))
 
     assert {first for first, _ in statuses} == {401 if is_up else 502}
-    # The second request gets 404, or no answer if the proxy has closed the connection.
+    # The path of the second request does not exist, so the proxy answers 404. If the proxy has closed the connection, there is no
+    # answer.
     assert set().union(*(others for _, others in statuses)) <= {404}
     assert "panic" not in (tmp_path / "caddy.log").read_text()
 

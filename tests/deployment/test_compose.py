@@ -15,7 +15,11 @@ ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """These services end before the other services start, so they need no health check."""
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
-"""If the image of another service cannot be pulled, operators start only these services, as docs/deploy.md says."""
+"""
+If the image of another service, such as `grafana`, cannot be pulled, operators start these services, as docs/deploy.md says.
+
+Compose then also starts the services that these services depend on, but no others.
+"""
 
 NETWORKS_MAX = 4
 """By default, Docker can create only about thirty networks on one machine, so this project must use few of them."""
@@ -122,7 +126,11 @@ def test_only_the_proxy_is_open_to_the_world() -> None:
 
 
 def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
-    """The spool must outlive its container. It contains supporters' notes, so no other service may read it."""
+    """
+    The spool must outlive the webhook's container, so it is in a volume.
+
+    The spool contains supporters' notes, so no other service may read it.
+    """
     users = [name for name in SERVICES if "spool" in {one.get("source") for one in SERVICES[name].get("volumes") or []}]
     [mount] = (one for one in SERVICES["webhook"]["volumes"] if one["source"] == "spool")
 
@@ -201,8 +209,8 @@ def test_only_the_check_depends_on_the_file_modes_of_the_checkout() -> None:
     """
     Only `config-check`, which runs as root, may use a bind mount.
 
-    A bind mount keeps the file modes of the checkout. After a clone under umask 077, no other service could read the mounted
-    files.
+    A bind mount keeps the file modes of the checkout. The other services do not run as root. After a clone under umask 077, they
+    could not read the mounted files.
     """
     bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
 

@@ -63,8 +63,10 @@ NAMES = {
     if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
 """
-Maps each heading of the runbook to the names in the first line below it, for example `charge unmatched`. A name is a kind of
-thing and a state, as in the database, logs and metrics.
+Maps each heading of the runbook to the names in the first line below it, for example `charge unmatched`.
+
+A name has two words: a kind of thing, such as `charge`, and a value of this kind, such as `unmatched`. The database, the logs and
+the metrics use the same values.
 """
 
 [CONNECTIONS_MAX] = map(int, re.findall(r"max_connections=(\d+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
@@ -98,10 +100,10 @@ def fixes(heading: str) -> Callable[[Test], Test]:
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
     """
-    Return an SQL block under the heading, ready to run: the variables are replaced by *values*, or by the values of the `\\set`
-    lines.
+    Return an SQL block under the heading, ready to run. *place* is the index of the block.
 
-    *place* is the index of the block.
+    The `\\set` lines define psql variables. Each variable is replaced by its value in *values*, or else by the value of its
+    `\\set` line.
     """
     block = [block for under, block in BLOCKS if under == heading][place]
     known = dict(re.findall(r"^\\set (\w+) '?([^'\n]+)'?$", block, re.MULTILINE))

@@ -97,12 +97,12 @@ class Known:
     A full delivery key ends with the charge key, which the test does not know.
     """
     erased: dict[int, set[str]] = field(default_factory=dict)
-    """Maps each erased user to the keys of the user's charges. A user who uses the bot again is removed."""
+    """Maps each erased user to the keys of the user's charges. If a user uses the bot again, the user's entry is removed."""
     undone: set[tuple[str, int]] = field(default_factory=set)
     """
-    Pairs of a subscription and a user.
+    Contains pairs of a subscription and a user.
 
-    The match of the subscription's charge to the user was undone by an operator or the user.
+    A charge of the subscription was matched to the user, and then an operator or the user undid the match.
     """
 
 
@@ -134,7 +134,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
     Check how many credits each charge has.
 
     A matched charge has exactly one credit in force, which belongs to the charge's user. All credits of a refunded charge are
-    taken back. Other charges have no credit in force.
+    taken back. A charge in any other state has no credit in force.
     """
     for charge in after.charges:
         in_force = [given for given in payment_entries(after, charge) if not reversal_of(after, given)]
@@ -149,7 +149,12 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Refunds never exceed their credit. A reversal takes back the whole remaining credit, from the user who got it."""
+    """
+    Refunds together never exceed the credit that they take back.
+
+    A reversal takes back all credits that are left of an entry. Refunds and reversals take credits only from the user who got
+    them.
+    """
     for given in after.credits:
         if given["kind"] == "payment":
             left = left_of(after, given)
@@ -404,9 +409,10 @@ CHECKS: tuple[Check, ...] = (
 
 def name_of(charge: Row) -> str:
     """
-    Return BMC's identity of a charge: the transaction id if there is one.
+    Return the name by which BMC identifies a charge: the transaction id, if there is one.
 
-    For a subscription, it is the period with the subscription id, or with family and number if there is no subscription id.
+    Without a transaction id, the name is the subscription id and the start of the period. If the subscription id is missing too,
+    family and number replace the subscription id.
     """
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
@@ -480,7 +486,7 @@ def subscription_of(charge: Row) -> str | None:
     """
     Identify a charge's subscription by family and number, because some events have no subscription id (`psp_id`).
 
-    Returns None for a charge without a period, because it belongs to no subscription.
+    Returns None for a charge without a period, because such a charge belongs to no subscription.
     """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 

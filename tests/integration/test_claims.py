@@ -107,8 +107,9 @@ async def test_a_supporter_without_a_name_needs_a_confirmation(webhook: Webhook,
 
 async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
     """
-    Given two charges with the claim's name, one with a wrong amount and one with a wrong day, neither can be confirmed with one
-    tap.
+    An operator can confirm a charge with one tap only if its name, amount and day are those of the claim.
+
+    Given two charges with the claim's name and a wrong day, one of them also with a wrong amount, neither allows one tap.
     """
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))
@@ -156,6 +157,9 @@ async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -
 
 async def test_declined_claims_pause_further_claims(bot: Pool) -> None:
     """
+    After two declined claims in 30 days, a user must wait for 7 days. After four declined claims in 90 days, a user must wait for
+    30 days.
+
     Given a user who tries to raise four claims a day for 30 days, and operators who decline every claim, only four claims are
     raised.
     """
@@ -196,10 +200,10 @@ async def test_withdrawn_claims_count_only_for_one_day(bot: Pool) -> None:
 
 async def test_a_claim_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
     """
-    Given a new claim at the moment when an operator declines the user's earlier claim, the new claim waits for the operator's
-    transaction.
+    After two declined claims, a user must wait for 7 days before the next claim.
 
-    The decline then counts as the second one, so the new claim is refused.
+    A user has one declined claim and one open claim. An operator declines the open claim while the user raises a third claim. The
+    third claim waits for the operator's transaction. Then two claims are declined, so the third claim is refused.
     """
     now = datetime.now(UTC)
     await decline(bot, await claim_at(bot, now), now)

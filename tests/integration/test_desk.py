@@ -191,9 +191,9 @@ async def test_no_rule_repeats_an_undone_match(webhook: Webhook, ledger: Ledger,
 
 async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     """
-    Given a charge whose match was undone, then dismissed, then the dismissal undone: no rule may match it to the same user again.
+    Given a charge whose match to Anna was undone: an operator dismisses the charge and then undoes the dismissal.
 
-    Rules credit a charge only once, so the user would be matched but get no credits.
+    No rule may match the charge to Anna again. Rules credit a charge only once, so Anna would be matched but get no credits.
     """
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))
@@ -455,7 +455,7 @@ PERSONAL_TABLES = ("users", "supporters", "charges", "events", "claims", "notifi
 
 
 async def test_a_failed_event_of_an_erased_user_keeps_its_body(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
-    """The body of a failed event is the only record of the payment. Operators need it to credit the payment."""
+    """The body of a failed event is the only record of the payment. Operators need the body to credit the payment, so keep it."""
     await ledger.open(CODE)
     person: dict[str, Any] = {"supporter_id": 7, "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))

@@ -97,7 +97,8 @@ class Violation:
     """
     The role that runs the statement. Empty means the owner.
 
-    The role must have the privilege to write the row, so that the rule refuses the statement and not the missing privilege.
+    The role must have the privilege to write the row. Without the privilege, Postgres would refuse the statement before it checks
+    the rule.
     """
 
     @property
@@ -369,7 +370,7 @@ WITHOUT_VIOLATION = {
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Maps each rule that has no `Violation` to the reason. No statement exists that only this rule refuses."""
+"""Rules that have no `Violation`, because no statement is refused by the rule alone. Maps each of these rules to the reason."""
 
 # Find the names of all rules. Omit primary keys, NOT NULL, and foreign keys with generated names, because they only describe
 # columns.

@@ -117,9 +117,10 @@ FIVE_HOURS, TEN_HOURS, SEVENTEEN_HOURS = 5 * 60, 10 * 60, 17 * 60
 
 async def test_the_streak_ends_hours_after_the_last_failure(replicas: Callable[[], Replica]) -> None:
     """
-    A streak must end some hours after its last failure, even without an accepted delivery.
+    A streak must end six hours after its last failure, even without an accepted delivery.
 
-    Forged requests can cause a streak, and the next real payment may arrive days later.
+    Forged requests can cause a streak, and the next real payment may arrive days later. Without this limit, the alert about the
+    streak would fire until then.
     """
     one, other = replicas(), replicas()
     one.refuse(2)

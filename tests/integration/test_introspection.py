@@ -114,7 +114,8 @@ async def test_a_new_connection_knows_the_types_of_all_statements(
     role_url: Callable[[str], str], queries: list[str]
 ) -> None:
     async with open_pool(role_url("ledger_owner")) as fresh, connected(fresh) as db:
-        await asyncio.sleep(0)  # asyncpg calls its query loggers in the next iteration of the event loop
+        # Wait for the next iteration of the event loop, in which asyncpg calls its query loggers.
+        await asyncio.sleep(0)
         queries.clear()
         for statement in statements().values():
             await db.prepare(statement)

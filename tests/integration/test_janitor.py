@@ -220,7 +220,11 @@ async def test_a_repeat_is_recognised_after_all_personal_data_is_blanked(
 async def test_a_supporter_stays_known_after_the_name_is_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The charge keeps the link between the supporter's id and the user, so the supporter's next payment is still credited."""
+    """
+    The janitor blanks the supporter's name, but the charge keeps the supporter's id and the user.
+
+    So the supporter's next payment is credited to the same user.
+    """
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
     await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
@@ -272,8 +276,9 @@ async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     """
-    Operators need the note and the supporter's name for a waiting charge, the name for an open claim, and the body of a failed
-    event.
+    The janitor must keep the data that operators need for a decision.
+
+    These are the note and the supporter's name of a waiting charge, the name in an open claim, and the body of a failed event.
     """
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
@@ -358,9 +363,10 @@ async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     """
-    Given Anna's pending payment of $9 and a stranger's charge of $9, the charge must stay unmatched.
+    When the task matches charges again, it must not guess.
 
-    The task loads the pending payment, because another charge in the same batch belongs to Anna.
+    One batch contains a stranger's charge of $9 and a charge of Anna's supporter id. Because of the second charge, the task loads
+    Anna's pending payment of $9. The stranger's charge must stay unmatched.
     """
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)

@@ -86,8 +86,9 @@ TABLES = (
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Empty the tables before each sequence. This takes a few milliseconds, but a new copy of the database takes a hundred. Disable
-# the triggers for this, because they protect the ledger. Restart identity columns, so that a sequence always gets the same ids.
+# Empty the tables before each sequence. This takes a few milliseconds, but creating a new database takes about a hundred. Disable
+# the triggers during the deletion, because they refuse to delete ledger entries. Restart identity columns, so that a sequence
+# always gets the same ids.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -410,7 +411,11 @@ class MoneyMachine(RuleBasedStateMachine):
         is_late=st.booleans(),
     )
     def pay_with_a_slip(self, user: TelegramId, place: int, sign: str, supporter: str | None, is_late: bool) -> None:
-        """A code with one wrong character is corrected only while its pending payment is open. It never credits another user."""
+        """
+        Write the user's code with one wrong character.
+
+        The code is corrected only while the user's pending payment is open. The charge never credits another user.
+        """
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"
         written = Written(frozenset({code})) if slip == code else Written(corrected=frozenset({code}))
@@ -476,7 +481,8 @@ class MoneyMachine(RuleBasedStateMachine):
         """
         Given two users whose payments were both open when the charge was paid, the charge must not be matched by a guess.
 
-        This holds even if the rival's payment ends before the event arrives, because the rival may have paid.
+        The second user, the rival, may be the payer. So there must be no guess even if the rival's pending payment has ended when
+        the event arrives.
         """
         code = self.request(rival, amount)
         self.pass_minutes(1)
@@ -1067,9 +1073,9 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
         """
-        Find the charge of a payment.
+        Find the first charge with the event's transaction id.
 
-        Ignore later charges with the same transaction id, which wait for an operator (`conflicts_with`).
+        Later charges with the same id conflict with the first charge and wait for an operator. Their `conflicts_with` is set.
         """
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)

@@ -1,7 +1,7 @@
 """
 Check that notifications are sent once, by one bot at a time, and in order within a chat.
 
-If a user could not be reached, the missed notifications must be queued again.
+If the bot could not reach a user, the missed notifications must be queued again as soon as the user is reachable.
 """
 
 import asyncio
@@ -167,9 +167,9 @@ async def test_messages_of_the_same_moment_are_sent_in_queue_order(outbox: Outbo
 
 async def test_an_older_message_waits_for_the_one_being_sent(outbox: Outbox) -> None:
     """
-    Given a message that is being sent, an older message that becomes due must wait.
+    While a message is being sent, an older message to the same chat may become due. The older message must wait.
 
-    This happens, for example, if a message that the user missed is queued again.
+    An older message becomes due, for example, when a message that the user missed is queued again.
     """
     sending = await outbox.owe(ANNA)
     await outbox.begin()
@@ -223,8 +223,8 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # Both remaining messages are due. The newer message is sent first, because the first message, which was set aside, may fail
-    # again.
+    # The first and the third message are due. The first message was set aside and may fail again, so the third message is sent
+    # before the first.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
@@ -406,9 +406,9 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
     """
-    Given a sender that lost its lease and the next sender, both may mark the same notification.
+    A sender that lost its lease and the next sender may both record a result for the same notification.
 
-    Only the first mark takes effect.
+    After one of them marked the notification as sent, later results change nothing.
     """
     owed = await outbox.owe()
     await outbox.mark(owed)
@@ -542,7 +542,8 @@ async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> No
     """
     Given a user who missed a message and then gets a newer one, the bot sends the missed message first.
 
-    The user may have unblocked the bot while it was down, so the bot cannot wait for an update that reports this.
+    Telegram sends an update when a user unblocks the bot. If the bot is down at that time, it may never get the update. So the
+    bot must not wait for this update.
     """
     missed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)

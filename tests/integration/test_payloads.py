@@ -87,7 +87,7 @@ EXPECTED = {
     ),
     "extra_purchase.created--credit-packs-unanswered": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "extra_purchase.created--django-buymeacoffee": A_TEST,
-    # This event has no field `live_mode`, so it may be about real money.
+    # This event has no field `live_mode`. It may be about real money, so it counts as a payment and not as a test.
     "extra_purchase.created--overlabels": paid("extra_purchase:pi_3Mc5I3JEtINljGAa0XZxB3XG", "75", "USD", 7_500),
     "extra_purchase.updated--credit-packs": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "legacy.pledges-update--buymeacoffee-webhook-page": Expected("legacy", "legacy_webhook"),
@@ -121,9 +121,9 @@ EXPECTED = {
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
 """
-In these events, the buyer of a shop item answered its question, but not with a code.
+In these events, the buyer of a Shop item answered the item's question, but not with a code.
 
-So the charge is not matched by a guess.
+The answer may be a code with too many typos. So the charge is not matched by a guess.
 """
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 
@@ -248,7 +248,7 @@ async def test_all_payloads_twice_in_any_order_make_one_charge_per_payment(
 ) -> None:
     """
     Two events about one payment make one charge: `.created` and `.updated` of a purchase, or `.started` and `.updated` of a
-    month.
+    month of a subscription.
     """
     names = sorted(EXPECTED) * 2
     random.Random(seed).shuffle(names)

@@ -235,9 +235,10 @@ async def test_an_id_made_by_a_web_app_is_kept_unchanged(bot: Bot) -> None:
 
 async def test_an_id_made_by_a_web_app_opens_a_second_payment_of_the_same_amount(bot: Bot) -> None:
     """
-    Given a Web App that creates payment ids itself, a request with such an id opens a new pending payment.
+    Normally, a second request of the same amount returns the payment that is already open.
 
-    The Web App already shows this id, so the supporter will write it into the note.
+    But if a Web App created a payment id for the request, the request must open a new payment with this id. The Web App already
+    shows the id, so the supporter will write the id into the note.
     """
     first = await bot.open(request_of("message:1"))
 

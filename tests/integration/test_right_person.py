@@ -94,9 +94,10 @@ async def test_an_account_that_requests_every_amount_each_hour_gets_one_guess(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    Given Mallory, who requests four usual amounts each hour, and twelve strangers who pay these amounts without a code.
+    A user is credited by at most one guess in 30 days.
 
-    Then only one of these payments is credited to Mallory, by a guess. The other eleven stay unmatched.
+    Mallory requests four usual amounts in each of three hours. Twelve strangers pay these amounts without a code. One of their
+    charges is credited to Mallory by a guess, and the other eleven stay unmatched.
     """
     for hour in (2, 1, 0):
         for code in await ledger.pool.fetch("SELECT payment_id FROM pending_payments WHERE status = 'pending'"):
@@ -122,9 +123,10 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text that contains the code with one mistake.
+    Return a code, and a text that contains the code with a slip and does not look like a code.
 
-    The text is the two halves of the code with a space between them. A similar letter replaces the only digit of the first half.
+    The text is the two halves of the code with a space between them. A similar letter replaces the only digit of the first half,
+    so that this half looks like a word.
     """
     chance = Random(5)
     while True:
@@ -162,7 +164,7 @@ async def test_a_slip_near_two_codes_forbids_a_guess(ledger: Ledger, webhook: We
 async def test_two_charges_without_a_code_in_one_batch_prevent_a_guess(
     ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """Given two charges without a code in one batch, either of them may be Anna's. So neither is matched to her by a guess."""
+    """Two charges in one batch fit Anna's pending payment. We cannot know which one she paid, so both stay unmatched."""
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
     bodies = [raw(a_payment(supporter_id=number)) for number in (1, 2)]
     events = [read_event(body, received_at=now(), nonce="n") for body in bodies]
@@ -211,10 +213,10 @@ async def test_a_user_who_repeats_a_request_after_the_window_is_a_rival(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    Given Bohdan, who repeats his request after 90 minutes and gets his old pending payment again, a charge without a code may be
-    his.
+    A charge without a code is not guessed if it may belong to two users.
 
-    So the charge must not be matched to Anna, who also has a pending payment of this amount.
+    Bohdan repeats his request after 90 minutes and gets his old pending payment again. Anna has a pending payment of the same
+    amount. A charge of this amount may be his or hers, so it stays unmatched.
     """
     first = await ask(desk, BOHDAN, "5", minutes_ago=92)
     assert await ask(desk, BOHDAN, "5", minutes_ago=2) == first
@@ -243,9 +245,10 @@ async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger
 
 async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Given Bohdan, who pays without his code and then pays again with it, the event of his first payment may arrive last.
+    A charge without a code is not guessed if two users had an open payment of its amount when the charge was paid.
 
-    It must not be matched to Anna, who has a pending payment of the same amount.
+    Bohdan pays without his code, and then pays again with the code. The event of his first charge arrives last, when only Anna
+    still has an open payment. The first charge must not be matched to Anna.
     """
     await ledger.open(CODE, user=BOHDAN, minutes_ago=20)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=18)
@@ -410,9 +413,9 @@ async def test_a_user_named_in_the_note_is_only_a_candidate(
 
 async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Supporters without a name may share an id such as 0, so this id must not identify a user.
+    All supporters without a name may have the same supporter id, such as 0. So this id must not identify a user.
 
-    Given one of them who paid with Anna's code, a later payment with the same id is not credited to Anna.
+    One supporter with the id 0 pays with Anna's code. A later charge with the id 0 must not be credited to Anna.
     """
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=0))
@@ -426,10 +429,9 @@ async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, web
 
 async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Given a supporter who once paid with Anna's code, and pending payments of $5 of Anna and Bohdan, a charge of $5 without a code
-    fits both.
+    A supporter once paid with Anna's code. Anna and Bohdan now have pending payments of $5.
 
-    The supporter may be Bohdan, who once paid for Anna. So no user is credited.
+    The supporter pays $5 without a code. The supporter may be Bohdan, who once paid for Anna, so no user is credited.
     """
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
@@ -446,9 +448,9 @@ async def test_an_operators_match_does_not_link_a_supporter_to_a_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    An operator may match a charge to the wrong user.
+    An operator may match a charge to the wrong user, so the match does not link the charge's supporter to the user.
 
-    Later payments of the same supporter must not be credited to this user.
+    An operator matches a charge to Mallory. A later charge of the same supporter must not be credited to Mallory.
     """
     await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
@@ -716,9 +718,9 @@ async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: L
 
 async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
     """
-    If operators go back to an older version, rows may contain reasons and flags of the newer version.
+    If operators go back to an older version of the product, rows may contain reasons and flags of the newer version.
 
-    Settlement must not fail.
+    The older version does not know these values, but it must still settle events.
     """
     paid = a_payment(support_note="from a friend")
     await webhook.settle(paid)
@@ -956,7 +958,7 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # The item stays an outsider, although one buyer wrote a code. So the next purchase without a code is only recorded.
+    # The item is marked as an outsider, and a buyer's code does not end this mark. So the last purchase is only recorded.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

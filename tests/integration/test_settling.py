@@ -296,7 +296,7 @@ async def test_an_answer_may_arrive_before_its_purchase(ledger: Ledger, webhook:
 
 
 def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
-    """Return the later event of the same purchase, with the buyer's answer to a question of the BMC Shop."""
+    """Return a later event of the purchase *bought*. It has the buyer's answer to a question of the BMC Shop."""
     data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
     return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
 
@@ -318,9 +318,10 @@ async def test_a_late_code_of_another_user_is_reported_and_changes_nothing(ledge
 
 async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Given two open payments of one amount, Bohdan pays without a code, cancels his payment and answers later.
+    A buyer may answer a question of the BMC Shop after the purchase. A second event of the same charge then contains the answer.
 
-    When the answer arrives, only Anna's payment is open. No rule may guess that the charge is hers.
+    Anna and Bohdan have open payments of one amount. Bohdan buys an item without a code, and cancels his pending payment. When
+    his answer arrives, only Anna's payment is open. No rule may guess that the charge is hers.
     """
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
@@ -415,9 +416,10 @@ async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
     """
-    The event arrives three minutes after the charge. A user who cancelled after the charge may be the payer.
+    A user who cancels after a charge was paid may be its payer. So the charge is not guessed to be a different user's.
 
-    So a late cancellation prevents a guess, and an early one does not.
+    The event arrives three minutes after the charge was paid. If Bohdan cancels one minute before the event arrives, the charge
+    stays unmatched. If he cancels five minutes before the event arrives, he is not the payer, and Anna gets the credits.
     """
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)

@@ -202,9 +202,9 @@ async def test_a_key_used_for_two_users_at_once_belongs_to_one(spender: Spender,
 
 async def test_a_key_that_is_being_spent_by_another_user_is_refused(spender: Spender, ledger: Ledger) -> None:
     """
-    Given that Anna's spending is not committed yet, Bohdan spends with the same key.
+    A key can be used for only one spending.
 
-    His spending waits until hers is committed, and then fails.
+    Anna's spending with a key is not committed yet. Bohdan's spending with the same key waits for the commit, and then fails.
     """
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
@@ -225,7 +225,7 @@ async def test_many_spendings_at_once_never_exceed_the_balance(spender: Spender,
 
 @pytest.fixture
 async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[Connection]:
-    """Return a connection of another bot, whose login was granted `spender`."""
+    """Yield a connection of another bot. Its role has only the privileges of the group role `spender`."""
     role = f"shop_of_{database}"
     await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
     db = await asyncpg.connect(role_url(role))

@@ -492,7 +492,7 @@ async def test_an_unsigned_request_is_not_reported_to_operators(webhook: Webhook
 
 
 async def until_counted(ledger: Ledger, failures: int) -> None:
-    """Wait until the database contains this number of failures. The service writes failures in batches, so they appear late."""
+    """Wait until the database contains *failures* failed signatures. The service writes them in batches, so they appear late."""
     async with asyncio.timeout(10):
         while await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") != failures:
             pass

@@ -219,7 +219,7 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
 
 
 PRESENTED: list[str] = []
-"""The Telegram init data that pages sent. Init data authenticates its user for an hour, so it counts as a secret."""
+"""The Telegram init data that the test sent to the product. It authenticates a user for an hour, so it counts as a secret."""
 
 
 async def talk(anna: Person, operator: Person) -> None:
@@ -260,7 +260,7 @@ async def break_telegram(
     """
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
-        # Count the logged failures before calls begin to fail, because the retry of an earlier message may fail at once.
+        # Count the logged failures before calls begin to fail. As soon as calls fail, the retry of an earlier message may fail.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
@@ -344,7 +344,7 @@ def as_webhook(stack: Stack, statement: str, value: str) -> None:
 
 
 def handed_out(stack: Stack) -> dict[str, str]:
-    """Read the secrets in the volumes."""
+    """Read the secret files named in `VOLUMES` from the running services."""
     found = {}
     for service, names in VOLUMES.items():
         command = f'cd /run/secrets && for name in {names}; do echo "$name $(cat $name)"; done'
@@ -429,7 +429,7 @@ def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
 
 
 def test_every_path_was_taken(said: Said) -> None:
-    """The search for leaks proves nothing about code that did not run, so check that every path left a trace."""
+    """The search for leaks proves nothing about code that did not run. So check that the logs and spans show every path."""
     webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
 
     for outcome in (

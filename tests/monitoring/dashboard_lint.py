@@ -41,7 +41,11 @@ STATE_GAUGES = (
     "ledger_backup_last_success_timestamp_seconds",
     "ledger_backup_size_bytes",
 )
-"""Gauges that every replica of the janitor exports with the same value. A sum would count this value once for each replica."""
+"""
+Gauges that every replica of the janitor exports with the same value.
+
+A query must not add them up, because the sum would count the value once for each replica.
+"""
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,13 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
         operator = await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en")
         await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "prometheus")
 
-        # Alertmanager sends its messages to Telegram without the bot, so the alert about the stopped bot arrives.
         stack.sql("INSERT INTO notifications (telegram_id, kind, status) VALUES (1000001, 'payment_credited', 'dead')")
         await operator.see("🎫 OutboxDeadLetters")
+        # Alertmanager sends its messages to Telegram without the bot, so it can report that the bot has stopped.
         await asyncio.to_thread(stack.compose, "stop", "bot")
         broken = await operator.see("\nbot ")
-        # Docker decides which of two alerts fires. The host name of the stopped container may not resolve, or it may resolve
-        # but the container does not answer.
+        # If Docker still resolves the host name of the stopped container, TargetDown fires: "bot does not answer".
+        # If Docker no longer resolves the host name, TargetAbsent fires: "bot has no running container".
         [harm] = re.findall(r"^bot (?:does not answer|has no running container)\.", broken, re.MULTILINE)
         await asyncio.to_thread(stack.compose, "start", "bot")
         resolved = await operator.see("\nOver: bot ")

@@ -387,7 +387,8 @@ def test_the_alerts_of_one_message_share_their_summary_and_their_runbook_link() 
     """
     A message shows a summary and a runbook link only if all alerts in the message have the same summary and link.
 
-    So summaries and links may contain only the labels by which Alertmanager groups alerts.
+    The alerts in a message share only the labels by which Alertmanager groups them. So summaries and links may contain only
+    these labels.
     """
     named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
 

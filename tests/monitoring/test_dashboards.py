@@ -80,7 +80,7 @@ def test_every_exported_metric_is_shown_on_a_dashboard() -> None:
 
 
 NOT_SHOWN: dict[str, str] = {}
-"""Maps each metric that no panel needs to show to the reason."""
+"""Maps each metric that no panel shows to the reason why no panel needs to show it."""
 
 
 def expressions() -> Iterator[tuple[str, str]]:

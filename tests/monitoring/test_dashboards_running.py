@@ -241,7 +241,11 @@ def test_grafana_has_the_data_sources_that_are_provisioned(grafana: Callable[...
 
 @pytest.mark.parametrize("title", ["Payments by state", "Picked, paid, matched, credited, told"])
 def test_grafana_runs_the_query_of_a_panel(grafana: Callable[..., Any], title: str) -> None:
-    """Run the query of one panel for each data source. Grafana fills in the time range."""
+    """
+    Run a panel's query through Grafana, because only Grafana replaces `$__timeFilter` by the time range.
+
+    The first panel reads from Prometheus, and the second one from Postgres.
+    """
     (target,) = (target for _, panel, target in QUERIES if panel["title"] == title)
     uid = target["datasource"]["uid"].replace("${datasource}", "prometheus")
     asked = target | {"datasource": target["datasource"] | {"uid": uid}, "intervalMs": 15_000, "maxDataPoints": 100}

@@ -79,9 +79,10 @@ def test_an_alert_fires_for_every_scraped_job_that_is_gone_except_caddy() -> Non
 
 def test_caddy_is_not_a_target_if_another_proxy_replaces_it() -> None:
     """
-    If another proxy replaces Caddy, no alert about Caddy may fire.
+    If an operator replaces Caddy by another proxy, no alert about Caddy may fire.
 
-    A target with a fixed address would stay down, and TargetDown would fire permanently.
+    With a fixed address, Caddy would stay a target that is down, and TargetDown would fire permanently. So Prometheus finds Caddy
+    by DNS: if the name does not resolve, there is no target.
     """
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
@@ -108,7 +109,7 @@ def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
     """
     A test case evaluates objectives at the same interval as production.
 
-    With a longer interval, the case could miss three failures in a row.
+    With a longer interval, the case could miss an alert that fires only for a short time.
     """
     story, groups = story_of(case)
 

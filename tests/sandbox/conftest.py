@@ -22,7 +22,7 @@ def product(sandbox: Sandbox) -> Product:
 
 
 class PlainSession(AiohttpSession):
-    """An HTTP session without TLS. Aiogram's own session waits 250 ms for TLS connections when it closes, in each test."""
+    """A session that closes at once. Aiogram's own session waits 250 ms for TLS connections, but tests use no TLS."""
 
     async def close(self) -> None:
         if self._session is not None:

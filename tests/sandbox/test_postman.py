@@ -1,4 +1,4 @@
-"""The sandbox sends webhooks for the public host name to the product's proxy, even if DNS does not resolve the name to it."""
+"""The sandbox sends webhooks for the public host name to the product's proxy, even if DNS does not know the name."""
 
 import shutil
 import ssl

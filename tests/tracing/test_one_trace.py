@@ -145,7 +145,7 @@ async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    The bot sends a notification 11 minutes late. Its span is not a child of the payment's span, but links to it.
+    If the bot sends a notification 11 minutes late, the notification's span is no child of the payment's span, but links to it.
 
     A child span would begin long after the end of its parent.
     """

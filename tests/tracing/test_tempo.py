@@ -50,7 +50,7 @@ def test_tempo_is_configured_for_version_3() -> None:
     """
     Tempo 3 does not start if the configuration has a section of version 2.
 
-    The retention, which limits the use of the disk, must be set in two places.
+    The retention limits the use of the disk. Tempo's scheduler and its worker each read their own retention, so both must be set.
     """
     config = as_yaml(ROOT / "tempo" / "tempo.yaml")
 

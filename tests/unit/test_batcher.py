@@ -292,7 +292,7 @@ async def test_the_writer_continues_when_the_database_is_back(
 
 
 async def test_a_caller_that_goes_away_while_waiting_affects_no_other(database: Database, callers: Callers) -> None:
-    """The event of the cancelled caller is settled too. Its signature was valid, and the sender would only send it again."""
+    """The batcher still settles the event of a cancelled caller. Otherwise the sender would send this valid event again."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     gone, stays = await callers.submit("gone", "paid stays")
@@ -332,7 +332,11 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
 
 
 async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
-    """Given a batch of one event, a second attempt would wait for the same lock and delay all other events."""
+    """
+    If a batch of several events needs a locked row, the batcher tries each event again alone. A batch of one event just fails.
+
+    A second attempt would wait for the same lock and delay all other events.
+    """
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")
 

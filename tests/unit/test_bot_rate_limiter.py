@@ -96,7 +96,8 @@ def test_answers_go_first_except_for_every_fifth_message() -> None:
 
     in_order = sorted(zip(waits, [NOTIFICATION] * (BURST + 20) + [ANSWER] * 40, strict=True), key=lambda one: one[0])
     lanes = [lane for _, lane in in_order]
-    # Check only the messages after the first burst. The burst has no answers, because the notifications were queued first.
+    # Check only the messages after the first burst. The burst goes out at once and has only notifications, which were queued
+    # first.
     after = lanes[BURST:]
     assert after[:40].count(NOTIFICATION) == 8
     assert set(after[-5:]) == {NOTIFICATION}

@@ -86,7 +86,11 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
-    """Return the code in use that matching rules 1 and 2 find, or None if they find no code or more than one."""
+    """
+    Return the code in use that the rules for codes and corrected codes find.
+
+    Corrections count only if the text contains no code in use. Return None if the rules find no code, or more than one.
+    """
     standing = reading.codes & live
     found = standing or reading.corrections & live
     return next(iter(found)) if len(found) == 1 else None

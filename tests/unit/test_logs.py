@@ -189,7 +189,7 @@ def test_errors_that_cause_each_other_are_logged_once(lines: Lines) -> None:
 
 @pytest.mark.parametrize("message", ["Failed to fetch updates - %s: %s", None])
 def test_a_librarys_message_has_the_type_of_an_exception_without_its_text(lines: Lines, message: str | None) -> None:
-    """If aiogram cannot read an answer of Telegram, it logs an exception whose text contains users' messages."""
+    """If aiogram cannot read an answer of Telegram, it logs an exception with users' messages. We must not log these messages."""
     error = ClientDecodeError("Failed to deserialize object", ValueError(), {"text": "a private note"})
 
     if message is None:

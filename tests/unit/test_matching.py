@@ -1,4 +1,4 @@
-"""Each matching rule is tested with charges that it matches and charges that it rejects, with the reasons."""
+"""Test each matching rule with charges that it matches, and with charges that it rejects. Check the reasons, too."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -201,9 +201,9 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
     """
-    A known supporter pays without a pending payment, and opens one later. The earlier charge must not complete it.
+    A known supporter's charge must not complete a pending payment that was opened after the charge was paid.
 
-    A pending payment that was opened up to one minute after the charge still fits.
+    BMC's clock may differ from ours, so a pending payment that was opened up to one minute after the charge still fits.
     """
     found = decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 

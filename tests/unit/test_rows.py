@@ -49,7 +49,7 @@ from coffee_ledger.notification_facts import (
     SignatureFailures,
     WaitingSummary,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
 from coffee_ledger.store.rows import charge_of, read_facts, reasons_of, row_of_charge, write_facts
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)

@@ -46,7 +46,7 @@ from coffee_ledger.notification_facts import (
     PaymentUnderReview,
     RefundUnknown,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
 from coffee_ledger.settling import (
     Book,
     Completion,
@@ -1067,7 +1067,7 @@ def test_a_first_month_is_held_although_the_donations_note_was_erased(
     """
     Given a donation whose note was deleted when its user was erased, the first month of a subscription arrives.
 
-    The ledger compares the two charges without their notes, because they may be one payment announced twice.
+    The donation and the first month may be one payment that BMC announced twice. So the ledger compares them without their notes.
     """
     before = credited_charge(ONCE, note=note)
 

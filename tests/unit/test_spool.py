@@ -456,7 +456,7 @@ async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(fol
 
 
 async def test_spooled_events_behind_one_that_needs_a_locked_row_are_settled(folder: Path, spool: Spool) -> None:
-    """After a restart, the process does not know which spooled event needs the locked row, so it tries all of them."""
+    """After a restart, the process does not know which spooled event needs the locked row, so it must try all of them."""
     database = Database(is_there=True)
     database.locked = {1}
     for number in range(1, 2 * BATCH_MAX):
@@ -536,7 +536,7 @@ async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time
 
 @pytest.mark.usefixtures("quick_answers")
 async def test_an_event_spooled_although_it_was_committed_is_credited_once(folder: Path, spool: Spool) -> None:
-    """The webhook stops waiting and spools the event. Then the database commits it, so the spooled copy is a duplicate."""
+    """The webhook stops waiting and spools the event, but the database commits it later. So the spooled copy is a duplicate."""
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
@@ -721,7 +721,11 @@ async def test_a_spooled_event_that_the_database_refuses_blocks_no_other(folder:
 async def test_a_failing_step_on_disk_blocks_no_other_file_and_is_retried(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Reading, renaming or deleting a file may fail because too many files are open, or because a faulty disk is read-only."""
+    """
+    Reading, renaming or deleting a spooled file may fail because too many files are open, or because the disk is read-only.
+
+    The process must still handle the other files, and retry the failed step later.
+    """
     monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
     database = Database(is_there=True)
     count = 2 * BATCH_MAX

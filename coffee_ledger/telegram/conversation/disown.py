@@ -1,4 +1,4 @@
-"""Handle the *Not mine* button. A user presses it if a payment that was matched to them by a guess is not theirs."""
+"""Handle the *Not mine* button. A user presses it to reject a payment that was matched to this user by a guess."""
 
 from contextlib import suppress
 

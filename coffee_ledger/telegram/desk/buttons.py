@@ -43,7 +43,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """The id of the user. It is 0 if *payment_id* is set, because the payment has a user, or if the action needs no user."""
+    """The id of the user. It is 0 if the action needs no user, or if *payment_id* is set, because the payment names its user."""
     payment_id: str = ""
 
 
@@ -51,7 +51,7 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
     """
     Dismiss a charge.
 
-    If *remember* is set, later charges with the same supporter, subscription or item are dismissed too.
+    If *remember* is set, the waiting and later charges with the same supporter, subscription or item are dismissed too.
     """
 
     charge_id: int

@@ -49,7 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
-"""The maximum number of users to show if several users fit the operator's answer. Each user is shown in a separate message."""
+"""The maximum number of users to show if the operator's answer names several users. Each user is shown in a separate message."""
 
 
 def make_router() -> Router:
@@ -85,7 +85,7 @@ async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Co
 
 
 async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Show the balance before and after the match, and ask for confirmation."""
+    """Show the balance before and after the match, and ask for confirmation. If no match is possible, explain why."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -137,7 +137,7 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update all cards. The message that was just edited may be the card of a claim, and must then show the claim again.
+    # Update the cards of all operators. If the message that was just edited is the card of a claim, it must show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
@@ -153,7 +153,11 @@ async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Contex
 
 
 async def take_who(message: Message, number: int, said: str, context: Context) -> None:
-    """Show the users that fit the operator's answer. A user is credited only after the operator has confirmed."""
+    """
+    Show each user that the operator's answer names, and ask whether to credit this user. If no such user is known, ask again.
+
+    If the charge was decided before the answer, only show the charge.
+    """
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or not file.charge.waits:
@@ -186,8 +190,8 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     """
     Ask for the reason to dismiss a charge.
 
-    The buttons offer to dismiss later charges of the same supporter, subscription or item too. If the operator replies in words,
-    the reply is the reason, and only this charge is dismissed.
+    The buttons offer to dismiss also the waiting and later charges of the same supporter, subscription or item. If the operator
+    replies in words, the reply is the reason, and only this charge is dismissed.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:
@@ -204,10 +208,10 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
     """
-    Dismiss the charge.
+    Dismiss the charge, or explain why this is refused.
 
-    If the button has a value for `remember`, also dismiss other waiting charges of the same supporter, subscription or item.
-    Charges that contain a code are not dismissed in this way.
+    If the button has a value for `remember`, also dismiss all waiting and later charges of the same supporter, subscription or
+    item. Charges that contain the code of a payment are not dismissed, because they may be from a user of the bot.
     """
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
@@ -306,10 +310,10 @@ def _dismiss_keys(
 
 def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
     """
-    Choose the properties by which the buttons offer to dismiss later charges.
+    Choose the properties by which the buttons offer to dismiss further charges.
 
-    Offer the supporter. Offer the subscription only if the supporter is not known, because a supporter may have several
-    subscriptions. Also offer the item, if there is one.
+    Offer the supporter. If the supporter is not known, offer the subscription instead, which covers fewer charges: a supporter
+    may have several subscriptions. Also offer the item, if there is one.
     """
     persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
     yield from persons[:1]

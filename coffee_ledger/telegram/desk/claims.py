@@ -51,7 +51,7 @@ async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Cont
 
 
 async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
-    """Ask for confirmation before matching a charge that does not fit the claim exactly."""
+    """Ask whether to match a charge that does not fit the claim exactly. If no match is possible, explain why."""
     found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
@@ -68,14 +68,13 @@ async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -
 
 
 async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context) -> None:
-    """Match a charge that fits the claim exactly, without asking for confirmation."""
+    """Match the charge without a confirmation if it fits the claim exactly. Otherwise ask for confirmation."""
     found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # The charge may not fit exactly any more, for example because a second fitting charge has arrived. Then ask for
-        # confirmation.
+        # The charge fitted exactly when the button was sent. A second fitting charge may have arrived since.
         await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)
@@ -128,7 +127,7 @@ async def _find_candidate(
     """
     Find an open claim, and the chosen charge among its candidates.
 
-    Return None if the claim or the charge is already decided.
+    If the claim or the charge does not exist or is already decided, explain this to the operator and return None.
     """
     file = await _find_open(press, data, context)
     if file is None:

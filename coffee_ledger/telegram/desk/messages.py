@@ -3,7 +3,7 @@ Send and edit the desk's messages, and ask operators for answers in words.
 
 A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the
 operator replies, Telegram sends the prompt along with the reply. So the bot does not store open prompts, and a restart loses
-none.
+no prompt.
 """
 
 import enum
@@ -92,7 +92,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
             continue
         shown = news_card(card.facts, file, speech(card.language))
         await _edit(bot, card.telegram_id, card.message_id, shown)
-    # The decision about the charge may have ended claims. Update the cards of these claims, because they still show open claims.
+    # The decision about the charge also ends the claims that it answers. Their cards still show open claims, so update the cards.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -153,7 +153,7 @@ async def ask(
     *keys* are optional buttons with ready answers. With *keys*, Telegram does not open the reply field automatically, because a
     message can have either buttons or a forced reply.
     """
-    # Use the address of the creator's page for the invisible link, because Telegram removes links to hosts without a public name.
+    # Telegram removes links to hosts without a public name. So the invisible link leads to the creator's page, which has one.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))

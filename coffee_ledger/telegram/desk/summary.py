@@ -18,9 +18,9 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """
-The time for which the bot updates a summary, even if no decision is open.
+The shortest time for which the bot keeps editing a summary. After this time, it stops as soon as no decision is open.
 
-A new summary makes a sound, and an edited one does not. So the bot edits the existing summary if decisions soon follow.
+A new summary makes a sound, but an edit does not. So if new decisions become open soon, the bot edits the existing summary.
 """
 
 REFRESH_SECONDS = 5.0
