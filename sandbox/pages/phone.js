@@ -179,6 +179,7 @@ export class Phone {
 
   openTelegramLink(path) {
     const link = new URL(path, "https://t.me");
+    if (link.pathname === "/share/url") return this.toast(`Telegram would let you share: ${link.searchParams.get("text")} ${link.searchParams.get("url")}`) ?? true;
     if (link.pathname.slice(1).toLowerCase() !== this.bot.username.toLowerCase()) return false;
     if (link.searchParams.has("startapp")) this.open({ start_param: link.searchParams.get("startapp") });
     else this.app.close();

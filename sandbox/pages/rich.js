@@ -35,7 +35,20 @@ function dress(entity, content, words, act) {
   if (entity.type === "bot_command") return pressable("command", content, () => act({ command: words }));
   if (entity.type === "code") return pressable("code", content, () => act({ copied: words }), `Copy ${words}`);
   if (entity.type === "spoiler") return make("span", { className: "spoiler", tabIndex: 0 }, content);
+  if (entity.type === "date_time" && entity.date_time_format) return time(entity, words);
   return make(TAGS[entity.type] ?? "span", {}, content);
+}
+
+/** Telegram's clients write the time in the reader's own time zone and language. The text of the message is for clients that cannot. */
+function time({ unix_time: unix, date_time_format: format }, words) {
+  const date = new Date(unix * 1000);
+  const styles = {
+    ...(format.includes("w") && { weekday: "long" }),
+    ...(/d/i.test(format) && { day: "numeric", month: format.includes("D") ? "long" : "2-digit", year: "numeric" }),
+    ...(/t/i.test(format) && { hour: "2-digit", minute: "2-digit", ...(format.includes("T") && { second: "2-digit" }), hourCycle: "h23" }),
+  };
+  const shown = format === "r" ? words : date.toLocaleString(document.documentElement.lang || undefined, styles);
+  return make("time", { dateTime: date.toISOString(), title: words }, shown);
 }
 
 function link(url, content, act) {

@@ -29,7 +29,9 @@ _TYPES = {
     "a": "text_link",
     "span": "spoiler",
     "tg-emoji": "custom_emoji",
+    "tg-time": "date_time",
 }
+_TIME_FORMAT = re.compile(r"r|w?[dD]?[tT]?")
 _CHARACTER = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});?")
 _TAG_NAME = re.compile(r"[^\s>]*")
 _END_TAG_NAME = re.compile(r"[^\s>]*")
@@ -54,6 +56,8 @@ class Entity:
     length: int
     url: str | None = None
     language: str | None = None
+    unix_time: int | None = None
+    date_time_format: str | None = None
 
     @property
     def end(self) -> int:
@@ -65,6 +69,10 @@ class Entity:
             field["url"] = self.url
         if self.language is not None:
             field["language"] = self.language
+        if self.unix_time is not None:
+            field["unix_time"] = self.unix_time
+        if self.date_time_format:
+            field["date_time_format"] = self.date_time_format
         return field
 
 
@@ -168,6 +176,10 @@ class _HtmlReader:
         attributes = self._read_attributes(name, begin)
         if name == "span" and attributes.get("class") != "tg-spoiler":
             raise MarkupError(f'Tag "span" must have class "tg-spoiler" at byte offset {self._byte(begin)}')
+        if name == "tg-time" and not attributes.get("unix", "").isdecimal():
+            raise MarkupError(f'Tag "tg-time" must have a valid attribute "unix" at byte offset {self._byte(begin)}')
+        if name == "tg-time" and not _TIME_FORMAT.fullmatch(attributes.get("format", "")):
+            raise MarkupError(f'Tag "tg-time" has an invalid attribute "format" at byte offset {self._byte(begin)}')
         self._open.append(_OpenTag(name, self._length, attributes))
 
     def _read_attributes(self, name: str, begin: int) -> dict[str, str]:
@@ -205,6 +217,10 @@ class _HtmlReader:
             if url is None:
                 return
             entity = replace(entity, url=url)
+        if tag.name == "tg-time":
+            entity = replace(
+                entity, unix_time=int(tag.attributes["unix"]), date_time_format=tag.attributes.get("format")
+            )
         if tag.name == "code" and self._open and self._open[-1].name == "pre":
             language = tag.attributes.get("class", "").removeprefix("language-")
             self._open[-1].attributes["language"] = language
