@@ -1,12 +1,58 @@
 // Amounts are decimal strings; arithmetic uses whole cents.
 
-const WRITTEN = /^(\d{1,9})(?:[.,](\d{1,2}))?$/;
+// The bot reads amounts in the chat by the same rules: coffee_ledger/telegram/amounts.py. tests/data/amounts.json has examples for both.
+const CURRENCIES = {
+  USD: /^(US\$|\$|USD|DOLLARS?|BUCKS?|ДОЛ|ДОЛАРИ?|ДОЛАРА|ДОЛАРІВ)$/,
+  EUR: /^(€|EUR|EUROS?|ЄВРО)$/,
+  GBP: /^(£|GBP|POUNDS?|ФУНТИ?|ФУНТА|ФУНТІВ)$/,
+  UAH: /^(₴|UAH|ГРН|ГРИВНЯ|ГРИВНІ|ГРИВНЮ|ГРИВЕНЬ)$/,
+  PLN: /^(ZŁ|PLN|ZŁOTYCH|ZŁOTE|ZŁOTY|ZLOTYS?)$/,
+};
+const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
+const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
+// A group does not begin with 0, because "0,500" means a half.
+const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Cents of `10`, `7.50`, `7,5`, `1 000`; null if the text is no amount. */
+/** Read `{cents, currency}` of `10`, `7,50`, `1 000`, `$5`, `5 євро`; *currency* is null if none is named. Null if the amount is not certain. */
+export function readAmount(text) {
+  const written = WRITTEN.exec(normal(text));
+  const number = written?.[2] ?? "";
+  // "1.500" may be 1500 or 1.5.
+  const read = SIMPLE.exec(number) ?? (!/^\d+\.\d+$/.test(number) && GROUPED.exec(number));
+  if (!written || !read) return null;
+  const named = [...new Set([written[1], written[3]].filter(Boolean).map(currencyOf))];
+  if (named.length > 1 || named.includes(undefined)) return null;
+  const [whole = "", cents = ""] = [read[1], read.at(-1)];
+  return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
+}
+
+/** Cents of an amount without a currency; null if the text is none. */
 export function centsOf(text) {
-  const written = WRITTEN.exec(text.replace(/\s/g, ""));
-  return written && Number(written[1]) * 100 + Number((written[2] ?? "").padEnd(2, "0"));
+  const read = readAmount(text);
+  return read?.currency === null ? read.cents : null;
+}
+
+function currencyOf(name) {
+  const known = Object.keys(CURRENCIES).find((currency) => CURRENCIES[currency].test(name));
+  return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
+}
+
+/** Digits of all scripts as ASCII digits, and each kind of space and separator written in one way. */
+function normal(text) {
+  return text
+    .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
+    .toUpperCase()
+    .replace(/\p{Nd}/gu, digitOf)
+    .replace(/\s+/g, " ").trim()
+    .replace(/٫/g, ".").replace(/[٬’]/g, "'");
+}
+
+/** Unicode lists the digits 0 to 9 of a script one after the other. */
+function digitOf(char) {
+  let before = 0;
+  while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
+  return before % 10;
 }
 
 /** `7.5` for 750, as the API writes amounts. */

@@ -1,6 +1,6 @@
 // The form to choose an amount: tiles, another amount, and the currency if there are several.
 
-import { amountOf, centsOf, creditsFor, refusalOf } from "./amounts.js";
+import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
 
 export class AmountForm {
@@ -11,6 +11,7 @@ export class AmountForm {
     const { say, plain } = app.words;
     const currencies = Object.keys(this.offer.currencies);
     this.currency = currencies.includes(currency) ? currency : this.offer.currency;
+    this.segments = new Map();
     this.tiles = this.offer.tiles.map(({ amount }) => this.makeTile(centsOf(amount)));
     this.element = h(
       "div.form",
@@ -30,6 +31,11 @@ export class AmountForm {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }
 
+  /** The credits for the chosen amount, in words. */
+  get bonus() {
+    return this.credits(this.cents);
+  }
+
   /** Show why the amount is not valid. */
   complain() {
     this.showError();
@@ -43,11 +49,12 @@ export class AmountForm {
   }
 
   get cents() {
-    return this.isOwn ? centsOf(this.own.value) : this.tile?.cents ?? null;
+    return this.isOwn ? readAmount(this.own.value)?.cents ?? null : this.tile?.cents ?? null;
   }
 
   get refusal() {
-    return refusalOf(this.cents, this.offer);
+    const named = this.isOwn && readAmount(this.own.value)?.currency;
+    return named && named !== this.currency ? "currency_unknown" : refusalOf(this.cents, this.offer);
   }
 
   makeTile(cents) {
@@ -64,13 +71,14 @@ export class AmountForm {
   makeCurrency(currency) {
     const input = h("input", { type: "radio", name: "currency", value: currency, onchange: () => this.choose({ currency }) });
     input.checked = currency === this.currency;
+    this.segments.set(currency, input);
     return h("label.choice", input, h("span.segment", currency));
   }
 
   makeOwn(label) {
     this.own = h("input", {
-      id: "own", inputmode: "decimal", autocomplete: "off", enterkeyhint: "go", maxlength: 12, "aria-describedby": "own-hint own-error",
-      oninput: () => this.refresh(),
+      id: "own", inputmode: "decimal", autocomplete: "off", enterkeyhint: "go", maxlength: 24, "aria-describedby": "own-hint own-error",
+      oninput: () => this.readOwn(),
       onchange: () => this.showError(),
       onkeydown: ({ key }) => key === "Enter" && this.app.pressed(),
     });
@@ -78,6 +86,15 @@ export class AmountForm {
     this.error = h("p.error", { id: "own-error", role: "alert" });
     this.ownRow = h("div.own", h("label", { for: "own" }, label), this.own, this.hint);
     return [this.ownRow, this.error];
+  }
+
+  /** Switch to the currency that the user typed, if it is accepted. */
+  readOwn() {
+    const named = readAmount(this.own.value)?.currency;
+    if (named in this.offer.currencies) this.currency = named;
+    const segment = this.segments.get(this.currency);
+    if (segment) segment.checked = true;
+    this.refresh();
   }
 
   choose(choice) {

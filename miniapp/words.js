@@ -38,17 +38,17 @@ export async function wordsOf(language) {
       try {
         // $5 in Ukrainian too, as on Buy Me a Coffee; a browser would write "5 USD".
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
-        return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, full);
+        return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
         // The browser does not know the currency.
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** Leave out today's date and this year. */
-    time(iso) {
+    /** Leave out today's date and this year, unless *isFull*. */
+    time(iso, isFull) {
       const [time, now] = [new Date(iso), new Date()];
-      const year = time.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
-      const day = time.toDateString() === now.toDateString() ? {} : { day: "numeric", month: "short", ...year };
+      const year = time.getFullYear() === now.getFullYear() && !isFull ? {} : { year: "numeric" };
+      const day = time.toDateString() === now.toDateString() && !isFull ? {} : { day: "numeric", month: "short", ...year };
       return time.toLocaleString(language, { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     },
   };

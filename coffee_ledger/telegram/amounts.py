@@ -6,6 +6,7 @@ For a value that cannot be used, they return an `AmountProblem` or None.
 
 import enum
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,8 +25,28 @@ ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
 """Telegram's limit for the data of a Web App's `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
-SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
-WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")
+CURRENCY_NAMES = {
+    "USD": r"US\$|\$|USD|DOLLARS?|BUCKS?|ДОЛ|ДОЛАРИ?|ДОЛАРА|ДОЛАРІВ",
+    "EUR": "€|EUR|EUROS?|ЄВРО",
+    "GBP": "£|GBP|POUNDS?|ФУНТИ?|ФУНТА|ФУНТІВ",
+    "UAH": "₴|UAH|ГРН|ГРИВНЯ|ГРИВНІ|ГРИВНЮ|ГРИВЕНЬ",
+    "PLN": "ZŁ|PLN|ZŁOTYCH|ZŁOTE|ZŁOTY|ZLOTYS?",
+}
+"""The names that people write for a currency, as patterns in upper case. The Mini App's `amounts.js` has the same names."""
+
+CURRENCY = re.compile("|".join(f"(?P<{currency}>{names})" for currency, names in CURRENCY_NAMES.items()))
+CURRENCY_CODE = re.compile("[A-Z]{3,10}")
+SEPARATORS = str.maketrans("٫٬’", ".''")
+INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+WRITTEN = re.compile(r"(?P<before>[^\d\s.,'+-]*) ?(?P<number>[\d.,' ]*\d)(?: ?(?P<after>[^\d\s.,'+-]+)\.?)?", re.ASCII)
+SIMPLE = re.compile(r"(?P<whole>\d{1,9})?(?:[.,](?P<cents>\d{1,2}))?", re.ASCII)
+# A group does not begin with 0, because "0,500" means a half.
+GROUPED = re.compile(
+    r"(?P<whole>[1-9]\d{0,2}(?:(?P<separator>[ ',.])\d{3})(?:(?P=separator)\d{3})*)(?:(?!(?P=separator))[.,](?P<cents>\d{1,2}))?",
+    re.ASCII,
+)
+AMBIGUOUS = re.compile(r"\d+\.\d{3}", re.ASCII)
+"""Matches amounts such as "1.500", which may be 1500 or 1.5."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +76,62 @@ def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> Req
 
 
 def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
-    """Read an amount that a person says they paid, in any currency. Return None if the text is no amount, or is zero or too large."""
+    """Read the amount that a person claims to have paid, in any currency. Return None if it is no amount, zero or too large."""
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
 
 
 def _read(text: str, currency: str) -> RequestedAmount | None:
-    written = WRITTEN.fullmatch(text.strip().upper())
-    if written is None:
+    written = read_written(text)
+    return written and RequestedAmount(written[0], written[1] or currency)
+
+
+def read_written(text: str) -> tuple[Decimal, str | None] | None:
+    """
+    Read an amount and its currency. The currency is None if the text names none.
+
+    Return None if the text is no amount, or if it can be read as two different amounts.
+
+    The Mini App reads its own field by the same rules. `tests/data/amounts.json` lists examples for both.
+    """
+    written = WRITTEN.fullmatch(_normal(text))
+    number = written and _number(written["number"])
+    if written is None or number is None:
         return None
-    # Accept two currency names if they mean the same currency, because receipts write "$5.00 USD".
-    named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
-    return RequestedAmount(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
+    names = [name for name in (written["before"], written["after"]) if name]
+    # Accept two names of the same currency, because receipts write "$5.00 USD".
+    named = {_currency(name) for name in names}
+    if None in named or len(named) > 1:
+        return None
+    return number, named.pop() if named else None
+
+
+def _normal(text: str) -> str:
+    """
+    Write the digits of all scripts as ASCII digits, and each kind of space and separator in one way.
+
+    Keep "²" and "½" as they are, so that texts such as "5½" are refused and not read as another number.
+    """
+    shown = INVISIBLE.sub("", text).upper()
+    digits = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in shown)
+    return " ".join(digits.split()).translate(SEPARATORS)
+
+
+def _number(written: str) -> Decimal | None:
+    read = SIMPLE.fullmatch(written) or (None if AMBIGUOUS.fullmatch(written) else GROUPED.fullmatch(written))
+    if read is None:
+        return None
+    whole = re.sub(r"[^0-9]", "", read["whole"] or "0")
+    return Decimal(f"{whole}.{read['cents'] or 0}")
+
+
+def _currency(name: str) -> str | None:
+    """Return the currency with this name, or the name itself if it can be the code of a currency. Return None for other words."""
+    named = CURRENCY.fullmatch(name)
+    if named:
+        return named.lastgroup
+    return name if CURRENCY_CODE.fullmatch(name) else None
 
 
 def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
@@ -96,6 +160,10 @@ class _WebAppData(BaseModel):
     user_id: Annotated[int | None, BeforeValidator(_refuse_booleans)] = None
 
 
+class _Wrapped(BaseModel, extra="forbid"):
+    data: str
+
+
 def read_web_app_data(
     data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
 ) -> RequestedAmount | AmountProblem:
@@ -108,7 +176,7 @@ def read_web_app_data(
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
         return AmountProblem.DATA_UNREADABLE
     try:
-        read = _WebAppData.model_validate_json(data)
+        read = _WebAppData.model_validate_json(_unwrap(data))
     except (ValidationError, UnicodeEncodeError):
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
@@ -126,6 +194,18 @@ def read_web_app_data(
         if isinstance(requested, RequestedAmount)
         else requested
     )
+
+
+def _unwrap(data: str) -> str:
+    """
+    Return the text inside `{"data": "…"}`, in which some Android clients wrap the data. Return other data unchanged.
+
+    Source: https://github.com/telegramdesktop/tdesktop/issues/24390, read November 2026.
+    """
+    try:
+        return _Wrapped.model_validate_json(data).data
+    except (ValidationError, UnicodeEncodeError):
+        return data
 
 
 def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
