@@ -158,6 +158,20 @@ class App {
     this.show(payment.status === "pending" && !payment.paid ? screens.payment(this, payment) : screens.ended(this, payment));
   }
 
+  /** Open the chat with the bot, which gets *word* as the payload of /start. */
+  goToChat(word) {
+    this.telegram.openTelegramLink(`${this.offer.bot_url}?start=${word}`);
+    // Some clients open the chat behind the page.
+    this.telegram.close();
+  }
+
+  /** Let the user pick a chat to which Telegram sends a link to the bot. */
+  share() {
+    const { bot_url: bot, page_url: page } = this.offer;
+    const shared = new URLSearchParams({ url: bot ?? page, text: this.words.say("share_text") });
+    this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
+  }
+
   /** Put an answer into the state now; the next event has it as well. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);

@@ -1,4 +1,4 @@
-// Runs first: loads the language, and tells the user if a part of the page does not load.
+// Runs first: paints the page in Telegram's colours, loads the language, and tells the user if a part of the page does not load.
 
 {
   const LOADS_MAX = 3;
@@ -8,6 +8,19 @@
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
+
+  // Telegram puts its colours into the address. Use them before the stylesheet does, or a dark Telegram on a light phone shows a flash.
+  try {
+    const theme = JSON.parse(new URLSearchParams(location.hash.slice(1)).get("tgWebAppThemeParams"));
+    const { style } = document.documentElement;
+    const paint = (name, colour) => /^#[0-9a-f]{6}$/i.test(colour) && style.setProperty(`--${name}`, colour);
+    paint("page", theme.secondary_bg_color ?? theme.bg_color);
+    paint("card", theme.section_bg_color ?? theme.bg_color);
+    paint("text", theme.text_color);
+  } catch {
+    // No colours, or malformed ones: theme.js chooses.
+  }
+
   // Load only one language, in parallel with the other scripts.
   const locale = document.createElement("script");
   locale.type = "module";

@@ -12,6 +12,7 @@ export function choose(app, wish) {
   const [balance, showBalance] = changing("section.card", (credits) => balanceOf(words, credits));
   const [open, showOpen] = openPayments(app, "open_payments");
   const [history, showHistory] = changing("section", (entries) => historyOf(words, entries));
+  history.id = "history";
 
   const seeOpen = () => {
     open.scrollIntoView({ block: "start" });
@@ -60,12 +61,12 @@ function choice(app, wish, take, above, below) {
     action() {
       const wished = form.wish;
       if (!wished) return { text: say("support_wish"), run: () => form.complain() };
-      return { text: say("support", { amount: money(wished.amount, wished.currency) }), run: () => take(wished) };
+      return { text: say("support", { amount: money(wished.amount, wished.currency), credits: form.bonus }), run: () => take(wished) };
     },
   };
 }
 
-/** An open payment: its code, the three steps and its status. */
+/** An open payment: its code, the three steps and its status. It needs no native button, because a page cannot copy on a press of one. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -73,7 +74,7 @@ export function payment(app, shown) {
   const notice = h("div");
   const [others, showOthers] = openPayments(app, "other_payments");
   const status = h("p.hint");
-  const [copying, ...next] = ["step_copy", "step_pay", "step_paste"].map((name) => h("li", say(name, { amount })));
+  const [copying, ...next] = ["step_copy", "step_paste", "step_pay"].map((name) => h("li", say(name, { amount })));
 
   const cancel = async () => {
     if (!(await app.confirmCancel())) return;
@@ -91,13 +92,13 @@ export function payment(app, shown) {
     element: h(
       "div",
       head("wait", say("payment_title", { amount, credits: credits(shown.credits) }), say("payment_lead")),
-      codeCard(app, shown.code, () => copying.classList.add("step-done")),
+      codeCard(app, shown, () => copying.classList.add("step-done")),
       h("ol.card.steps", copying, next),
       h("section.card.waiting", h("p.waiting-line", say("waiting")), status),
       telegram.canAskToWrite && !app.hasAskedToWrite && writeAccess(app),
       notice,
       others,
-      h("details.card", h("summary", say("trouble")), h("p", say("trouble_hint"))),
+      claimCard(app),
       h("p.hint.centred", say("valid_until", { time: time(shown.expires_at) })),
       h(
         "div.links",
@@ -105,7 +106,6 @@ export function payment(app, shown) {
         h("button.link.link-danger", { onclick: cancel }, say("cancel")),
       ),
     ),
-    action: () => ({ text: say("open_page"), run: () => void telegram.openLink(shown.page_url) }),
     back: () => chooseAnew(app, shown),
     update() {
       showOthers(app.openPayments().filter(({ payment_id: id }) => id !== shown.payment_id));
@@ -120,16 +120,16 @@ export function payment(app, shown) {
 export function ended(app, shown) {
   const { telegram } = app;
   const { say, credits } = app.words;
-  const balance = h("p.lead");
+  const balance = h("strong");
   const again = () => chooseAnew(app, shown);
   const canClose = shown.paid && telegram.canClose;
   return {
     name: shown.paid ? "paid" : shown.status,
     payment: shown,
-    element: shown.paid ? paidOf(app.words, shown, balance, canClose && again) : endedOf(app.words, shown),
-    action: () => (canClose ? { text: say("done"), run: telegram.close } : { text: say(shown.paid ? "again" : "support_wish"), run: again }),
+    element: shown.paid ? paidOf(app, shown, balance, canClose && again) : endedOf(app.words, shown),
+    action: () => (canClose ? { text: say("close"), run: telegram.close } : { text: say(shown.paid ? "again" : "support_wish"), run: again }),
     back: again,
-    update: () => write(balance, say("new_balance", { credits: credits(app.state.balance) })),
+    update: () => write(balance, credits(app.state.balance)),
   };
 }
 
@@ -173,7 +173,9 @@ export function problem(app, trouble, retry) {
     action() {
       // Never resolves: the button stays busy until another screen is shown.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
-      return app.telegram.canClose && { text: say("close"), run: app.telegram.close };
+      if (!app.telegram.canClose) return null;
+      if (app.offer?.bot_url) return { text: say("continue_in_chat"), run: () => app.goToChat("pay") };
+      return { text: say("close"), run: app.telegram.close };
     },
   };
 }
@@ -208,7 +210,7 @@ function historyOf(words, entries) {
       h("span", causeOf(words, entry), h("time.hint", { datetime: entry.at }, time(entry.at))),
       h(entry.credits < 0 ? "strong.change" : "strong.change.change-up", change(entry.credits)),
     );
-  return [h("h2", say("history")), entries.length ? h("ul.card.list", entries.map(row)) : h("p.card.hint", say("history_empty"))];
+  return [h("h2", { tabindex: -1 }, say("history")), entries.length ? h("ul.card.list", entries.map(row)) : h("p.card.hint", say("history_empty"))];
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
@@ -216,32 +218,55 @@ function causeOf({ say, money }, { change, cause, amount, currency }) {
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
-function codeCard(app, code, onCopied) {
+function codeCard(app, { code, page_url: page }, onCopied) {
   const { say } = app.words;
   const shown = h("strong.code", { id: "code" }, code);
   const byHand = h("p.hint", { role: "status" });
-  let timer;
-  const run = async () => {
+  let isToldToCopy = false;
+  const copyCode = async () => {
     if (!(await copy(code))) {
       byHand.textContent = say("copy_by_hand");
-      return getSelection().selectAllChildren(shown);
+      getSelection().selectAllChildren(shown);
+      return false;
     }
+    byHand.textContent = "";
     onCopied();
     app.telegram.feel("touch");
-    button.textContent = say("copied");
     app.announce(say("copied_news"));
-    clearTimeout(timer);
-    timer = setTimeout(() => (button.textContent = say("copy")), 2500);
+    return true;
   };
-  const button = h("button.button.button-quiet", { "aria-describedby": "code-label code", onclick: run }, say("copy"));
+  const copyAndOpen = async () => {
+    // If the client refuses the copy, the user must copy by hand before the page covers the code. The second press opens the page.
+    const isCopied = await copyCode();
+    if (isCopied || isToldToCopy) app.telegram.openLink(page);
+    isToldToCopy = !isCopied;
+    write(both, say(isCopied ? "copy_and_open" : "open_page"));
+  };
+  const both = h("button.button", { "aria-describedby": "code-label code", onclick: copyAndOpen }, say("copy_and_open"));
+  const only = h("button.link", { onclick: async () => (await copyCode()) && mark() }, say("copy"));
+  let timer;
+  const mark = () => {
+    only.textContent = say("copied");
+    clearTimeout(timer);
+    timer = setTimeout(() => (only.textContent = say("copy")), 2500);
+  };
   return h(
     "section.card.code-card",
     h("p.hint", { id: "code-label" }, say("code")),
     // Screen readers spell it; a tap anywhere on it copies.
-    h("p.code-line", { onclick: run }, shown),
-    button,
+    h("p.code-line", { onclick: () => only.click() }, shown),
+    both,
     byHand,
+    h("div.links", only),
   );
+}
+
+/** A button that begins a claim in the chat. Without the bot's name, tell the user which command to send. */
+function claimCard(app) {
+  const { say } = app.words;
+  const way = app.offer.bot_url;
+  if (!way || !app.telegram.canClose) return h("p.card", say("trouble_hint"));
+  return h("button.button.button-quiet", { onclick: () => app.goToChat("claim") }, say("trouble"));
 }
 
 function writeAccess(app) {
@@ -255,16 +280,29 @@ function writeAccess(app) {
   return card;
 }
 
-function paidOf({ say, money, credits }, { amount, currency, paid }, balance, again) {
+function paidOf(app, { amount, currency, code, paid }, balance, again) {
+  const { say, money, credits, time } = app.words;
   const facts = { picked: money(amount, currency), paid: money(paid.amount, paid.currency) };
+  const row = (name, value) => h("li.row", h("span.hint", say(name)), value);
+  const seeHistory = () => {
+    app.show(choose(app, {}));
+    document.getElementById("history").scrollIntoView({ block: "start" });
+    document.querySelector("#history h2").focus({ preventScroll: true });
+  };
   return h(
     "div.paid",
     head("full", say("paid_title"), say("paid_lead", { amount: facts.paid })),
     // Allow a line break before the word.
     h("p.gain.centred", say("paid_credits", { credits: credits(paid.credits).replace(/\s(?=\D)/, " ") })),
     facts.picked !== facts.paid && h("p.card.centred", say("paid_differs", facts)),
-    balance,
-    again && h("div.links", link(say("again"), again)),
+    h(
+      "ul.card.list",
+      row("paid_at", h("time", { datetime: paid.at }, time(paid.at, true))),
+      row("code", h("strong", code)),
+      row("balance", balance),
+    ),
+    app.telegram.canClose && h("button.button.button-quiet", { onclick: () => app.share() }, say("share")),
+    h("div.links", link(say("history"), seeHistory), again && link(say("again"), again)),
   );
 }
 
@@ -282,7 +320,7 @@ function sentenceOf({ words, offer }, { name, fields }) {
 function noticeOf(app, trouble, retry, seeOpen) {
   const { say } = app.words;
   const way = () => {
-    if (trouble.isFinal) return app.telegram.canClose && link(say("close"), app.telegram.close);
+    if (trouble.isFinal) return app.telegram.canClose && (app.offer.bot_url ? link(say("continue_in_chat"), () => app.goToChat("pay")) : link(say("close"), app.telegram.close));
     switch (trouble.name) {
       case "too_many_open":
         return seeOpen && link(say("see_open"), seeOpen);

@@ -49,6 +49,7 @@ export function wrap(webApp) {
     send: (data) => webApp.sendData(data),
     close: () => webApp.close(),
     openLink: (url) => (can("6.1") ? webApp.openLink(url) : window.open(url, "_blank", "noopener")),
+    openTelegramLink: (url) => webApp.openTelegramLink(url),
     feel: (kind) => can("6.1") && feel(webApp.HapticFeedback, kind),
     askToWrite: () => new Promise((resolve) => webApp.requestWriteAccess(resolve)),
     onMainButton: (run) => hasClient && webApp.MainButton.onClick(run),

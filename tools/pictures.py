@@ -36,6 +36,7 @@ from tools.contact_sheet import draw_sheets
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 BACKUP = ROOT / "db" / "backup.sh"
+COPY_AND_OPEN = "Copy the code and open Buy Me a Coffee"
 FIVE = re.compile(r"^[$€]?5\b")
 PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
@@ -130,10 +131,9 @@ async def draw_payment(studio: Studio) -> None:
 async def go_to_the_checkout(page: Page, app: FrameLocator, take: Callable[[], Awaitable[None]]) -> None:
     await app.get_by_role("radio", name=FIVE).check()
     await page.locator("#main-button").click()
-    await expect(app.get_by_role("button", name="Copy the code")).to_be_visible()
+    await expect(app.get_by_role("button", name=COPY_AND_OPEN)).to_be_visible()
     await take()
-    await app.get_by_role("button", name="Copy the code").click()
-    await page.locator("#main-button").click()
+    await app.get_by_role("button", name=COPY_AND_OPEN).click()
     await expect(page.get_by_role("button", name=re.compile("^Paste "))).to_be_visible()
     await take()
     await page.get_by_role("button", name=re.compile("^Paste ")).click()
@@ -287,7 +287,7 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for the alert message with the emoji *sign*. It may take minutes, because most alert rules have a waiting time."""
+    """Wait for the alert message with the emoji *sign*. Most alert rules have a waiting time, so it may take minutes."""
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):

@@ -101,7 +101,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # Caddy retries for 10 seconds, so a retry would exceed this timeout
+    async with asyncio.timeout(8):  # if Caddy retried, the answer would come after 10 seconds
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413
@@ -171,6 +171,7 @@ async def test_the_mini_app_is_served_with_its_own_content_security_policy(proxy
     assert len(policy) == 1
     assert "default-src 'none'; script-src 'self' https://telegram.org;" in policy[0]
     assert "unsafe" not in policy[0]
+    assert policy[0].endswith("frame-ancestors 'self' https://*.telegram.org")
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
@@ -262,9 +263,9 @@ async def test_a_stalled_delivery_ends_in_an_error(proxy: Proxy) -> None:
 
 async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: bool) -> int | None:
     """
-    Send a delivery that stalls in its body, and return its status.
+    Send a delivery that stalls in its body. Return the status of the answer, or None if the proxy closes without an answer.
 
-    Over HTTP/1.1, wait until the proxy closes the connection.
+    Over HTTP/2, wait only for the status. Over HTTP/1.1, wait until the proxy closes the connection.
     """
     reader, writer = await Door(proxy.port).connect(protocol)
     if protocol == "h2":

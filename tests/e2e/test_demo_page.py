@@ -15,7 +15,7 @@ from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
 FIVE = re.compile(r"^[$€]?5\b")
-COPY_THE_CODE = re.compile("Copy the code|Скопіювати код")
+COPY_AND_OPEN = re.compile("Copy the code and open|Скопіювати код і відкрити")
 THANKS = re.compile("Thank you!|Дякуємо!")
 STORY_SECONDS_MAX = 60
 COLOURS_ON_THE_WALL = """(key) => {
@@ -132,9 +132,8 @@ async def follow_the_guide(page: Page) -> None:
         await mini_app(page).get_by_role("radio", name=FIVE).check()
         await expect(marked(page)).to_have_id("main-button")
         await marked(page).click()
-        await mini_app(page).get_by_role("button", name=COPY_THE_CODE).click()
+        await mini_app(page).get_by_role("button", name=COPY_AND_OPEN).click()
         await expect(marked(page)).to_have_id("paste")
-        await page.locator("#main-button").click()
         await marked(page).click()
         await expect(marked(page)).to_have_id("pay-button")
         await marked(page).click()

@@ -15,6 +15,7 @@ from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, shown_code, 
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
+COPY_AND_OPEN = "Copy the code and open Buy Me a Coffee"
 FIVE = re.compile(r"^[$€]5\b")
 EVENTS = "**/api/events"
 
@@ -72,15 +73,14 @@ async def test_an_english_speaker_gets_from_an_amount_to_its_credits(
 
     await button(page, "Support with $5").click()
     code = await shown_code(page)
-    await button(page, "Copy the code").click()
-    await expect(button(page, "Copied")).to_be_visible()
     async with page.expect_popup() as opening:
-        await button(page, "Open Buy Me a Coffee").click()
+        await button(page, COPY_AND_OPEN).click()
+    await expect(page.locator(".step-done")).to_have_text("Copy the code")
     await bmc.pay(amount="5", note=await page.evaluate("navigator.clipboard.readText()"))
 
     await expect(title(page)).to_have_text("Thank you!")
     await expect(page.get_by_text("+500 credits")).to_be_visible()
-    await expect(page.get_by_text("Your balance is now 500 credits.")).to_be_visible()
+    await expect(page.get_by_role("listitem")).to_contain_text(["Paid", f"Your code{code}", "Your balance500 credits"])
     await expect((await opening.value).get_by_text("Buy Anna a coffee")).to_be_visible()
     assert re.fullmatch(r"\w{4}-\w{4}", code)
     assert await spill(page) <= 0
@@ -112,16 +112,47 @@ async def test_telegrams_native_buttons_lead_from_an_amount_to_its_credits(
 
     await client.press_main_button("Support with $5")
     code = await client.app.locator("#code").inner_text()
-    await client.press_main_button("Open Buy Me a Coffee")
+    # A page can copy when its own button is clicked, but not when Telegram's native button is pressed. So the page has its own
+    # button and hides the native button.
+    await client.hears("web_app_setup_main_button", '"is_visible":false')
+    await client.app.get_by_role("button", name=COPY_AND_OPEN).click()
     opened = await client.hears("web_app_open_link")
     await bmc.pay(amount="5", note=code)
     await expect(client.app.get_by_role("heading", level=1)).to_have_text("Thank you!")
-    await client.press_main_button("Done")
+    await client.press_main_button("Close")
 
     await client.hears("web_app_close")
     assert opened["url"].startswith("http://localhost:8090/bmc/demo")
     assert (await client.hears("web_app_trigger_haptic_feedback"))["notification_type"] == "success"
-    assert await client.app.get_by_role("button", name="Open Buy Me a Coffee").count() == 0
+    assert await client.page.evaluate("navigator.clipboard.readText()") == code
+
+
+async def test_a_receipt_can_be_shared_and_leads_to_the_history(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    client = await screen.open_in_client(anna, menu=True)
+    await client.press_main_button("Support with $5")
+    await bmc.pay(amount="5", note=await client.app.locator("#code").inner_text())
+
+    await client.app.get_by_role("button", name="Share").click()
+    shared = await client.hears("web_app_open_tg_link")
+    await client.app.get_by_role("button", name="History").click()
+
+    assert shared["path_full"].startswith("/share/url?url=https%3A%2F%2Ft.me%2F")
+    await expect(client.app.get_by_role("heading", name="History")).to_be_focused()
+
+
+async def test_a_user_whose_payment_does_not_arrive_is_led_into_a_claim(screen: Screen, anna: Person) -> None:
+    client = await screen.open_in_client(anna, menu=True)
+    await client.press_main_button("Support with $5")
+
+    await client.app.get_by_role("button", name="Paid, but no credits came?").click()
+
+    opened = await client.hears("web_app_open_tg_link")
+    assert re.fullmatch(r"/\w+\?start=claim", opened["path_full"])
+    await client.hears("web_app_close")
+    await anna.say("/start claim")
+    assert "Did you pay this one?" in await anna.hear("Did you pay")
 
 
 @dataclass(frozen=True)
@@ -169,9 +200,10 @@ async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
 
 async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
     """
-    A keyboard button of another bot may open the app without `?mode=keyboard`.
+    If a keyboard button opens the app, Telegram does not tell the app who the user is.
 
-    The app must also work without this parameter.
+    Our keyboard button adds `?mode=keyboard` to the app's address. A button of another bot may lack this parameter, and the app
+    must also work without the parameter.
     """
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 
@@ -194,7 +226,7 @@ async def test_the_first_version_of_web_apps_is_enough(screen: Screen, bmc: BuyM
     code = await client.app.locator("#code").inner_text()
     await expect(client.app.get_by_role("button", name="All amounts")).to_be_visible()
     async with client.page.expect_popup() as opening:
-        await client.press_main_button("Open Buy Me a Coffee")
+        await client.app.get_by_role("button", name=COPY_AND_OPEN).click()
     await bmc.pay(amount="5", note=code)
 
     await expect(client.app.get_by_role("heading", level=1)).to_have_text("Thank you!")
@@ -248,7 +280,7 @@ async def test_a_payment_of_another_amount_than_the_one_picked_is_explained(
 async def test_a_deep_link_chooses_the_amount(screen: Screen, anna: Person, link: str, label: str) -> None:
     page = await screen.open(anna, menu=False, start_param=link)
 
-    await expect(button(page, "Support with")).to_have_text(label)
+    await expect(button(page, "Support with")).to_have_text(re.compile(rf"{re.escape(label)} · bonus: [\d,]+\scredits"))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +324,7 @@ async def test_the_app_can_be_used_with_a_keyboard_alone(screen: Screen, anna: P
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
 
-    await expect(title(page)).to_have_text(re.compile(r"\$10 for 1,000\scredits"))
+    await expect(title(page)).to_have_text(re.compile(r"\$10 · bonus: 1,000\scredits"))
     await expect(title(page)).to_be_focused()
 
 
@@ -432,18 +464,36 @@ async def test_the_refusal_of_an_eleventh_payment_leads_to_the_open_ones(screen:
     await expect(page.get_by_role("heading", name="Open payments")).to_be_focused()
 
 
-async def test_if_the_clipboard_is_blocked_the_code_is_selected(screen: Screen, anna: Person) -> None:
+async def test_if_the_clipboard_is_blocked_the_code_is_selected_before_the_page_opens(
+    screen: Screen, anna: Person
+) -> None:
     await anna.ask_to_pay("5")
     page = await screen.open(anna)
+    await page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
     code = await shown_code(page)
     await page.evaluate(
         "navigator.clipboard.writeText = () => Promise.reject(new Error()); document.execCommand = () => false;"
     )
 
-    await button(page, "Copy the code").click()
+    await button(page, COPY_AND_OPEN).click()
 
     await expect(page.get_by_text("The code is selected")).to_be_visible()
     assert await page.evaluate("getSelection().toString().trim()") == code
+    assert len(page.context.pages) == 1
+    async with page.expect_popup() as opening:
+        await page.get_by_role("button", name="Open Buy Me a Coffee", exact=True).click()
+    await expect((await opening.value).get_by_text("Buy Anna a coffee")).to_be_visible()
+
+
+async def test_the_code_can_be_copied_alone(screen: Screen, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+
+    await page.get_by_role("button", name="Copy the code", exact=True).click()
+
+    await expect(button(page, "Copied")).to_be_visible()
+    assert await page.evaluate("navigator.clipboard.readText()") == code
+    assert len(page.context.pages) == 1
 
 
 # Authentication and loading ------------------------------------------------------------------------------------------
@@ -457,10 +507,30 @@ async def test_forged_init_data_is_explained_and_shows_no_balance(screen: Screen
     assert await page.get_by_text("Your balance").count() == 0
 
 
-async def test_old_init_data_is_explained(screen: Screen, anna: Person) -> None:
-    page = await screen.open(anna, age_seconds=7200)
+async def test_init_data_that_telegram_cached_for_hours_is_accepted(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna, age_seconds=23 * 3600)
 
-    await expect(page.get_by_text("this page works for one hour")).to_be_visible()
+    await button(page, "Support with $5").click()
+
+    await shown_code(page)
+
+
+async def test_old_init_data_leads_into_the_chat(screen: Screen, anna: Person) -> None:
+    client = await screen.open_in_client(anna, menu=True, age_seconds=3 * 86_400)
+
+    await expect(client.app.get_by_text("more than a day old")).to_be_visible()
+    await client.press_main_button("Continue in the chat")
+
+    assert (await client.hears("web_app_open_tg_link"))["path_full"].endswith("?start=pay")
+    await client.hears("web_app_close")
+    await anna.say("/start pay")
+    assert await anna.hear("How much would you like to give?")
+
+
+async def test_a_wrong_clock_of_the_server_is_named(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna, age_seconds=-3600)
+
+    await expect(page.get_by_text("The clock of the bot's server is wrong")).to_be_visible()
 
 
 async def test_a_plain_browser_is_led_to_telegram(screen: Screen, anna: Person) -> None:
@@ -548,9 +618,10 @@ async def test_a_page_that_is_refused_a_stream_still_shows_the_payment(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
     """
-    Given a service that refuses the event stream, the page must still show the payment.
+    If the service refuses the event stream, the page must still show the payment.
 
-    This happens after a phone changes networks: its broken streams still count towards the limit for one user.
+    The service limits the number of event streams of one user. After a phone changes networks, its broken streams still count, so
+    the service may refuse a new stream.
     """
     code = await anna.ask_to_pay("5")
     page = await screen.page()
@@ -626,7 +697,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         await page.clock.run_for(5_000)
-        await page.evaluate("fetch('/app/')")  # wait for a request, so that a poll that is due is sent first
+        await page.evaluate("fetch('/app/')")  # when this request ends, every due poll is in `polls`
 
     assert (len(polls) > 2) == may_poll
     assert may_poll or not polls
@@ -663,7 +734,7 @@ async def test_if_streams_are_blocked_the_page_polls(screen: Screen, bmc: BuyMeA
         (503, {"error": "service_away"}, "The service is restarting."),
         (422, {"error": "amount_too_large", "most": "10000"}, "The largest amount is $10,000."),
         (422, {"error": "currency_unknown"}, "This currency is no longer accepted."),
-        (401, {"error": "init_data_expired"}, "this page works for one hour"),
+        (401, {"error": "init_data_expired"}, "more than a day old"),
         (400, {"error": "something_new"}, "could not read this page's request"),
     ],
     ids=lambda value: value.get("error") if isinstance(value, dict) else None,
@@ -697,11 +768,25 @@ async def test_a_page_that_has_been_open_too_long_keeps_its_code_and_says_so(scr
     await page.route(EVENTS, end)
     await page.evaluate("dispatchEvent(new Event('online'))")
 
-    await told_of_the_connection(page, "this page works for one hour")
+    await told_of_the_connection(page, "more than a day old")
     assert await shown_code(page) == code
 
 
 # Theme, language and other features of Telegram ----------------------------------------------------------------------
+
+
+async def test_a_dark_telegram_on_a_light_device_shows_no_light_page_before_the_scripts_load(
+    screen: Screen, anna: Person
+) -> None:
+    async def never_answer(_route: Route) -> None:
+        pass
+
+    page = await screen.page(scheme="light")
+    await page.route("**/theme.js", never_answer)
+
+    await page.goto(await screen.address_of(anna, menu=True, theme="dark"), wait_until="commit")
+
+    await expect(page.locator("body")).to_have_css("background-color", "rgb(15, 15, 15)")
 
 
 async def test_an_open_page_follows_a_change_of_the_theme(screen: Screen, anna: Person) -> None:

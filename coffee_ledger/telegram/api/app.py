@@ -92,6 +92,9 @@ class Api:
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
+            is_acting = request.method != hdrs.METH_GET
+            if is_acting and self.context.clock() > visitor.may_act_until:
+                raise ProblemError(401, InitDataProblem.EXPIRED)
             # Check the rate limit after the signature, so that strangers cannot use up a user's requests. Check it before any
             # query, so that refused requests do not load the database.
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
@@ -104,7 +107,7 @@ class Api:
                 username=visitor.username,
                 now=self.context.clock(),
                 # A user who asked to be erased is stored again only if they do something. A GET request only reads data.
-                is_acting=request.method != hdrs.METH_GET,
+                is_acting=is_acting,
                 # A user who opens the page may have blocked the bot, so do not record that the bot can reach them.
                 is_in_chat=False,
             )
@@ -188,7 +191,7 @@ class Api:
         sent = ""
         try:
             while _is_open(request) and stream.is_connected() and not self.live.is_stopping:
-                if self.context.clock() >= visitor.trusted_until:
+                if self.context.clock() >= visitor.may_watch_until:
                     await stream.send("{}", event="expired")
                     return
                 if watcher.is_displaced:
@@ -198,7 +201,7 @@ class Api:
                     await stream.send(state, event="state")
                     sent = state
                 # Wait no longer than until the initData expires. The stream must end then, even if nothing changes.
-                seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
+                seconds_left = (visitor.may_watch_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     # Clear the event before the query, because a change during the query sets it again.
                     watcher.changed.clear()

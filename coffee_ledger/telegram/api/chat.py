@@ -8,6 +8,7 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError
 
 from coffee_ledger.model import PendingPayment
+from coffee_ledger.store.receipts import remember_payment_message
 from coffee_ledger.telegram.api.init_data import Visitor
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.pay import describe
@@ -53,8 +54,9 @@ class Chat:
     async def _write(self, visitor: Visitor, payment: PendingPayment) -> None:
         text, keyboard = describe(payment, self.context.in_language(visitor.language))
         try:
-            await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
-        except Exception as error:  # noqa: BLE001 — aiogram raises other errors for some answers, and this must not end the bot
-            # Only log the error, because the page shows the code too. The user may never have pressed Start, or Telegram may be
-            # busy.
+            sent = await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
+            await remember_payment_message(self.context.pool, payment.payment_id, sent.message_id)
+        except Exception as error:  # noqa: BLE001 — some errors of aiogram are no AiogramError; none may end the bot
+            # Only log the error, because the page shows the code too. For example, Telegram refuses the message if the user has
+            # never pressed Start.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

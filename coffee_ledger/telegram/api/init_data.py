@@ -17,7 +17,22 @@ from pydantic import BaseModel, Field, ValidationError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.telegram.speech import language_of
 
-AGE_MAX = timedelta(hours=1)
+AGE_MAX = timedelta(days=1)
+"""
+The age up to which init data may open and cancel payments.
+
+The limit is a whole day, because Telegram Desktop and macOS pass the same data for hours. In these clients, a user
+who opens the page again gets no newer data, so a shorter limit would lock the user out.
+Source: https://github.com/telegramdesktop/tdesktop/issues/28303, read November 2026.
+"""
+
+WATCH_AGE_MAX = timedelta(days=2)
+"""
+The age up to which init data may show the user's payments.
+
+Init data can open a payment until the age of one day. This payment is then open for a day, and the page must still show it.
+"""
+
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
 """The maximum time by which Telegram's clock may be ahead of this machine's clock."""
 
@@ -31,16 +46,19 @@ class InitDataProblem(enum.StrEnum):
     MISSING = "init_data_missing"
     FORGED = "init_data_forged"
     EXPIRED = "init_data_expired"
+    CLOCK = "init_data_clock"
+    """According to our clock, Telegram signed the data in the future. So our clock is slow."""
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """The user who opened the Mini App, as verified by the init data. The init data must not be trusted after *trusted_until*."""
+    """The user who opened the Mini App, as verified by the init data."""
 
     telegram_id: TelegramId
     language: str
     username: str | None
-    trusted_until: datetime
+    may_act_until: datetime
+    may_watch_until: datetime
 
 
 class _User(BaseModel):
@@ -71,11 +89,19 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
         # message.
         return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
-    if user.is_bot or opened_at > now + CLOCK_DIFFERENCE_MAX:
+    if user.is_bot:
         return InitDataProblem.FORGED
-    if now - opened_at > AGE_MAX:
+    if opened_at > now + CLOCK_DIFFERENCE_MAX:
+        return InitDataProblem.CLOCK
+    if now - opened_at > WATCH_AGE_MAX:
         return InitDataProblem.EXPIRED
-    return Visitor(TelegramId(user.id), language_of(user.language_code), user.username, opened_at + AGE_MAX)
+    return Visitor(
+        TelegramId(user.id),
+        language_of(user.language_code),
+        user.username,
+        may_act_until=opened_at + AGE_MAX,
+        may_watch_until=opened_at + WATCH_AGE_MAX,
+    )
 
 
 def _split(received: str) -> dict[str, str] | None:
@@ -84,7 +110,7 @@ def _split(received: str) -> dict[str, str] | None:
 
     Data in which a field occurs twice is refused, because it would be unclear which value was signed.
     """
-    # Refuse characters that are not ASCII. Telegram percent-encodes them, so it never sends them.
+    # Refuse data that is not ASCII. Telegram percent-encodes all other characters, so such data is not from Telegram.
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
@@ -97,7 +123,11 @@ def _split(received: str) -> dict[str, str] | None:
 
 
 def _is_signed(fields: dict[str, str], token: str) -> bool:
-    """Check the field `hash`, which signs all other fields. One of them is `signature`, which is meant for third parties."""
+    """
+    Check the field `hash`, which signs all other fields.
+
+    The field `signature` is for third parties. It is not checked here, but `hash` signs it like any other field.
+    """
     signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
     secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()
