@@ -3,7 +3,7 @@
 
 -- The version of the schema. The services refuse a database with another version (coffee_ledger/store/database.py).
 -- Increase the version with every change of a statement in this file. tests/integration/test_schema.py checks this.
-CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
 
@@ -94,6 +94,14 @@ CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 CREATE INDEX pending_payments_open ON pending_payments (amount, currency, created_at) WHERE status = 'pending';
 CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
+
+-- The bot's messages that show how to pay. When the payment has ended, the bot rewrites the message and deletes the row.
+CREATE TABLE payment_messages (
+    payment_id varchar(100) NOT NULL REFERENCES pending_payments,
+    message_id bigint NOT NULL,
+    PRIMARY KEY (payment_id, message_id)
+);
+COMMENT ON COLUMN payment_messages.message_id IS 'Telegram''s number of the message in the user''s chat.';
 
 CREATE FUNCTION refuse_a_second_end() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -258,6 +266,16 @@ COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or a
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
 -- This index serves the query find_guesses_page.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
+
+-- The question that a user must answer next, and the answers so far. A row is deleted when its dialogue ends.
+CREATE TABLE dialogues (
+    telegram_id bigint PRIMARY KEY REFERENCES users,
+    state text NOT NULL,
+    answers jsonb NOT NULL DEFAULT '{}',
+    updated_at timestamptz NOT NULL
+);
+COMMENT ON COLUMN dialogues.state IS 'The name of the open question in the bot.';
+COMMENT ON COLUMN dialogues.updated_at IS 'When the user last answered or was asked. A question is open for a day.';
 
 -- The claims of users who paid but got no credits. The user describes the payment, and an operator compares it with the unmatched
 -- charges.
@@ -531,8 +549,8 @@ BEGIN
 END
 $$;
 
--- This trigger refuses direct changes of balances. The trigger balance_is_the_sum may change balances, because its changes have a
--- trigger depth of 1.
+-- This trigger refuses statements that change balances directly, which have a trigger depth of 0. The changes by the trigger
+-- balance_is_the_sum have a trigger depth of 1, so they are allowed.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -543,9 +561,9 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
--- Spends *amount* credits once per key and returns the new balance. Bots in any language can call this function.
--- A repeat with the same key spends nothing. It returns the balance after the first call: the sum of the entries up to the
--- spending. If a payment was credited during the first call, only the result of the repeat may include this payment.
+-- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
+-- A repeat with the same key spends nothing. It returns the sum of the user's entries up to the spending, which is normally the
+-- result of the first call. If a payment was credited during the first call, the repeat may also count this payment.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -635,8 +653,8 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- sent: Telegram accepted the message.
 -- addressed: the message was replaced by one row for each operator. A cancelled reminder has this status too.
 -- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
--- dead: sending was given up, because Telegram will never accept the message.
--- unreachable: the recipient could not be reached. The message is queued again when they come back, if it still matters.
+-- dead: sending was given up, because each further attempt would probably fail.
+-- unreachable: the recipient could not be reached. If the recipient comes back while the message matters, it is queued again.
 -- withheld: the message is not sent, because the user asked to be erased or because the message no longer mattered.
 COMMENT ON COLUMN notifications.status IS 'The state of the delivery. Each value is explained in db/init.sql.';
 COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Null before that. Decides when the message is set aside.';
@@ -684,9 +702,9 @@ COMMENT ON TABLE opening_turn IS 'Serializes the opening of pending payments, be
 COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending payments.';
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
--- A lease allows only one process at a time to do a task. It lasts a few seconds, and its holder extends it while it works. If
--- the holder is killed or frozen, the lease expires. A lock would not suit: a table lock ends with its transaction, and a session
--- lock lasts as long as its connection.
+-- A lease allows only one process at a time to do a task. A lease lasts a few seconds, and the holder extends it during the task.
+-- If the holder is killed or frozen, the lease expires. A lock would not suit. A table lock ends with its transaction, but the
+-- task lasts longer. A session lock lasts as long as its connection, and a frozen process may keep its connection.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -754,6 +772,7 @@ BEGIN
        -- operator has dismissed the event.
        AND (e.outcome NOT IN ('failed', 'unreadable') OR e.dismissed_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
+    DELETE FROM public.dialogues AS d WHERE d.telegram_id = erase_user.telegram_id;
     -- Keep the texts of an unmatched charge, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
@@ -820,7 +839,8 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- If an operator matched the charge, fact_key ends with the id of the operator's action.
+       -- The first query finds the notification about a match by a rule, and the second one finds that about a match by an
+       -- operator. Its fact_key ends with the id of the operator's action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
@@ -862,7 +882,7 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
--- Returns true if the charge was matched, refunded or dismissed at past.at or later. Then it was still unmatched before past.at.
+-- Returns true if the charge was matched, refunded or dismissed at past.at or later. Just before past.at, it was still unmatched.
 CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 RETURN coalesce(decided_at >= past.at(), false)
     OR (state = 'dismissed' AND EXISTS (
@@ -996,6 +1016,7 @@ GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, retry_requested_at)
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
+GRANT SELECT, DELETE ON dialogues TO janitor;
 GRANT SELECT ON backups TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
@@ -1004,6 +1025,8 @@ GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;
+GRANT SELECT, INSERT, UPDATE, DELETE ON dialogues TO bot;
+GRANT SELECT, INSERT, DELETE ON payment_messages TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
 GRANT SELECT ON standing_credits TO bot;
 GRANT INSERT ON outsiders TO bot;

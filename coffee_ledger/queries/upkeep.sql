@@ -137,9 +137,15 @@ DELETE FROM signature_failures
  WHERE minute IN (SELECT minute FROM signature_failures WHERE minute < $1 ORDER BY minute LIMIT $2)
 RETURNING minute;
 
+-- name: delete_old_dialogues
+-- $1 last updated before this time, $2 maximum
+DELETE FROM dialogues
+ WHERE telegram_id IN (SELECT telegram_id FROM dialogues WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)
+RETURNING telegram_id;
+
 -- name: close_answered_claims
--- Confirm an open claim if a charge that it may be about was matched to the user after the claim was raised. The charge must have
--- been paid before the claim was raised. It must also be a candidate of the claim, or have the amount of the claim.
+-- Confirm an open claim if a charge was matched to the claim's user after the claim was raised. The charge must have been paid
+-- before the claim was raised. The charge must also be a candidate of the claim, or have the amount of the claim.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id

@@ -22,7 +22,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The schema version that the statements in `queries/` need. This number must equal `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
@@ -32,8 +32,10 @@ COMMAND_TIMEOUT_SECONDS = 15.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
 """
-The maximum time to wait for a free connection of the pool. It is longer than COMMAND_TIMEOUT_SECONDS, because all connections
-may be busy although the database is reachable.
+The maximum time to wait for a free connection of the pool.
+
+All connections may be busy although the database is reachable. A statement can keep a connection busy for
+COMMAND_TIMEOUT_SECONDS, so this time is longer.
 """
 
 PASSING_ERRORS = (

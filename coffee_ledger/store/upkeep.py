@@ -2,8 +2,8 @@
 Periodic work on the database: expire pending payments, blank and delete old data, match charges again, settle events again, and
 check the balances.
 
-Expiring and blanking change a limited number of rows in each transaction, so that settlements do not wait long. Each of the two
-stops if another janitor is doing the same task.
+Expiring and blanking change a limited number of rows in each transaction, so that settlements do not wait long. Each of these
+two tasks stops if another janitor is doing the same task.
 """
 
 import enum
@@ -29,6 +29,7 @@ OLD_ROWS = (
     "blank_claims",
     "delete_old_notifications",
     "delete_old_signature_failures",
+    "delete_old_dialogues",
 )
 """
 Statements that blank or delete old rows.
@@ -63,8 +64,8 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
     """
     Blank raw bodies, notes, names and addresses older than *before*, and delete old notifications that are not pending.
 
-    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Return how many rows were
-    changed.
+    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an
+    operator needs for an open decision. Return how many rows were changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -93,7 +94,7 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
 
 
 async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, now: datetime) -> int:
-    """Match these charges again. Skip a charge if it needs a row that another client has locked. Return how many were matched."""
+    """Match the charges *keys* again. Skip a charge that needs a row locked by another client. Return how many were matched."""
     try:
         return await rematch_charges(pool, keys, rules, now=now)
     except RowLockedError:

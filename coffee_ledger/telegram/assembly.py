@@ -29,17 +29,21 @@ from coffee_ledger.telegram.clock import watch_clock
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
 from coffee_ledger.telegram.desk.summary import Summaries
+from coffee_ledger.telegram.dialogues import DialogueStorage
+from coffee_ledger.telegram.groups import make_router as make_group_router
 from coffee_ledger.telegram.measuring import MeasureCalls, MeasureUpdates
 from coffee_ledger.telegram.middleware import InFlight, Throttle
 from coffee_ledger.telegram.notifier import Notifier, sender
 from coffee_ledger.telegram.rate_limiter import RateLimiter
+from coffee_ledger.telegram.receipts import Receipts
 from coffee_ledger.telegram.router import make_router
 from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
 """
-The longest time that a stop waits for the Mini App's requests. After that, it waits at most the same time for running handlers.
+The maximum time for which the stopping process waits for the Mini App's requests. Then it waits at most the same time again for
+running handlers.
 """
 
 NOTIFIER_CONNECTIONS = 2
@@ -69,11 +73,12 @@ async def payments_in(
     Add the handlers of the payments to *dispatcher*, and send notifications for as long as the context lasts.
 
     Include your own routers first, so that they get each update before the routers of the payments. An update that no router
-    accepts is not answered. Your process replaces the service `bot`: it also answers the proxy, the health check and Prometheus.
-    When the context ends, it waits for the updates that are being handled.
+    accepts is not answered. Your process replaces the service `bot`: this context also serves the Mini App's requests from the
+    proxy, the health check and the metrics. The end of the context waits for the updates that are being handled.
 
     If *is_alone* is True, the Dispatcher has no other handlers and must be made with `disable_fsm=True`. Unknown messages are
-    then answered, and the rate limit applies to all updates. In webhook mode, the application also receives Telegram's updates.
+    then answered, and the rate limit applies to all updates. In webhook mode, Telegram's updates arrive at the same HTTP server
+    as the requests of the Mini App.
     """
     # Register `in_flight` as the outermost middleware, so that a stop also waits for the other middlewares.
     in_flight = InFlight()
@@ -93,7 +98,11 @@ async def payments_in(
         dispatcher["context"] = context
         # Include the desk first, because the conversation may answer every message.
         dispatcher.include_router(make_desk_router())
-        dispatcher.include_router(make_router(answers_unknown=is_alone, throttle=None if is_alone else Throttle()))
+        dialogues = DialogueStorage(pool, clock=context.clock)
+        throttle = None if is_alone else Throttle()
+        dispatcher.include_router(make_router(dialogues, answers_unknown=is_alone, throttle=throttle))
+        if is_alone:
+            dispatcher.include_router(make_group_router())
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             export_process_metrics(pool, revision=settings.REVISION),
@@ -130,9 +139,11 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
+        receipts = Receipts(context.pool, messenger, limiter)
 
         def wake() -> None:
             notifier.wake()
+            receipts.wake()
             live.wake()
 
         chat = Chat(bot, context, tasks)
@@ -144,6 +155,7 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
             tasks.create_task(listen(database_url, wake)),
             tasks.create_task(live.run()),
             tasks.create_task(watch_clock(bot)),
+            tasks.create_task(receipts.run()),
         ]
         tasks.create_task(notifier.run())
         try:

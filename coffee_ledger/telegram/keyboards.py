@@ -4,6 +4,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from aiogram.enums import ButtonStyle
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import (
     CopyTextButton,
@@ -33,6 +34,12 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
     payment_id: str
 
 
+class ClaimOpenPayment(CallbackData, prefix="claimopen", sep="|"):
+    """The user says that they paid this open payment."""
+
+    payment_id: str
+
+
 class ClaimDay(CallbackData, prefix="day"):
     days_ago: int
     """The number of days before today. A negative number means that the user will type the day."""
@@ -45,6 +52,7 @@ class ClaimAmount(CallbackData, prefix="paid"):
 
 class ClaimAction(enum.StrEnum):
     BEGIN = "begin"
+    OTHER_PAYMENT = "other"
     SKIP_NAME = "skip"
     STOP = "stop"
 
@@ -81,7 +89,7 @@ def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMark
     """
     Build the button below the message field that opens the Mini App. Return None if there is no Mini App.
 
-    If this button opened the Mini App, the Mini App can send data to the bot as a message and needs no HTTP endpoint.
+    If this button opens the Mini App, the Mini App sends the user's choice to the bot as a message and needs no HTTP endpoint.
 
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """
@@ -110,6 +118,36 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
         *_app_row(speech, app_url),
         [_press(speech, "choose-button", ChooseAmount())],
         [_press(speech, "claim-button", ClaimButton(what=ClaimAction.BEGIN))],
+    )
+
+
+class Offer(enum.Enum):
+    """A button under an answer to a message that the bot did not understand. The values are ids of texts."""
+
+    PAY = "choose-button"
+    CLAIM = "claim-button"
+    PAGE = "page-button"
+
+
+def answer_keyboard(speech: Speech, offers: Sequence[Offer], page_url: str) -> InlineKeyboardMarkup:
+    return _rows(*([_offer(speech, offer, page_url)] for offer in offers))
+
+
+def _offer(speech: Speech, offer: Offer, page_url: str) -> InlineKeyboardButton:
+    match offer:
+        case Offer.PAY:
+            return _press(speech, offer.value, ChooseAmount())
+        case Offer.CLAIM:
+            return _press(speech, offer.value, ClaimButton(what=ClaimAction.BEGIN))
+        case Offer.PAGE:
+            return InlineKeyboardButton(text=speech.label(offer.value), url=page_url)
+
+
+def claim_payment_keyboard(speech: Speech, payment: PendingPayment) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "claim-paid-today", ClaimOpenPayment(payment_id=payment.payment_id))],
+        [_press(speech, "claim-other-payment", ClaimButton(what=ClaimAction.OTHER_PAYMENT))],
+        [_press(speech, "claim-stop", ClaimButton(what=ClaimAction.STOP))],
     )
 
 
@@ -162,8 +200,13 @@ def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
 def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
     code = show_code(payment.payment_id)
     return _rows(
-        # Add a button with which Telegram copies the code, because the Mini App often has no access to the clipboard.
-        [InlineKeyboardButton(text=speech.label("copy-button"), copy_text=CopyTextButton(text=code))],
+        # Telegram itself copies the code when the user presses this button. On some phones, the Mini App cannot copy the code,
+        # because a page has no access to the clipboard.
+        [
+            InlineKeyboardButton(
+                text=speech.label("copy-button"), copy_text=CopyTextButton(text=code), style=ButtonStyle.PRIMARY
+            )
+        ],
         [InlineKeyboardButton(text=speech.label("page-button"), url=page_url)],
         [InlineKeyboardButton(text=speech.label("cancel-button"), callback_data=_cancel(payment))],
     )

@@ -17,7 +17,7 @@ It is slightly below Telegram's limit, because each refusal costs a pause of at 
 """
 
 BURST = 20
-"""The number of messages that may be sent at once after an idle time. It makes up for the time lost when a timer fires late."""
+"""The number of messages that may be sent at once after an idle time, or after a timer has fired late."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
@@ -37,27 +37,29 @@ JITTER = 0.1
 """
 The maximum random extension of a pause, as a fraction of the pause.
 
-With it, two bots with the same token do not resume at the same moment.
+Because of this extension, two bots with the same token do not resume at the same moment.
 """
 
 
 class Lane(enum.Enum):
     """
-    The two kinds of messages.
+    The three kinds of messages.
 
-    An answer goes to a user who just wrote or pressed a button. All other messages are notifications.
+    An answer goes to a user who just wrote or pressed a button. A receipt is an edit of the message that shows how to pay, after
+    the payment has ended. All other messages are notifications.
     """
 
     ANSWER = "answer"
     NOTIFICATION = "notification"
+    RECEIPT = "receipt"
 
 
 class RateLimiter:
     """
-    A token bucket for all messages of a bot, with one queue for answers and one for notifications.
+    A token bucket for all messages of a bot, with one queue for each `Lane`.
 
-    Answers are sent before notifications, but at least every fifth message is a notification if one is waiting. Each queue keeps
-    the order of the calls.
+    Answers are sent before notifications, but at least every fifth message is a notification if one is waiting. Receipts are sent
+    if nothing else is waiting. Each queue keeps the order of the calls.
     """
 
     def __init__(self) -> None:
@@ -129,4 +131,6 @@ class RateLimiter:
         answers, notifications = self._waiting[Lane.ANSWER], self._waiting[Lane.NOTIFICATION]
         if notifications and (not answers or self._answers_since_notification >= ANSWERS_BETWEEN_NOTIFICATIONS):
             return Lane.NOTIFICATION
-        return Lane.ANSWER if answers else None
+        if answers:
+            return Lane.ANSWER
+        return Lane.RECEIPT if self._waiting[Lane.RECEIPT] else None

@@ -6,31 +6,34 @@ The data of the Dispatcher must contain a `Context` under the key `context`, bec
 
 from aiogram import F, Router
 from aiogram.fsm.middleware import FSMContextMiddleware
-from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
+from aiogram.fsm.storage.base import BaseStorage
+from aiogram.fsm.storage.memory import SimpleEventIsolation
 
 from coffee_ledger.telegram.conversation import account, cancel, claim, disown, erase, faq, language, pay, start
 from coffee_ledger.telegram.middleware import MeetUser, Throttle
 
 
-def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = None) -> Router:
+def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttle: Throttle | None = None) -> Router:
     """
     Make the conversation's router, which handles private chats and ignores groups and channels.
 
-    If *answers_unknown* is False, unknown messages are left to the other routers of the bot. *throttle* limits the rate of each
-    user. It is None if the Dispatcher already has a throttle for all updates.
+    *dialogues* stores the open dialogues of the users. If *answers_unknown* is False, unknown messages are left to the other
+    routers of the bot. *throttle* limits the rate of each user. It is None if the Dispatcher already has a throttle for all
+    updates.
     """
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
     # Include the claim first, so that /cancel ends an open claim dialogue and does not cancel a pending payment.
-    for part in (claim, start, pay, cancel, disown, account, faq, language, erase):
+    # Include the parts that handle a payload of /start before the part that greets.
+    for part in (claim, pay, start, cancel, disown, account, faq, language, erase):
         parts.include_router(part.make_router())
     if answers_unknown:
         parts.include_router(start.make_last_router())
-    # Use a separate storage, so that our dialogues do not affect the dialogues of an embedding bot. `SimpleEventIsolation`
+    # Use a separate storage: the bot that includes this router may have dialogues of its own. `SimpleEventIsolation`
     # ensures that the updates of one user are handled one after the other, even if the Dispatcher has no isolation.
-    dialogues = FSMContextMiddleware(storage=MemoryStorage(), events_isolation=SimpleEventIsolation())
+    states = FSMContextMiddleware(storage=dialogues, events_isolation=SimpleEventIsolation())
     for updates in (parts.message, parts.callback_query):
-        updates.outer_middleware(dialogues)
+        updates.outer_middleware(states)
     router.message.filter(F.chat.type == "private")
     router.my_chat_member.filter(F.chat.type == "private")
     # Also accept button presses without a message, because Telegram does not send the message if it is very old.

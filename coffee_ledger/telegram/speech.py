@@ -3,6 +3,7 @@
 import functools
 import html
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,8 @@ from coffee_ledger.telegram.characters import show_safely
 LOCALES = Path(__file__).parent / "locales"
 LANGUAGES = ("en", "uk")
 DEFAULT_LANGUAGE = "en"
+TIME_FORMAT = "Dt"
+"""Telegram's format with the date in words, followed by hours and minutes."""
 
 
 class TextError(LedgerError):
@@ -26,6 +29,12 @@ class TextError(LedgerError):
         super().__init__(f"{language}: {text}")
         self.language = language
         self.text = text
+
+
+class Html(str):
+    """A value that is already HTML, so `Speech.say` does not escape it."""
+
+    __slots__ = ()
 
 
 class Speech:
@@ -49,14 +58,20 @@ class Speech:
         """
         if not self._bundle.has_message(text):
             raise TextError(self.language, text)
-        safe = {
-            name: html.escape(show_safely(value)) if isinstance(value, str) else value for name, value in values.items()
-        }
+        safe = {name: _escape(value) if isinstance(value, str) else value for name, value in values.items()}
         pattern = self._bundle.get_message(text).value
         said, errors = self._bundle.format_pattern(pattern, safe) if pattern else ("", ["empty"])
         if errors:
             raise TextError(self.language, text)
-        return str(said)
+        return self._with_minus_signs(str(said), values.values())
+
+    def _with_minus_signs(self, said: str, values: Iterable[str | int]) -> str:
+        """Write the minus sign of negative numbers as `change` and the Mini App do. Fluent writes a hyphen, at which a line may break."""
+        for value in values:
+            if isinstance(value, int) and value < 0:
+                digits = self.number(-value)
+                said = said.replace(f"-{digits}", f"\N{MINUS SIGN}{digits}")
+        return said
 
     def word(self, kind: str, word: str) -> str:
         """
@@ -86,8 +101,7 @@ class Speech:
             return sign + format_decimal(amount, format=number, locale=self.language)
         blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
         pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
-        # Pass `currency_digits=False` to use the number of decimals in the pattern. The default is the usual number for the
-        # currency.
+        # With `currency_digits=False`, Babel uses the number of decimals in the pattern, not the usual number for the currency.
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:
@@ -96,17 +110,27 @@ class Speech:
         return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
 
     def number(self, number: int) -> str:
-        return format_decimal(number, locale=self.language)
+        return format_decimal(number, format="#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
     def change(self, credits: int) -> str:
         """Format a change of credits with a plus or minus sign."""
-        return format_decimal(credits, format="+#,##0;-#,##0", locale=self.language)
+        return format_decimal(credits, format="+#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
     def day(self, day: date) -> str:
         return format_date(day, "d MMMM", locale=self.language)
 
-    def time(self, time: datetime) -> str:
-        return format_datetime(time, "d MMM y, HH:mm 'UTC'", locale=self.language)
+    def time(self, time: datetime) -> Html:
+        """
+        Write a time that Telegram shows in the reader's own time zone. Clients that cannot do so show it in UTC.
+
+        Source: https://core.telegram.org/bots/api#date-time-entity-formatting, read November 2026.
+        """
+        fallback = format_datetime(time, "d MMM y, HH:mm 'UTC'", locale=self.language)
+        return Html(f'<tg-time unix="{int(time.timestamp())}" format="{TIME_FORMAT}">{fallback}</tg-time>')
+
+
+def _escape(value: str) -> str:
+    return value if isinstance(value, Html) else html.escape(show_safely(value))
 
 
 @functools.cache

@@ -25,7 +25,9 @@ from tests.sandbox.world import Sandbox
 
 async def claim(person: Person, *answers: str) -> str:
     """
-    Send /claim and answer its questions. An answer `press:…` presses a button, any other is sent as text. Return the last reply.
+    Send /claim and answer its questions. Return the last reply.
+
+    An answer `press:…` presses a button. Any other answer is sent as text.
     """
     said = await person.ask("/claim")
     for answer in answers:
@@ -257,14 +259,15 @@ async def test_a_command_takes_precedence_over_a_question(anna: Person) -> None:
     assert "You have" in await anna.ask("/balance")
 
 
-async def test_the_questions_start_over_after_a_restart(run_bot: RunBot, anna: Person, ledger: Ledger) -> None:
-    async with run_bot():
-        await claim(anna, "press:Today")
-    async with run_bot():
-        toast = await anna.press("$5")
-        question = (await anna.hear())["text"]
-        await anna.press("Today", message_id=anna.last_read)
-        how_much = (await anna.hear())["text"]
+@pytest.mark.usefixtures("bot")
+async def test_the_questions_start_over_if_the_answer_comes_a_day_later(anna: Person, pool: Pool) -> None:
+    await claim(anna, "press:Today")
+    await pool.execute("UPDATE dialogues SET updated_at = updated_at - interval '24 hours'")
+
+    toast = await anna.press("$5")
+    question = (await anna.hear())["text"]
+    await anna.press("Today", message_id=anna.last_read)
+    how_much = (await anna.hear())["text"]
 
     assert "start over, sorry" in toast["text"]
     assert "When did you pay" in question
@@ -282,7 +285,7 @@ async def test_a_claim_can_be_made_in_ukrainian(run_bot: RunBot, bohdan: Person,
 @pytest.mark.usefixtures("bot")
 async def test_cancel_ends_the_questions_and_keeps_the_pending_payment(anna: Person, ledger: Ledger) -> None:
     code = await anna.ask_for_code("5")
-    await claim(anna, "press:Today")
+    await claim(anna, "press:Yes, paid today")
 
     said = await anna.ask("/cancel")
 
@@ -445,3 +448,58 @@ async def test_an_impossible_amount_is_asked_for_again(sandbox: Sandbox) -> None
     users = await people(sandbox, range(1000, 1000 + len(amounts)))
     for user, amount in zip(users, amounts, strict=True):
         assert "could not read that amount" in await claim(user, "press:Today", amount), amount
+
+
+async def test_a_dialogue_continues_after_a_restart(run_bot: RunBot, anna: Person, ledger: Ledger) -> None:
+    async with run_bot():
+        await claim(anna, "press:Today", "press:$5")
+
+    async with run_bot():
+        said = await anna.ask("Anna K.")
+
+    assert "passed it on" in said
+    assert (await row(ledger))["name"] == "Anna K."
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_message_a_day_later_is_no_answer(anna: Person, pool: Pool) -> None:
+    await claim(anna, "press:Today", "press:$5")
+    await pool.execute("UPDATE dialogues SET updated_at = updated_at - interval '24 hours'")
+
+    said = await anna.ask("Anna K.")
+
+    assert "did not understand" in said
+    assert await pool.fetchval("SELECT count(*) FROM claims") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_about_the_open_payment_needs_only_the_name(anna: Person, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("7.50")
+
+    said = await claim(anna, "press:Yes, paid today", "press:Skip")
+
+    kept = await row(ledger)
+    assert "passed it on" in said
+    assert (kept["paid_on"], str(kept["amount"]), kept["currency"]) == (datetime.now(UTC).date(), "7.50", "USD")
+    assert await ledger.pool.fetchval("SELECT status FROM pending_payments WHERE payment_id = $1", code) == "pending"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_about_another_payment_asks_all_questions(anna: Person, ledger: Ledger) -> None:
+    await anna.ask_for_code("7.50")
+
+    await claim(anna, "press:Another payment, or another day", "press:Yesterday", "press:$5", "press:Skip")
+
+    assert str((await row(ledger))["amount"]) == "5.00"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_that_ended_after_the_question_begins_the_claim_again(anna: Person, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("5")
+    await anna.ask("/claim")
+    await webhook.post(a_payment(amount=5, support_note=code))
+    assert "Thank you!" in (await anna.hear())["text"]
+
+    await anna.press("Yes, paid today")
+
+    assert "One of your payments has arrived: $5" in (await anna.hear())["text"]

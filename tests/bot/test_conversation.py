@@ -27,10 +27,10 @@ async def test_start_and_pay_lead_to_the_mini_app_and_the_amounts(anna: Person) 
     assert support["web_app"]["url"] == "https://pay.example/app/?mode=keyboard&lang=en"
     assert buttons(offer)[0]["web_app"]["url"] == "https://pay.example/app/?lang=en"
     assert labels(offer)[1:] == [
-        "$5 · 500 credits",
-        "$10 · 1,000 credits",
-        "$25 · 2,500 credits",
-        "$50 · 5,000 credits",
+        "$5 · bonus: 500 credits",
+        "$10 · bonus: 1,000 credits",
+        "$25 · bonus: 2,500 credits",
+        "$50 · bonus: 5,000 credits",
     ]
 
 
@@ -114,7 +114,7 @@ INVALID_AMOUNTS = {
     "-5": "could not read",
     "1e3": "could not read",
     "10.555": "could not read",
-    "1,000": "could not read",
+    "1.000": "could not read",
     "NaN": "could not read",
     "5 10": "could not read",
     "<b>5</b>": "could not read",
@@ -249,7 +249,7 @@ async def test_the_history_lists_every_kind_of_entry(anna: Person, webhook: Webh
     balance = await anna.ask("/balance")
 
     lines = [line.split("UTC: ")[1] for line in history.splitlines() if "UTC" in line]
-    assert lines == ["+7, a present", "-300, a song <by> & for you", "+1,000 for $10"]
+    assert lines == ["+7, a present", "−300, a song <by> & for you", "+1,000 for $10"]
     assert "707 credits" in balance
 
 
@@ -277,7 +277,7 @@ async def test_a_negative_balance_is_explained(anna: Person, pool: Pool) -> None
 
     said = await anna.ask("/balance")
 
-    assert "-50 credits" in said
+    assert "−50 credits" in said
     assert "refunded" in said
 
 

@@ -1,4 +1,8 @@
-"""Notifications reach users and operators despite faults of Telegram. Each arrives once, unless Telegram's answer was lost."""
+"""
+Notifications reach users and operators despite faults of Telegram.
+
+Each notification arrives once. If Telegram's answer was lost, the notification may arrive twice.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -87,10 +91,10 @@ async def test_a_refund_is_told_to_the_user_and_if_its_credits_are_spent_to_the_
 
     await webhook.settle(a_refund_of(payment))
 
-    assert "You now have -400 credits" in (await anna.hear())["text"]
+    assert "You now have −400 credits" in (await anna.hear())["text"]
     heard = "\n".join([(await operator.hear())["text"] for _ in range(2)])
     assert "A payment was refunded" in heard
-    assert "user 101 now has -400 credits" in heard
+    assert "user 101 now has −400 credits" in heard
 
 
 @pytest.mark.usefixtures("bot")
@@ -200,8 +204,8 @@ async def test_a_notification_is_never_given_up_because_of_telegrams_faults(sand
 @pytest.mark.usefixtures("bot")
 async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, webhook: Webhook) -> None:
     """
-    Given a payment and its refund, when the first attempt to send the message about the payment fails, then it still arrives
-    first.
+    Given a payment and its refund, when the first attempt to send the message about the payment fails, then this message still
+    arrives before the message about the refund.
     """
     kinds = ("server_error", "not_json", "reset", "too_many_requests")
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
@@ -320,7 +324,7 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # One early message is allowed: the message to the other chat may have been sent before the refusal arrived.
+    # One message need not wait for the pause: the bot may have sent it to the other chat before Telegram's refusal arrived.
     assert len(late) >= len(sent) - 1 > 0
 
 

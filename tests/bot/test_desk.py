@@ -381,8 +381,8 @@ async def test_a_question_without_its_reason_moves_no_credits(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     """
-    The bot reads the reason from its question. If the question is very old, Telegram omits the text, so the bot must change
-    nothing.
+    The bot's question contains the operator's reason, and the bot reads the reason from there. If the question is very old,
+    Telegram omits its text. The bot then does not know the reason, so it must change nothing.
     """
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await operator.ask("/start")
@@ -557,8 +557,8 @@ async def test_an_unreadable_event_can_be_dismissed_with_a_reason(
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
     """
-    The command /doctor checks the events of seven days. With a shorter `RETENTION_DAYS`, some of their bodies were erased on
-    purpose.
+    The command /doctor checks the events of the last seven days. If `RETENTION_DAYS` is shorter, some bodies of these events were
+    erased on purpose. The command must not report these events.
     """
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
@@ -794,7 +794,7 @@ async def test_the_history_of_a_payment_keeps_a_charge_whose_match_was_undone(
 
     life = await operator.ask(f"/payment {code}")
 
-    for part in ("charge #1, $5", "+500 (payment) to 101", "-500 (taken back) to 101", "took the decision back"):
+    for part in ("charge #1, $5", "+500 (payment) to 101", "−500 (taken back) to 101", "took the decision back"):
         assert part in life
 
 
@@ -943,9 +943,11 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     """
-    Given two payments of the same amount, the second was not matched, because the first was still waiting.
+    A payment is not matched by its amount while another payment of the same amount waits. A dry run must count the payments that
+    waited at the time of the first decision.
 
-    When both are dismissed and a dry run decides on the second again, then the first must still count as waiting.
+    Given two payments of $5, the second is not matched, because the first waits. When both are dismissed and a dry run decides on
+    the second again, then the first still counts as waiting.
     """
     first = await card_of(operator, webhook, amount=5)
     await anna.ask_for_code("5")

@@ -1,7 +1,8 @@
 """
-Charges that only a person may decide, and the cards (messages with buttons) in which operators decide.
+Charges on which only a person may decide, and the cards for these charges. A card is a message with buttons.
 
-A card shows the doubt and the users whose codes are in the note. If two values contradict each other, it shows both.
+A card shows the doubt, and the users whose codes are in the note. If two values of a charge contradict each other, the card shows
+both.
 """
 
 import pytest
@@ -114,7 +115,7 @@ async def test_a_telegram_id_in_the_note_is_a_candidate_and_never_a_match(
     assert "@anna, named in the text" in labels(card)
     assert await ledger.credits() == []
     await operator.press(data_of(card, "@anna, named"))
-    asked = await shown(operator, card, "balance 0 → 1737")
+    asked = await shown(operator, card, "balance 0 → 1,737")
     await operator.press(data_of(asked, "Yes"))
     await shown(operator, card, "Matched to @anna")
     assert await ledger.balance(anna.telegram_id) == 1737

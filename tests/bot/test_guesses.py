@@ -35,7 +35,7 @@ async def test_a_guess_is_labelled_and_undone_with_one_tap(
     assert "found you by amount and time" in told["text"]
     assert not pressed["show_alert"]
     done = await shown(anna, told, "We took 500 credits back, and you now have 0 credits")
-    assert labels(done) == ["$5 · 500 credits", "Another amount"]
+    assert labels(done) == ["$5 · bonus: 500 credits", "Another amount"]
     assert await ledger.credits() == [500, -500]
     assert await ledger.credits("reversal") == [-500]
     assert (await ledger.charge())["state"] == "unmatched"
@@ -114,7 +114,7 @@ async def test_not_mine_works_in_ukrainian(bohdan: Person, webhook: Webhook, led
 
     assert "за сумою й часом" in told["text"]
     done = await shown(bohdan, told, "Ми зняли 500 кредитів")
-    assert labels(done) == ["$5 · 500 кредитів", "Інша сума"]
+    assert labels(done) == ["$5 · бонус: 500 кредитів", "Інша сума"]
     assert "ви повідомили, що платіж на $5 не ваш" in await bohdan.ask("/history")
     assert await ledger.balance(BOHDAN) == 0
 
@@ -128,7 +128,7 @@ async def test_disowning_a_guess_whose_credits_were_spent_makes_the_balance_nega
 
     await anna.press(data_of(told, "Not mine"))
 
-    await shown(anna, told, "you now have -400 credits")
+    await shown(anna, told, "you now have −400 credits")
     assert await ledger.balance() == -400
 
 
@@ -147,7 +147,7 @@ async def test_operators_get_a_guess_silently_and_can_undo_it(
     assert "A payment was credited by amount and time" in card["text"]
     [sent] = [one for one in await sends(sandbox) if one["params"].get("text", "").count("credited by amount and time")]
     assert str(sent["params"]["disable_notification"]).lower() == "true"
-    await shown(operator, asked, "Taken back: @anna (101), -500")
+    await shown(operator, asked, "Taken back: @anna (101), −500")
     await shown(operator, card, "A payment waits for you")
     assert await ledger.credits() == [500, -500]
     assert [one[:2] for one in await actions(ledger.pool)] == [("undo_match", OPERATOR)]
@@ -205,7 +205,7 @@ async def test_a_user_who_is_credited_again_after_not_mine_sees_both_entries_in_
     history = await anna.ask("/history")
 
     assert history.count("+500 for $5") == 2
-    assert "-500, you said that $5 was not your payment" in history
+    assert "−500, you said that $5 was not your payment" in history
 
 
 @pytest.mark.usefixtures("bot")

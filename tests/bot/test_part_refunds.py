@@ -44,14 +44,14 @@ async def test_a_refund_of_another_amount_changes_nothing_until_an_operator_deci
     assert "We have a payment of $50; the refund is of $20" in card["text"]
     assert await ledger.balance() == 5000
     asked = await asked_to_reverse(operator, card, "20")
-    assert "-2,000; balance 5000 → 3000" in asked["text"]
+    assert "−2,000; balance 5,000 → 3,000" in asked["text"]
     await operator.press(data_of(asked, "Yes, $20 was refunded"))
 
-    await shown(operator, asked, "#1, @anna (101): -2,000. The balance is 3,000 credits")
+    await shown(operator, asked, "#1, @anna (101): −2,000. The balance is 3,000 credits")
     assert await ledger.credits() == [5000, -2000]
     assert await ledger.credits("refund") == [-2000]
     assert "Part of your payment, $20, was refunded" in (await anna.hear())["text"]
-    assert "-2,000, part of $50 refunded" in await anna.ask("/history")
+    assert "−2,000, part of $50 refunded" in await anna.ask("/history")
     assert await actions(ledger.pool) == [("refund_part", OPERATOR, "$20 of $50 was refunded")]
     assert "$20 of it was refunded" in (await shown(operator, card, "recorded a partial refund"))["text"]
 
@@ -69,7 +69,7 @@ async def test_a_full_refund_can_be_corrected_to_a_partial_one(
     assert "all its credits were taken back" in card["text"]
     assert labels(card) == ["Only a part was refunded"]
     asked = await asked_to_reverse(operator, card, "$20", button="Only a part was refunded")
-    assert "+3,000; balance 0 → 3000" in asked["text"]
+    assert "+3,000; balance 0 → 3,000" in asked["text"]
     await operator.press(data_of(asked, "Yes"))
 
     await shown(operator, asked, "+3,000. The balance is 3,000 credits")
@@ -77,7 +77,7 @@ async def test_a_full_refund_can_be_corrected_to_a_partial_one(
     assert "Only part of your payment was refunded, so we gave you 3,000 credits back" in (await anna.hear())["text"]
     history = await anna.ask("/history")
     assert "+5,000, only part of $50 was refunded" in history
-    assert "-2,000, part of $50 refunded" in history
+    assert "−2,000, part of $50 refunded" in history
     await shown(operator, card, "Matched to @anna (101): 3,000 credits")
 
 
@@ -138,7 +138,7 @@ async def test_an_invalid_part_is_asked_for_again(
 
             assert "That is not a part of $50" in again["text"], said
             asked = await answer(operator, again, "49,99")
-            assert "-4,999; balance 5000 → 1" in asked["text"], said
+            assert "−4,999; balance 5,000 → 1" in asked["text"], said
             await operator.press(data_of(asked, "No, leave it"))
             assert await ledger.credits() == [5000], said
 
@@ -153,8 +153,8 @@ async def test_a_partial_refund_of_spent_credits_makes_the_balance_negative(
 
     await operator.press(data_of(asked, "Yes"))
 
-    assert "balance 1000 → -1000" in asked["text"]
-    await shown(operator, asked, "The balance is -1,000 credits")
+    assert "balance 1,000 → −1,000" in asked["text"]
+    await shown(operator, asked, "The balance is −1,000 credits")
     assert await ledger.balance() == -1000
 
 

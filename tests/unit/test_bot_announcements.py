@@ -35,7 +35,7 @@ from coffee_ledger.notification_facts import (
     RefundUnknown,
     SignatureFailures,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `TestEvent`
+from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
 from coffee_ledger.store.outbox import Notification, Waiting
 from coffee_ledger.store.rows import reasons_of, write_facts
 from coffee_ledger.telegram.announcements import announce
@@ -232,7 +232,7 @@ def test_a_payment_worth_less_than_a_credit_is_announced_with_zero_credits() -> 
 def test_a_refund_of_an_unknown_amount_is_announced() -> None:
     said = told(replace(REFUNDED, amount=None), balance=-5)
 
-    assert "-5 credits" in said
+    assert "−5 credits" in said
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -95,7 +95,7 @@ def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_speaks_of_a_sale(language: str) -> None:
-    """Telegram allows sales of digital goods only in its own currency. Credits are a thank-you. No text may call them a sale."""
+    """Telegram allows the sale of digital goods only in its own currency. So texts call credits a thank-you, never a sale."""
     for name, text in said(language):
         assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
 
@@ -134,7 +134,7 @@ def test_texts_stay_within_telegrams_limits(language: str) -> None:
         (22, "22 кредити"),
         (111, "111 кредитів"),
         (1000, "1\N{NO-BREAK SPACE}000 кредитів"),
-        (-2, "-2 кредити"),
+        (-2, "−2 кредити"),
     ],
 )
 def test_ukrainian_numbers_have_their_plural_forms(credits: int, words: str) -> None:
@@ -197,8 +197,8 @@ def test_money_is_formatted_for_the_language(amount: str, currency: str, english
 
 
 def test_changes_of_credits_have_a_sign_and_grouped_thousands() -> None:
-    assert [speech("en").change(credits) for credits in (1234, -5, 0)] == ["+1,234", "-5", "+0"]
-    assert speech("uk").change(-1234) == "-1\N{NO-BREAK SPACE}234"
+    assert [speech("en").change(credits) for credits in (1234, -5, 0)] == ["+1,234", "−5", "+0"]
+    assert speech("uk").change(-1234) == "−1\N{NO-BREAK SPACE}234"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

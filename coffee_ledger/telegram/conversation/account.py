@@ -20,8 +20,8 @@ Other bots write causes of any length, and Telegram refuses messages of more tha
 
 def make_router() -> Router:
     router = Router(name="account")
-    router.message.register(tell_balance, Command("balance"))
-    router.message.register(tell_history, Command("history"))
+    router.message.register(tell_balance, Command("balance", ignore_case=True))
+    router.message.register(tell_history, Command("history", ignore_case=True))
     return router
 
 

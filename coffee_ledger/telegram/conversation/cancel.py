@@ -1,4 +1,4 @@
-"""Cancel a pending payment, by /cancel or by its button."""
+"""Cancel a pending payment after the command /cancel, or after a press of the payment's button."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -21,7 +21,7 @@ ENDED = {
 
 def make_router() -> Router:
     router = Router(name="cancel")
-    router.message.register(cancel, Command("cancel"))
+    router.message.register(cancel, Command("cancel", ignore_case=True))
     router.callback_query.register(press_cancel, CancelPayment.filter())
     return router
 
@@ -70,9 +70,9 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
 
 def describe(done: Cancelling | None, speech: Speech) -> str:
     """
-    Return the answer to /cancel.
+    Return the answer to /cancel. If *done* is None, the answer is that there is nothing to cancel.
 
-    The payment may have been completed or may have expired after the bot found it open. The answer then says so.
+    The payment may have ended after the bot found it open. The answer then says how the payment ended.
     """
     if done is None:
         return speech.say("cancel-nothing")

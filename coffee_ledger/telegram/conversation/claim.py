@@ -11,14 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 from aiogram import BaseMiddleware, F, Router
-from aiogram.filters import Command, StateFilter, or_f
+from aiogram.filters import Command, CommandStart, StateFilter, or_f
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramObject
 
 from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import show_code
-from coffee_ledger.model import TelegramId
+from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.claims import (
     Arrival,
     NotRaised,
@@ -40,10 +40,12 @@ from coffee_ledger.telegram.keyboards import (
     ClaimAmount,
     ClaimButton,
     ClaimDay,
+    ClaimOpenPayment,
     WithdrawClaim,
     claim_amounts_keyboard,
     claim_days_keyboard,
     claim_name_keyboard,
+    claim_payment_keyboard,
     claim_withdraw_keyboard,
 )
 from coffee_ledger.telegram.middleware import Handler
@@ -51,18 +53,21 @@ from coffee_ledger.telegram.speech import Speech
 
 RECENT = timedelta(days=3)
 NAME_LENGTH_MAX = 100
+CLAIM_PAYLOAD = "claim"
+"""The payload of the link `t.me/BOT?start=claim`, by which the Mini App begins a claim in the chat."""
 
 
 class ClaimDialogue(StatesGroup):
-    """The question that the user must answer next. It is stored in memory only, so after a restart the dialogue begins again."""
+    """The question that the user must answer next."""
 
+    payment = State()
     day = State()
     amount = State()
     name = State()
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram does not deliver the content of an old message, but its chat is known, so it can be answered."""
+"""A message to answer. Telegram delivers an old message without its content but with its chat. So the bot can still answer."""
 
 
 class CommandsEndDialogue(BaseMiddleware):
@@ -77,24 +82,36 @@ class CommandsEndDialogue(BaseMiddleware):
 
 def make_router() -> Router:
     router = Router(name="claim")
-    router.message.register(begin, Command("claim"))
+    router.message.register(begin, Command("claim", ignore_case=True))
+    router.message.register(begin, CommandStart(deep_link=True, magic=F.args == CLAIM_PAYLOAD, ignore_case=True))
     router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == ClaimAction.BEGIN))
     # During the dialogue, /cancel ends the dialogue and not a pending payment.
-    router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
+    router.message.register(stop_by_command, Command("cancel", ignore_case=True), StateFilter(ClaimDialogue))
     # Do not treat commands as answers to a question, because they have their own handlers.
     answer = F.text & ~F.text.startswith("/")
-    router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
+    # The first question may be "Is it this payment?". If the user answers with a day instead of a button, the user means another
+    # payment, so take the answer as its day.
+    router.message.register(take_day, StateFilter(ClaimDialogue.payment, ClaimDialogue.day), answer)
     router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
     router.message.register(take_name, StateFilter(ClaimDialogue.name), answer)
     router.message.register(want_words, StateFilter(ClaimDialogue), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(confirm_payment, ClaimOpenPayment.filter(), StateFilter(ClaimDialogue.payment))
+    router.callback_query.register(
+        ask_day, ClaimButton.filter(F.what == ClaimAction.OTHER_PAYMENT), StateFilter(ClaimDialogue.payment)
+    )
     router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(ClaimDialogue.day))
     router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(ClaimDialogue.amount))
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
-    # These buttons belong to a question that is not open. If another question is open, ignore the button. If no question is open,
-    # begin again.
-    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
+    # Presses of these buttons come here only if the button's own question is not open. If another question is open, ignore the
+    # press. If no question is open, begin again.
+    late = or_f(
+        ClaimOpenPayment.filter(),
+        ClaimDay.filter(),
+        ClaimAmount.filter(),
+        ClaimButton.filter(F.what.in_({ClaimAction.OTHER_PAYMENT, ClaimAction.SKIP_NAME})),
+    )
     router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)
     router.callback_query.register(stop, ClaimButton.filter(F.what == ClaimAction.STOP))
@@ -115,12 +132,12 @@ async def begin_by_button(press: CallbackQuery, context: Context, state: FSMCont
 
 async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     """
-    Begin again if the dialogue of the button is lost, for example after a restart. If the claim was already sent, ignore the
-    button.
+    Handle the press of a button whose dialogue has ended, for example because a day has passed.
+
+    If the user has an open claim, ignore the press. Otherwise, begin a new dialogue.
     """
     user = TelegramId(press.from_user.id)
-    # The user has answered all questions, and the claim waits for an operator. So the button of an old question must change
-    # nothing.
+    # An open claim means that the user has answered all questions. So the button of an old question must change nothing.
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
@@ -141,25 +158,68 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
     if known is not None:
         await _show(message, known, speech)
         return
+    open_now = await find_open_payments(context.pool, user)
     pause_end = await find_claims_pause_end(context.pool, user, now=context.clock())
     if pause_end is not None:
-        text = [*await _likely_reasons(user, context), _paused(pause_end, speech)]
+        code = [speech.say("claim-open-code", code=show_code(open_now[-1].payment_id))] if open_now else []
+        text = [*await _arrivals(user, context), _paused(pause_end, speech), *code]
         await message.answer("\n\n".join(text))
         return
-    await state.set_state(ClaimDialogue.day)
-    text = [speech.say("claim-begin"), *await _likely_reasons(user, context), speech.say("claim-when")]
-    await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
+    lines = [speech.say("claim-begin"), *await _arrivals(user, context)]
+    if open_now:
+        # Ask about the newest open payment, which is the last one, because the query returns the oldest first.
+        await state.set_state(ClaimDialogue.payment)
+        lines.append(_describe_open(open_now[-1], speech))
+        keyboard = claim_payment_keyboard(speech, open_now[-1])
+    else:
+        await state.set_state(ClaimDialogue.day)
+        lines.append(speech.say("claim-when"))
+        keyboard = claim_days_keyboard(speech)
+    await message.answer("\n\n".join(lines), reply_markup=keyboard)
 
 
-async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
-    """Return a text for each common explanation that applies: the payment arrived already, or the user has a code that was not used."""
-    lines = []
-    if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
-        lines.append(_arrived(arrival, context.speech))
-    if open_now := await find_open_payments(context.pool, user):
-        # Name the newest open payment, which is the last one, because the query returns the oldest first.
-        lines.append(context.speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
-    return lines
+async def _arrivals(user: TelegramId, context: Context) -> list[str]:
+    """
+    Return a text about the user's last payment that arrived, because the user may be looking for this payment.
+
+    Return an empty list if no payment of the user arrived recently.
+    """
+    arrival = await find_arrival(context.pool, user, since=context.clock() - RECENT)
+    return [_arrived(arrival, context.speech)] if arrival else []
+
+
+def _describe_open(payment: PendingPayment, speech: Speech) -> str:
+    return speech.say(
+        "claim-open-payment",
+        amount=speech.money(payment.amount, payment.currency),
+        time=speech.time(payment.created_at),
+        code=show_code(payment.payment_id),
+    )
+
+
+async def confirm_payment(
+    press: CallbackQuery, callback_data: ClaimOpenPayment, context: Context, state: FSMContext
+) -> None:
+    """Take the open payment's amount and today as the answers, and ask for the name."""
+    await press.answer()
+    if press.message is None:
+        return
+    open_now = await find_open_payments(context.pool, TelegramId(press.from_user.id))
+    meant = next((one for one in open_now if one.payment_id == callback_data.payment_id), None)
+    if meant is None:
+        # The payment ended after the question was sent. Begin again. The new message says whether a payment arrived.
+        await _begin(press.message, TelegramId(press.from_user.id), context, state)
+        return
+    await state.update_data(day=context.clock().date().isoformat())
+    await _keep_amount(press.message, f"{meant.amount:f} {meant.currency}", context, state)
+
+
+async def ask_day(press: CallbackQuery, context: Context, state: FSMContext) -> None:
+    await press.answer()
+    if press.message is not None:
+        await state.set_state(ClaimDialogue.day)
+        speech = context.speech
+        await press.message.answer(speech.say("claim-when"), reply_markup=claim_days_keyboard(speech))
 
 
 async def take_day(message: Message, context: Context, state: FSMContext) -> None:
@@ -238,7 +298,8 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
-            # An earlier claim of the user was declined while the user answered the questions.
+            # Declined claims cause a pause, in which the user cannot raise a claim. The pause began while the user answered the
+            # questions, because an operator declined an earlier claim.
             await message.answer(_paused(until, speech))
         case claim_id:
             await message.answer(
@@ -269,8 +330,8 @@ async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> Non
     await press.answer()
     if press.message is None:
         return
-    # The button may be old, and the claim may have been sent since then. Show an open claim instead of saying that the dialogue
-    # ended.
+    # The button may be old, and the user may have sent the claim after the button was shown. If a claim is open, show it, so
+    # that the user does not believe that the claim was stopped.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
         await press.message.answer(context.speech.say("claim-stopped"))

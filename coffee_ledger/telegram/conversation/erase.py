@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger()
 
 def make_router() -> Router:
     router = Router(name="erase")
-    router.message.register(explain, Command("delete_me"))
+    router.message.register(explain, Command("delete_me", ignore_case=True))
     router.callback_query.register(decide, EraseMe.filter())
     return router
 
@@ -56,8 +56,7 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
     await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Erase the user after the call above, even if the call failed. A message that arrives during the call would record the user
-    # again.
+    # Erase the user last. A message that arrives during the call above records the user, so an earlier erasure would be undone.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
     await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

@@ -12,7 +12,7 @@ QUESTIONS = ("help-how", "help-nothing-came", "help-code", "help-credits", "help
 
 def make_router() -> Router:
     router = Router(name="help")
-    router.message.register(explain, Command("help"))
+    router.message.register(explain, Command("help", ignore_case=True))
     return router
 
 

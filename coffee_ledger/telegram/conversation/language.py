@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger()
 
 def make_router() -> Router:
     router = Router(name="language")
-    router.message.register(ask, Command("language"))
+    router.message.register(ask, Command("language", ignore_case=True))
     router.callback_query.register(take, SpeakLanguage.filter())
     return router
 
@@ -29,7 +29,7 @@ async def ask(message: Message, context: Context) -> None:
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
     chosen = callback_data.language
-    # For an unknown language, use the language of the Telegram app. The text may be unknown, because a client can send any text.
+    # A client can send any text as the language. If the language is unknown, use the language of the Telegram app.
     if chosen != AS_IN_TELEGRAM and chosen not in LANGUAGES:
         chosen = AS_IN_TELEGRAM
     is_lasting = chosen != AS_IN_TELEGRAM

@@ -1,10 +1,9 @@
 """Open a pending payment after /pay, after a button press, or after a Web App has sent data."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiogram import F, Router
-from aiogram.filters import Command, CommandObject
+from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, User
 from structlog.stdlib import get_logger
 
@@ -12,6 +11,7 @@ from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.pending_payments import Request, open_payment
+from coffee_ledger.store.receipts import remember_payment_message
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import (
@@ -24,13 +24,17 @@ from coffee_ledger.telegram.keyboards import (
 
 log = get_logger()
 
-Reply = Callable[..., Awaitable[Any]]
+PAY_PAYLOAD = "pay"
+"""The payload of the link `t.me/BOT?start=pay`. The link opens the chat with the bot, and the bot then offers amounts."""
+
+Reply = Callable[..., Awaitable[Message]]
 """A function that sends a message into the chat, such as `message.answer`."""
 
 
 def make_router() -> Router:
     router = Router(name="pay")
-    router.message.register(pay, Command("pay", "support", "donate"))
+    router.message.register(pay, Command("pay", "support", "donate", ignore_case=True))
+    router.message.register(offer_amounts, CommandStart(deep_link=True, magic=F.args == PAY_PAYLOAD, ignore_case=True))
     router.message.register(take_web_app_data, F.web_app_data)
     router.callback_query.register(choose_amount, ChooseAmount.filter())
     router.callback_query.register(pick_amount, PickAmount.filter())
@@ -43,6 +47,10 @@ async def pay(message: Message, command: CommandObject, context: Context) -> Non
         return
     requested = read_amount(command.args, currency=context.currency, currencies=context.currencies)
     await _take(requested, message.answer, _sender(message.from_user), _request_key(message), context)
+
+
+async def offer_amounts(message: Message, context: Context) -> None:
+    await _offer_amounts(message.answer, context)
 
 
 async def take_web_app_data(message: Message, context: Context) -> None:
@@ -113,7 +121,8 @@ async def _take(
         return
     log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=sender)
     text, keyboard = describe(payment, context)
-    await answer(text, reply_markup=keyboard)
+    sent = await answer(text, reply_markup=keyboard)
+    await remember_payment_message(context.pool, payment.payment_id, sent.message_id)
 
 
 def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:

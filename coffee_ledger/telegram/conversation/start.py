@@ -1,5 +1,8 @@
 """Handle /start, the commands that show legal texts, users who block or unblock the bot, and unknown messages."""
 
+import enum
+from collections.abc import Sequence
+
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ContentType
 from aiogram.filters import Command, CommandObject, CommandStart
@@ -11,9 +14,10 @@ from coffee_ledger.store.users import mark_reachable, mark_unreachable
 from coffee_ledger.telegram.amounts import RequestedAmount, read_amount, read_start_payload
 from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.conversation.intents import Intent, read_intent, read_wished_amount
 from coffee_ledger.telegram.conversation.language import speak_in_menu
 from coffee_ledger.telegram.conversation.pay import offer_amount
-from coffee_ledger.telegram.keyboards import app_reply_keyboard
+from coffee_ledger.telegram.keyboards import Offer, answer_keyboard, app_reply_keyboard
 
 SAID_BY_PEOPLE = frozenset(
     {
@@ -46,11 +50,42 @@ Telegram itself generates the messages of all other types, for example after a m
 """
 
 
+class Answer(enum.Enum):
+    """An answer to an unknown message. The values are ids of texts."""
+
+    CODE = "code-goes-elsewhere"
+    CLAIM = "claim-offered"
+    REFUND = "refund-asked"
+    THANKS = "thanks-heard"
+    PICTURE = "picture-unread"
+    VOICE = "voice-unread"
+    STICKER = "sticker-seen"
+    UNKNOWN = "unknown"
+
+    @property
+    def offers(self) -> Sequence[Offer]:
+        """The buttons of the answer."""
+        match self:
+            case Answer.CODE:
+                return Offer.PAGE, Offer.CLAIM
+            case Answer.CLAIM | Answer.PICTURE:
+                return (Offer.CLAIM,)
+            case Answer.REFUND:
+                return Offer.PAGE, Offer.CLAIM
+            case Answer.THANKS | Answer.STICKER:
+                return (Offer.PAY,)
+            case Answer.VOICE | Answer.UNKNOWN:
+                return Offer.PAY, Offer.CLAIM
+
+
+WISHES = {Intent.CLAIM: Answer.CLAIM, Intent.REFUND: Answer.REFUND, Intent.THANKS: Answer.THANKS}
+
+
 def make_router() -> Router:
     router = Router(name="start")
-    router.message.register(welcome, CommandStart())
-    router.message.register(explain_support, Command("paysupport"))
-    router.message.register(explain_privacy, Command("privacy"))
+    router.message.register(welcome, CommandStart(ignore_case=True))
+    router.message.register(explain_support, Command("paysupport", ignore_case=True))
+    router.message.register(explain_privacy, Command("privacy", ignore_case=True))
     router.my_chat_member.register(note_departure, F.new_chat_member.status == ChatMemberStatus.KICKED)
     router.my_chat_member.register(note_return, F.new_chat_member.status == ChatMemberStatus.MEMBER)
     return router
@@ -80,7 +115,7 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # Set the operator's command list again. At the start of the bot, this fails if the operator has not pressed Start yet.
+        # At its start, the bot could not set this command list if the operator had not pressed Start yet. So set the list again.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
@@ -101,25 +136,33 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
 
 
 async def answer_unknown(message: Message, context: Context) -> None:
+    text = message.text or ""
     answer = answer_to(message)
-    requested = read_amount(message.text or "", currency=context.currency, currencies=context.currencies)
-    if answer == "unknown" and isinstance(requested, RequestedAmount):
+    requested = read_amount(read_wished_amount(text), currency=context.currency, currencies=context.currencies)
+    if answer is Answer.UNKNOWN and isinstance(requested, RequestedAmount):
         await offer_amount(message, requested, context)
     else:
-        await message.answer(context.speech.say(answer))
+        speech = context.speech
+        keyboard = answer_keyboard(speech, answer.offers, context.page_url)
+        await message.answer(speech.say(answer.value), reply_markup=keyboard)
 
 
-def answer_to(message: Message) -> str:
-    """Return the id of the text that answers a message which no other handler has answered."""
+def answer_to(message: Message) -> Answer:
+    """Choose the answer to a message that no other handler has answered."""
+    words = message.text or message.caption or ""
     # Many users send the code to the bot by mistake. The answer explains that the code belongs in the note on Buy Me a Coffee.
-    if read_codes(message.text or message.caption or "").holds_code:
-        return "code-goes-elsewhere"
+    if read_codes(words).holds_code:
+        return Answer.CODE
+    # Do not look for a wish in a forwarded message, because another person wrote it.
+    intent = None if message.forward_origin else read_intent(words)
+    if intent is not None:
+        return WISHES[intent]
     # The message is probably a receipt. The bot cannot read receipts, so the answer explains how to make a claim.
     if message.photo or message.document or message.forward_origin:
-        return "picture-unread"
+        return Answer.PICTURE
     if message.voice or message.video_note or message.audio or message.video:
-        return "voice-unread"
-    return "sticker-seen" if message.sticker else "unknown"
+        return Answer.VOICE
+    return Answer.STICKER if message.sticker else Answer.UNKNOWN
 
 
 async def answer_old_button(press: CallbackQuery, context: Context) -> None:

@@ -20,7 +20,8 @@ NOTE_LENGTH_MAX = 400
 """
 The maximum length of a shown note, in characters. Longer notes are cut off.
 
-Fluent, the translation library, refuses values of more than 2,500 characters, and HTML escaping may replace one character by six.
+Fluent, the translation library, refuses values of more than 2,500 characters. HTML escaping may replace one character by six, so
+400 characters become at most 2,400.
 """
 
 REASONS_MAX = 12
@@ -46,7 +47,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A user to whom the charge may belong. *payment* is the pending payment that the charge may complete, or None."""
+    """A user to whom the charge may belong. *payment* is None if no pending payment of the user was found for the charge."""
 
     telegram_id: TelegramId
     payment: PendingPayment | None
@@ -179,7 +180,7 @@ def candidates(file: ChargeFile) -> list[Candidate]:
             candidate = Candidate(user, payment, is_mentioned=reason.why == Rejection.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
-    # The same user may be found with a payment and without one. In this case, leave out the entry without a payment.
+    # Two rules may have found the same user, one rule with a payment and the other without. Keep only the entry with the payment.
     return [one for (user, payment_id), one in found.items() if payment_id is not None or user not in with_payment]
 
 
@@ -203,8 +204,8 @@ def confirm_card(
         speech.say(
             "desk-confirm-balance",
             credits=speech.say("credits", credits=credits),
-            before=str(user.balance),
-            after=str(user.balance + credits),
+            before=speech.number(user.balance),
+            after=speech.number(user.balance + credits),
         ),
     ]
     if payment is not None:
@@ -290,7 +291,7 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
-    """Describe why a rule rejected a charge or a candidate. Show unknown values, which a newer version stored, without change."""
+    """Describe why a rule rejected a charge or a candidate. A value that only a newer version knows is shown as it is stored."""
     rule, why = reason_words(reason, speech)
     if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)
@@ -391,7 +392,7 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
 
 
 def _name_sign(told: str, known: str | None, speech: Speech) -> str:
-    """Return the text about the name with a mark: ✓ if the names agree, ≈ if they are similar, and ✗ if they differ."""
+    """Return a mark and the word for "name". The mark is ✓ if the names agree, ≈ if they are similar, and ✗ if they differ."""
     if names_alike(told, known) and not names_agree(told, known):
         return "≈ " + speech.say("desk-fit-name")
     return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))

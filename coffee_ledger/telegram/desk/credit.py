@@ -22,7 +22,7 @@ CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d)
 
 def make_router() -> Router:
     router = Router(name="desk-credit")
-    router.message.register(begin_credit, Command("credit"))
+    router.message.register(begin_credit, Command("credit", ignore_case=True))
     router.callback_query.register(change_balance, Adjust.filter())
     return router
 

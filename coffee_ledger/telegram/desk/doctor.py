@@ -43,7 +43,7 @@ class Clocks:
 
 def make_router() -> Router:
     router = Router(name="desk-doctor")
-    router.message.register(report, Command("doctor"))
+    router.message.register(report, Command("doctor", ignore_case=True))
     return router
 
 

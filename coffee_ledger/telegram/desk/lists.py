@@ -55,7 +55,7 @@ Keys = list[InlineKeyboardButton]
 def make_router() -> Router:
     router = Router(name="desk-lists")
     for command, listing in COMMANDS.items():
-        router.message.register(_begin(listing), Command(command))
+        router.message.register(_begin(listing), Command(command, ignore_case=True))
     router.callback_query.register(turn, TurnPage.filter())
     # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))

@@ -116,9 +116,9 @@ SHOWN_MAX = 25
 
 def make_router() -> Router:
     router = Router(name="desk-reports")
-    router.message.register(show_stats, Command("stats"))
-    router.message.register(export, Command("export"))
-    router.message.register(dry_run, Command("replay"))
+    router.message.register(show_stats, Command("stats", ignore_case=True))
+    router.message.register(export, Command("export", ignore_case=True))
+    router.message.register(dry_run, Command("replay", ignore_case=True))
     return router
 
 
@@ -244,8 +244,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     # Label only every fifth day, because the labels of thirty days would overlap.
     axes.set_xticks(range(0, len(names), 5), names[::5])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    # The factor 1.15 leaves room for the legend. The maximum is at least 1, because a chart without payments would have no
-    # height.
+    # The factor 1.15 leaves room for the legend. Without payments, the axis ends at 1.15, because an axis needs a height.
     axes.set_ylim(0, max(1, *(one.settled + one.waiting for one in days)) * 1.15)
     axes.grid(visible=True, axis="y", color=FAINT, alpha=0.25)
     axes.set_axisbelow(True)

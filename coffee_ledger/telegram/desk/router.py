@@ -29,7 +29,7 @@ class IsOperator(Filter):
 def make_router() -> Router:
     """Make the desk's router, which handles only updates from operators in their private chats."""
     router = Router(name="desk")
-    router.message.register(show_overview, Command("desk"))
+    router.message.register(show_overview, Command("desk", ignore_case=True))
     router.callback_query.register(leave, LeaveAsIs.filter())
     for part in (lists, search, reports, doctor, charges, claims, credit, undo):
         router.include_router(part.make_router())
@@ -45,7 +45,7 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     """Show the desk's commands in the chat and in Telegram's command menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # Set the operator's command list again. At the start of the bot, this fails if the operator has not pressed Start yet.
+    # At its start, the bot could not set this command list if the operator had not pressed Start yet. So set the list again.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 

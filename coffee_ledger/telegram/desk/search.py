@@ -50,8 +50,8 @@ class Found:
 
 def make_router() -> Router:
     router = Router(name="desk-search")
-    router.message.register(find, Command("find"))
-    router.message.register(show_history, Command("payment"))
+    router.message.register(find, Command("find", ignore_case=True))
+    router.message.register(show_history, Command("payment", ignore_case=True))
     return router
 
 

@@ -64,7 +64,7 @@ TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 def make_router() -> Router:
     router = Router(name="desk-undo")
-    router.message.register(begin_undo, Command("undo"))
+    router.message.register(begin_undo, Command("undo", ignore_case=True))
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
     router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
@@ -182,7 +182,7 @@ class _Shown:
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
-    """Describe a charge and the balance after the decision about it is undone. Return None if there is nothing to undo."""
+    """Describe a charge and the balance after an undo. Return None unless the charge exists and is matched or dismissed."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
@@ -258,8 +258,8 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
     return speech.say(
         "desk-confirm-balance",
         credits=speech.change(credits),
-        before=str(user.balance),
-        after=str(user.balance + credits),
+        before=speech.number(user.balance),
+        after=speech.number(user.balance + credits),
     )
 
 
@@ -291,7 +291,7 @@ async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> C
 
 
 async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Begin a partial refund: ask which part of the charge was refunded."""
+    """Begin a partial refund: ask which part of the charge was refunded. If the charge cannot be refunded, explain why."""
     file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -304,7 +304,11 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
 
 
 async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
-    """Read the refunded part from the reply. Show the balance before and after the refund, and ask for confirmation."""
+    """
+    Read the refunded part from the reply. Show the balance before and after the refund, and ask for confirmation.
+
+    If the part is unreadable or too large, ask again. If the charge cannot be refunded, explain why.
+    """
     file = await find_charge_file(context.pool, charge_id=number)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -359,7 +363,7 @@ def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | Non
     """
     Return the amount that the operator wrote.
 
-    Return None if it is unreadable, or not less than the amount that is left to refund.
+    Return None if the amount is unreadable, is in another currency than the charge, or is the whole remaining amount or more.
     """
     if said is None or said.currency != charge.currency or said.amount >= charge.amount_kept:
         return None

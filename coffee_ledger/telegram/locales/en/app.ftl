@@ -3,4 +3,4 @@
 menu-button = ☕ Support
 description = Support this project on Buy Me a Coffee, and receive bonus credits here.
 
-    Pick an amount, pay on Buy Me a Coffee with a short code in the note, and your credits arrive automatically, usually within seconds.
+    Pick an amount, paste a short code into the note on Buy Me a Coffee, pay, and your credits arrive automatically, usually within seconds.

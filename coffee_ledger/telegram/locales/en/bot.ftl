@@ -35,7 +35,7 @@ went-wrong = Something went wrong. Please try again; if it happens again, see /p
 ## Opening a payment
 
 choose-amount = Thank you! How much would you like to give? You can also send another amount, such as <code>/pay { $example }</code>.
-amount-button = { $amount } · { $credits ->
+amount-button = { $amount } · bonus: { $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
 }
@@ -43,7 +43,7 @@ amount-unreadable = I could not read that amount. Send it like this: <code>/pay 
 amount-too-small = The smallest amount is { $least }. Try <code>/pay { $example }</code>
 amount-too-large = The largest amount is { $most }. Try <code>/pay { $example }</code>
 currency-unknown = That currency is not accepted here. Choose one of these: { $currencies }. Try <code>/pay { $example }</code>
-payment-request = <b>{ $amount }</b> → <b>{ $credits ->
+payment-request = <b>{ $amount }</b> · bonus: <b>{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
 }</b>
@@ -51,10 +51,17 @@ payment-request = <b>{ $amount }</b> → <b>{ $credits ->
     Your code: <code>{ $code }</code>
 
     1. Copy the code.
-    2. Open the page and pay { $amount }.
-    3. Paste the code into the note (“Say something nice…”).
+    2. Open the page and paste the code into the note (“Say something nice…”).
+    3. Pay { $amount }.
 
     Your credits arrive here automatically, usually within seconds.
+receipt-paid = ✅ <b>{ $amount }</b> paid · <b>+{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}</b>
+
+    Code: <code>{ $code }</code>
+receipt-ended = ⌛ { $amount } with the code <code>{ $code }</code>: the time is up. If you paid with this code, your credits still arrive.
 copy-button = Copy the code
 page-button = Open Buy Me a Coffee
 cancel-button = Cancel
@@ -97,6 +104,11 @@ history-reversal = { $time }: <b>{ $credits }</b>, taken back: { $cause }
 history-spend = { $time }: <b>{ $credits }</b>, { $cause }
 history-adjustment = { $time }: <b>{ $credits }</b>, { $cause }
 
+## In groups
+
+group-answer = Let us talk in a private chat: there you can support this project and see your credits.
+group-button = Open the chat
+
 ## Support and privacy
 
 paysupport = <b>Help with a payment</b>
@@ -123,6 +135,9 @@ claim-button = I paid, but no credits came
 other-amount-button = Another amount
 amount-offered = Would you like to give { $amount }? Press the button, and you get your code. Already paid? /claim
 voice-unread = Sorry, I cannot understand voice messages or videos. Write to me in a few words, or see /help.
+claim-offered = If you paid and no credits came, press the button below or send /claim: a few short questions, and an operator looks for your payment. /balance shows your credits.
+refund-asked = The page’s owner makes refunds, on Buy Me a Coffee: write to them there. When a payment is refunded, its credits are taken back. Did you pay and get no credits? Then press the button below or send /claim.
+thanks-heard = You are welcome! ☕ Thank you for your support.
 sticker-seen = ☕ Lovely, thank you! Send /pay to support, or /help if you have a question.
 slow-down = You are too fast for me. Wait a moment and try again: nothing is lost.
 picture-unread = Thank you! I cannot read receipts, pictures or files, though. If you paid and no credits came, send /claim: three short questions, and an operator looks for your payment.
@@ -131,7 +146,7 @@ picture-unread = Thank you! I cannot read receipts, pictures or files, though. I
 
 help-title = <b>What would you like to know?</b>
 help-how = <b>How do I support, and get my credits?</b>
-    Choose an amount, copy the code you are given, pay on Buy Me a Coffee and paste the code into the note. Your credits arrive automatically, usually within seconds.
+    Choose an amount and copy the code. On Buy Me a Coffee, paste the code into the note and pay. Your credits arrive automatically, usually within seconds.
 help-nothing-came = <b>I paid, but no credits came. What now?</b>
     Wait a minute and look at /balance. Still nothing? Send /claim: three short questions, then an operator looks for your payment.
 help-code = <b>What if I forgot the code, or mistyped it?</b>
@@ -148,7 +163,12 @@ rate = { $one } = { $credits ->
 ## “I paid, but no credits came”
 
 claim-begin = Let us find your payment. Three short questions, then an operator looks for it.
-claim-code-open = One thing first: no payment with your code <code>{ $code }</code> has arrived yet. If you have not paid yet, paste the code into the note when you pay. If you paid without it, go on.
+claim-open-payment = No payment with the code <code>{ $code }</code> has arrived yet: <b>{ $amount }</b>, requested { $time }. <b>Did you pay this one?</b>
+
+    Not paid yet? Then press Stop, and paste the code into the note when you pay.
+claim-open-code = The code of your open payment is <code>{ $code }</code>.
+claim-paid-today = Yes, paid today
+claim-other-payment = Another payment, or another day
 claim-when = <b>When did you pay?</b>
 claim-arrived = One of your payments has arrived: { $amount } on { $time }, { $credits }. If you mean that one, all is well: /history shows it.
 claim-words = Please answer in words or with one of the buttons: I cannot read pictures, files or voice messages. Send /cancel to stop.

@@ -1,0 +1,92 @@
+"""Rewrite the message that shows how to pay, after the payment has ended. The buttons disappear, because they no longer work."""
+
+import asyncio
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+
+from coffee_ledger.codes import show_code
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.model import PaymentStatus
+from coffee_ledger.runtime.timeouts import wait_for_event
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.receipts import Receipt, find_receipts, forget_payment_message
+from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
+from coffee_ledger.telegram.speech import Speech, speech
+
+log = structlog.stdlib.get_logger()
+
+BATCH_MAX = 20
+POLL_SECONDS = 15.0
+"""The time after which the bot looks for ended payments, even if the database has announced none."""
+
+
+class Receipts:
+    """
+    Rewrites the messages of ended payments.
+
+    A message is forgotten after Telegram has accepted or finally refused the edit. A second bot may edit the same message.
+    Telegram then answers that nothing was changed.
+    """
+
+    def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter) -> None:
+        self._pool = pool
+        self._bot = bot
+        self._limiter = limiter
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for ended payments now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the same messages."""
+        while True:
+            # A payment that ends during the query sets the event. Clear the event before the query, so that no signal is lost.
+            self._woken.clear()
+            if not await self._rewrite_some():
+                await wait_for_event(self._woken, seconds=POLL_SECONDS)
+
+    async def _rewrite_some(self) -> bool:
+        """Rewrite up to `BATCH_MAX` messages. Return True if all these edits are done and more messages may need an edit now."""
+        try:
+            receipts = await find_receipts(self._pool, receipts_max=BATCH_MAX)
+            done = [await self._rewrite(receipt) for receipt in receipts]
+        except DatabaseAwayError as error:
+            log.warning("receipts not written, the database is away", error=type(error).__name__)
+            return False
+        return len(receipts) == BATCH_MAX and all(done)
+
+    async def _rewrite(self, receipt: Receipt) -> bool:
+        """Edit one message. Return False if the edit must be repeated later."""
+        # Answers and notifications go first. The edit can wait, because the user learns the same fact from a notification.
+        await self._limiter.wait(Lane.RECEIPT, chat=None)
+        text = receipt_text(receipt, speech(receipt.language))
+        try:
+            await self._bot.edit_message_text(text, chat_id=receipt.telegram_id, message_id=receipt.message_id)
+        except TelegramRetryAfter as error:
+            self._limiter.pause(error.retry_after)
+            return False
+        except (TelegramBadRequest, TelegramForbiddenError) as error:
+            # The message shows the text already, was deleted, or is in the chat of a user who blocked the bot. Do not retry.
+            log.info("receipt refused", payment_id=receipt.payment_id, error=type(error).__name__)
+        except AiogramError as error:
+            log.warning(
+                "receipt not written, retrying later", payment_id=receipt.payment_id, error=type(error).__name__
+            )
+            return False
+        await forget_payment_message(self._pool, receipt.payment_id, receipt.message_id)
+        return True
+
+
+def receipt_text(receipt: Receipt, speech: Speech) -> str:
+    code = show_code(receipt.payment_id)
+    match receipt.status:
+        case PaymentStatus.COMPLETED if receipt.paid_amount is not None and receipt.paid_currency is not None:
+            paid = speech.money(receipt.paid_amount, receipt.paid_currency)
+            return speech.say("receipt-paid", amount=paid, credits=receipt.credits or 0, code=code)
+        case PaymentStatus.CANCELLED:
+            return speech.say("cancelled", amount=speech.money(receipt.amount, receipt.currency), code=code)
+        case _:
+            return speech.say("receipt-ended", amount=speech.money(receipt.amount, receipt.currency), code=code)
