@@ -693,7 +693,7 @@ async def test_credits_are_given_once_with_a_reason_and_can_be_reversed(
     await operator.press(data_of(choice, "Entry c1"))
     undo = await answer(operator, await operator.hear(), "it was Bohdan")
     await operator.press(data_of(undo, "Yes"))
-    await shown(operator, undo, "Taken back: @anna (101), -50")
+    await shown(operator, undo, "Taken back: @anna (101), −50")
     assert await ledger.balance() == 0
 
 
@@ -775,7 +775,7 @@ async def test_a_wrong_match_is_undone_and_the_charge_waits_again(
     await operator.press(data_of(asked, "Yes"))
 
     assert "500 credits; balance" in asked["text"] or "balance 500 → 0" in asked["text"]
-    undone = await shown(operator, asked, "Taken back: @anna (101), -500")
+    undone = await shown(operator, asked, "Taken back: @anna (101), −500")
     assert "Payment #1 waits for an operator again: /unmatched" in undone["text"]
     assert labels(undone) == ["#1 · $5"]
     assert await ledger.balance() == 0
