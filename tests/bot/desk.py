@@ -3,16 +3,16 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from coffee_ledger.store.database import Pool
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons
+from tests.files import DATA
 from tests.integration.bmc import a_payment
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import TOKEN, Sandbox
 
-CASES = Path(__file__).parents[1] / "data" / "cases"
+CASES = DATA / "cases"
 
 
 def case(name: str, **changed: object) -> dict[str, Any]:

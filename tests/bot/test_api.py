@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, urlencode
 
@@ -33,6 +32,7 @@ from coffee_ledger.telegram.token_bucket import TokenBucket
 from tests.bot.fixtures import OPERATOR, RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Events, Visitor, init_data
+from tests.files import ROOT
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
@@ -459,7 +459,7 @@ def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
     More than three pages are rare, because only visible pages poll. With more, a refused poll does little harm, because the page
     repeats it a few seconds later.
     """
-    script = (Path(__file__).parents[2] / "miniapp/server.js").read_text(encoding="utf-8")
+    script = (ROOT / "miniapp/server.js").read_text(encoding="utf-8")
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))
     polls = [step * poll_milliseconds / 1000 for step in range(3600_000 // poll_milliseconds)]
     attempts = [step * STREAM_RETRY_SECONDS for step in range(int(3600 / STREAM_RETRY_SECONDS))]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.files import ROOT
+
 FILES = ("compose.yaml", "tests/chaos/compose.yaml")
 CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
 """The services that handle payments. Faults pause and restart only these services."""

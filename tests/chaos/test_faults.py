@@ -8,7 +8,8 @@ import yaml
 from tests.chaos.facts import Message
 from tests.chaos.faults import deal, plans
 from tests.chaos.people import Person, Telegram
-from tests.chaos.stack import ROOT, SERVICES
+from tests.chaos.stack import SERVICES
+from tests.files import ROOT
 
 DECK = len(plans())
 

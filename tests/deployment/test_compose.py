@@ -4,12 +4,11 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.files import ROOT
 
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """These services end before the other services start, so they need no health check."""

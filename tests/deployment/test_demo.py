@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.files import ROOT
+
 PAYING = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 WATCHING = ("prometheus", "alertmanager", "postgres-exporter", "grafana")
 

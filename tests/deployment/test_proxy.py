@@ -20,9 +20,10 @@ from pytest_docker.plugin import Services
 from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
 from tests.deployment.standing import Door
 from tests.e2e.stack import docker_services
+from tests.files import ROOT
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
-CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
+CADDYFILE = ROOT / "proxy" / "Caddyfile"
 PROJECT = f"coffee-ledger-tests-proxy-{os.getpid()}"
 LIMITS = {"/bmc-webhook": 128 * 1024, "/telegram-webhook": 256 * 1024}
 LIMIT = LIMITS["/bmc-webhook"]

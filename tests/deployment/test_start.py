@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, ROOT, build_image, free_ports
+from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, build_image, free_ports
+from tests.files import ROOT
 from tests.network import changing_network
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitoring.__main__ import ROOT
 from monitoring.alerts import ALERTS
 from monitoring.rules import write_rules
 from tests.docs.test_anchors import anchors
+from tests.files import ROOT
 from tests.monitoring.test_rules import exported, promtool
 
 RUNBOOK = ROOT / "docs" / "runbook.md"

@@ -17,11 +17,11 @@ from coffee_ledger.telegram.settings import BotSettings
 from monitoring.thresholds import DISK_FREE_BYTES
 from services.janitor.settings import JanitorSettings
 from services.webhook.settings import WebhookSettings
+from tests.files import ROOT
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
 
-ROOT = Path(__file__).parents[2]
 README_FILE = ROOT / "README.md"
 DEPLOY_FILE = ROOT / "docs" / "deploy.md"
 README, DEPLOY, SETTINGS, RUNBOOK, EXISTING_BOT = (

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import unescape
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -47,13 +46,13 @@ from monitoring import thresholds
 from services.webhook.batcher import DATABASE_WAIT_SECONDS
 from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
+from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.janitor import janitor_tasks
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import RULES, Webhook, serve_webhook
 
-ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 STATES, ALERTS = RUNBOOK.split("\n## Alerts\n")
 SECTIONS = dict(re.findall(r"^#{2,3} (.+?)\n(.*?)(?=^#{2,3} |\Z)", STATES, re.MULTILINE | re.DOTALL))

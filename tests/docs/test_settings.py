@@ -1,8 +1,8 @@
 """Check that the settings classes, the table of settings in the documents, `.env.example` and compose.yaml agree."""
 
 import re
-from pathlib import Path
 
+from tests.files import ROOT
 from tools.settings import (
     EXAMPLE_FILE,
     GROUPS,
@@ -18,7 +18,7 @@ from tools.settings import (
 )
 
 FIELDS = read_fields()
-COMPOSE = (Path(__file__).parents[2] / "compose.yaml").read_text(encoding="utf-8")
+COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 
 
 def test_the_table_of_settings_is_up_to_date() -> None:

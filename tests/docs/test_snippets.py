@@ -3,11 +3,12 @@
 import ast
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 
-DOCUMENTS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+from tests.files import ROOT
+
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SNIPPETS = [(document.name, code) for document in DOCUMENTS for code in SNIPPET.findall(document.read_text("utf-8"))]
 

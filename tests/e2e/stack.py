@@ -18,9 +18,9 @@ from pathlib import Path
 
 from pytest_docker.plugin import Services, get_docker_services
 
+from tests.files import ROOT
 from tests.network import changing_network
 
-ROOT = Path(__file__).parents[2]
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 COMMAND_SECONDS_MAX = 120
 BUILD_SECONDS_MAX = 600

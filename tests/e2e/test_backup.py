@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import ROOT, Stack
+from tests.e2e.stack import Stack
+from tests.files import ROOT
 
 SCRIPT = ROOT / "db" / "backup.sh"
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")

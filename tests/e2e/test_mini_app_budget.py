@@ -12,7 +12,8 @@ from playwright.async_api import Page, Request, Route, expect
 
 from tests.e2e.browser import Screen, running_browser
 from tests.e2e.people import Person
-from tests.e2e.stack import ROOT, Stack
+from tests.e2e.stack import Stack
+from tests.files import ROOT
 
 SCRIPT = (ROOT / "sandbox/telegram-web-app.js").read_text(encoding="utf-8")
 

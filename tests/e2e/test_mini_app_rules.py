@@ -7,7 +7,6 @@ import sys
 import unicodedata
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
@@ -17,8 +16,8 @@ from playwright.async_api import Browser, Page
 
 from coffee_ledger.model import Rates
 from tests.e2e.colours import AA, contrast
+from tests.files import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE, API = ROOT / "miniapp", ROOT / "coffee_ledger/telegram/api"
 COLOURS = (
     "bg_color",

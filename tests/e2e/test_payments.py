@@ -13,9 +13,10 @@ import pytest
 
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
+from tests.files import DATA
 
 SECRET = b"sandbox-secret-that-signs-nothing-real"
-PAYLOADS = sorted((Path(__file__).parents[1] / "data" / "payloads").glob("*.json"))
+PAYLOADS = sorted((DATA / "payloads").glob("*.json"))
 
 
 def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:

@@ -14,12 +14,12 @@ import pytest
 from tests.bot.fixtures import OPERATOR, free_port
 from tests.bot.people import Person
 from tests.bot.visitors import Visitor, init_data
+from tests.files import ROOT
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import TOKEN, Sandbox
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "existing_bot.py"
 STOP_SECONDS_MAX = 15
 

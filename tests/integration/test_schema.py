@@ -3,16 +3,16 @@
 import hashlib
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import asyncpg
 import pytest
 
 from coffee_ledger.errors import SchemaDiffersError
 from coffee_ledger.store.database import SCHEMA_VERSION, Pool, connected, open_pool, statements
+from tests.files import ROOT
 from tests.integration.people import Ledger
 
-SCHEMA = Path(__file__).parents[2] / "db/init.sql"
+SCHEMA = ROOT / "db/init.sql"
 DIGESTS = {
     1: "6970c9ff84049243",
     2: "9795706b75dab854",

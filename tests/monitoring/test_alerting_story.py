@@ -13,7 +13,8 @@ import yaml
 
 from monitoring.alerts import ALERTS
 from tests.e2e.people import Person
-from tests.e2e.stack import ROOT, Stack, another_stack
+from tests.e2e.stack import Stack, another_stack
+from tests.files import ROOT
 
 OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.__main__ import ROOT
 from monitoring.alerts import ALERTS, Severity
 from monitoring.slos import SLOS, Slo
+from tests.files import ROOT
 
 IMAGE = "prom/alertmanager:v0.34.1"
 RUNBOOK_URL = "https://example.org/blob/main/runbook.md"

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from monitoring import thresholds
-from monitoring.__main__ import ROOT, written_files
+from monitoring.__main__ import written_files
 from monitoring.alerts import ALERTS
 from monitoring.dashboards.boards import BOARDS
 from monitoring.dashboards.parts import FIRST, Board, Panel, Unit
 from monitoring.dashboards.queries import panels_of
 from monitoring.rules import DASHBOARD, RUNBOOK
 from monitoring.slos import SLOS
+from tests.files import ROOT
 from tests.monitoring.dashboard_lint import Excluded, lint, read_excluded, selectors
 from tests.monitoring.test_rules import exported, promtool
 

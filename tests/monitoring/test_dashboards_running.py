@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from monitoring.__main__ import ROOT
 from monitoring.dashboards.queries import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, await_that, free_ports, running_stack
+from tests.files import ROOT
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "grafana/grafana:13.2.3"

@@ -19,10 +19,11 @@ import services.janitor.metrics
 import services.webhook.metrics
 from coffee_ledger.rhythm import History
 from coffee_ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
-from monitoring.__main__ import ROOT, written_files
+from monitoring.__main__ import written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
 from monitoring.slos import SLOS, Slo, recording_rules
 from services.janitor.collector import SnapshotCollector
+from tests.files import ROOT
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"

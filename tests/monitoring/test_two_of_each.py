@@ -12,7 +12,8 @@ import yaml
 
 from monitoring.dashboards.queries import ask_now
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack, await_that
+from tests.e2e.stack import SERVICES, Stack, another_stack, await_that
+from tests.files import ROOT
 from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")

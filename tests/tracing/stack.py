@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack
+from tests.e2e.stack import SERVICES, Stack, another_stack
+from tests.files import ROOT
 from tests.tracing.receiver import OTLP_PORT, READING_PORT
 
 HERE = Path(__file__).parent

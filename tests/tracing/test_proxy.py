@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import ROOT
+from tests.files import ROOT
 from tests.tracing.stack import CADDY
 
 OURS_ALONE = ["traceparent", "tracestate", "baggage"]

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from tests.e2e.people import BuyMeACoffee
-from tests.e2e.stack import ROOT, Stack, await_that
+from tests.e2e.stack import Stack, await_that
+from tests.files import ROOT
 from tests.tracing.test_one_trace import LAST, join, kept_parent, pay
 
 IMAGE = "grafana/tempo:3.0.3"

@@ -2,7 +2,6 @@
 
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,9 @@ from coffee_ledger.telegram.amounts import (
     read_web_app_data,
     read_written,
 )
+from tests.files import DATA
 
-EXAMPLES = json.loads((Path(__file__).parents[1] / "data/amounts.json").read_text(encoding="utf-8"))
+EXAMPLES = json.loads((DATA / "amounts.json").read_text(encoding="utf-8"))
 CURRENCIES = ("USD", "EUR", "UAH", "PLN")
 ANNA = TelegramId(101)
 

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from coffee_ledger.charges import Charge
 from coffee_ledger.events import ChargeReport, Event, EventKind, read_event
 from coffee_ledger.model import SOURCE_BMC, DeliveryKey, Doubt, Family
+from tests.files import ROOT
 
-CASES = Path(__file__).parents[1] / "data" / "cases"
+CASES = ROOT / "tests/data/cases"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PERIOD = 1_780_405_603
 DAY = 86_400

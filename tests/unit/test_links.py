@@ -10,8 +10,9 @@ import yaml
 from monitoring.rules import DASHBOARD, write_rules
 from monitoring.rules import RUNBOOK as RUNBOOK_IN_RULES
 from services.links import RUNBOOK, Links, find_link_problems, read_links, set_links
+from tests.files import ROOT
 
-DASHBOARDS = sorted((Path(__file__).parents[2] / "grafana/dashboards").glob("*.json"))
+DASHBOARDS = sorted((ROOT / "grafana/dashboards").glob("*.json"))
 LINKS = Links(runbook="https://example.org/help", dashboards="http://127.0.0.1:3000")
 RULES = write_rules()
 

@@ -1,6 +1,5 @@
 """The ledger understands each note in the table `notes.yaml` as a reasonable person would."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -8,8 +7,9 @@ import yaml
 
 from coffee_ledger.codes import read_codes
 from coffee_ledger.model import PaymentId, PaymentStatus
+from tests.files import DATA
 
-TABLE = yaml.safe_load((Path(__file__).parents[1] / "data" / "notes.yaml").read_text(encoding="utf-8"))
+TABLE = yaml.safe_load((DATA / "notes.yaml").read_text(encoding="utf-8"))
 CAST = {PaymentId(payment_id): PaymentStatus(status) for payment_id, status in TABLE["cast"].items()}
 
 

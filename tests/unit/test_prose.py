@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.files import ROOT
+
 FREE_RELATIVES_MAX = 2.0
 """The limit for words such as "what", per 1,000 words of a folder."""
 

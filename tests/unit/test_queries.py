@@ -1,11 +1,11 @@
 """The code uses every SQL statement in coffee_ledger/queries, and every statement that the code uses exists there."""
 
 import re
-from pathlib import Path
 
 from coffee_ledger.store.database import statements
+from tests.files import ROOT
 
-LEDGER = Path(__file__).parents[2] / "coffee_ledger"
+LEDGER = ROOT / "coffee_ledger"
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
