@@ -208,7 +208,8 @@ def _let_users_abandon(script: Script, setup: Setup, chance: Random, rate: float
 
 def let_camp(script: Script, since: datetime, until: datetime) -> None:
     """
-    Add the camper's steps: every hour, cancel all requests and make a new one for each amount.
+    Add the steps of the camper, a user who tries to get the payments of others: every hour, the camper cancels all requests and
+    makes a new one for each amount.
 
     A real user could do this with a script.
     """

@@ -673,7 +673,8 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        # The fact key contains the values. So operators are notified once of each contradiction, and again if the values differ.
+        # The fact key, which prevents a second notification, contains the contradicting values. So operators are notified once of each
+        # contradiction, and again if a later event reports other values.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 

@@ -163,8 +163,8 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The message does not contain the number of its event. So it matters while any event that is older than the message
-           -- waits for an operator.
+           -- The message does not contain the number of its event, so this event cannot be checked alone. Keep the message while any
+           -- event that is older than the message waits for an operator.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')

@@ -76,7 +76,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Upload:
-    """A POST of the maximum size that stops shortly before its end. Each sender repeats its own upload."""
+    """
+    A POST with a body of the maximum size. It stops shortly before the end of the body, so the server must wait.
+
+    Each sender has its own upload, and sends it again whenever the server ends it.
+    """
 
     sender: int
     path: str

@@ -180,9 +180,9 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
 
 async def _arrivals(user: TelegramId, context: Context) -> list[str]:
     """
-    Return a text about the user's last payment that arrived, because the user may be looking for this payment.
+    Return a list with one text about the user's last payment that arrived, because the user may be looking for this payment.
 
-    Return an empty list if no payment of the user arrived recently.
+    The list is empty if no payment of the user arrived recently.
     """
     arrival = await find_arrival(context.pool, user, since=context.clock() - RECENT)
     return [_arrived(arrival, context.speech)] if arrival else []
@@ -288,7 +288,8 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     speech = context.speech
     told = await state.get_data()
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    # Store the claim before ending the dialogue. If the database is unavailable, the user can then send the name again.
+    # Store the claim before ending the dialogue. If the database is unavailable, the dialogue stays open, and the user can send the
+    # name again.
     raised = await raise_claim(context.pool, user, claimed, now=context.clock())
     await state.clear()
     match raised:

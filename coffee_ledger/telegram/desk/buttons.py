@@ -104,7 +104,7 @@ class Undo(CallbackData, prefix="du", sep="|"):
     """
     Undo the decision about a charge, or undo an entry of the ledger.
 
-    The handler reads the reason from the message with this button.
+    The message with this button contains the operator's reason for the undo. The handler reads the reason from there.
     """
 
     is_charge: bool
