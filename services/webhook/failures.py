@@ -111,9 +111,12 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # A 200 that is not written yet has ended the known streak, so count only the refusals after this 200.
-        before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
-        self._show(before + self._unwritten.refused)
+        # A 200 that is not written yet has ended the known streak, so count only the refusals after this 200. During a write, the
+        # 200 may be among the answers that are being written.
+        streak = self._known
+        for answers in (self._writing, self._unwritten):
+            streak = answers.refused + (0 if answers.accepted_at else streak)
+        self._show(streak)
 
     async def run(self) -> None:
         while True:
