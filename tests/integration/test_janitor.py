@@ -431,7 +431,8 @@ async def test_balances_do_not_drift(janitor: Pool, ledger: Ledger, webhook: Web
     await webhook.settle(a_payment(support_note=CODE))
     await ledger.pool.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
 
-    assert await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC)) == 0
+    await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC))
+
     assert measured_drift() == 0
 
 
@@ -470,9 +471,10 @@ async def test_bypassing_the_ledger_shows_as_drift(janitor: Pool, ledger: Ledger
     await ledger.adjust(100)
 
     await ledger.pool.execute(statements)
+    changed_rows = await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC))
 
-    assert await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC)) == drift
     assert measured_drift() == drift
+    assert changed_rows == 0
 
 
 # The schedule --------------------------------------------------------------------------------------------------------
