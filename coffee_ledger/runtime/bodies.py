@@ -2,9 +2,11 @@
 
 import asyncio
 import enum
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from aiohttp import web
+
+AnyResponse = TypeVar("AnyResponse", bound=web.StreamResponse)
 
 SECONDS_MAX = 4.0
 """
@@ -61,7 +63,7 @@ class BodyReader:
         """
         Read the whole body, or return the reason why it was not read.
 
-        After an `Unread`, the caller must answer and then close the connection, because the rest of the body may still arrive.
+        After an `Unread`, the caller must answer with a response from `close_after`.
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
@@ -93,3 +95,13 @@ class BodyReader:
         # Do not reschedule an expired timeout, which would raise an error. Its body is being dropped already.
         if not oldest.expired():
             oldest.reschedule(asyncio.get_running_loop().time())
+
+
+def close_after(response: AnyResponse) -> AnyResponse:
+    """
+    Make the server close the connection after the response, which answers a request whose body was not read.
+
+    The rest of the body may still arrive. It must not be parsed as the next request.
+    """
+    response.force_close()
+    return response

@@ -48,7 +48,7 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.bodies import BodyReader, Unread, close_after
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
@@ -351,10 +351,7 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
             return web.Response(text="Unauthorized", status=401)
         body = await bodies.read(request)
         if isinstance(body, Unread):
-            response = web.Response(status=body.status)
-            # Close the connection, because the rest of the body may still arrive. It must not be parsed as the next request.
-            response.force_close()
-            return response
+            return close_after(web.Response(status=body.status))
         # aiogram can read the body again, because the request keeps it.
         return await handler.handle(request)
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.events import Event, read_event
-from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.bodies import BodyReader, Unread, close_after
 from coffee_ledger.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.batcher import OverloadedError
 from services.webhook.failures import FailedStreak, SignatureFailures
@@ -163,10 +163,7 @@ def _refuse(refusal: DeliveryRefusal, status: int) -> web.Response:
 
 
 def _refuse_unread(unread: Unread) -> web.Response:
-    response = _refuse(DeliveryRefusal(unread), unread.status)
-    # Close the connection: the rest of the body may still arrive and must not be parsed as the next request.
-    response.force_close()
-    return response
+    return close_after(_refuse(DeliveryRefusal(unread), unread.status))
 
 
 async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:

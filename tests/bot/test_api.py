@@ -19,6 +19,7 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.decisions import OperatorRequest, match_charge, undo_match
 from coffee_ledger.store.users import erase_user
 from coffee_ledger.telegram.api.app import (
+    REQUEST_BYTES_MAX,
     REQUESTS_BURST,
     REQUESTS_PER_SECOND,
     STREAM_CHECK_SECONDS,
@@ -211,6 +212,26 @@ async def test_an_invalid_request_is_refused_with_a_named_error(visit: Visit, po
 
         assert refused == (status, answer), str(body)[:80]
         assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0, str(body)[:80]
+
+
+async def test_an_unread_body_is_answered_and_the_connection_closed(visit: Visit, pool: Pool) -> None:
+    """The body announces more than the limit and contains a second request, which must not be answered."""
+    visitor = visit()
+    host, _, port = visitor.url.removeprefix("http://").partition(":")
+    head = f"Host: x\r\nAuthorization: tma {visitor.signed}\r\n"
+    hidden = f'POST /api/payments HTTP/1.1\r\n{head}Content-Length: 15\r\n\r\n{{"amount": "10"}}'
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    writer.write(f"POST /api/payments HTTP/1.1\r\n{head}Content-Length: {REQUEST_BYTES_MAX + 1}\r\n\r\n".encode())
+    writer.write(hidden.encode())
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
 async def test_an_eleventh_open_payment_is_refused(visit: Visit) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.bodies import BodyReader, Unread, close_after
 from coffee_ledger.runtime.health import HEADER_BYTES_MAX, listening
 
 BYTES_MAX = 1000
@@ -52,9 +52,7 @@ async def serve(
         if not isinstance(body, Unread):
             return web.Response(text=str(len(body)))
         server.unread.append(body)
-        response = web.Response(status=body.status)
-        response.force_close()
-        return response
+        return close_after(web.Response(status=body.status))
 
     app = web.Application(client_max_size=client_max_size)
     app.router.add_post("/", take)
@@ -72,7 +70,7 @@ async def answer_to(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 500], ids=["before its body", "in its body"])
-async def test_a_stalled_request_is_answered_with_408_and_closed(body: bytes) -> None:
+async def test_a_stalled_request_is_answered_with_408_close_afterd(body: bytes) -> None:
     async with serve(seconds_max=0.2) as server:
         reader, writer = await server.begin(BYTES_MAX, body)
 

@@ -22,7 +22,7 @@ from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, Requested
 from coffee_ledger.telegram.api.counting import count_answers
 from coffee_ledger.telegram.api.init_data import InitDataProblem, Visitor, read_init_data
 from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
-from coffee_ledger.telegram.api.problems import ProblemError, answer_problems, too_many_requests
+from coffee_ledger.telegram.api.problems import ProblemError, UnreadBodyError, answer_problems, too_many_requests
 from coffee_ledger.telegram.api.shapes import show_offer, show_payment, show_state
 from coffee_ledger.telegram.api.tracing import trace_requests
 from coffee_ledger.telegram.context import Context
@@ -127,7 +127,7 @@ class Api:
     async def _open_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
-            raise ProblemError(body.status, "request_unreadable")
+            raise UnreadBodyError(body)
         # Replace invalid UTF-8 instead of raising an error here. `_read_amount` refuses data that it cannot read.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
         # Use a new key for each request. A repeated request still opens no second payment, because `open_payment` returns the

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from coffee_ledger.errors import DatabaseAwayError, LedgerError
+from coffee_ledger.runtime.bodies import Unread, close_after
 
 log = structlog.stdlib.get_logger()
 
@@ -23,6 +24,13 @@ class ProblemError(LedgerError):
         self.fields = fields or {}
 
 
+class UnreadBodyError(ProblemError):
+    """The body of the request was not read to its end."""
+
+    def __init__(self, unread: Unread) -> None:
+        super().__init__(unread.status, "request_unreadable")
+
+
 def too_many_requests(wait_seconds: float) -> ProblemError:
     return ProblemError(429, "too_many_requests", {"retry_after": math.ceil(wait_seconds)})
 
@@ -32,6 +40,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     """Turn errors into answers that contain the name of the problem but no part of the request."""
     try:
         return await handler(request)
+    except UnreadBodyError as problem:
+        return close_after(_answer(problem))
     except ProblemError as problem:
         return _answer(problem)
     except DatabaseAwayError:
