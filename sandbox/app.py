@@ -20,6 +20,7 @@ from sandbox.refusals import refuse_bad_fields
 from sandbox.script import Script
 from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
+from sandbox.telegram.acting_in_groups import ActingInGroups
 from sandbox.telegram.bot_api import BotApi
 from sandbox.telegram.launches import Launches
 from sandbox.telegram.record import Record
@@ -66,6 +67,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes([web.get("/healthz", say_healthy)])
     app.add_routes(BotApi(telegram, answer_seconds=settings.answer_seconds).routes())
     app.add_routes(Acting(telegram).routes())
+    app.add_routes(ActingInGroups(telegram).routes())
     app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
     app.add_routes(script.routes())
     app.add_routes(forwarding.routes())

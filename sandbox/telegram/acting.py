@@ -10,7 +10,7 @@ from aiohttp import web
 from sandbox.fields import Fields, read_fields
 from sandbox.journal import log
 from sandbox.refusals import conflict, not_found, read_choice, refuse
-from sandbox.telegram.chats import Chat, Message
+from sandbox.telegram.chats import AnyChat, Chat, Message
 from sandbox.telegram.entities import Formatted, read_plain, with_detected
 from sandbox.telegram.files import Kind
 from sandbox.telegram.messages import as_bot_api
@@ -20,7 +20,7 @@ from sandbox.telegram.state import Telegram
 
 _TEXT_MAX = 4096
 _WEB_APP_DATA_BYTES_MAX = 4096
-_WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 60.0
 _PEOPLE_SHOWN_MAX = 200
 
 
@@ -68,19 +68,17 @@ class Acting:
         fields = await read_fields(request)
         after = fields.integer("after") or 0
         await chat.changed.wait_until(
-            lambda: _has_news(chat, fields, after), seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
+            lambda: has_news(chat, fields, after), seconds=min(fields.seconds("wait") or 0, WAIT_SECONDS_MAX)
         )
         return web.json_response(chat.as_read(after))
 
     async def send_text(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
-        content = with_detected(read_plain(fields.need_text("text")))
-        if not 1 <= len(content.text) <= _TEXT_MAX:
-            raise refuse(f"text must have 1 to {_TEXT_MAX} characters")
+        content = read_text(fields)
         chat, reply_to = self._open_chat(request), fields.integer("reply_to_message_id")
         if reply_to is not None and reply_to not in chat.messages:
             raise not_found("no such message to reply to")
-        return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
+        return self._say(chat, content, copies=read_copies(fields), reply_to=reply_to)
 
     async def give_update(self, request: web.Request) -> web.Response:
         """Send the bot an arbitrary update. Tests use it for actions for which the sandbox has no other endpoint."""
@@ -88,7 +86,7 @@ class Acting:
         body = fields.decoded("body")
         if not isinstance(body, dict):
             raise refuse("body must be an object")
-        update_id = self._telegram.updates.add(fields.need_text("kind"), body, copies=_copies(fields))
+        update_id = self._telegram.updates.add(fields.need_text("kind"), body, copies=read_copies(fields))
         return web.json_response({"update_id": update_id})
 
     async def send_web_app_data(self, request: web.Request) -> web.Response:
@@ -97,7 +95,7 @@ class Acting:
         if not 1 <= len(data.encode("utf-8", "replace")) <= _WEB_APP_DATA_BYTES_MAX:
             raise refuse(f"data must have 1 to {_WEB_APP_DATA_BYTES_MAX} bytes")
         extra = {"web_app_data": {"data": data, "button_text": fields.text("button_text") or "Support"}}
-        return self._say(self._open_chat(request), Formatted(""), copies=_copies(fields), extra=extra)
+        return self._say(self._open_chat(request), Formatted(""), copies=read_copies(fields), extra=extra)
 
     async def press(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
@@ -118,7 +116,7 @@ class Acting:
             "chat_instance": str(chat.person.id),
             "data": button["callback_data"],
         }
-        update_id = self._telegram.updates.add("callback_query", query, copies=_copies(fields))
+        update_id = self._telegram.updates.add("callback_query", query, copies=read_copies(fields))
         log.info("telegram: %d pressed a button of message %d", chat.person.id, message.message_id)
         return web.json_response(
             {"callback_query_id": query_id, "update_id": update_id, "message_id": message.message_id}
@@ -207,7 +205,7 @@ class Acting:
         fields = await read_fields(request)
         calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
         await calls.changed.wait_until(
-            lambda: len(calls.in_order(method)) >= count, seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
+            lambda: len(calls.in_order(method)) >= count, seconds=min(fields.seconds("wait") or 0, WAIT_SECONDS_MAX)
         )
         return web.json_response([call.as_read() for call in calls.in_order(method)])
 
@@ -282,7 +280,14 @@ class Acting:
         return self._telegram.chats.of(person)
 
 
-def _has_news(chat: Chat, fields: Fields, after: int) -> bool:
+def read_text(fields: Fields) -> Formatted:
+    content = with_detected(read_plain(fields.need_text("text")))
+    if not 1 <= len(content.text) <= _TEXT_MAX:
+        raise refuse(f"text must have 1 to {_TEXT_MAX} characters")
+    return content
+
+
+def has_news(chat: AnyChat, fields: Fields, after: int) -> bool:
     if (query_id := fields.text("callback_query_id")) is not None:
         return chat.is_answered(query_id)
     if (version := fields.integer("version")) is not None:
@@ -290,5 +295,5 @@ def _has_news(chat: Chat, fields: Fields, after: int) -> bool:
     return bool(chat.newer_than(after))
 
 
-def _copies(fields: Fields) -> int:
+def read_copies(fields: Fields) -> int:
     return min(max(fields.integer("repeat") or 1, 1), 10)

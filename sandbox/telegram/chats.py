@@ -1,6 +1,7 @@
-"""Private chats between the bot and its users, seen from both sides."""
+"""The chats of the bot, seen from both sides. This file has the private chats; `groups.py` has the groups."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 from sandbox.bell import Bell
 from sandbox.counters import Counter
 from sandbox.telegram.entities import Formatted
+from sandbox.telegram.errors import ApiError
 from sandbox.telegram.files import File
 from sandbox.telegram.keyboards import find_button, is_inline
-from sandbox.telegram.people import Person
+from sandbox.telegram.people import Person, Standing
 
 _CHATS_MAX = 10_000
 _MESSAGES_MAX = 1_000
@@ -30,8 +32,12 @@ class Message:
     edit_date: int | None = None
     file: File | None = None
     reply_to: int | None = None
-    # The content of a message without text. In the sandbox, this is only `web_app_data` from a person.
+    # The content of a message without text: `web_app_data` from a person, or the content of a service message in a group.
     extra: dict[str, Any] = field(default_factory=dict)
+    # The fields that name the sender of a message in a group. In a private chat, only one person writes.
+    sender: dict[str, Any] = field(default_factory=dict)
+    # The number of the topic in a forum. None outside forums, and in the topic "General".
+    thread_id: int | None = None
     former_markups: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
 
     @property
@@ -51,6 +57,8 @@ class Message:
             "reply_to_message_id": self.reply_to,
             **file,
             **self.extra,
+            **({"sender": self.sender} if self.sender else {}),
+            **({} if self.thread_id is None else {"thread_id": self.thread_id}),
         }
 
     def change_markup(self, markup: dict[str, Any] | None) -> None:
@@ -70,11 +78,10 @@ class CallbackAnswer:
         return {"callback_query_id": self.callback_query_id, "text": self.text, "show_alert": self.show_alert}
 
 
-class Chat:
-    """One private chat. *version* grows by 1 with every change."""
+class AnyChat(ABC):
+    """One chat of the bot. *version* grows by 1 with every change."""
 
-    def __init__(self, person: Person, within: Bell | None = None) -> None:
-        self.person = person
+    def __init__(self, within: Bell | None = None) -> None:
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
@@ -83,6 +90,27 @@ class Chat:
         self._action: tuple[str, float] | None = None
         self.version = 0
         self.changed = Bell(within)
+
+    @property
+    @abstractmethod
+    def id(self) -> int:
+        """The id by which the bot writes to this chat."""
+
+    @abstractmethod
+    def as_chat(self) -> dict[str, Any]:
+        """Return the chat in the form in which the bot gets it."""
+
+    @abstractmethod
+    def sender_of(self, message: Message) -> dict[str, Any]:
+        """Return the fields that name the sender of a person's message."""
+
+    @abstractmethod
+    def refusal(self) -> ApiError | None:
+        """Return the error with which Telegram refuses messages of the bot to this chat, or None if the bot may write."""
+
+    def next_message_id(self, shared: Counter) -> int:
+        """Return the id of the next message. *shared* counts the messages of all private chats and small groups."""
+        return shared.next()
 
     @property
     def action(self) -> str | None:
@@ -107,14 +135,13 @@ class Chat:
         self.changed.ring()
 
     def as_read(self, after: int = 0) -> dict[str, Any]:
-        """Return the chat as the person sees it, but only with messages whose id is greater than *after*."""
+        """Return the chat as its people see it, but only with messages whose id is greater than *after*."""
         return {
             "messages": [message.as_read() for message in self.newer_than(after)],
             "callback_answers": [answer.as_read() for answer in self.callback_answers],
             "reply_keyboard": self.reply_keyboard,
             "force_reply": self.force_reply,
             "action": self.action,
-            "standing": self.person.standing.value,
             "version": self.version,
         }
 
@@ -156,8 +183,36 @@ class Chat:
             self.force_reply = {"message_id": message.message_id, "input_field_placeholder": placeholder}
 
 
+class Chat(AnyChat):
+    """One private chat."""
+
+    def __init__(self, person: Person, within: Bell | None = None) -> None:
+        super().__init__(within)
+        self.person = person
+
+    @property
+    def id(self) -> int:
+        return self.person.id
+
+    def as_chat(self) -> dict[str, Any]:
+        return self.person.as_chat()
+
+    def sender_of(self, message: Message) -> dict[str, Any]:
+        return {"from": self.person.as_user()}
+
+    def refusal(self) -> ApiError | None:
+        if self.person.standing is Standing.BLOCKED:
+            return ApiError(403, "Forbidden: bot was blocked by the user")
+        if self.person.standing is Standing.DELETED:
+            return ApiError(403, "Forbidden: user is deactivated")
+        return None
+
+    def as_read(self, after: int = 0) -> dict[str, Any]:
+        return {**super().as_read(after), "standing": self.person.standing.value}
+
+
 class Chats:
-    """All chats of the bot. The messages of all chats are numbered in one sequence, as in a Telegram account."""
+    """All private chats of the bot. The messages of all chats are numbered in one sequence, as in a Telegram account."""
 
     def __init__(self, changed: Bell) -> None:
         self.changed = changed

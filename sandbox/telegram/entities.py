@@ -39,6 +39,7 @@ _ATTRIBUTE = re.compile(
     r"""\s*(?P<name>[^\s=>/"']+)(?:\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[A-Za-z0-9.\-]+)))?"""
 )
 _COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?")
+_MENTION = re.compile(r"(?<![\w@/.])@[A-Za-z][A-Za-z0-9_]{3,31}\b")
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
 _BLANKS = " \t\n\r\v\f"
 
@@ -81,6 +82,15 @@ class Formatted:
     text: str
     entities: tuple[Entity, ...] = ()
 
+    def named_words(self) -> list[str]:
+        """Return the commands and mentions of the text in lower case."""
+        units = self.text.encode("utf-16-le", "surrogatepass")
+        return [
+            units[2 * one.offset : 2 * one.end].decode("utf-16-le", "surrogatepass").lower()
+            for one in self.entities
+            if one.type in ("bot_command", "mention")
+        ]
+
     def entity_fields(self) -> list[dict[str, Any]]:
         return [entity.as_field() for entity in self.entities]
 
@@ -100,16 +110,16 @@ def read_plain(source: str) -> Formatted:
 
 
 def with_detected(formatted: Formatted) -> Formatted:
-    """Add the entities that Telegram detects by itself: commands and links."""
+    """Add the entities that Telegram detects by itself: commands, mentions and links."""
     found = [
         Entity(kind, utf16_length(formatted.text[: match.start()]), utf16_length(match.group()))
-        for kind, pattern in (("bot_command", _COMMAND), ("url", _LINK))
+        for kind, pattern in (("bot_command", _COMMAND), ("mention", _MENTION), ("url", _LINK))
         for match in pattern.finditer(formatted.text)
     ]
     free = [new for new in found if not any(_overlap(new, old) for old in formatted.entities)]
     links = [new for new in free if new.type == "url"]
-    commands = [new for new in free if new.type != "url" and not any(_overlap(new, link) for link in links)]
-    return replace(formatted, entities=_in_order([*formatted.entities, *links, *commands]))
+    others = [new for new in free if new.type != "url" and not any(_overlap(new, link) for link in links)]
+    return replace(formatted, entities=_in_order([*formatted.entities, *links, *others]))
 
 
 def trim(formatted: Formatted) -> Formatted:

@@ -10,11 +10,14 @@ class ApiError(Exception):
     code: int
     description: str
     retry_after_seconds: int | None = None
+    migrate_to_chat_id: int | None = None
 
     def as_body(self) -> dict[str, object]:
         body: dict[str, object] = {"ok": False, "error_code": self.code, "description": self.description}
         if self.retry_after_seconds is not None:
             body["parameters"] = {"retry_after": self.retry_after_seconds}
+        if self.migrate_to_chat_id is not None:
+            body["parameters"] = {"migrate_to_chat_id": self.migrate_to_chat_id}
         return body
 
 

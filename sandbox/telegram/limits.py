@@ -29,7 +29,8 @@ class Bucket:
 
 class SendLimits:
     """
-    The limits: about 30 messages a second in total, and one message a second per chat. Short bursts are allowed.
+    The limits: about 30 messages a second in total, one message a second per private chat, and 20 messages a minute per group.
+    Short bursts are allowed.
 
     Source: https://core.telegram.org/bots/faq, read 2026-11-22. The sizes of the bursts are not published.
     """
@@ -52,7 +53,9 @@ class SendLimits:
 
     def _chat(self, chat_id: int, now: float) -> Bucket:
         if chat_id not in self._chats:
-            self._chats[chat_id] = Bucket(per_second=1, burst=5, tokens=5, filled_at=now)
+            is_group = chat_id < 0
+            per_second, burst = (20 / 60, 20) if is_group else (1, 5)
+            self._chats[chat_id] = Bucket(per_second, burst, tokens=burst, filled_at=now)
             if len(self._chats) > _CHATS_MAX:
                 self._chats.popitem(last=False)
         return self._chats[chat_id]

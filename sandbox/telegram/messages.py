@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sandbox.telegram.chats import Chat, Message
+from sandbox.telegram.chats import AnyChat, Message
 from sandbox.telegram.keyboards import is_inline
 from sandbox.telegram.state import Telegram
 
 
-def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
+def as_bot_api(telegram: Telegram, chat: AnyChat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
     """
     Return the message in the form in which the bot gets it, in answers and in updates.
 
@@ -15,14 +15,18 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,
-        "from": telegram.bot_user() if message.from_bot else chat.person.as_user(),
-        "chat": chat.person.as_chat(),
+        **({"from": telegram.bot_user()} if message.from_bot else chat.sender_of(message)),
+        "chat": chat.as_chat(),
         "date": message.date,
     }
+    if message.thread_id is not None:
+        body |= {"message_thread_id": message.thread_id, "is_topic_message": True}
     if message.edit_date is not None:
         body["edit_date"] = message.edit_date
     body |= _content(message)
-    if (replied := chat.messages.get(message.reply_to or 0)) is not None and with_reply:
+    # Telegram presents every message of a topic as a reply to the message that created the topic.
+    replied = chat.messages.get(message.reply_to or message.thread_id or 0)
+    if replied is not None and replied is not message and with_reply:
         body["reply_to_message"] = as_bot_api(telegram, chat, replied, with_reply=False)
     if is_inline(message.reply_markup):
         body["reply_markup"] = message.reply_markup

@@ -14,11 +14,12 @@ from yarl import URL
 
 from sandbox.fields import Fields, Upload
 from sandbox.journal import log
-from sandbox.telegram.chats import CallbackAnswer, Chat, Message
+from sandbox.telegram.chats import AnyChat, CallbackAnswer, Message
 from sandbox.telegram.entities import Entity, Formatted, MarkupError, read_html, read_plain, with_detected
 from sandbox.telegram.errors import ApiError, bad_request, too_many_requests
 from sandbox.telegram.files import File, Kind
-from sandbox.telegram.keyboards import check_markup, check_menu_button, is_inline
+from sandbox.telegram.groups import BotStanding, Group
+from sandbox.telegram.keyboards import buttons_of, check_markup, check_menu_button, is_inline
 from sandbox.telegram.messages import as_bot_api
 from sandbox.telegram.people import Standing
 from sandbox.telegram.profile import COMMANDS_BUTTON, DEFAULT_BUTTON, Audience
@@ -47,7 +48,7 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# Leave out the scopes `chat_administrators` and `chat_member`: they need a group, and the sandbox has no groups.
+# Leave out the scopes `chat_administrators` and `chat_member`: the sandbox does not show commands in groups.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 
@@ -186,11 +187,20 @@ async def send_chat_action(telegram: Telegram, fields: Fields) -> bool:
 async def get_chat(telegram: Telegram, fields: Fields) -> dict[str, Any]:
     gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
     return {
-        **_known_chat(telegram, fields).person.as_chat(),
+        **_known_chat(telegram, fields).as_chat(),
         "accent_color_id": 0,
         "max_reaction_count": 11,
         "accepted_gift_types": dict.fromkeys(gifts, True),
     }
+
+
+async def leave_chat(telegram: Telegram, fields: Fields) -> bool:
+    chat = _writable_chat(telegram, fields)
+    if not isinstance(chat, Group):
+        raise bad_request("chat member status can't be changed in private chats")
+    chat.standing = BotStanding.LEFT
+    chat.touch()
+    return True
 
 
 async def set_my_commands(telegram: Telegram, fields: Fields) -> bool:
@@ -263,6 +273,7 @@ METHODS: dict[str, Method] = {
     "answercallbackquery": answer_callback_query,
     "sendchataction": send_chat_action,
     "getchat": get_chat,
+    "leavechat": leave_chat,
     "setmycommands": set_my_commands,
     "getmycommands": get_my_commands,
     "deletemycommands": delete_my_commands,
@@ -280,30 +291,34 @@ METHODS: dict[str, Method] = {
 
 
 def _send(
-    telegram: Telegram, chat: Chat, content: Formatted, fields: Fields, *, file: File | None = None
+    telegram: Telegram, chat: AnyChat, content: Formatted, fields: Fields, *, file: File | None = None
 ) -> dict[str, Any]:
     reply_to = _read_reply(chat, fields)
+    thread_id = _read_thread(chat, fields, reply_to)
     markup = check_markup(fields.decoded("reply_markup"))
-    refusal_seconds = telegram.limits.refusal_seconds(chat.person.id, time.monotonic())
+    if isinstance(chat, Group) and any("web_app" in button for button in buttons_of(markup)):
+        raise bad_request("BUTTON_TYPE_INVALID")
+    refusal_seconds = telegram.limits.refusal_seconds(chat.id, time.monotonic())
     if refusal_seconds is not None:
         raise too_many_requests(refusal_seconds)
     message = Message(
-        telegram.chats.message_ids.next(),
+        chat.next_message_id(telegram.chats.message_ids),
         from_bot=True,
         date=math.floor(time.time()),
         content=content,
         reply_markup=markup,
         file=file,
         reply_to=reply_to,
+        thread_id=thread_id,
     )
     chat.add(message)
-    telegram.record.keep_message(chat.person.id, message.message_id, content.text)
-    log.info("telegram: message %d to %d", message.message_id, chat.person.id)
+    telegram.record.keep_message(chat.id, message.message_id, content.text)
+    log.info("telegram: message %d to %d", message.message_id, chat.id)
     return as_bot_api(telegram, chat, message)
 
 
 def _edit(
-    telegram: Telegram, chat: Chat, message: Message, content: Formatted, markup: dict[str, Any] | None
+    telegram: Telegram, chat: AnyChat, message: Message, content: Formatted, markup: dict[str, Any] | None
 ) -> dict[str, Any]:
     if content == message.content and markup == message.reply_markup:
         raise bad_request(
@@ -317,26 +332,28 @@ def _edit(
     return as_bot_api(telegram, chat, message)
 
 
-def _known_chat(telegram: Telegram, fields: Fields) -> Chat:
+def _known_chat(telegram: Telegram, fields: Fields) -> AnyChat:
     raw = fields.text("chat_id")
     if not raw:
         raise bad_request("chat_id is empty")
-    person = telegram.people.get(int(raw)) if re.fullmatch(r"-?\d{1,18}", raw) else None
+    chat_id = int(raw) if re.fullmatch(r"-?\d{1,18}", raw) else 0
+    group = telegram.groups.get(chat_id)
+    if group is not None and group.standing is not BotStanding.NEVER_ADDED:
+        return group
+    person = telegram.people.get(chat_id)
     if person is None or person.standing is Standing.STRANGER:
         raise bad_request("chat not found")
     return telegram.chats.of(person)
 
 
-def _writable_chat(telegram: Telegram, fields: Fields) -> Chat:
+def _writable_chat(telegram: Telegram, fields: Fields) -> AnyChat:
     chat = _known_chat(telegram, fields)
-    if chat.person.standing is Standing.BLOCKED:
-        raise ApiError(403, "Forbidden: bot was blocked by the user")
-    if chat.person.standing is Standing.DELETED:
-        raise ApiError(403, "Forbidden: user is deactivated")
+    if (refusal := chat.refusal()) is not None:
+        raise refusal
     return chat
 
 
-def _editable_message(telegram: Telegram, fields: Fields) -> tuple[Chat, Message]:
+def _editable_message(telegram: Telegram, fields: Fields) -> tuple[AnyChat, Message]:
     chat = _writable_chat(telegram, fields)
     message = chat.messages.get(fields.need_integer("message_id"))
     if message is None:
@@ -346,7 +363,7 @@ def _editable_message(telegram: Telegram, fields: Fields) -> tuple[Chat, Message
     return chat, message
 
 
-def _read_reply(chat: Chat, fields: Fields) -> int | None:
+def _read_reply(chat: AnyChat, fields: Fields) -> int | None:
     wanted = fields.decoded("reply_parameters") or {
         "message_id": fields.integer("reply_to_message_id"),
         "allow_sending_without_reply": fields.flag("allow_sending_without_reply"),
@@ -359,6 +376,14 @@ def _read_reply(chat: Chat, fields: Fields) -> int | None:
     if wanted.get("allow_sending_without_reply"):
         return None
     raise bad_request("message to be replied not found")
+
+
+def _read_thread(chat: AnyChat, fields: Fields, reply_to: int | None) -> int | None:
+    """Return the topic of a new message: the one that the bot named, or the topic of the message that it replies to."""
+    wanted = fields.integer("message_thread_id")
+    if wanted is not None and not (isinstance(chat, Group) and wanted in chat.topics):
+        raise bad_request("message thread not found")
+    return wanted if reply_to is None else chat.messages[reply_to].thread_id
 
 
 def _read_inline_markup(fields: Fields) -> dict[str, Any] | None:
@@ -419,7 +444,7 @@ def _audience(telegram: Telegram, fields: Fields) -> Audience:
         raise bad_request("can't parse BotCommandScope")
     if scope.get("type") not in _SCOPES:
         raise bad_request("can't parse BotCommandScope: unsupported type specified")
-    chat_id = _known_chat(telegram, Fields(scope)).person.id if scope["type"] == "chat" else None
+    chat_id = _known_chat(telegram, Fields(scope)).id if scope["type"] == "chat" else None
     return Audience(scope["type"], chat_id, _language(fields))
 
 
@@ -431,7 +456,7 @@ def _language(fields: Fields) -> str:
 
 
 def _menu_chat(telegram: Telegram, fields: Fields) -> int | None:
-    return _known_chat(telegram, fields).person.id if fields.text("chat_id") else None
+    return _known_chat(telegram, fields).id if fields.text("chat_id") else None
 
 
 def _drop_pending(telegram: Telegram, fields: Fields) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from sandbox.bell import Bell
 from sandbox.counters import Counter
 from sandbox.telegram.calls import Calls
-from sandbox.telegram.chats import Chat, Chats
+from sandbox.telegram.chats import AnyChat, Chats
 from sandbox.telegram.files import Files
+from sandbox.telegram.groups import Groups
 from sandbox.telegram.limits import SendLimits
 from sandbox.telegram.misbehaviour import Misbehaviour
 from sandbox.telegram.people import People
@@ -25,7 +26,7 @@ _QUERIES_MAX = 1_000
 class CallbackQuery:
     """A person tapped a button, and the bot should answer. *asked_at* is a time of the monotonic clock, in seconds."""
 
-    chat: Chat
+    chat: AnyChat
     asked_at: float
 
 
@@ -46,9 +47,11 @@ class Telegram:
     profile: Profile = field(default_factory=Profile)
     record: Record = field(default_factory=Record)
     chats: Chats = field(init=False)
+    groups: Groups = field(init=False)
 
     def __post_init__(self) -> None:
         self.chats = Chats(self.changed)
+        self.groups = Groups(self.changed)
         for person in self.record.read_people():
             self.people.remember(person)
 
@@ -64,7 +67,7 @@ class Telegram:
             "username": "coffee_ledger_sandbox_bot",
         }
 
-    def ask(self, chat: Chat) -> str:
+    def ask(self, chat: AnyChat) -> str:
         """Store a new callback query and return its id."""
         query_id = str(self.query_ids.next())
         self.queries[query_id] = CallbackQuery(chat, time.monotonic())
