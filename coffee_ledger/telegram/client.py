@@ -173,8 +173,11 @@ class LimitCalls(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
                 # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
+                # Do not retry a message to a group. Telegram limits each group separately, for example by slow mode
+                # (https://github.com/tdlib/telegram-bot-api/issues/75). Other chats must not wait for it.
                 # Do not retry any call for longer than the maximum time.
-                if isinstance(method, GetUpdates) or waited_seconds > RATE_LIMITED_SECONDS_MAX:
+                is_in_group = (_chat_of(method) or 0) < 0
+                if isinstance(method, GetUpdates) or is_in_group or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise
                 log.warning(
                     "call to telegram rate limited, retrying",
@@ -243,7 +246,7 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
         # Set the texts of the default language without a language code. Telegram shows them in every language that has no own
         # texts.
         code = None if language == DEFAULT_LANGUAGE else language
-        # Set the commands for private chats only, because the bot does not answer in groups.
+        # Set the commands for private chats only, because in groups the bot only answers with a link to the private chat.
         await bot.set_my_commands(
             _commands(texts, COMMANDS), scope=BotCommandScopeAllPrivateChats(), language_code=code
         )

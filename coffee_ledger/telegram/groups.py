@@ -1,56 +1,134 @@
 """Answer in groups, with one line that leads to the private chat. Payments and balances are shown only there."""
 
 import asyncio
+from collections import OrderedDict
 
+import structlog
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatType, MessageEntityType
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramNotFound,
+)
 from aiogram.filters import Filter
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message, MessageEntity, User
 
 from coffee_ledger.telegram.conversation.pay import PAY_PAYLOAD
 from coffee_ledger.telegram.speech import language_of, speech
 from coffee_ledger.telegram.token_bucket import TokenBucket
 
+log = structlog.stdlib.get_logger()
+
 ANSWERS_BURST, ANSWERS_PER_SECOND = 3, 1 / 20
 """The rate limit of answers in one group. It is stricter than Telegram's 20 messages a minute, to avoid disturbing the group."""
+
+CLOSED_SECONDS = 3600.0
+"""
+The time for which the bot does not answer in a group after Telegram has refused an answer there.
+
+The bot usually has no right to write in this group. Without the pause, refused calls could fire the alert about Telegram's errors.
+"""
+
+CLOSED_GROUPS_MAX = 1_000
+
+CLOSED = (TelegramForbiddenError, TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat)
+"""Errors that come again at the next answer: the bot may not write in this group, or the group has a new id."""
 
 
 class IsAddressed(Filter):
     """
     Match messages that name the bot, as in `/pay@the_bot` or `@the_bot`, and replies to the bot's messages.
 
-    A command without the bot's name is not matched, because Telegram sends it to every bot of the group.
+    A command without the bot's name is not matched, because Telegram sends it to every bot of the group. A reply that begins
+    with such a command or names another bot is not matched either: the group's moderators reply in this way to command their bot.
     """
 
     async def __call__(self, message: Message, bot: Bot) -> bool:
-        me = await bot.me()
-        replied = message.reply_to_message
-        if replied is not None and replied.from_user is not None and replied.from_user.id == me.id:
-            return True
-        text = message.text or message.caption or ""
-        marked = message.entities or message.caption_entities or []
-        name = f"@{me.username}".casefold()
-        named = (
-            entity.extract_from(text).casefold()
-            for entity in marked
-            if entity.type in {MessageEntityType.MENTION, MessageEntityType.BOT_COMMAND}
-        )
-        return any(words.endswith(name) for words in named)
+        if not _is_from_person(message):
+            return False
+        try:
+            me = await bot.me()
+        except AiogramError as error:
+            log.warning("message in a group not handled, the bot's name is not known", error=type(error).__name__)
+            return False
+        return is_addressed(message, me)
+
+
+def is_addressed(message: Message, me: User) -> bool:
+    text = message.text or message.caption or ""
+    marked = message.entities or message.caption_entities or []
+    if any(_names(entity, text, me) for entity in marked):
+        return True
+    is_command = any(entity.type == MessageEntityType.BOT_COMMAND and entity.offset == 0 for entity in marked)
+    replied = message.reply_to_message
+    # In a forum, Telegram presents every message as a reply to the service message that created the topic.
+    if is_command or replied is None or replied.from_user is None or replied.forum_topic_created is not None:
+        return False
+    return replied.from_user.id == me.id
+
+
+def _names(entity: MessageEntity, text: str, me: User) -> bool:
+    match entity.type:
+        case MessageEntityType.TEXT_MENTION:
+            return entity.user is not None and entity.user.id == me.id
+        case MessageEntityType.MENTION | MessageEntityType.BOT_COMMAND:
+            return entity.extract_from(text).casefold().endswith(f"@{me.username}".casefold())
+        case _:
+            return False
+
+
+def _is_from_person(message: Message) -> bool:
+    """
+    Return whether a person wrote the message to this group.
+
+    Anonymous administrators and people who write as a channel have the id of a bot, but also a `sender_chat`. Forwarded messages
+    were not written to this group. This includes the posts of the group's channel. Other bots are not answered, because they
+    might answer the answer.
+    """
+    is_bot = message.from_user is None or message.from_user.is_bot
+    return message.forward_origin is None and (message.sender_chat is not None or not is_bot)
+
+
+class GroupAnswers:
+    """Answers in groups, a few times a minute in each group, and not in groups where the bot may not write."""
+
+    def __init__(self) -> None:
+        self._bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)
+        self._closed_until: OrderedDict[int, float] = OrderedDict()
+
+    async def lead_to_private_chat(self, message: Message, bot: Bot) -> None:
+        group, now = message.chat.id, asyncio.get_running_loop().time()
+        if self._closed_until.get(group, 0.0) > now or self._bucket.take(group, now):
+            return
+        texts = speech(language_of(message.from_user.language_code if message.from_user else None))
+        address = f"https://t.me/{(await bot.me()).username}?start={PAY_PAYLOAD}"
+        button = InlineKeyboardButton(text=texts.label("group-button"), url=address)
+        try:
+            await message.reply(
+                texts.say("group-answer"),
+                reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]),
+                # If the message was deleted meanwhile, answer without quoting it. Telegram would refuse the answer otherwise.
+                allow_sending_without_reply=True,
+            )
+        except CLOSED as error:
+            log.info("answer in a group refused", error=type(error).__name__)
+            self._close(group, until=now + CLOSED_SECONDS)
+        except AiogramError as error:
+            log.warning("answer in a group not delivered", error=type(error).__name__)
+
+    def _close(self, group: int, *, until: float) -> None:
+        self._closed_until[group] = until
+        self._closed_until.move_to_end(group)
+        if len(self._closed_until) > CLOSED_GROUPS_MAX:
+            self._closed_until.popitem(last=False)
 
 
 def make_router() -> Router:
     """Make the router for groups. Include it only in our own bot, because the routers of other bots may answer in groups too."""
     router = Router(name="groups")
-    bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)
-
-    async def lead_to_private_chat(message: Message, bot: Bot) -> None:
-        if bucket.take(message.chat.id, asyncio.get_running_loop().time()):
-            return
-        texts = speech(language_of(message.from_user.language_code if message.from_user else None))
-        address = f"https://t.me/{(await bot.me()).username}?start={PAY_PAYLOAD}"
-        button = InlineKeyboardButton(text=texts.label("group-button"), url=address)
-        await message.reply(texts.say("group-answer"), reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]))
-
-    router.message.register(lead_to_private_chat, IsAddressed())
+    router.message.register(GroupAnswers().lead_to_private_chat, IsAddressed())
     router.message.filter(F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
     return router

@@ -12,6 +12,7 @@ from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramConflictError,
     TelegramForbiddenError,
+    TelegramMigrateToChat,
     TelegramNotFound,
     TelegramRetryAfter,
     TelegramServerError,
@@ -122,7 +123,7 @@ def outcome_of(error: AiogramError) -> CallOutcome:
             return CallOutcome.RETRY_AFTER
         case TelegramForbiddenError():
             return CallOutcome.FORBIDDEN
-        case TelegramBadRequest() | TelegramNotFound():
+        case TelegramBadRequest() | TelegramNotFound() | TelegramMigrateToChat():
             return CallOutcome.BAD_REQUEST
         case TelegramUnauthorizedError():
             return CallOutcome.UNAUTHORIZED

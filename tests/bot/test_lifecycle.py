@@ -371,7 +371,9 @@ async def test_a_bad_update_is_refused_before_its_body_arrives(telegram: Telegra
         writer.close()
 
 
-async def test_messages_in_groups_are_ignored(telegram: Telegram, sandbox: Sandbox, pool: Pool) -> None:
+async def test_a_command_in_a_group_without_the_bots_name_is_ignored(
+    telegram: Telegram, sandbox: Sandbox, pool: Pool
+) -> None:
     group: dict[str, object] = {"id": -100, "type": "supergroup", "title": "Friends"}
 
     answered = await telegram.send(secret=webhook_secret(TOKEN), chat=group, text="/pay 10")

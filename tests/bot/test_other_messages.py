@@ -121,7 +121,7 @@ async def test_an_edited_message_is_not_handled_again(anna: Person, pool: Pool) 
     assert "edited_message" not in str(asked["params"])
 
 
-async def test_messages_in_groups_are_ignored_and_show_no_code(sandbox: Sandbox, pool: Pool) -> None:
+async def test_messages_in_groups_that_do_not_address_the_bot_are_ignored(sandbox: Sandbox, pool: Pool) -> None:
     contents: list[dict[str, Any]] = [{"text": "/pay 10"}, {"text": "/unmatched"}, {"text": "hello"}, STICKER]
     users = await people(sandbox, range(1000, 1000 + len(contents)))
     for user, content in zip(users, contents, strict=True):
