@@ -33,6 +33,7 @@ class Acting:
         return [
             web.get("/telegram/users", self.read_people),
             web.post("/telegram/users", self.change_person),
+            web.post("/telegram/botfather", self.change_at_botfather),
             web.post("/telegram/updates", self.give_update),
             web.get(chat, self.read_chat),
             web.post(f"{chat}/messages", self.send_text),
@@ -62,6 +63,12 @@ class Acting:
         self._telegram.record.keep_person(person)
         self._telegram.changed.ring()
         return web.json_response(person.as_user())
+
+    async def change_at_botfather(self, request: web.Request) -> web.Response:
+        """Enable or disable the Main Mini App, as the creator of the bot does at @BotFather."""
+        fields = await read_fields(request)
+        self._telegram.profile.has_main_web_app = fields.flag("main_web_app")
+        return web.json_response({"main_web_app": self._telegram.profile.has_main_web_app})
 
     async def read_chat(self, request: web.Request) -> web.Response:
         chat = self._chat(request)

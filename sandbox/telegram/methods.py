@@ -60,7 +60,7 @@ async def get_me(telegram: Telegram, fields: Fields) -> dict[str, Any]:
         "can_read_all_group_messages": False,
         "supports_inline_queries": False,
         "can_connect_to_business": False,
-        "has_main_web_app": False,
+        "has_main_web_app": telegram.profile.has_main_web_app,
     }
 
 

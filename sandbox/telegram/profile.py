@@ -32,6 +32,8 @@ class Profile:
     # Each key is a kind (name, description or short_description) and a language code. An empty code stands for all other
     # languages.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    # Whether the creator has enabled the Main Mini App at @BotFather. No method of the Bot API can do so.
+    has_main_web_app: bool = False
 
     def commands_seen(self, user_id: int, language_code: str) -> Commands:
         """

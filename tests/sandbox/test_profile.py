@@ -225,3 +225,11 @@ async def test_the_chat_action_is_shown_until_the_bot_writes(sandbox: Sandbox, b
     assert (await sandbox.get(CHAT))["action"] is None
     with pytest.raises(TelegramBadRequest, match="wrong parameter action"):
         await bot.send_chat_action(1, "dancing")
+
+
+async def test_only_botfather_enables_the_main_mini_app(sandbox: Sandbox, bot: Bot) -> None:
+    before = await bot.get_me()
+    await sandbox.post("/telegram/botfather", main_web_app=True)
+    after = await bot.get_me()
+
+    assert (before.has_main_web_app, after.has_main_web_app) == (False, True)
