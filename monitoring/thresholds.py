@@ -4,6 +4,8 @@ Define the limits of the alerts. The dashboards draw these limits as lines.
 A panel becomes red at the limit itself, not only above it. So alerts about counts compare with `>=`.
 """
 
+from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX
+
 SNAPSHOT_AGE_SECONDS = 120
 """If the snapshot is older than this, the janitor does not export its values (services/janitor/collector.py)."""
 
@@ -77,12 +79,8 @@ JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
 """A task is overdue after `JANITOR_PERIODS` periods plus this time, because a run and two scrapes may take this long."""
 
-CLOCK_OFFSET_SECONDS = 30
-"""
-The clock may differ from Telegram's clock by this time before an alert fires.
-
-If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
-"""
+CLOCK_OFFSET_SECONDS = OFFSET_SECONDS_MAX
+"""The clock may differ from Telegram's clock by this time before an alert fires."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60

@@ -47,12 +47,6 @@ class ComposeSettings(BaseModel):
         description="the address of a dead man's switch outside this machine, which receives a POST every five minutes",
         json_schema_extra={"note": "It tells you when this machine is down."},
     )
-    ALERTS_RUNBOOK_URL: str | None = Field(
-        default=None,
-        description="the address of docs/runbook.md for links in alerts, in the rules of Prometheus and in the panels of Grafana",
-        examples=["https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"],
-        json_schema_extra={"note": "Without it, there are no such links."},
-    )
     ALERTS_DASHBOARD_URL: str | None = Field(
         default=None,
         description="the address of Grafana as your browser reaches it, such as http://127.0.0.1:3000, for links in alerts and in the "
@@ -103,7 +97,7 @@ SELDOM_SET = ("SANDBOX_PORT", "REVISION")
 """Settings that a user can change but that `.env.example` omits. Only the demo or the build of the image uses them."""
 
 SET_BY_COMPOSE = (
-    "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",
+    "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "ALERTS", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",
 )  # fmt: skip
 
 EXAMPLE_HEADER = """\

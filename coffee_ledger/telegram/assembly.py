@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -94,7 +94,7 @@ async def payments_in(
         # session right after this event.
         dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
-        context = make_context(settings, pool)
+        context = replace(make_context(settings, pool), sets_menu_button=is_alone)
         dispatcher["context"] = context
         # Include the desk first, because the conversation may answer every message.
         dispatcher.include_router(make_desk_router())
@@ -198,4 +198,6 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         rules=settings.rules,
         revision=settings.REVISION,
         speech=speech(DEFAULT_LANGUAGE),
+        alerts_on=settings.ALERTS,
+        runbook_url=settings.ALERTS_RUNBOOK_URL,
     )

@@ -16,6 +16,13 @@ log = structlog.stdlib.get_logger()
 REQUEST_SECONDS_MAX = 5
 CHECK_SECONDS = 300.0
 
+OFFSET_SECONDS_MAX = 30
+"""
+The difference from which a clock counts as wrong, in /doctor and in the alert (monitoring/thresholds.py).
+
+If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
+"""
+
 now_seconds = time.time
 """This machine's clock. Tests replace the function by a wrong clock."""
 

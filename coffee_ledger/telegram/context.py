@@ -38,6 +38,12 @@ class Context:
     revision: str
     speech: Speech
     """The texts in the user's language. They are in English if no update is being handled."""
+    sets_menu_button: bool = True
+    """Whether the button beside the message field opens the Mini App. False in a bot that has its own handlers."""
+    alerts_on: bool = False
+    """Whether Alertmanager has a chat to which it sends alerts."""
+    runbook_url: str | None = None
+    """The address of docs/runbook.md. None if the operator has not set it; then texts name the document without a link."""
 
     @property
     def currencies(self) -> list[str]:

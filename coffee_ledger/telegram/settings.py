@@ -14,6 +14,7 @@ from coffee_ledger.runtime.settings import (
     PublicHost,
     parse_list,
     parse_positive,
+    parse_switch,
     refuse_value,
 )
 from coffee_ledger.telegram.amounts import LEAST, MOST
@@ -131,6 +132,27 @@ class BotSettings(MatchingSettings):
             ge=0,
             le=65535,
             description="the port that receives the Mini App's requests and Telegram's updates from the proxy",
+        ),
+    ]
+
+    ALERTS: Annotated[
+        bool,
+        BeforeValidator(parse_switch),
+        Field(
+            default=False,
+            description="a switch, on or off; on if alerts are sent, which /doctor reports",
+            json_schema_extra={"note": "Compose sets it to on if ALERTS_CHAT_ID is set."},
+        ),
+    ]
+    # `config_check` checks the form of this address, because the configuration of other containers contains it as well.
+    ALERTS_RUNBOOK_URL: Annotated[
+        str | None,
+        Field(
+            default=None,
+            description="the address of docs/runbook.md for links in alerts, in /doctor, in the rules of Prometheus and in the panels "
+            "of Grafana",
+            examples=["https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"],
+            json_schema_extra={"note": "Without it, there are no such links."},
         ),
     ]
 

@@ -844,11 +844,122 @@ async def test_the_doctor_says_what_to_do(operator: Person, webhook: Webhook, po
 
     assert "🔴 Buy Me a Coffee has never reached us" in ill
     assert "https://pay.example/bmc-webhook" in ill
-    assert "🟢 Last event" in well
+    assert "✅ Last event" in well
     assert "secret no. 2" in well
-    assert "🟢 Balances agree" in well
-    assert "🟢 Every message is delivered" in well
+    assert "✅ Balances agree" in well
+    assert "✅ Every message is delivered" in well
     assert "🔴" not in well
+
+
+async def steps_of(operator: Person) -> tuple[str, list[str]]:
+    """Send /doctor. Return its heading and the lines of the six steps of the installation."""
+    heading, _, *lines = (await operator.ask("/doctor")).split("\n")
+    return heading, lines[:6]
+
+
+async def test_after_the_installation_the_doctor_lists_the_steps_until_all_are_done(
+    run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
+) -> None:
+    """The operator follows the next step of each line, in the order of the lines. The last step is a setting."""
+    operator, colleague = await people(sandbox, (OPERATOR, OPERATOR + 1))
+    admins = f"{OPERATOR},{OPERATOR + 1}"
+    seen: list[tuple[str, str]] = []
+
+    async def note() -> None:
+        heading, lines = await steps_of(operator)
+        seen.append((heading, "".join(line[0] for line in lines)))
+
+    async with run_bot(ADMIN_IDS=admins):
+        await operator.ask("/start")
+        await note()
+        await pool.execute(
+            "INSERT INTO signature_failures VALUES (date_trunc('minute', now()) - interval '5 minutes', 1)"
+        )
+        await note()
+        await webhook.settle(a_payment(live_mode=False))
+        await operator.hear()
+        await note()
+    await pool.execute("DELETE FROM signature_failures")
+    await pool.execute("INSERT INTO backups (size_bytes) VALUES (1)")
+    async with run_bot(ADMIN_IDS=admins):
+        await colleague.ask("/start")
+        await note()
+        await sandbox.post("/telegram/botfather", main_web_app=True)
+        await note()
+    async with run_bot(ADMIN_IDS=admins, ALERTS="on"):
+        await note()
+
+    assert seen == [
+        ("First steps: 0 of 6 done", "🔴🟡🟡🟡🟡🟡"),
+        ("First steps: 0 of 6 done", "🔴🔴🟡🟡🟡🟡"),
+        ("First steps: 2 of 6 done", "✅🟡🟡🟡🟡🟡"),
+        ("First steps: 4 of 6 done", "✅✅✅✅🟡🟡"),
+        ("First steps: 5 of 6 done", "✅✅✅✅✅🟡"),
+        ("The state of the system", "✅✅✅✅✅✅"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "links"),
+    [
+        ({}, []),
+        (
+            {"ALERTS_RUNBOOK_URL": "https://example.org/docs/runbook.md"},
+            ["https://example.org/docs/runbook.md#backupmissing", "https://example.org/docs/deploy.md#alerts"],
+        ),
+        ({"ALERTS_RUNBOOK_URL": "https://example.org/help"}, ["https://example.org/help#backupmissing"]),
+    ],
+)
+async def test_each_step_that_is_not_done_names_its_next_step(
+    run_bot: RunBot, sandbox: Sandbox, settings: dict[str, str], links: list[str]
+) -> None:
+    [operator] = await people(sandbox, (OPERATOR,))
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OPERATOR + 1}", **settings):
+        await operator.ask("/start")
+        await operator.say("/doctor")
+        message = await operator.hear()
+
+    webhook, secret, backup, operators, app, alerts = message["text"].split("\n")[2:8]
+    named = [one["url"] for one in message["entities"] if one["type"] == "text_link"]
+    assert named == links
+    assert "Press “Send test” on https://studio.buymeacoffee.com/webhooks" in webhook
+    assert "Press “Send test” on https://studio.buymeacoffee.com/webhooks" in secret
+    assert "db/backup.sh FOLDER" in backup
+    assert "docs/runbook.md, “BackupMissing”" in backup
+    assert operators.endswith("901. They should press Start in this chat: https://t.me/coffee_ledger_sandbox_bot")
+    assert "@BotFather" in app
+    assert app.endswith("https://pay.example/app/")
+    assert "ALERTS_BOT_TOKEN and ALERTS_CHAT_ID" in alerts
+    assert "docs/deploy.md, “Alerts”" in alerts
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_doctor_checks_the_menu_button_and_admits_that_it_does_not_know(
+    operator: Person, sandbox: Sandbox
+) -> None:
+    await operator.ask("/start")
+    await sandbox.bot("setChatMenuButton", menu_button={"type": "commands"})
+    _, changed_button = await steps_of(operator)
+    await sandbox.post("/telegram/misbehave", method="getMe", kind="unauthorized")
+
+    _, unknown = await steps_of(operator)
+
+    assert changed_button[4].startswith("🟡 The button beside the message field does not open the Mini App.")
+    assert unknown[4].startswith("🟡 Telegram did not say whether the Mini App is set up.")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_streak_of_refused_deliveries_ends_after_six_quiet_hours(operator: Person, pool: Pool) -> None:
+    """The alert about the streak ends at the same time."""
+    await operator.ask("/start")
+    said = []
+    for minutes in (6 * 60 - 1, 6 * 60 + 1):
+        await pool.execute(
+            "UPDATE webhook_answers SET refused = 9, refused_at = now() - make_interval(mins => $1)", minutes
+        )
+        said.append("were refused in a row" in await operator.ask("/doctor"))
+
+    assert said == [True, False]
 
 
 @pytest.mark.usefixtures("bot")
@@ -875,15 +986,16 @@ ILLS = {
         "🔴 9 deliveries were refused in a row, the last 5 h ago"
     ),
     "INSERT INTO notifications (telegram_id, kind, attempts, due_at) VALUES (404, 'test_event', 1, now() + interval '1 hour')": (
-        "🟢 1 message on its way"
+        "✅ 1 message on its way"
     ),
     "INSERT INTO notifications (telegram_id, kind, status) VALUES (404, 'test_event', 'dead')": (
         "🟡 1 message was given up. What to do: docs/runbook.md"
     ),
+    "UPDATE events SET received_at = now(), verified_by = 1": "🟡 1 request in 24 hours fits no secret, the last 3 h ago. A newer",
     "SELECT 'one operator has not pressed Start'": "🟡 These operators cannot be reached: 906. They should press Start",
-    "SELECT 'no backup was taken'": "🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”",
+    "SELECT 'no backup was taken'": "🟡 There is no backup. Run db/backup.sh FOLDER",
     "INSERT INTO backups (size_bytes, taken_at) VALUES (1, now() - interval '27 hours')": "🟡 The last backup is 27 h old",
-    "INSERT INTO backups (size_bytes) VALUES (1)": "🟢 Last backup",
+    "INSERT INTO backups (size_bytes) VALUES (1)": "✅ Last backup",
 }
 
 

@@ -189,12 +189,21 @@ def test_the_check_gets_every_setting_that_a_service_gets() -> None:
     given = [
         (name, value) for one in ("webhook", "bot", "janitor") for name, value in SERVICES[one]["environment"].items()
     ]
-    made_by_compose = {"SPOOL_FOLDER", "DISK_FOLDER"}
+    made_by_compose = {"SPOOL_FOLDER", "DISK_FOLDER", "ALERTS"}
 
     for name, value in given:
         if not name.endswith("_FILE") and name not in made_by_compose:
             assert checked.get(name) == value, name
     assert {name for name in SERVICES["secrets"]["environment"] if name not in checked} == set()
+
+
+def test_the_bot_learns_whether_alerts_are_sent_but_not_where() -> None:
+    unset = configuration(ALERTS_CHAT_ID="", ALERTS_BOT_TOKEN="")["services"]["bot"]["environment"]
+    given = configuration(ALERTS_CHAT_ID="-1001234567890", ALERTS_BOT_TOKEN="123456789:AAF")
+    environment = given["services"]["bot"]["environment"]
+
+    assert unset["ALERTS"] == ""
+    assert environment == unset | {"ALERTS": "on"}
 
 
 def test_the_check_has_no_network_and_changes_nothing() -> None:

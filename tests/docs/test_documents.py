@@ -97,10 +97,14 @@ def test_compose_passes_each_service_its_settings_with_the_defaults_of_the_code(
             assert default[1] == default_in_compose.get(name, settings_in_code()[name] or "")
 
 
+RATE_EXAMPLE = "USD=100"
+RUNBOOK_EXAMPLE = "https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"
+
+
 def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     named = set(re.findall("^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
-    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER"}
+    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER", "ALERTS"}
 
     assert named == settings_in_table().keys() - not_for_operators
 
@@ -110,8 +114,10 @@ def test_settings_without_a_default_are_empty_in_the_example(name: str) -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
 
     written = [line for line in lines if re.match(f"#?{name}=", line)]
+    # The example file contains these examples instead of nothing.
+    examples = [[f"CREDITS_PER_UNIT={RATE_EXAMPLE}"], [f"#ALERTS_RUNBOOK_URL={RUNBOOK_EXAMPLE}"]]
 
-    assert written in ([], [f"{name}="], [f"#{name}="], ["CREDITS_PER_UNIT=USD=100"])
+    assert written in ([], [f"{name}="], [f"#{name}="], *examples)
 
 
 def queries() -> list[str]:

@@ -1,17 +1,35 @@
 """Test pure functions of the operators' commands: spreadsheet cells, periods, e-mail addresses and button data."""
 
+import inspect
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from coffee_ledger.charges import OutsiderKind
+from coffee_ledger.runtime.settings import read_settings
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.assembly import make_context
 from coffee_ledger.telegram.days import read_date_range
+from coffee_ledger.telegram.desk import doctor
 from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, RefundPart, Step
-from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
+from coffee_ledger.telegram.desk.doctor import (
+    BACKUP_OLD,
+    DEPLOYMENT,
+    RUNBOOK,
+    Clocks,
+    Profile,
+    ago,
+    check_mini_app,
+    find_section,
+)
 from coffee_ledger.telegram.desk.reports import write_cell, write_sheet
 from coffee_ledger.telegram.desk.search import mask, read_payment_id
+from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
 
@@ -116,6 +134,86 @@ def test_a_duration_is_shown_in_the_most_useful_unit(seconds: int, said: str) ->
 
 def test_the_doctor_and_the_alert_use_the_same_age_limit_for_backups() -> None:
     assert BACKUP_OLD.total_seconds() == thresholds.BACKUP_AGE_SECONDS
+
+
+@pytest.mark.parametrize("ahead", [-1, 1])
+def test_the_doctor_and_the_alert_use_the_same_limit_for_clocks(ahead: int) -> None:
+    limit = thresholds.CLOCK_OFFSET_SECONDS
+
+    assert not Clocks(0.0, ahead * limit).is_off
+    assert Clocks(0.0, ahead * (limit + 0.1)).is_off
+    assert Clocks(ahead * (limit + 0.1), None).is_off
+
+
+@pytest.mark.parametrize(
+    ("host", "sets_menu_button", "menu_url", "opens_main_app", "words"),
+    [
+        (
+            "localhost",
+            True,
+            None,
+            True,
+            "🔴 Telegram cannot open the Mini App, because PUBLIC_HOST is not a public name.",
+        ),
+        ("pay.example", True, None, True, "🟡 The button beside the message field does not open the Mini App."),
+        ("pay.example", True, "https://old.example/app/", True, "🟡 The button beside the message field does not open"),
+        (
+            "pay.example",
+            True,
+            "https://pay.example/app/",
+            False,
+            "🟡 Links such as https://t.me/coffee_bot?startapp=10 do not",
+        ),
+        ("pay.example", True, "https://pay.example/app/", True, "✅ The Mini App opens from the button"),
+        # Another bot that includes the payments has a button of its own.
+        ("pay.example", False, None, True, "✅ The Mini App opens from the button"),
+    ],
+)
+def test_the_doctor_names_the_first_thing_that_the_mini_app_lacks(
+    host: str, sets_menu_button: bool, menu_url: str | None, opens_main_app: bool, words: str
+) -> None:
+    environ = {
+        "DATABASE_URL": "postgresql://bot:x@db/ledger",
+        "BOT_TOKEN": "123456789:AAFxxxxxxxxxxxxx",
+        "ADMIN_IDS": "1",
+        "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+        "PUBLIC_HOST": host,
+        "CREDITS_PER_UNIT": "USD=100",
+    }
+    context = make_context(read_settings(BotSettings, environ), cast(Pool, None))
+
+    step = check_mini_app(
+        Profile("coffee_bot", opens_main_app, menu_url), replace(context, sets_menu_button=sets_menu_button)
+    )
+
+    assert step.line.startswith(words)
+    assert step.is_done is words.startswith("✅")
+
+
+@pytest.mark.parametrize(
+    ("runbook_url", "file", "heading", "address"),
+    [
+        ("https://x.org/docs/runbook.md", RUNBOOK, "Nobody is told", "https://x.org/docs/runbook.md#nobody-is-told"),
+        ("https://x.org/docs/runbook.md", DEPLOYMENT, "Alerts", "https://x.org/docs/deploy.md#alerts"),
+        ("https://x.org/help", RUNBOOK, "BackupMissing", "https://x.org/help#backupmissing"),
+        ("https://x.org/help", DEPLOYMENT, "Alerts", None),
+        (None, RUNBOOK, "BackupMissing", None),
+    ],
+)
+def test_a_document_is_linked_if_its_address_is_known(
+    runbook_url: str | None, file: str, heading: str, address: str | None
+) -> None:
+    assert find_section(runbook_url, file, heading) == address
+
+
+def test_the_documents_have_the_sections_that_the_doctor_names() -> None:
+    named = re.findall(r'_document\("([^"]+)", context(, DEPLOYMENT)?\)', inspect.getsource(doctor))
+    documents = {is_deployment: DEPLOYMENT if is_deployment else RUNBOOK for _, is_deployment in named}
+
+    assert len(named) >= 6
+    for heading, is_deployment in named:
+        text = (Path(__file__).parents[2] / "docs" / documents[is_deployment]).read_text("utf-8")
+        assert re.search(rf"^##+ {heading}$", text, re.MULTILINE), heading
 
 
 def test_both_languages_have_the_same_desk_texts() -> None:

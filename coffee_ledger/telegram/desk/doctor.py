@@ -1,32 +1,40 @@
 """
-Handle /doctor, which reports the state of the webhook, the notifications, the clocks, the ledger and the backup.
+Handle /doctor, which first lists the steps of the installation and then reports the state of the system.
 
-If something is wrong, the report gives advice.
+Each line that is not green names its next step: a command, a setting or a document.
 """
 
+import html
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urljoin
 
 import aiogram
+import structlog
 from aiogram import Bot, Router
+from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
-from aiogram.types import Message
+from aiogram.types import MenuButtonWebApp, Message
 
 from coffee_ledger import __version__
 from coffee_ledger.store.lookup import Examination, examine, find_users
 from coffee_ledger.store.settlement import STREAK_PAUSE
-from coffee_ledger.telegram.clock import telegram_ahead
+from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX, telegram_ahead
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.cards import name_of
-from coffee_ledger.telegram.speech import Speech
+from coffee_ledger.telegram.speech import Html, Speech
+
+log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
 """A backup older than this is too old. The limit is a day plus two hours for making the backup, the same as in the alert."""
 OWED_LONG = timedelta(minutes=5)
-CLOCK_OFF_SECONDS = 5.0
+
+RUNBOOK, DEPLOYMENT = "runbook.md", "deploy.md"
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,26 @@ class Clocks:
 
     @property
     def is_off(self) -> bool:
-        return max(abs(self.database), abs(self.telegram or 0.0)) > CLOCK_OFF_SECONDS
+        return max(abs(self.database), abs(self.telegram or 0.0)) > OFFSET_SECONDS_MAX
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The bot's profile as Telegram stores it."""
+
+    username: str
+    opens_main_app: bool
+    """Whether links such as `t.me/BOT?startapp=10` open the Mini App. Only @BotFather can enable them."""
+    menu_url: str | None
+    """The address that the button beside the message field opens. None if the button shows the commands."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the installation. A step that is done can still have a line with a warning."""
+
+    line: str
+    is_done: bool = True
 
 
 def make_router() -> Router:
@@ -52,16 +79,27 @@ async def report(message: Message, bot: Bot, context: Context) -> None:
     found = await examine(context.pool)
     now = context.clock()
     clocks = Clocks((found.now - now).total_seconds(), await telegram_ahead(bot))
-    away = await _find_unreachable(context)
+    profile = await _read_profile(bot)
+    steps = [
+        _check_webhook(found, now, context),
+        _check_secret(found, now, speech),
+        _check_backup(found, now, context),
+        _check_operators(await _find_unreachable(context), profile, speech),
+        check_mini_app(profile, context),
+        _check_alerts(context),
+    ]
+    title = speech.say("desk-doctor-title")
+    done = sum(step.is_done for step in steps)
+    is_installed = done == len(steps)
     lines = [
-        *_webhook(found, now, context),
-        *_debts(found, now, speech),
+        title if is_installed else speech.say("desk-doctor-steps", done=done, all=len(steps)),
+        "",
+        *(step.line for step in steps),
+        *([] if is_installed else ["", title, ""]),
+        *_deliveries(found, now, context),
+        *_debts(found, now, context),
         _clocks(clocks, speech),
-        *_work(found, speech),
-        _backup(found, now, speech),
-        speech.say("desk-doctor-operators-away", operators=", ".join(away))
-        if away
-        else speech.say("desk-doctor-operators"),
+        *_work(found, context),
         speech.say(
             "desk-doctor-versions",
             version=__version__,
@@ -71,44 +109,96 @@ async def report(message: Message, bot: Bot, context: Context) -> None:
             aiogram=aiogram.__version__,
         ),
     ]
-    await message.answer("\n".join([speech.say("desk-doctor-title"), "", *lines]))
+    await message.answer("\n".join(lines))
 
 
-def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[str]:
-    speech = context.speech
-    last = found.last_event
+# The steps of the installation ---------------------------------------------------------------------------------------
+
+
+def _check_webhook(found: Examination, now: datetime, context: Context) -> Step:
+    speech, last = context.speech, found.last_event
     if last is None:
-        yield speech.say("desk-doctor-webhook-never", host=context.public_host)
-    elif now - last.received_at > QUIET_AFTER:
-        yield speech.say("desk-doctor-webhook-quiet", ago=ago(now - last.received_at, speech))
-    else:
-        yield speech.say(
-            "desk-doctor-webhook-tested",
-            ago=ago(now - last.received_at, speech),
-            became=speech.say(f"became-{last.outcome}"),
-            count=str(found.events_week),
-        )
-        yield _secrets(found, speech)
+        return Step(speech.say("desk-doctor-webhook-never", host=context.public_host), is_done=False)
+    age = now - last.received_at
+    if age > QUIET_AFTER:
+        return Step(speech.say("desk-doctor-webhook-quiet", ago=ago(age, speech)))
+    became, count = speech.say(f"became-{last.outcome}"), str(found.events_week)
+    return Step(speech.say("desk-doctor-webhook-tested", ago=ago(age, speech), became=became, count=count))
+
+
+def _check_secret(found: Examination, now: datetime, speech: Speech) -> Step:
+    last = found.last_event
     if found.forged and found.forged_at:
-        yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
-    else:
-        yield speech.say("desk-doctor-forged-none")
+        # If a later delivery fits, the secret is correct: it was corrected, or the wrong signatures came from a stranger.
+        is_corrected = last is not None and last.received_at >= found.forged_at
+        text = "desk-doctor-forged-before" if is_corrected else "desk-doctor-forged"
+        line = speech.say(text, count=found.forged, ago=ago(now - found.forged_at, speech))
+        return Step(line, is_done=is_corrected)
+    if last is None:
+        return Step(speech.say("desk-doctor-secret-untested"), is_done=False)
+    if now - last.received_at > QUIET_AFTER:
+        return Step(speech.say("desk-doctor-forged-none"))
+    if not found.secrets:
+        return Step(speech.say("desk-doctor-secret-none"))
+    text = "desk-doctor-secret-one" if len(found.secrets) == 1 else "desk-doctor-secret-several"
+    return Step(speech.say(text, numbers=", ".join(map(str, found.secrets))))
+
+
+def _check_backup(found: Examination, now: datetime, context: Context) -> Step:
+    speech = context.speech
+    if found.backup_at is None:
+        return Step(speech.say("desk-doctor-backup-none", document=_document("BackupMissing", context)), is_done=False)
+    age = now - found.backup_at
+    if age > BACKUP_OLD:
+        document = _document("BackupOld", context)
+        return Step(speech.say("desk-doctor-backup-old", ago=ago(age, speech), document=document))
+    return Step(speech.say("desk-doctor-backup", ago=ago(age, speech)))
+
+
+def _check_operators(away: list[str], profile: Profile | None, speech: Speech) -> Step:
+    if not away:
+        return Step(speech.say("desk-doctor-operators"))
+    address = f"https://t.me/{profile.username}" if profile else "none"
+    return Step(speech.say("desk-doctor-operators-away", operators=", ".join(away), address=address), is_done=False)
+
+
+def check_mini_app(profile: Profile | None, context: Context) -> Step:
+    speech, address = context.speech, context.app_url
+    if address is None:
+        return Step(speech.say("desk-doctor-app-nowhere"), is_done=False)
+    if profile is None:
+        return Step(speech.say("desk-doctor-app-unknown"), is_done=False)
+    if context.sets_menu_button and profile.menu_url != address:
+        return Step(speech.say("desk-doctor-app-no-button"), is_done=False)
+    text = "desk-doctor-app" if profile.opens_main_app else "desk-doctor-app-no-link"
+    example = f"https://t.me/{profile.username}?startapp=10"
+    return Step(speech.say(text, example=example, address=address), is_done=profile.opens_main_app)
+
+
+def _check_alerts(context: Context) -> Step:
+    if context.alerts_on:
+        return Step(context.speech.say("desk-doctor-alerts"))
+    return Step(
+        context.speech.say("desk-doctor-alerts-off", document=_document("Alerts", context, DEPLOYMENT)), is_done=False
+    )
+
+
+# The state of the system ---------------------------------------------------------------------------------------------
+
+
+def _deliveries(found: Examination, now: datetime, context: Context) -> Iterator[str]:
+    speech = context.speech
     # A streak of refused deliveries ends after `STREAK_PAUSE` without a refusal. Do not report an older streak that is still
     # stored.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
-        yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(now - found.refused_at, speech))
+        age, document = now - found.refused_at, _document("WebhookNearDisable", context)
+        yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(age, speech), document=document)
     if found.failed:
         yield speech.say("desk-doctor-failed", count=found.failed)
 
 
-def _secrets(found: Examination, speech: Speech) -> str:
-    if not found.secrets:
-        return speech.say("desk-doctor-secret-none")
-    text = "desk-doctor-secret-one" if len(found.secrets) == 1 else "desk-doctor-secret-several"
-    return speech.say(text, numbers=", ".join(map(str, found.secrets)))
-
-
-def _debts(found: Examination, now: datetime, speech: Speech) -> Iterator[str]:
+def _debts(found: Examination, now: datetime, context: Context) -> Iterator[str]:
+    speech = context.speech
     if found.owed_since is None:
         yield speech.say("desk-doctor-owed-none")
     else:
@@ -116,10 +206,11 @@ def _debts(found: Examination, now: datetime, speech: Speech) -> Iterator[str]:
         text = "desk-doctor-owed-long" if waiting > OWED_LONG else "desk-doctor-owed"
         yield speech.say(text, count=found.owed, ago=ago(waiting, speech))
     if found.dead:
-        yield speech.say("desk-doctor-dead", count=found.dead)
+        yield speech.say("desk-doctor-dead", count=found.dead, document=_document("Nobody is told", context))
 
 
-def _work(found: Examination, speech: Speech) -> Iterator[str]:
+def _work(found: Examination, context: Context) -> Iterator[str]:
+    speech = context.speech
     if found.unmatched:
         yield speech.say("desk-doctor-unmatched", count=found.unmatched)
     else:
@@ -127,16 +218,10 @@ def _work(found: Examination, speech: Speech) -> Iterator[str]:
     if found.claims:
         yield speech.say("desk-doctor-claims", count=found.claims)
     if found.drift:
-        yield speech.say("desk-doctor-drift", count=str(found.drift))
+        document = _document("Balances differ from the ledger", context)
+        yield speech.say("desk-doctor-drift", count=str(found.drift), document=document)
     else:
         yield speech.say("desk-doctor-drift-none")
-
-
-def _backup(found: Examination, now: datetime, speech: Speech) -> str:
-    if found.backup_at is None:
-        return speech.say("desk-doctor-backup-none")
-    age = now - found.backup_at
-    return speech.say("desk-doctor-backup-old" if age > BACKUP_OLD else "desk-doctor-backup", ago=ago(age, speech))
 
 
 def _clocks(clocks: Clocks, speech: Speech) -> str:
@@ -154,6 +239,22 @@ def _seconds(offset: float, digits: int) -> str:
     return f"{round(offset, digits) + 0.0:+.{digits}f}"
 
 
+# Lookups -------------------------------------------------------------------------------------------------------------
+
+
+async def _read_profile(bot: Bot) -> Profile | None:
+    """Ask Telegram for the bot's profile, or return None if Telegram does not answer."""
+    try:
+        # Do not use `bot.me()`, which remembers the first answer.
+        me = await bot.get_me()
+        button = await bot.get_chat_menu_button()
+    except AiogramError as error:
+        log.info("profile of the bot not known", error=type(error).__name__)
+        return None
+    menu_url = button.web_app.url if isinstance(button, MenuButtonWebApp) else None
+    return Profile(me.username or "", bool(me.has_main_web_app), menu_url)
+
+
 async def _find_unreachable(context: Context) -> list[str]:
     """Return the names of the operators who never pressed Start or who blocked the bot."""
     users = await find_users(context.pool, context.operators)
@@ -162,6 +263,26 @@ async def _find_unreachable(context: Context) -> list[str]:
         for operator in context.operators
         if operator not in users or users[operator].unreachable_at is not None
     ]
+
+
+def _document(heading: str, context: Context, file: str = RUNBOOK) -> str:
+    """Name a section of a document. If the address of the document is known, the name is a link."""
+    name = context.speech.say("desk-doctor-document", file=file, heading=heading)
+    address = find_section(context.runbook_url, file, heading)
+    return Html(name if address is None else f'<a href="{html.escape(address)}">{name}</a>')
+
+
+def find_section(runbook_url: str | None, file: str, heading: str) -> str | None:
+    """
+    Return the address of a section of a document in `docs/`, or None if the address is not known.
+
+    The operator sets only the address of the runbook. The other documents are beside it, unless it was published under another
+    name.
+    """
+    if runbook_url is None or (file != RUNBOOK and not runbook_url.endswith(f"/{RUNBOOK}")):
+        return None
+    page = runbook_url if file == RUNBOOK else urljoin(runbook_url, file)
+    return f"{page}#{re.sub('[^a-z0-9-]', '', heading.lower().replace(' ', '-'))}"
 
 
 def ago(span: timedelta, speech: Speech) -> str:

@@ -413,28 +413,50 @@ desk-replay-cut = Only the first { $count } are shown: choose a shorter period.
 
 ## The doctor
 
+desk-doctor-steps = <b>First steps: { $done } of { $all } done</b>
 desk-doctor-title = <b>The state of the system</b>
-desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on its webhook page. If nothing comes, compare its address with https://{ $host }/bmc-webhook
-desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $became }); { $count } in 7 days.
-desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If anyone has paid since, check the webhook page of Buy Me a Coffee: the webhook may be switched off.
-desk-doctor-secret-one = 🟢 Signed with secret no. { $numbers }.
+desk-doctor-document = docs/{ $file }, “{ $heading }”
+desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on https://studio.buymeacoffee.com/webhooks. If nothing comes, compare the address there with https://{ $host }/bmc-webhook
+desk-doctor-webhook-tested = ✅ Last event { $ago } ago ({ $became }); { $count } in 7 days.
+desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If anyone has paid since, check whether the webhook is switched off: https://studio.buymeacoffee.com/webhooks
+desk-doctor-secret-untested = 🟡 No delivery has confirmed the signing secret yet. Press “Send test” on https://studio.buymeacoffee.com/webhooks
+desk-doctor-secret-one = ✅ Signed with secret no. { $numbers }; no wrong signatures in 24 hours.
 desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, remove it from BMC_WEBHOOK_SECRETS.
-desk-doctor-secret-none = 🟡 The events of the last 7 days do not show which secret signed them. Press “Send test” on the webhook page of Buy Me a Coffee.
+desk-doctor-secret-none = 🟡 The events of the last 7 days do not show which secret signed them. Press “Send test” on https://studio.buymeacoffee.com/webhooks
 desk-doctor-forged = 🔴 { $count ->
     [one] { $count } request in 24 hours fits no secret
    *[other] { $count } requests in 24 hours fit no secret
-}, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
-desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
+}, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one into BMC_WEBHOOK_SECRETS, run docker compose up -d, and press “Send test” on https://studio.buymeacoffee.com/webhooks
+desk-doctor-forged-before = 🟡 { $count ->
+    [one] { $count } request in 24 hours fits no secret
+   *[other] { $count } requests in 24 hours fit no secret
+}, the last { $ago } ago. A newer delivery fits, so the secret is correct now.
+desk-doctor-forged-none = ✅ No wrong signatures in 24 hours.
+desk-doctor-backup = ✅ Last backup { $ago } ago.
+desk-doctor-backup-old = 🟡 The last backup is { $ago } old. What to do: { $document }
+desk-doctor-backup-none = 🟡 There is no backup. Run db/backup.sh FOLDER and let cron run it each day: { $document }
+desk-doctor-operators = ✅ Every operator can be reached.
+desk-doctor-operators-away = 🟡 These operators cannot be reached: { $operators }. They should press Start in this chat{ $address ->
+    [none] .
+   *[other] : { $address }
+}
+desk-doctor-app = ✅ The Mini App opens from the button beside the message field and by links such as { $example }
+desk-doctor-app-nowhere = 🔴 Telegram cannot open the Mini App, because PUBLIC_HOST is not a public name. Correct it in .env and run docker compose up -d
+desk-doctor-app-unknown = 🟡 Telegram did not say whether the Mini App is set up. Ask again in a minute.
+desk-doctor-app-no-button = 🟡 The button beside the message field does not open the Mini App. The bot sets the button when it starts: docker compose restart bot
+desk-doctor-app-no-link = 🟡 Links such as { $example } do not open the Mini App yet. Send /mybots to @BotFather and choose your bot, Bot Settings, Configure Mini App, Enable Mini App. The address is { $address }
+desk-doctor-alerts = ✅ Alerts are switched on.
+desk-doctor-alerts-off = 🟡 Alerts are switched off. Create a second bot with @BotFather, set ALERTS_BOT_TOKEN and ALERTS_CHAT_ID, and run docker compose up -d: { $document }
 desk-doctor-refused = 🔴 { $count ->
     [one] { $count } delivery was refused in a row
    *[other] { $count } deliveries were refused in a row
-}, the last { $ago } ago. After more than ten Buy Me a Coffee switches the webhook off. What to do: docs/runbook.md, “WebhookNearDisable”
+}, the last { $ago } ago. After more than ten Buy Me a Coffee switches the webhook off. What to do: { $document }
 desk-doctor-failed = 🔴 { $count ->
     [one] { $count } event of the last 7 days could not be settled or read. It is kept: /failed
    *[other] { $count } events of the last 7 days could not be settled or read. They are kept: /failed
 }
-desk-doctor-owed-none = 🟢 Every message is delivered.
-desk-doctor-owed = 🟢 { $count ->
+desk-doctor-owed-none = ✅ Every message is delivered.
+desk-doctor-owed = ✅ { $count ->
     [one] { $count } message on its way
    *[other] { $count } messages on their way
 }, the oldest { $ago }.
@@ -445,11 +467,11 @@ desk-doctor-owed-long = 🔴 { $count ->
 desk-doctor-dead = 🟡 { $count ->
     [one] { $count } message was given up
    *[other] { $count } messages were given up
-}. What to do: docs/runbook.md, “Nobody is told”
-desk-doctor-clock = 🟢 Clocks agree (database { $database } s, Telegram { $telegram } s).
+}. What to do: { $document }
+desk-doctor-clock = ✅ Clocks agree (database { $database } s, Telegram { $telegram } s).
 desk-doctor-clock-off = 🔴 Clocks differ: database { $database } s, Telegram { $telegram } s. Set this machine’s clock (timedatectl).
 desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not give the time. Ask again in a minute; if it stays so, check whether this machine reaches TELEGRAM_API_URL.
-desk-doctor-unmatched-none = 🟢 No payment waits for an operator.
+desk-doctor-unmatched-none = ✅ No payment waits for an operator.
 desk-doctor-unmatched = 🟡 { $count ->
     [one] { $count } payment waits for an operator
    *[other] { $count } payments wait for an operator
@@ -458,13 +480,8 @@ desk-doctor-claims = 🟡 { $count ->
     [one] { $count } claim is open
    *[other] { $count } claims are open
 }: /claims
-desk-doctor-drift-none = 🟢 Balances agree with the ledger.
-desk-doctor-drift = 🔴 Balances differ from the ledger, by { $count } in all. See docs/runbook.md, “Balances differ from the ledger”
-desk-doctor-backup = 🟢 Last backup { $ago } ago.
-desk-doctor-backup-old = 🟡 The last backup is { $ago } old. What to do: docs/runbook.md, “BackupOld”
-desk-doctor-backup-none = 🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”
-desk-doctor-operators = 🟢 Every operator can be reached.
-desk-doctor-operators-away = 🟡 These operators cannot be reached: { $operators }. They should press Start in this chat.
+desk-doctor-drift-none = ✅ Balances agree with the ledger.
+desk-doctor-drift = 🔴 Balances differ from the ledger, by { $count } in all. What to do: { $document }
 desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } s

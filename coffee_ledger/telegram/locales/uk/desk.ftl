@@ -421,34 +421,48 @@ desk-replay-cut = Показано лише перші { $count }. Вибері�
 
 ## Стан системи
 
+desk-doctor-steps = <b>Перші кроки: зроблено { $done } з { $all }</b>
 desk-doctor-title = <b>Стан системи</b>
-desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на сторінці вебхука. Не допомогло? Порівняйте там адресу з https://{ $host }/bmc-webhook
-desk-doctor-webhook-tested = 🟢 Остання подія { $ago } тому ({ $became }); за 7 днів { $count }.
-desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, перевірте сторінку вебхука на Buy Me a Coffee: можливо, вебхук вимкнено.
-desk-doctor-secret-one = 🟢 Підписано секретом № { $numbers }.
+desk-doctor-document = docs/{ $file }, «{ $heading }»
+desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на https://studio.buymeacoffee.com/webhooks. Не допомогло? Порівняйте там адресу з https://{ $host }/bmc-webhook
+desk-doctor-webhook-tested = ✅ Остання подія { $ago } тому ({ $became }); за 7 днів { $count }.
+desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, перевірте, чи вебхук не вимкнено: https://studio.buymeacoffee.com/webhooks
+desk-doctor-secret-untested = 🟡 Секрет підпису ще не підтверджено жодною доставкою. Натисніть «Send test» на https://studio.buymeacoffee.com/webhooks
+desk-doctor-secret-one = ✅ Підписано секретом № { $numbers }; за добу не було хибних підписів.
 desk-doctor-secret-several = 🟡 За 7 днів підписано кількома секретами: № { $numbers }. Коли старий більше не використовуватиметься, приберіть його з BMC_WEBHOOK_SECRETS.
-desk-doctor-secret-none = 🟡 Не записано, яким секретом підписано події за ці 7 днів. Натисніть «Send test» на сторінці вебхука на Buy Me a Coffee.
-desk-doctor-forged = 🔴 Запитів за добу, підпис яких не відповідає жодному секрету: { $count }, останній { $ago } тому. Секрет на Buy Me a Coffee змінено? Додайте новий поруч зі старим.
-desk-doctor-forged-none = 🟢 За добу не було хибних підписів.
-desk-doctor-refused = 🔴 Відхилено доставок поспіль: { $count }, останню { $ago } тому. Якщо їх буде понад десять, Buy Me a Coffee вимкне вебхук. Що робити: docs/runbook.md, «WebhookNearDisable»
+desk-doctor-secret-none = 🟡 Не записано, яким секретом підписано події за ці 7 днів. Натисніть «Send test» на https://studio.buymeacoffee.com/webhooks
+desk-doctor-forged = 🔴 Запитів за добу, підпис яких не відповідає жодному секрету: { $count }, останній { $ago } тому. Секрет на Buy Me a Coffee змінено? Додайте новий поруч зі старим у BMC_WEBHOOK_SECRETS, виконайте docker compose up -d і натисніть «Send test» на https://studio.buymeacoffee.com/webhooks
+desk-doctor-forged-before = 🟡 Запитів за добу, підпис яких не відповідає жодному секрету: { $count }, останній { $ago } тому. Новіша доставка має правильний підпис, отже секрет уже правильний.
+desk-doctor-forged-none = ✅ За добу не було хибних підписів.
+desk-doctor-backup = ✅ Остання резервна копія { $ago } тому.
+desk-doctor-backup-old = 🟡 Останній резервній копії { $ago }. Що робити: { $document }
+desk-doctor-backup-none = 🟡 Резервної копії немає. Запустіть db/backup.sh ТЕКА, а далі нехай cron робить це щодня: { $document }
+desk-doctor-operators = ✅ Усі оператори отримують повідомлення.
+desk-doctor-operators-away = 🟡 Ці оператори не отримують повідомлень: { $operators }. Нехай натиснуть «Почати» в цьому чаті{ $address ->
+    [none] .
+   *[other] : { $address }
+}
+desk-doctor-app = ✅ Mini App відкривається кнопкою біля поля вводу й за посиланнями на зразок { $example }
+desk-doctor-app-nowhere = 🔴 Telegram не може відкрити Mini App: PUBLIC_HOST не є публічним доменним іменем. Виправте його в .env і виконайте docker compose up -d
+desk-doctor-app-unknown = 🟡 Telegram не відповів, чи налаштовано Mini App. Повторіть за хвилину.
+desk-doctor-app-no-button = 🟡 Кнопка біля поля вводу не відкриває Mini App. Бот налаштовує її під час запуску: docker compose restart bot
+desk-doctor-app-no-link = 🟡 Посилання на зразок { $example } ще не відкривають Mini App. Надішліть @BotFather команду /mybots і виберіть свого бота, далі Bot Settings, Configure Mini App, Enable Mini App. Адреса: { $address }
+desk-doctor-alerts = ✅ Сповіщення про збої ввімкнено.
+desk-doctor-alerts-off = 🟡 Сповіщення про збої вимкнено. Створіть у @BotFather другого бота, задайте ALERTS_BOT_TOKEN і ALERTS_CHAT_ID та виконайте docker compose up -d: { $document }
+desk-doctor-refused = 🔴 Відхилено доставок поспіль: { $count }, останню { $ago } тому. Якщо їх буде понад десять, Buy Me a Coffee вимкне вебхук. Що робити: { $document }
 desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати чи прочитати подій: { $count }. Їх збережено: /failed
-desk-doctor-owed-none = 🟢 Усі повідомлення доставлено.
-desk-doctor-owed = 🟢 Повідомлень у черзі: { $count }, найстаршому { $ago }.
+desk-doctor-owed-none = ✅ Усі повідомлення доставлено.
+desk-doctor-owed = ✅ Повідомлень у черзі: { $count }, найстаршому { $ago }.
 desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Перевірте docker compose logs bot
-desk-doctor-dead = 🟡 Повідомлень, які не вдалося надіслати: { $count }. Що робити: docs/runbook.md, «Nobody is told»
-desk-doctor-clock = 🟢 Годинники збігаються (різниця: база даних { $database } с, Telegram { $telegram } с).
+desk-doctor-dead = 🟡 Повідомлень, які не вдалося надіслати: { $count }. Що робити: { $document }
+desk-doctor-clock = ✅ Годинники збігаються (різниця: база даних { $database } с, Telegram { $telegram } с).
 desk-doctor-clock-off = 🔴 Годинники розходяться: база даних { $database } с, Telegram { $telegram } с. Налаштуйте годинник цього сервера (timedatectl).
 desk-doctor-clock-partly = 🟡 Годинник бази даних { $database } с; Telegram не повідомив часу. Повторіть за хвилину; якщо не зміниться, перевірте, чи цей сервер має доступ до TELEGRAM_API_URL.
-desk-doctor-unmatched-none = 🟢 Платежів без власника немає.
+desk-doctor-unmatched-none = ✅ Платежів без власника немає.
 desk-doctor-unmatched = 🟡 Платежів без власника: { $count }. Список: /unmatched
 desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Список: /claims
-desk-doctor-drift-none = 🟢 Баланси збігаються з журналом операцій.
-desk-doctor-drift = 🔴 Баланси розходяться з журналом операцій, разом на { $count }. Що робити: docs/runbook.md, «Balances differ from the ledger»
-desk-doctor-backup = 🟢 Остання резервна копія { $ago } тому.
-desk-doctor-backup-old = 🟡 Останній резервній копії { $ago }. Що робити: docs/runbook.md, «BackupOld»
-desk-doctor-backup-none = 🟡 Резервної копії немає. Що робити: docs/runbook.md, «BackupMissing»
-desk-doctor-operators = 🟢 Усі оператори отримують повідомлення.
-desk-doctor-operators-away = 🟡 Ці оператори не отримують повідомлень: { $operators }. Нехай натиснуть «Почати» в цьому чаті.
+desk-doctor-drift-none = ✅ Баланси збігаються з журналом операцій.
+desk-doctor-drift = 🔴 Баланси розходяться з журналом операцій, разом на { $count }. Що робити: { $document }
 desk-doctor-versions = ⚪ Версія { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } с
