@@ -613,6 +613,45 @@ BEGIN
 END
 $$;
 
+-- Handing entries to another bot --------------------------------------------------------------------------------------
+
+-- If another bot keeps its own balances, it registers a handler. This table then has one row. Entries from before that time are
+-- not handed over, so that a bot which has already added them does not get them again.
+CREATE TABLE handover_start (
+    is_only boolean PRIMARY KEY DEFAULT true,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT there_is_one_row CHECK (is_only)
+);
+COMMENT ON COLUMN handover_start.started_at IS 'When a handler was registered first.';
+
+-- The entries for which the handler must still be called. The bot deletes a row after the handler has returned.
+CREATE TABLE handovers (
+    credit_id bigint PRIMARY KEY,
+    telegram_id bigint NOT NULL,
+    queued_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT has_the_user_of_its_entry FOREIGN KEY (credit_id, telegram_id) REFERENCES credits (credit_id, telegram_id)
+);
+
+-- Queues each new entry for the handler, in the transaction that inserts the entry. A spending is left out, because the other bot
+-- itself spends. The function runs as the owner, so that the services need no privilege to insert handovers.
+-- A bot that stores the last credit_id it has handled could miss an entry: Postgres assigns the id before the commit, so an entry
+-- with a lower id may become visible later.
+CREATE FUNCTION queue_handovers() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.handovers (credit_id, telegram_id)
+    SELECT added.credit_id, added.telegram_id
+      FROM added
+     WHERE added.kind <> 'spend' AND EXISTS (SELECT FROM public.handover_start);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entry_is_handed_over
+AFTER INSERT ON credits
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION queue_handovers();
+
 -- Notifications ------------------------------------------------------------------------------------------------------
 
 CREATE TABLE notifications (
@@ -710,7 +749,8 @@ CREATE TABLE leases (
     holder uuid NOT NULL,
     ends_at timestamptz NOT NULL
 );
-COMMENT ON TABLE leases IS 'There is one lease, named sending: its holder is the bot that sends the notifications.';
+COMMENT ON TABLE leases
+IS 'The holder of the lease sending sends the notifications. The holder of handing_over calls the handler of another bot.';
 COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
 -- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits
@@ -1017,7 +1057,7 @@ GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT, DELETE ON dialogues TO janitor;
-GRANT SELECT ON backups TO janitor;
+GRANT SELECT ON backups, handovers TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
@@ -1027,6 +1067,8 @@ GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requeste
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dialogues TO bot;
 GRANT SELECT, INSERT, DELETE ON payment_messages TO bot;
+GRANT SELECT, INSERT ON handover_start TO bot;
+GRANT SELECT, DELETE ON handovers TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
 GRANT SELECT ON standing_credits TO bot;
 GRANT INSERT ON outsiders TO bot;

@@ -319,6 +319,15 @@ ALERT_TABLE = (
         dashboard="ledger-bot",
         hold="5m",
     ),
+    page(
+        "HandoversStuck",
+        f"{highest('ledger_handovers_oldest_age_seconds')} > {limits.HANDOVER_AGE_SECONDS}",
+        summary="Users paid, but your bot's handler has not added their credits",
+        description="The oldest entry has waited for {{ $value | humanizeDuration }}. Nothing is lost. The bot's log says why"
+        " the handler fails.",
+        dashboard="ledger-bot",
+        hold="1m",
+    ),
     ticket(
         "TelegramErrors",
         f"sum(rate({FAILED_CALLS}[15m])) / (sum(rate({CALLS}[15m])) > 0)"

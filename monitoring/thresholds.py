@@ -29,6 +29,9 @@ The bot may retry a notification for this time before an alert fires.
 Telegram may tell the bot to pause. Usually the pause is shorter than this time, so no alert fires.
 """
 
+HANDOVER_AGE_SECONDS = 600
+"""The handler of another bot may fail for this time before an alert fires. The bot calls it again at least once a minute."""
+
 SPOOLED_AGE_SECONDS = 300
 """
 An alert fires if an event waits longer than this in the spool.

@@ -49,6 +49,9 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 -- name: count_open_claims
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
+-- name: count_handovers
+SELECT count(*) AS handovers, min(queued_at) AS oldest_at FROM handovers;
+
 -- name: count_unsettled_events
 -- Count the events that failed or could not be read, and that no operator has dismissed. The index events_kept serves this
 -- statement.

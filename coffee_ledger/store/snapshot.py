@@ -75,6 +75,8 @@ class Snapshot:
     An audience without such messages has no entry.
     """
     claims: Queue
+    handovers: Queue
+    """The entries that wait for the handler of a bot that keeps its own balances."""
     unsettled: Mapping[Outcome, int]
     """For each outcome (failed or unreadable), the number of events that were neither settled again nor dismissed."""
     overdrafts: Overdrafts
@@ -97,12 +99,14 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         notifications = await db.fetch(sql("count_notifications"), now, list(USERS_KINDS))
         undelivered = await db.fetch(sql("find_oldest_undelivered"), now, list(USERS_KINDS))
         claims = await db.fetchrow(sql("count_open_claims"))
+        handovers = await db.fetchrow(sql("count_handovers"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
         history = await db.fetchrow(sql("find_rhythm"), now, HISTORY)
         delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
+    assert handovers is not None
     assert overdrafts is not None
     assert history is not None
     return Snapshot(
@@ -118,6 +122,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         },
         undelivered_since={_audience(row): row["oldest_at"] for row in undelivered},
         claims=Queue(claims["claims"], claims["oldest_at"]),
+        handovers=Queue(handovers["handovers"], handovers["oldest_at"]),
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
         history=History(**history),

@@ -31,6 +31,7 @@ from coffee_ledger.telegram.desk.router import make_router as make_desk_router
 from coffee_ledger.telegram.desk.summary import Summaries
 from coffee_ledger.telegram.dialogues import DialogueStorage
 from coffee_ledger.telegram.groups import make_router as make_group_router
+from coffee_ledger.telegram.handovers import Handler, Handovers
 from coffee_ledger.telegram.measuring import MeasureCalls, MeasureUpdates
 from coffee_ledger.telegram.middleware import InFlight, Throttle
 from coffee_ledger.telegram.notifier import Notifier, sender
@@ -48,9 +49,9 @@ running handlers.
 
 NOTIFIER_CONNECTIONS = 2
 """
-The number of database connections that only the notifier uses, so that busy handlers cannot delay it.
+The number of database connections that only the notifier and the handovers use, so that busy handlers cannot delay them.
 
-One connection reads the outbox, and the other marks messages as sent.
+One connection reads the outbox, and the other marks messages as sent. The handovers use them only if a handler is registered.
 """
 
 
@@ -59,6 +60,17 @@ class Payments:
     """The functions of the ledger that the handlers of another bot may call."""
 
     pool: Pool
+    handovers: Handovers
+
+    def on_credited(self, handler: Handler) -> Handler:
+        """
+        Call *handler* for each new entry of the ledger: credits, refunds and corrections, but not your own spendings.
+
+        Use the method as a decorator, inside the context of `payments_in`. Only one handler is possible. It is called again
+        until it returns, so it must ignore a `Credit.key` that it has already handled.
+        """
+        self.handovers.register(handler)
+        return handler
 
     async def spend(self, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
         """Spend credits and return the new balance. A repeat with the same *key* spends nothing. See `store.spending.spend_credits`."""
@@ -106,24 +118,27 @@ async def payments_in(
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             export_process_metrics(pool, revision=settings.REVISION),
-            background_tasks(settings, context, bot) as app,
+            background_tasks(settings, context, bot) as (app, payments),
         ):
             if is_alone and settings.BOT_WEBHOOK_URL is not None:
                 add_update_route(app, bot, dispatcher, settings)
             async with listening(app, settings.BOT_PORT, drain_seconds=DRAIN_SECONDS if is_alone else 0):
-                yield Payments(pool)
+                yield payments
             # Wait for running handlers before the notifier and the pool stop, because the handlers use both.
             if is_alone:
                 await in_flight.wait(seconds_max=DRAIN_SECONDS)
 
 
 @asynccontextmanager
-async def background_tasks(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
+async def background_tasks(
+    settings: BotSettings, context: Context, bot: Bot
+) -> AsyncIterator[tuple[web.Application, Payments]]:
     """
-    Run the notifier, the streams to open Mini App pages and the clock check for as long as the context lasts.
+    Run the notifier, the handovers, the streams to open Mini App pages and the clock check for as long as the context lasts.
 
-    Yield the application that answers the Mini App. The caller must serve it. While the context lasts, the calls of *bot* are
-    measured and share one rate limiter with the notifier. At the end, wait until the notifications that are being sent are done.
+    Yield the application that answers the Mini App, and `Payments`. The caller must serve the application. While the context lasts,
+    the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait until the notifications that are
+    being sent and the calls of the handler are done.
     """
     limiter = RateLimiter()
     live = Live(context.pool)
@@ -140,10 +155,12 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
         receipts = Receipts(context.pool, messenger, limiter)
+        handovers = Handovers(pool)
 
         def wake() -> None:
             notifier.wake()
             receipts.wake()
+            handovers.wake()
             live.wake()
 
         chat = Chat(bot, context, tasks)
@@ -158,12 +175,14 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
             tasks.create_task(receipts.run()),
         ]
         tasks.create_task(notifier.run())
+        tasks.create_task(handovers.run())
         try:
-            yield app
+            yield app, Payments(context.pool, handovers)
         finally:
             # Do not cancel the notifier. Telegram may have accepted a message that is not marked as sent yet. After a
-            # cancellation, this message would be sent again at the next start.
+            # cancellation, this message would be sent again at the next start. The same is true of a call of the handler.
             notifier.stop()
+            handovers.stop()
             for task in until_ended:
                 task.cancel()
 

@@ -17,6 +17,13 @@ class Sending(enum.StrEnum):
     DEAD = "dead"
 
 
+class Handling(enum.StrEnum):
+    """The outcome of a call of the handler of a bot that keeps its own balances."""
+
+    RETURNED = "returned"
+    FAILED = "failed"
+
+
 class CallOutcome(enum.StrEnum):
     """The outcome of a call to Telegram."""
 
@@ -108,6 +115,10 @@ WEBHOOK_TO_NOTIFIED = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
+HANDLER_CALLS = Counter(
+    "ledger_handler_calls", "Calls of the handler of a bot that keeps its own balances, by outcome.", ["outcome"]
+)
+
 # Create every time series with the value 0. If a counter first appears at 1, Prometheus sees no increase.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
@@ -117,6 +128,8 @@ for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
 for route, answer in product((*API_ROUTES, OTHER_ROUTE), RequestOutcome):
     API_REQUESTS.labels(route, answer)
+for handling in Handling:
+    HANDLER_CALLS.labels(handling)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)
 

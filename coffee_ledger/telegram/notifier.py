@@ -443,12 +443,12 @@ def _is_unreachable(error: Exception) -> bool:
     return is_refused and any(words in str(error).lower() for words in UNREACHABLE_TEXTS)
 
 
-def backoff_seconds(attempt: int, chance: float) -> float:
+def backoff_seconds(attempt: int, chance: float, *, seconds_max: float = BACKOFF_SECONDS_MAX) -> float:
     """
-    Return the seconds until the next attempt, which grow with *attempt* from about 2 to 600.
+    Return the seconds until the next attempt, which grow with *attempt* from about 2 to *seconds_max*.
 
     *chance* is a random number from 0 to 1. It shortens the pause by up to a half, so that messages that failed at the same time
     are not retried at the same time.
     """
     # Limit the exponent, because a large power of a float raises OverflowError.
-    return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)
+    return min(2.0 ** min(attempt, ATTEMPTS_MAX), seconds_max) * (1 - chance / 2)

@@ -17,6 +17,7 @@ from monitoring.dashboards.shapes import (
 )
 from monitoring.thresholds import (
     HANDLED_SECONDS,
+    HANDOVER_AGE_SECONDS,
     OUTBOX_AGE_SECONDS,
     POLL_SHARE,
     TELEGRAM_ERROR_SHARE,
@@ -130,6 +131,33 @@ OUTBOX = row(
     empty="No bot runs",
 )
 
+HANDLER = row(
+    "Your bot's handler",
+    age(
+        "Longest waiting entry",
+        "How long the oldest entry has waited for the handler of your bot, if it keeps its own balances. Good: 0, or a second.",
+        gauge("ledger_handovers_oldest_age_seconds"),
+        empty=NOT_MEASURED,
+        limit=Limit(HANDOVER_AGE_SECONDS),
+        alerts=("HandoversStuck",),
+    ),
+    lines(
+        "Entries that wait for the handler",
+        "Good: none, or short peaks.",
+        gauge("ledger_handovers_waiting", legend="waiting"),
+        empty="The state was not measured",
+        alerts=("HandoversStuck",),
+    ),
+    rates(
+        "Calls of the handler a minute, by outcome",
+        "Good: returned. A failed call is repeated until it returns.",
+        per_minute("ledger_handler_calls_total", "outcome"),
+        stacked=True,
+    ),
+    empty="No bot runs",
+    folded=True,
+)
+
 TELEGRAM = row(
     "Telegram",
     rates(
@@ -198,6 +226,6 @@ UPDATES = row(
 BOARD = Board(
     uid="ledger-bot",
     title="Bot",
-    about="The outbox, LISTEN, Telegram, and the requests of users.",
-    rows=(FINE, OUTBOX, TELEGRAM, UPDATES),
+    about="The outbox, LISTEN, your bot's handler, Telegram, and the requests of users.",
+    rows=(FINE, OUTBOX, HANDLER, TELEGRAM, UPDATES),
 )

@@ -150,6 +150,14 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
         "Age of the oldest open claim. 0 if there is none.",
         value=_age(snapshot.claims, snapshot),
     )
+    yield GaugeMetricFamily(
+        "ledger_handovers_waiting", "Entries that wait for your bot's handler.", value=snapshot.handovers.count
+    )
+    yield GaugeMetricFamily(
+        "ledger_handovers_oldest_age_seconds",
+        "Age of the oldest entry that waits for your bot's handler. 0 if there is none.",
+        value=_age(snapshot.handovers, snapshot),
+    )
     unsettled = GaugeMetricFamily(
         "ledger_events_unsettled",
         "Events that failed or could not be read, and were neither settled later nor dismissed.",

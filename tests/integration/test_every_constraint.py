@@ -347,6 +347,9 @@ VIOLATIONS = [
         refused_as=POLICY,
         role="bot",
     ),
+    # Handing entries to another bot
+    Violation("handover_start.there_is_one_row", "INSERT INTO handover_start (is_only) VALUES (false)"),
+    Violation("handovers.has_the_user_of_its_entry", "INSERT INTO handovers (credit_id, telegram_id) VALUES (10, 2)"),
     # Notifications and backups
     Violation(
         "notifications.queued_once",
@@ -368,6 +371,7 @@ WITHOUT_VIOLATION = {
     "credits.entry_has_one_user": "The target of takes_back_from_the_same_user; the primary key says more.",
     "credits.entry_has_one_charge": "The target of follows_an_entry_of_its_charge; the primary key says more.",
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
+    "credits.entry_is_handed_over": "It refuses nothing, it queues entries for a handler: tests/bot/test_handovers.py.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
 """Rules that have no `Violation`, because no statement is refused by the rule alone. Maps each of these rules to the reason."""

@@ -18,7 +18,7 @@ DIGESTS = {
     2: "9795706b75dab854",
     3: "367e649ad6f083d8",
     4: "37974cf6ed54b965",
-    5: "ee7d9ec12735f4b5",
+    5: "20ad432260a67346",
 }
 """
 Maps each schema version to the digest of its SQL.
@@ -158,6 +158,8 @@ FORBIDDEN = {
         "UPDATE notifications SET status = 'sent'",
         "INSERT INTO webhook_answers DEFAULT VALUES",
         "DELETE FROM webhook_answers",
+        "SELECT 1 FROM handovers",
+        "INSERT INTO handovers (credit_id, telegram_id) VALUES (1, 1)",
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],
     "bot": [
@@ -168,6 +170,9 @@ FORBIDDEN = {
         "UPDATE events SET body = NULL",
         "UPDATE supporters SET email = NULL",
         "UPDATE pending_payments SET amount = 1",
+        "INSERT INTO handovers (credit_id, telegram_id) VALUES (1, 1)",
+        "UPDATE handovers SET telegram_id = 1",
+        "DELETE FROM handover_start",
     ],
     "janitor": [
         "DELETE FROM events",
@@ -175,6 +180,8 @@ FORBIDDEN = {
         "INSERT INTO backups (size_bytes) VALUES (1)",
         "UPDATE webhook_answers SET refused = 0",
         "UPDATE balances SET balance = 1",
+        "DELETE FROM handovers",
+        "INSERT INTO handover_start DEFAULT VALUES",
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],

@@ -200,9 +200,9 @@ def labels_of(name: str, **more: str) -> Labels:
     [
         (labels_of("ToldBudgetBurnFast"), "ToldBudgetBurnSlow"),
         (labels_of("PostgresDown"), "SnapshotStale WebhookProbeFailing EventsSpooled IngestBudgetBurnFast"),
-        (labels_of("PostgresDown"), "OutboxUndelivered UpdatesFail PostgresCollectorFailing"),
+        (labels_of("PostgresDown"), "OutboxUndelivered HandoversStuck UpdatesFail PostgresCollectorFailing"),
         (labels_of("PostgresExporterFails"), "PostgresCollectorFailing"),
-        (labels_of("TargetDown", job="bot"), "OutboxStuck OutboxUndelivered"),
+        (labels_of("TargetDown", job="bot"), "OutboxStuck OutboxUndelivered HandoversStuck"),
         (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
         (labels_of("TargetAbsent", job="janitor"), "SnapshotStale WebhookProbeAbsent"),
         (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
@@ -233,7 +233,7 @@ def test_a_cause_silences_its_symptoms(cause: Labels, symptoms: str) -> None:
         (labels_of("TelegramTwoPollers"), "UpdatesFail"),
         (labels_of("BackupOld"), "DiskFilling"),
         (labels_of("WatchdogNotifyFailing"), "Watchdog"),
-        (labels_of("OutboxUndelivered"), "BotBudgetBurnFast"),
+        (labels_of("OutboxUndelivered"), "BotBudgetBurnFast HandoversStuck"),
     ],
     ids=str,
 )

@@ -173,7 +173,22 @@ def a_state() -> SnapshotCollector:
     collector = SnapshotCollector(["USD"], clock=lambda: datetime.now(UTC))
     collector.show(
         Snapshot(
-            datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, {}, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
+            datetime.now(UTC),
+            {},
+            {},
+            {},
+            {},
+            {},
+            {},
+            {},
+            {},
+            NOTHING,
+            NOTHING,
+            {},
+            Overdrafts(0, 0),
+            NO_HISTORY,
+            None,
+            None,
         )
     )
     return collector

@@ -1,0 +1,91 @@
+"""
+Hand each entry of the ledger to the handler of a bot that keeps its own balances.
+
+A handover is an entry that waits for the handler. It is queued in the transaction that inserts the entry, and deleted after the
+handler has returned. If the process is killed in between, the handler is called again with the same key.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from coffee_ledger.model import CreditKind, TelegramId
+from coffee_ledger.store.database import Pool, connected, sql, transaction
+
+HANDING_OVER = "handing_over"
+"""The name of the lease that a process must hold to call the handler."""
+
+
+@dataclass(frozen=True)
+class Credit:
+    """An entry of the ledger, as the handler of another bot gets it."""
+
+    telegram_id: TelegramId
+    credits: int
+    """The change of the balance. It is negative if credits are taken back, and may be 0."""
+    kind: CreditKind
+    """The kind of the entry. It is never SPEND, because the other bot itself spends."""
+    amount: Decimal | None
+    """The whole amount of the charge, even if only a part was refunded. None if the entry belongs to no charge."""
+    currency: str | None
+    key: str
+    """The idempotency key. Each call for this entry has the same key, and no other entry has it."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Handover:
+    """An entry that waits for the handler."""
+
+    credit_id: int
+    credit: Credit
+
+
+async def start_handovers(pool: Pool) -> None:
+    """Queue each new entry for the handler from now on. Do nothing if this was done before."""
+    async with connected(pool) as db:
+        if await db.fetchval(sql("are_handovers_started")):
+            return
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        await db.execute(sql("start_handovers"))
+
+
+async def find_handovers(pool: Pool, *, count_max: int, except_for: Collection[TelegramId]) -> list[Handover]:
+    """Find the oldest waiting entry of each user, for at most *count_max* users. Skip the users in *except_for*."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_handovers"), list(except_for), count_max)
+    return [Handover(row["credit_id"], _read_credit(row)) for row in rows]
+
+
+async def end_handover(pool: Pool, credit_id: int) -> None:
+    """Record that the handler has returned."""
+    async with connected(pool) as db:
+        await db.execute(sql("end_handover"), credit_id)
+
+
+def _read_credit(row: Any) -> Credit:
+    return Credit(
+        telegram_id=row["telegram_id"],
+        credits=row["credits"],
+        kind=CreditKind(row["kind"]),
+        amount=row["amount"],
+        currency=row["currency"],
+        key=_key(row),
+        created_at=row["created_at"],
+    )
+
+
+def _key(row: Any) -> str:
+    """
+    Return a key that identifies an entry even after a backup was restored.
+
+    The restored database gives the ids of lost entries to new entries, so the id alone could name two different entries. The
+    first credit of a charge is identified by the charge. So if the restored database credits a charge again that was credited
+    after the backup, the other bot recognises it.
+    """
+    if row["kind"] == CreditKind.PAYMENT and row["follows"] is None:
+        return f"payment:{row['charge_key']}"
+    return f"{row['kind']}:{row['credit_id']}:{row['created_at'].timestamp():.6f}"
