@@ -129,7 +129,7 @@ export function ended(app, shown) {
     element: shown.paid ? paidOf(app, shown, balance, canClose && again) : endedOf(app.words, shown),
     action: () => (canClose ? { text: say("close"), run: telegram.close } : { text: say(shown.paid ? "again" : "support_wish"), run: again }),
     back: again,
-    update: () => write(balance, credits(app.state.balance)),
+    update: () => app.state.balance !== null && write(balance, credits(app.state.balance)),
   };
 }
 
@@ -188,7 +188,9 @@ function link(text, run) {
   return h("button.link", { onclick: run }, text);
 }
 
+/** Null means that another bot keeps the balances. */
 function balanceOf({ say, credits }, balance) {
+  if (balance === null) return [];
   return [h("p.balance", h("span", say("balance")), h("strong", credits(balance))), balance < 0 && h("p.hint", say("balance_debt"))];
 }
 
@@ -299,7 +301,7 @@ function paidOf(app, { amount, currency, code, paid }, balance, again) {
       "ul.card.list",
       row("paid_at", h("time", { datetime: paid.at }, time(paid.at, true))),
       row("code", h("strong", code)),
-      row("balance", balance),
+      app.state.balance !== null && row("balance", balance),
     ),
     app.telegram.canClose && h("button.button.button-quiet", { onclick: () => app.share() }, say("share")),
     h("div.links", link(say("history"), seeHistory), again && link(say("again"), again)),

@@ -192,7 +192,8 @@ RETURNING notifications.status;
 -- $1 chats, $2 now
 SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
-       coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons,
+       coalesce(users.language, 'en') AS language, charges.reasons,
+       CASE WHEN NOT EXISTS (SELECT FROM handover_start) THEN coalesce(balances.balance, 0) END AS balance,
        charges.charge_id
   FROM unnest($1::bigint []) AS chats (telegram_id)
  CROSS JOIN LATERAL (

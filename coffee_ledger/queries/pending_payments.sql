@@ -49,8 +49,12 @@ UPDATE pending_payments
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: find_balance
+-- Return null if another bot keeps the balances, because the sum of the entries is then not the user's balance.
 -- $1 Telegram id
-SELECT balance FROM balances WHERE telegram_id = $1;
+SELECT CASE
+           WHEN NOT EXISTS (SELECT FROM handover_start)
+               THEN coalesce((SELECT balance FROM balances WHERE telegram_id = $1), 0)
+       END;
 
 -- name: find_history
 -- Return the last changes of a user's balance, the newest first.

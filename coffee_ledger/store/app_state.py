@@ -35,7 +35,8 @@ class ShownPayment:
 @dataclass(frozen=True)
 class AppState:
     language: str
-    balance: int
+    balance: int | None
+    """None if another bot keeps the balances."""
     payments: Sequence[ShownPayment]
     """All open payments, and the last `ENDED_MAX` payments that ended, the newest first."""
     history: Sequence[HistoryEntry]
@@ -53,7 +54,7 @@ async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) 
         history = await db.fetch(sql("find_history"), telegram_id, HISTORY_MAX)
     return AppState(
         language=known or language,
-        balance=balance or 0,
+        balance=balance,
         payments=[_shown(dict(row)) for row in payments],
         history=[history_entry_of(row) for row in history],
     )

@@ -93,8 +93,8 @@ class Notification:
     """The number of attempts to send the notification, including the current one."""
     created_at: datetime
     language: str
-    balance: int
-    """The recipient's balance now."""
+    balance: int | None
+    """The recipient's balance now; None if another bot keeps the balances."""
     reasons: tuple[Reason, ...]
     """The reasons for the decision about the charge; empty if the notification is not about a charge."""
     traceparent: str | None = None

@@ -148,10 +148,15 @@ async def find_open_payments(pool: Pool, telegram_id: TelegramId) -> list[Pendin
         return [payment_of(row) for row in await db.fetch(sql("find_open_payments"), telegram_id)]
 
 
-async def find_balance(pool: Pool, telegram_id: TelegramId) -> int:
-    """Return a user's balance. It can be negative, for example after a refund of credits that were already spent."""
+async def find_balance(pool: Pool, telegram_id: TelegramId) -> int | None:
+    """
+    Return a user's balance, or None if another bot keeps the balances.
+
+    The balance can be negative, for example after a refund of credits that were already spent.
+    """
     async with connected(pool) as db:
-        return await db.fetchval(sql("find_balance"), telegram_id) or 0
+        balance: int | None = await db.fetchval(sql("find_balance"), telegram_id)
+    return balance
 
 
 async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int) -> list[HistoryEntry]:

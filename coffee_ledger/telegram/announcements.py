@@ -102,7 +102,7 @@ def _text(notification: Notification, facts: Facts, speech: Speech, rates: Rates
             return "\n".join([_credited(notification, facts, speech, rates), *_remarks(facts, speech)])
         case PaymentRefunded():
             text = "payment-refunded-in-part" if facts.is_part else "payment-refunded"
-            return speech.say(text, amount=_paid(facts, speech), balance=_balance(notification, speech))
+            return speech.say(text, amount=_paid(facts, speech), balance=speech.new_balance(notification.balance))
         case PaymentUnderReview():
             text = "payment-under-review-bare" if facts.amount is None else "payment-under-review"
             return speech.say(text, amount=_paid(facts, speech))
@@ -143,13 +143,13 @@ def _credited(notification: Notification, facts: PaymentCredited, speech: Speech
         amount=_paid(facts, speech),
         credits=facts.credits,
         rate=_rate(facts, speech, rates),
-        balance=_balance(notification, speech),
+        balance=speech.new_balance(notification.balance),
     )
 
 
 def _adjusted(notification: Notification, facts: CreditsAdjusted, speech: Speech) -> str:
     added = facts.credits
-    values = {"credits": speech.say("credits", credits=abs(added)), "balance": _balance(notification, speech)}
+    values = {"credits": speech.say("credits", credits=abs(added)), "balance": speech.new_balance(notification.balance)}
     if facts.cause in (AdjustmentCause.MATCH_UNDONE, AdjustmentCause.REFUND_CORRECTED):
         return speech.say(facts.cause.replace("_", "-"), **values)
     return speech.say("credits-adjusted", sign="plus" if added > 0 else "minus", **values)
@@ -206,7 +206,3 @@ def _money(amount: Decimal | None, currency: str | None, speech: Speech) -> str:
 
 def _code(facts: ChargeNews) -> str:
     return "—" if facts.code is None else show_code(facts.code)
-
-
-def _balance(notification: Notification, speech: Speech) -> str:
-    return speech.say("credits", credits=notification.balance)

@@ -116,6 +116,10 @@ class Speech:
         """Format a change of credits with a plus or minus sign."""
         return format_decimal(credits, format="+#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
+    def new_balance(self, balance: int | None) -> Html:
+        """Return the sentence with the new balance, after a blank. Return an empty text for None: another bot keeps the balance."""
+        return Html("" if balance is None else " " + self.say("you-now-have", credits=balance))
+
     def day(self, day: date) -> str:
         return format_date(day, "d MMMM", locale=self.language)
 

@@ -34,7 +34,7 @@ async def test_a_guess_is_labelled_and_undone_with_one_tap(
 
     assert "found you by amount and time" in told["text"]
     assert not pressed["show_alert"]
-    done = await shown(anna, told, "We took 500 credits back, and you now have 0 credits")
+    done = await shown(anna, told, "We took 500 credits back. You now have 0 credits.")
     assert labels(done) == ["$5 · bonus: 500 credits", "Another amount"]
     assert await ledger.credits() == [500, -500]
     assert await ledger.credits("reversal") == [-500]
@@ -128,7 +128,7 @@ async def test_disowning_a_guess_whose_credits_were_spent_makes_the_balance_nega
 
     await anna.press(data_of(told, "Not mine"))
 
-    await shown(anna, told, "you now have −400 credits")
+    await shown(anna, told, "You now have −400 credits")
     assert await ledger.balance() == -400
 
 

@@ -17,11 +17,14 @@ from aiogram import Dispatcher
 from prometheus_client import REGISTRY
 
 from coffee_ledger.embed import Credit, CreditKind, Payments, make_bot, payments_in
+from coffee_ledger.listen import listen
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.app_state import find_app_state
 from coffee_ledger.store.database import Pool, open_pool, sql, transaction
 from coffee_ledger.store.handovers import start_handovers
 from coffee_ledger.telegram import handovers
 from coffee_ledger.telegram.handovers import Handler, Handovers
-from tests.bot.desk import answer, card_of, data_of
+from tests.bot.desk import answer, card_of, data_of, shown
 from tests.bot.fixtures import settings_of
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment, a_refund_of
@@ -124,7 +127,9 @@ async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task
         running = Handovers(pool)
         running.register(handler)
         task = asyncio.create_task(running.run())
+        listening = asyncio.create_task(listen(url, running.wake))
         yield task
+        listening.cancel()
         running.stop()
         with suppress(asyncio.CancelledError):
             await task
@@ -135,6 +140,10 @@ async def become(pool: Pool, condition: str) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not await pool.fetchval(condition):  # noqa: ASYNC110 — a table has no event to wait for
             await asyncio.sleep(0.01)
+
+
+async def announce(pool: Pool) -> None:
+    await pool.execute("SELECT pg_notify('payments', '')")
 
 
 async def all_handed_over(pool: Pool) -> None:
@@ -303,6 +312,39 @@ async def test_the_balances_of_the_bot_and_of_the_ledger_agree_after_any_correct
     await all_handed_over(pool)
 
     assert shop.balance() == await ledger.balance() == 670
+
+
+# Balances that users read ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("host")
+async def test_messages_do_not_state_a_balance_that_the_ledger_does_not_know(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook
+) -> None:
+    payment = a_payment(support_note=await anna.ask_for_code("5"), amount=5)
+    await bohdan.ask_for_code("7")
+
+    await webhook.settle(payment, a_refund_of(payment), a_payment(support_note="thanks", amount=7))
+    await obey(operator, f"/credit {ANNA} +70 a gift")
+
+    heard = [(await anna.hear())["text"] for _ in range(3)]
+    assert heard == [
+        "Thank you! $5 arrived: +500 credits ($1 = 100 credits).",
+        "Your payment of $5 was refunded, so its credits were taken back.",
+        "An operator added 70 credits to your balance. /history shows why.",
+    ]
+    guess = await bohdan.hear()
+    assert "Тепер у вас" not in guess["text"]
+    await bohdan.press(data_of(guess, "Не мій"))
+    assert "Ми зняли 700 кредитів. Оператор з’ясує" in (await shown(bohdan, guess, "Ми зняли"))["text"]
+
+
+async def test_our_answer_to_balance_leads_to_the_history(host: Payments, anna: Person, webhook: Webhook) -> None:
+    await pay(anna, webhook)
+
+    assert "This bot keeps your credits itself. /history" in await anna.ask("/balance")
+    assert "+500" in await anna.ask("/history")
+    assert (await find_app_state(host.pool, TelegramId(ANNA), language="en")).balance is None
 
 
 # Entries from before the handler -----------------------------------------------------------------------------------------
@@ -521,7 +563,7 @@ async def test_of_two_bots_only_one_at_a_time_calls_the_handler_and_each_entry_o
         for credits in range(1, 31):
             await ledger.adjust(credits, user=ANNA)
             await ledger.adjust(credits, user=BOHDAN)
-            await pool.execute("SELECT pg_notify('payments', '')")
+            await announce(pool)
         await shop.until(lambda: len(shop.added) == 60)
         await all_handed_over(pool)
 
@@ -531,16 +573,18 @@ async def test_of_two_bots_only_one_at_a_time_calls_the_handler_and_each_entry_o
 
 
 async def test_the_second_bot_takes_over_when_the_first_one_stops(
-    role_url: Callable[[str], str], ledger: Ledger, shop: Shop
+    role_url: Callable[[str], str], ledger: Ledger, shop: Shop, pool: Pool
 ) -> None:
     await ready(role_url, ledger)
     other = Shop()
     async with AsyncExitStack() as stack:
         async with handing_over(role_url("bot"), shop.add):
             await ledger.adjust(1)
+            await announce(pool)
             await shop.until(lambda: shop.balance() == 1)
             await stack.enter_async_context(handing_over(role_url("bot"), other.add))
         await ledger.adjust(2)
+        await announce(pool)
         await other.until(lambda: other.balance() == 2)
 
     assert shop.balance() == 1

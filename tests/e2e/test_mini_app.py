@@ -86,6 +86,24 @@ async def test_an_english_speaker_gets_from_an_amount_to_its_credits(
     assert await spill(page) <= 0
 
 
+async def test_the_page_shows_no_balance_if_another_bot_keeps_it(
+    screen: Screen, stack: Stack, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    stack.sql("INSERT INTO handover_start DEFAULT VALUES")
+    try:
+        page = await screen.open(anna)
+        await expect(title(page)).to_be_visible()
+        await expect(page.get_by_text("Your balance")).to_have_count(0)
+        code = await pick(page, "5")
+        await bmc.pay(amount="5", note=code)
+
+        await expect(page.get_by_text("+500 credits")).to_be_visible()
+        await expect(page.get_by_text("Your balance")).to_have_count(0)
+        await expect(page.get_by_role("listitem")).to_contain_text(["Paid", f"Your code{code}"])
+    finally:
+        stack.sql("DELETE FROM handovers; DELETE FROM handover_start")
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_ukrainian_speaker_gets_from_an_amount_to_its_credits(

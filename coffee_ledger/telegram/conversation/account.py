@@ -28,6 +28,9 @@ def make_router() -> Router:
 async def tell_balance(message: Message, context: Context) -> None:
     assert message.from_user is not None
     balance = await find_balance(context.pool, TelegramId(message.from_user.id))
+    if balance is None:
+        await message.answer(context.speech.say("balance-kept-by-bot"))
+        return
     await message.answer(context.speech.say("balance" if balance >= 0 else "balance-debt", credits=balance))
 
 

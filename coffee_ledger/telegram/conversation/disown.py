@@ -43,7 +43,7 @@ async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context
 
 
 def _describe(
-    charge: ShownCharge, taken: int, balance: int, context: Context
+    charge: ShownCharge, taken: int, balance: int | None, context: Context
 ) -> tuple[str, InlineKeyboardMarkup | None]:
     speech = context.speech
     assert charge.amount is not None, "a charge without an amount is never guessed"
@@ -52,7 +52,7 @@ def _describe(
         "not-mine-done",
         amount=amount,
         credits=speech.say("credits", credits=taken),
-        balance=speech.say("credits", credits=balance),
+        balance=speech.new_balance(balance),
     )
     # Offer a new payment of this amount only if the currency still has a rate. An operator may have removed the rate since the
     # match.

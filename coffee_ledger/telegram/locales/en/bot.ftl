@@ -92,6 +92,11 @@ balance-debt = You have <b>{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
 }</b>, because a payment was refunded or corrected after its credits had been spent. New credits fill the gap first.
+balance-kept-by-bot = This bot keeps your credits itself. /history shows the credits that your payments brought.
+you-now-have = You now have { $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}.
 history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
 history-title = Your latest credit changes:
 history-payment = { $time }: <b>{ $credits }</b> for { $amount }
@@ -193,11 +198,11 @@ claim-too-many = You have reported several payments today. An operator will look
 claim-paused = We looked for several payments you reported, and did not find them. You can send /claim again after { $time }. A payment with your code is credited all the same.
 claim-declined = We looked for the payment you reported and did not find it. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
 credits-adjusted = { $sign ->
-    [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.
-   *[minus] An operator took <b>{ $credits }</b> from your balance. You now have { $balance }.
+    [plus] An operator added <b>{ $credits }</b> to your balance.{ $balance }
+   *[minus] An operator took <b>{ $credits }</b> from your balance.{ $balance }
 } /history shows why.
-refund-corrected = Only part of your payment was refunded, so we gave you <b>{ $credits }</b> back. You now have { $balance }.
-match-undone = A payment had been credited to you by mistake, so we took <b>{ $credits }</b> back. You now have { $balance }. If that is wrong, send /claim.
+refund-corrected = Only part of your payment was refunded, so we gave you <b>{ $credits }</b> back.{ $balance }
+match-undone = A payment had been credited to you by mistake, so we took <b>{ $credits }</b> back.{ $balance } If that is wrong, send /claim.
 
 ## Language
 
@@ -229,20 +234,20 @@ erased = Done: everything listed is erased, and we will send you nothing more. T
 payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
-}</b>{ $rate }. You now have { $balance }.
+}</b>{ $rate }.{ $balance }
 credited-differs = You picked { $picked }; the credits are for the amount that arrived.
 credited-late = That code had been closed, but your payment is credited all the same.
 credited-second = This code had been used before, so this is a second payment. You got credits for both.
 credited-corrected = There was a small slip in the code, but I recognised it.
 credited-guessed = The note held no code, so we found you by amount and time. Not your payment? Please tell us with the button below.
 not-mine-button = Not mine
-not-mine-done = Thank you for telling us. We took <b>{ $credits }</b> back, and you now have { $balance }. An operator will look for the person who paid { $amount }.
+not-mine-done = Thank you for telling us. We took <b>{ $credits }</b> back.{ $balance } An operator will look for the person who paid { $amount }.
 
     Would you still like to give { $amount }? Press the button below or send /pay, and you get a new code.
 not-mine-decided-before = Nothing was changed: this payment was already taken back or refunded. /history shows it.
 not-mine-too-late = Nothing was changed: more than 30 days have passed. If this payment is not yours, please tell the page’s owner.
 payment-under-review = Your { $amount } arrived and is under review: an operator decides. You do not have to do anything, and you will hear from us here.
 payment-under-review-bare = Your payment arrived and is under review: an operator decides. You do not have to do anything, and you will hear from us here.
-payment-refunded-in-part = Part of your payment, { $amount }, was refunded, so the credits for that part were taken back. You now have { $balance }.
-payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
+payment-refunded-in-part = Part of your payment, { $amount }, was refunded, so the credits for that part were taken back.{ $balance }
+payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back.{ $balance }
 payment-expired = No payment of { $amount } with the code <code>{ $code }</code> arrived in time, so the code has been closed. Paid with this code? Your credits still arrive. Paid without it? Send /claim. Otherwise send /pay whenever you like.
