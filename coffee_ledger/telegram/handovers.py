@@ -4,7 +4,8 @@ Call the handler of a bot that keeps its own balances, once for each new entry o
 The handler is called for a user's entries one after another, in the order of the ledger. A call that fails is repeated until the
 handler returns. Until then, the newer entries of this user wait. Other users do not wait.
 
-Only the bot that holds a lease calls the handler. The failed attempts are remembered only in memory, so a restart retries at once.
+Only the bot that holds a lease calls the handler. If a bot is frozen during a call, another bot may take the lease and call its
+handler for the same entry. Both calls have the same key. Failed attempts are counted only in memory, so a restart retries at once.
 """
 
 import asyncio
@@ -93,7 +94,7 @@ class Handovers:
 
         Raises:
             TypeError: The handler is not declared with `async def`.
-            RuntimeError: There is a handler already. After a failure of the second one, the first one would be called again.
+            RuntimeError: There is a handler already. With two handlers, a failure of one would repeat the call of the other.
         """
         # A plain function would return before it could be awaited, so each call would change the balance and then fail.
         if not inspect.iscoroutinefunction(handler):
@@ -153,7 +154,7 @@ class Handovers:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _poll(self) -> float:
-        """Start the calls for which no user waits. Return the seconds until the next poll."""
+        """Start a call for each user who has a waiting entry and no running call. Return the seconds until the next poll."""
         if not await self._lease.keep():
             return STANDBY_SECONDS
         places = USERS_AT_ONCE_MAX - len(self._busy)
