@@ -57,6 +57,14 @@ TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
 NAME_LENGTH_MAX = 200
 
+GLIMPSED_TYPE = re.compile(r'(?<!\\)"type"\s*:\s*"([a-z_]{1,40}\.[a-z_]{1,40})"')
+GLIMPSED_AMOUNT = re.compile(r'(?<!\\)"amount"\s*:\s*"?([0-9]{1,9}(?:\.[0-9]{1,4})?)(?="|\s*[,}])')
+GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
+"""
+These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they cannot show a note
+or an address. Quotes inside a JSON text have a backslash before them, so a note that quotes such a field is not read as the field.
+"""
+
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that JSON can contain but a Postgres text cannot."""
 
@@ -157,6 +165,45 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         report=report,
         supporter_id=_id(data.get("supporter_id")) if (data := _object(envelope.get("data"))) else None,
     )
+
+
+class BodyProblem(enum.StrEnum):
+    """The reason for which a body cannot be read."""
+
+    NO_JSON = "no_json"
+    """The body is not a JSON object. Perhaps it was cut off."""
+    NO_TYPE = "no_type"
+    NO_DATA = "no_data"
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The fields of a body that help an operator to find the payment on Buy Me a Coffee. It contains no personal data."""
+
+    type: str | None
+    amount: Decimal | None
+    currency: str | None
+    problem: BodyProblem | None
+    """None if the body can be read. Perhaps an older version could not read it."""
+
+
+def glimpse_at(body: bytes) -> Glimpse:
+    """Read the few fields that can be read even if the body has no valid form. This function never raises an exception."""
+    envelope = _parse(body)
+    if envelope is None:
+        text = body.decode("utf-8", "replace")
+        amount = _amount(_first(GLIMPSED_AMOUNT, text))
+        return Glimpse(_first(GLIMPSED_TYPE, text), amount, _first(GLIMPSED_CURRENCY, text), BodyProblem.NO_JSON)
+    type_, data = _text(envelope.get("type")), _object(envelope.get("data"))
+    fields: Json = data or {}
+    currency = _currency(fields.get("currency"))
+    problem = BodyProblem.NO_TYPE if type_ is None else BodyProblem.NO_DATA if data is None else None
+    return Glimpse(type_, _amount(fields.get("amount")), None if currency == NO_CURRENCY else currency, problem)
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffee_ledger.charges import Charge
-from coffee_ledger.events import ChargeReport, Event, EventKind, read_event
+from coffee_ledger.events import BodyProblem, ChargeReport, Event, EventKind, glimpse_at, read_event
 from coffee_ledger.model import SOURCE_BMC, DeliveryKey, Doubt, Family
 from tests.files import ROOT
 
@@ -1107,3 +1107,34 @@ def test_an_event_has_its_supporter_even_if_it_moves_no_money(supporter_id: obje
     event = read(subscription_of("membership.cancelled", supporter_id=supporter_id))
 
     assert (event.kind, event.supporter_id) == (EventKind.NO_MONEY, known)
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (b'{"type":"donation.created","data":{"amount":5,"currency":"usd"}}', ("donation.created", 5, "USD", None)),
+        (b'{"type":"donation.created","data":{"amount":5', ("donation.created", None, None, BodyProblem.NO_JSON)),
+        (b'{"type":"donation.created","data":{"amount": "7.5" ,', ("donation.created", Decimal("7.5"), None, BodyProblem.NO_JSON)),
+        (b'{"data":{"amount":-5,"currency":7}}', (None, None, None, BodyProblem.NO_TYPE)),
+        (b'{"type":"donation.created","data":[]}', ("donation.created", None, None, BodyProblem.NO_DATA)),
+        (b"", (None, None, None, BodyProblem.NO_JSON)),
+        (b"\xff[5]", (None, None, None, BodyProblem.NO_JSON)),
+    ],
+)  # fmt: skip
+def test_a_glimpse_at_a_body_shows_what_can_be_read(body: bytes, seen: tuple[object, ...]) -> None:
+    glimpse = glimpse_at(body)
+
+    assert (glimpse.type, glimpse.amount, glimpse.currency, glimpse.problem) == seen
+
+
+def test_a_glimpse_takes_no_field_from_a_note() -> None:
+    note = json.dumps('{"type":"a.b","amount":999,"currency":"EUR"}')
+
+    glimpse = glimpse_at(f'{{"data":{{"support_note":{note},"amount":5,'.encode())
+
+    assert (glimpse.type, glimpse.amount, glimpse.currency) == (None, Decimal(5), None)
+
+
+@given(st.binary())
+def test_a_glimpse_accepts_any_body(body: bytes) -> None:
+    glimpse_at(body)
