@@ -37,6 +37,10 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
+-- Returns a name in the form in which names are searched: in lower case, and with one kind of apostrophe, because keyboards differ.
+CREATE FUNCTION as_searched(name text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN translate(lower(normalize(name)), '’ʼ‘`', '''''''''');
+
 -- The number of requests per minute with an invalid signature. Such a request can only increase this counter and queue a
 -- notification to the operators.
 CREATE TABLE signature_failures (
@@ -276,6 +280,19 @@ CREATE TABLE dialogues (
 );
 COMMENT ON COLUMN dialogues.state IS 'The name of the open question in the bot.';
 COMMENT ON COLUMN dialogues.updated_at IS 'When the user last answered or was asked. A question is open for a day.';
+
+-- The questions to operators that wait for an answer in words. A row is deleted when its question is answered or cancelled.
+CREATE TABLE prompts (
+    telegram_id bigint NOT NULL REFERENCES users,
+    kind text NOT NULL,
+    number bigint NOT NULL,
+    asked_at timestamptz NOT NULL,
+    PRIMARY KEY (telegram_id, kind, number)
+);
+COMMENT ON COLUMN prompts.telegram_id IS 'The operator.';
+COMMENT ON COLUMN prompts.kind IS 'A Prompt of coffee_ledger/telegram/desk/messages.py.';
+COMMENT ON COLUMN prompts.number IS 'The number of the charge, claim, event or entry that the question is about.';
+COMMENT ON COLUMN prompts.asked_at IS 'When the question was last asked. A text that is no reply answers it only within ten minutes.';
 
 -- The claims of users who paid but got no credits. The user describes the payment, and an operator compares it with the unmatched
 -- charges.
@@ -813,6 +830,7 @@ BEGIN
        AND (e.outcome NOT IN ('failed', 'unreadable') OR e.dismissed_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     DELETE FROM public.dialogues AS d WHERE d.telegram_id = erase_user.telegram_id;
+    DELETE FROM public.prompts AS p WHERE p.telegram_id = erase_user.telegram_id;
     -- Keep the texts of an unmatched charge, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
@@ -1066,6 +1084,8 @@ GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dialogues TO bot;
+GRANT SELECT, INSERT, UPDATE (asked_at), DELETE ON prompts TO bot;
+GRANT EXECUTE ON FUNCTION as_searched(text) TO bot;
 GRANT SELECT, INSERT, DELETE ON payment_messages TO bot;
 GRANT SELECT, INSERT ON handover_start TO bot;
 GRANT SELECT, DELETE ON handovers TO bot;

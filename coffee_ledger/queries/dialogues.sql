@@ -3,7 +3,7 @@
 -- name: find_dialogue
 -- Return no row if the dialogue was last updated before $2. Then the bot does not treat the user's next message as an answer.
 -- $1 Telegram id, $2 time
-SELECT state, answers FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
+SELECT state, answers, updated_at FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
 
 -- name: ask_next
 -- $1 Telegram id, $2 state, $3 now

@@ -18,12 +18,14 @@ class Dialogue:
 
     state: str
     answers: Mapping[str, Any]
+    updated_at: datetime
+    """The time at which the user last answered a question, or was last asked one."""
 
 
 async def find_dialogue(pool: Pool, user: TelegramId, *, now: datetime) -> Dialogue | None:
     async with connected(pool) as db:
         row = await db.fetchrow(sql("find_dialogue"), user, now - DIALOGUE_AGE_MAX)
-    return Dialogue(row["state"], row["answers"]) if row else None
+    return Dialogue(**row) if row else None
 
 
 async def ask_next(pool: Pool, user: TelegramId, state: str, *, now: datetime) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
+from coffee_ledger.store.prompts import open_prompt
 from coffee_ledger.store.upkeep import blank_personal_fields
 from coffee_ledger.store.users import erase_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
@@ -52,6 +53,16 @@ async def test_an_event_of_a_charge_is_erased_although_it_has_no_supporter(
     await erase_user(bot, TelegramId(ANNA))
 
     assert await kept_bodies(ledger) == [2]
+
+
+async def test_the_open_questions_to_an_erased_operator_are_forgotten(ledger: Ledger, bot: Pool) -> None:
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (900), (901)")
+    for operator in (900, 901):
+        await open_prompt(bot, TelegramId(operator), "who", 1, now=datetime.now(UTC))
+
+    await erase_user(bot, TelegramId(900))
+
+    assert [row["telegram_id"] for row in await ledger.pool.fetch("SELECT telegram_id FROM prompts")] == [901]
 
 
 EVENTS, CHARGES = 200_000, 20_000

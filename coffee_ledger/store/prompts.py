@@ -1,0 +1,45 @@
+"""
+Store the questions to operators that wait for an answer in words.
+
+The bot needs them to understand a message that is not a reply, also after a restart.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.database import Pool, connected, sql, transaction
+
+PROMPT_AGE_MAX = timedelta(days=1)
+"""The age at which a question is forgotten. An operator can still answer it by a reply."""
+
+
+@dataclass(frozen=True)
+class OpenPrompt:
+    """A question of a *kind* about a charge, a claim, an event or an entry with this *number*."""
+
+    kind: str
+    number: int
+    asked_at: datetime
+
+
+async def open_prompt(pool: Pool, operator: TelegramId, kind: str, number: int, *, now: datetime) -> None:
+    """Store that the operator was asked. Forget the questions to this operator that are older than `PROMPT_AGE_MAX`."""
+    async with transaction(pool) as db:
+        await db.execute(sql("forget_prompts"), operator, now - PROMPT_AGE_MAX)
+        await db.execute(sql("open_prompt"), operator, kind, number, now)
+
+
+async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> Sequence[OpenPrompt]:
+    """Find the questions that were asked after *since* and are still open, the newest first."""
+    async with connected(pool) as db:
+        return [OpenPrompt(**row) for row in await db.fetch(sql("find_prompts"), operator, since)]
+
+
+async def close_prompts(
+    pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
+) -> None:
+    """Close the questions of these *kinds* about one subject. A question that was asked again after *until* stays open."""
+    async with connected(pool) as db:
+        await db.execute(sql("close_prompts"), operator, list(kinds), number, until)
