@@ -55,6 +55,33 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
+-- name: find_users_by_part
+-- Find users whose username contains $1, and users to whom a charge was matched whose payer's name contains $2. Guesses are left
+-- out, because a guess may be wrong. The function strpos gives no meaning to signs such as % and _, as LIKE would.
+-- $1 part of a username, $2 part of a name or null, $3 maximum
+SELECT found.telegram_id
+  FROM (
+      SELECT users.telegram_id, 1 AS place, users.created_at AS seen_at
+        FROM users
+       WHERE strpos(as_searched(users.username), as_searched($1)) > 0
+       UNION ALL
+      SELECT charges.telegram_id, 2 AS place, charges.paid_at AS seen_at
+        FROM supporters
+        JOIN charges USING (supporter_id)
+       WHERE strpos(as_searched(supporters.name), as_searched($2)) > 0
+         AND charges.telegram_id IS NOT NULL
+         AND charges.method <> 'amount_and_time'
+       UNION ALL
+      SELECT charges.telegram_id, 2 AS place, charges.paid_at AS seen_at
+        FROM charges
+       WHERE strpos(as_searched(charges.payer_name), as_searched($2)) > 0
+         AND charges.telegram_id IS NOT NULL
+         AND charges.method <> 'amount_and_time'
+  ) AS found
+ GROUP BY found.telegram_id
+ ORDER BY min(found.place), max(found.seen_at) DESC, found.telegram_id
+ LIMIT $3;
+
 -- name: find_payments
 -- $1 payment ids
 SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE payment_id = ANY($1::text []);
@@ -95,7 +122,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
 -- List a page of the events that failed or could not be read and that no operator has dismissed, the newest first. The column
 -- `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
-SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER () AS total
+SELECT event_no, type, outcome, body, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  ORDER BY event_no DESC
@@ -120,6 +147,51 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
  ORDER BY guessed_at DESC, charge_id DESC
  LIMIT $2 OFFSET $1;
 
+-- The next statements count the rows of a list that come before a given row, and the row itself if $2 is true. The given row need
+-- not be on the list any more.
+
+-- name: count_unmatched_before
+-- $1 charge id, $2 whether to count the row itself
+SELECT count(*)
+  FROM charges AS listed
+  JOIN charges AS mark ON mark.charge_id = $1
+ WHERE listed.state = 'unmatched'
+   AND listed.is_paid
+   AND (listed.paid_at, listed.charge_id) <= (mark.paid_at, mark.charge_id)
+   AND ($2 OR listed.charge_id <> mark.charge_id);
+
+-- name: count_pending_before
+-- $1 payment id, $2 whether to count the row itself
+SELECT count(*)
+  FROM pending_payments AS listed
+  JOIN pending_payments AS mark ON mark.payment_id = $1
+ WHERE listed.status = 'pending'
+   AND (
+       listed.created_at > mark.created_at
+       OR listed.created_at = mark.created_at AND listed.payment_id <= mark.payment_id
+   )
+   AND ($2 OR listed.payment_id <> mark.payment_id);
+
+-- name: count_kept_before
+-- $1 number of the event, $2 whether to count the row itself
+SELECT count(*)
+  FROM events
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
+   AND event_no >= $1
+   AND ($2 OR event_no <> $1);
+
+-- name: count_claims_before
+-- $1 claim id, $2 whether to count the row itself
+SELECT count(*) FROM claims WHERE status = 'open' AND claim_id <= $1 AND ($2 OR claim_id <> $1);
+
+-- name: count_guesses_before
+-- $1 charge id, $2 whether to count the row itself
+SELECT count(*)
+  FROM guesses AS listed
+  JOIN guesses AS mark ON mark.charge_id = $1
+ WHERE (listed.guessed_at, listed.charge_id) >= (mark.guessed_at, mark.charge_id)
+   AND ($2 OR listed.charge_id <> mark.charge_id);
+
 -- name: find_charges_by_number
 -- Find charges by our charge id, or by one of the ids of Buy Me a Coffee.
 -- $1 charge id or null, $2 id at Buy Me a Coffee, $3 maximum
@@ -141,12 +213,19 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_by_name
--- $1 the supporter's whole name, $2 maximum
-SELECT charges.charge_id
-  FROM supporters
-  JOIN charges USING (supporter_id)
- WHERE lower(supporters.name) = lower($1)
- ORDER BY charges.paid_at DESC, charges.charge_id DESC
+-- $1 part of the supporter's name, $2 maximum
+SELECT named.charge_id
+  FROM (
+      SELECT charges.charge_id, charges.paid_at
+        FROM supporters
+        JOIN charges USING (supporter_id)
+       WHERE strpos(as_searched(supporters.name), as_searched($1)) > 0
+       UNION ALL
+      SELECT charges.charge_id, charges.paid_at
+        FROM charges
+       WHERE charges.supporter_id IS NULL AND strpos(as_searched(charges.payer_name), as_searched($1)) > 0
+  ) AS named
+ ORDER BY named.paid_at DESC, named.charge_id DESC
  LIMIT $2;
 
 -- name: find_charges_of_payment
@@ -374,23 +453,40 @@ SELECT event_no, body, received_at, charge_key
  ORDER BY event_no
  LIMIT $4;
 
+-- name: find_reminders
+-- Find the reminders of a charge that are not sent yet. A reminder is a message whose created_at is in the future.
+-- $1 charge key, $2 operator, or null for all
+SELECT telegram_id, max(due_at) AS due_at
+  FROM notifications
+ WHERE kind = 'charge_unmatched'
+   AND status = 'pending'
+   AND created_at > now()
+   AND facts ->> 'charge_key' = $1
+   AND telegram_id = coalesce($2, telegram_id)
+ GROUP BY telegram_id;
+
 -- name: remind_of_charge!
--- Queue a reminder that shows a charge to one operator again at the time $3. Queue nothing if such a message is already pending.
+-- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
+-- charge, move it to this time.
 -- Set created_at to $3 too. If created_at were the current time, the reminder would count as delayed. The reminder would also be
 -- sent before the messages that are queued until $3.
 -- $1 operator, $2 facts, $3 when
+WITH moved AS (
+    UPDATE notifications
+       SET created_at = $3, due_at = $3
+     WHERE telegram_id = $1
+       AND kind = 'charge_unmatched'
+       AND status = 'pending'
+       AND created_at > now()
+       AND facts ->> 'charge_key' = $2::jsonb ->> 'charge_key'
+    RETURNING notification_id
+)
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3
- WHERE NOT EXISTS (
-           SELECT FROM notifications
-            WHERE telegram_id = $1
-              AND kind = 'charge_unmatched'
-              AND status = 'pending'
-              AND facts ->> 'charge_key' = $2::jsonb ->> 'charge_key'
-       );
+ WHERE NOT EXISTS (SELECT FROM moved);
 
 -- name: drop_reminders!
--- Cancel the reminders about a charge after an operator has decided about it.
+-- Cancel the reminders of a charge, because an operator decided about it or wants no reminder.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'

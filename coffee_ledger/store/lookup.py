@@ -10,6 +10,7 @@ import asyncpg
 
 from coffee_ledger.charges import Charge
 from coffee_ledger.claiming import DAYS_APART_MAX, ClaimedPayment
+from coffee_ledger.events import Glimpse, glimpse_at
 from coffee_ledger.model import (
     ChargeState,
     CreditKind,
@@ -83,6 +84,8 @@ class ChargeFile:
     payments: Mapping[PaymentId, PendingPayment]
     decisions: Sequence[Decision]
     """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
+    reminder_at: datetime | None = None
+    """The time at which the reader of the message wants to be reminded of the charge; None if there is no reminder."""
     other: ShownCharge | None = None
     """
     Another charge that makes *charge* doubtful; None if there is none.
@@ -157,6 +160,8 @@ class KeptEvent:
     received_at: datetime
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
+    glimpse: Glimpse
+    """The type, the amount and the problem of the body, as far as they can be read."""
 
 
 @dataclass(frozen=True)
@@ -251,8 +256,17 @@ class Examination:
 
 
 async def find_charge_file(
-    pool: Pool, *, charge_id: int | None = None, charge_key: str | None = None
+    pool: Pool,
+    *,
+    charge_id: int | None = None,
+    charge_key: str | None = None,
+    operator: TelegramId | None = None,
 ) -> ChargeFile | None:
+    """
+    Load everything that a message about a charge shows. Return None if there is no such charge.
+
+    If *operator* is given, also load the reminder that this operator set.
+    """
     async with transaction(pool) as db:
         charges = await load_shown_charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
         if not charges:
@@ -267,7 +281,8 @@ async def find_charge_file(
             db, {charge.telegram_id, *(reason.telegram_id for reason in charge.reasons)} | owners | deciders
         )
         others = await load_shown_charges(db, [], _named_by_doubt(charge))
-    return ChargeFile(charge, users, payments, decisions, others[0] if others else None)
+        reminder_at = await _load_reminder(db, charge, operator) if operator is not None else None
+    return ChargeFile(charge, users, payments, decisions, reminder_at, others[0] if others else None)
 
 
 async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
@@ -291,6 +306,11 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
     return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
 
 
+async def _load_reminder(db: Connection, charge: ShownCharge, operator: TelegramId) -> datetime | None:
+    row = await db.fetchrow(sql("find_reminders"), charge.charge_key, operator)
+    return row["due_at"] if row else None
+
+
 async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
     async with connected(pool) as db:
         return await _users(db, telegram_ids)
@@ -301,6 +321,20 @@ async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await _users(db, [row["telegram_id"] for row in rows])).values())
+
+
+async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max: int) -> tuple[list[KnownUser], bool]:
+    """
+    Find users whose username contains *part*, in any case.
+
+    If *is_name* is True, also find users to whom a charge was matched whose payer's name contains *part*. Return at most
+    *count_max* users, and whether there are more.
+    """
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_users_by_part"), part, part if is_name else None, count_max + 1)
+        ids = [row["telegram_id"] for row in rows]
+        known = await _users(db, ids[:count_max])
+    return [known[one] for one in ids[:count_max]], len(ids) > count_max
 
 
 async def find_payment_named(pool: Pool, payment_id: PaymentId) -> PendingPayment | None:
@@ -333,7 +367,22 @@ async def list_claims(pool: Pool, *, skip: int, count_max: int) -> Page:
 
 async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
     total, rows = await _page(pool, "find_kept_page", skip, count_max)
-    return Page(total, events=[KeptEvent(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows])
+    return Page(total, events=[_kept_event(row) for row in rows])
+
+
+def _kept_event(row: dict[str, Any]) -> KeptEvent:
+    glimpse = glimpse_at(row.pop("body"))
+    return KeptEvent(**{**row, "outcome": Outcome(row["outcome"]), "glimpse": glimpse})
+
+
+async def count_before(pool: Pool, statement: str, mark: int | str, *, with_mark: bool) -> int:
+    """
+    Count the rows of a list that come before the row *mark*, which need not be on the list any more.
+
+    *statement* is one of the statements `count_…_before`. If *with_mark* is True, also count the row itself if it is on the list.
+    """
+    async with connected(pool) as db:
+        return int(await db.fetchval(sql(statement), mark, with_mark))
 
 
 async def list_guesses(pool: Pool, *, skip: int, count_max: int) -> Page:
@@ -369,9 +418,12 @@ async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
     return await _fetch_shown_charges(pool, "find_charges_by_email", address.lower())
 
 
-async def find_charges_by_name(pool: Pool, name: str) -> list[ShownCharge]:
-    """Find charges by the supporter's full name on Buy Me a Coffee."""
-    return await _fetch_shown_charges(pool, "find_charges_by_name", name)
+async def find_charges_by_name(pool: Pool, part: str) -> tuple[list[ShownCharge], bool]:
+    """Find charges by a part of the supporter's name on Buy Me a Coffee. Return at most `FOUND_MAX`, and whether there are more."""
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_charges_by_name"), part, FOUND_MAX + 1)
+        charges = await load_shown_charges(db, [row["charge_id"] for row in rows[:FOUND_MAX]], [])
+    return charges, len(rows) > FOUND_MAX
 
 
 async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
@@ -434,9 +486,16 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. Do nothing if this operator has a pending message about the charge."""
+    """Schedule a reminder of a charge for one operator. If this operator already has a reminder of the charge, move it."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
+
+
+async def find_reminders(pool: Pool, charge_key: str) -> dict[TelegramId, datetime]:
+    """Return the times at which operators will be reminded of the charge."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_reminders"), charge_key, None)
+    return {row["telegram_id"]: row["due_at"] for row in rows}
 
 
 async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key: str) -> None:

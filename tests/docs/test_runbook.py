@@ -39,7 +39,8 @@ from coffee_ledger.store.pending_payments import OPEN_MAX
 from coffee_ledger.store.settlement import STREAK_PAUSE, keep_failed_event
 from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, retry_requested_events
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
-from coffee_ledger.telegram.desk.charges import REMIND_AFTER
+from coffee_ledger.telegram.desk.answers import ANSWER_WITHIN
+from coffee_ledger.telegram.desk.later import LONG, MORNING, SHORT
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
@@ -226,7 +227,9 @@ def test_names_of_buttons_are_correct(heading: str) -> None:
 @pytest.mark.parametrize(
     ("said", "meant", "is_so"),
     [
-        ("shows the card again in three hours", timedelta(hours=3), REMIND_AFTER),
+        ("after one hour, after three hours", (timedelta(hours=1), timedelta(hours=3)), (SHORT, LONG)),
+        ("at nine in the morning", 9, MORNING.hour),
+        ("less than ten minutes old", timedelta(minutes=10), ANSWER_WITHIN),
         ("thirty attempts", 30, ATTEMPTS_MAX),
         ("up to three times a day", 3, CLAIMS_A_DAY_MAX),
         (

@@ -3,7 +3,7 @@
 import inspect
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -11,12 +11,25 @@ from typing import cast
 import pytest
 
 from coffee_ledger.charges import OutsiderKind
+from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.settings import read_settings
 from coffee_ledger.store.database import Pool
+from coffee_ledger.store.suggestions import Cause, Suggestion, choose
 from coffee_ledger.telegram.assembly import make_context
 from coffee_ledger.telegram.days import read_date_range
 from coffee_ledger.telegram.desk import doctor
-from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, RefundPart, Step
+from coffee_ledger.telegram.desk.answers import AnswerTo
+from coffee_ledger.telegram.desk.buttons import (
+    Delay,
+    Dismiss,
+    Listing,
+    OnCharge,
+    OnClaim,
+    Postpone,
+    RefundPart,
+    Step,
+    TurnFrom,
+)
 from coffee_ledger.telegram.desk.doctor import (
     BACKUP_OLD,
     DEPLOYMENT,
@@ -27,6 +40,8 @@ from coffee_ledger.telegram.desk.doctor import (
     check_mini_app,
     find_section,
 )
+from coffee_ledger.telegram.desk.later import next_morning, remind_at, zone_of
+from coffee_ledger.telegram.desk.messages import Prompt
 from coffee_ledger.telegram.desk.reports import write_cell, write_sheet
 from coffee_ledger.telegram.desk.search import mask, read_payment_id
 from coffee_ledger.telegram.settings import BotSettings
@@ -119,6 +134,9 @@ def test_the_longest_callback_data_fits_telegrams_limit() -> None:
     assert len(Dismiss(charge_id=10**18, remember=OutsiderKind.SUBSCRIPTION).pack().encode()) <= 64
     amount = Decimal("12345678.90")
     assert len(RefundPart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
+    assert len(Postpone(charge_id=10**18, delay=Delay.MORNING).pack().encode()) <= 64
+    assert len(TurnFrom(listing=Listing.PENDING, is_back=False, mark=older).pack().encode()) <= 64
+    assert all(len(AnswerTo(prompt=one, number=10**18).pack().encode()) <= 64 for one in Prompt)
 
 
 def test_a_dismissal_without_memory_survives_packing() -> None:
@@ -224,3 +242,51 @@ def test_both_languages_have_the_same_desk_texts() -> None:
 
 def _names(texts: str) -> set[str]:
     return set(re.findall(r"^([a-z][\w-]*) =", texts, re.MULTILINE))
+
+
+KYIV = zone_of("uk")
+
+
+@pytest.mark.parametrize(
+    ("now", "morning"),
+    [
+        ((2026, 11, 21, 20, 0), (2026, 11, 22, 9, 0)),
+        ((2026, 11, 21, 8, 0), (2026, 11, 22, 9, 0)),
+        ((2026, 11, 21, 6, 0), (2026, 11, 22, 9, 0)),
+        ((2026, 11, 21, 5, 59), (2026, 11, 21, 9, 0)),
+        # The clocks in Kyiv go forward on 29 March 2026 and back on 25 October 2026.
+        ((2026, 3, 28, 20, 0), (2026, 3, 29, 9, 0)),
+        ((2026, 10, 24, 20, 0), (2026, 10, 25, 9, 0)),
+    ],
+)
+@pytest.mark.parametrize("zone", [UTC, KYIV])
+def test_the_next_morning_is_more_than_three_hours_away(
+    zone: tzinfo, now: tuple[int, int, int, int, int], morning: tuple[int, int, int, int, int]
+) -> None:
+    assert next_morning(datetime(*now, tzinfo=zone), zone) == datetime(*morning, tzinfo=zone)
+
+
+def test_a_reminder_is_due_after_its_delay_or_never() -> None:
+    now = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+
+    assert [remind_at(delay, now=now, language="en") for delay in Delay] == [
+        now + timedelta(hours=1),
+        now + timedelta(hours=3),
+        datetime(2026, 11, 22, 9, 0, tzinfo=UTC),
+        None,
+    ]
+    assert remind_at(Delay.MORNING, now=now, language="uk") == datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+
+
+def suggest(cause: Cause, *users: int) -> list[Suggestion]:
+    return [Suggestion(TelegramId(user), cause) for user in users]
+
+
+def test_each_cause_keeps_a_place_and_each_user_is_suggested_once() -> None:
+    chosen = choose(suggest(Cause.OPEN, *range(1, 10)), suggest(Cause.NAME, 1, 20, 21), suggest(Cause.CLAIM, 2, 30, 31))
+
+    assert [one.telegram_id for one in chosen] == [1, 2, 3, 4, 20, 30]
+
+
+def test_without_other_causes_all_places_are_used() -> None:
+    assert len(choose(suggest(Cause.OPEN, *range(1, 10)), [], suggest(Cause.CLAIM, 1))) == 6

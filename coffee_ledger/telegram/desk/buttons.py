@@ -33,6 +33,7 @@ class Step(enum.StrEnum):
     FIND = "f"
     DISMISS = "d"
     LATER = "l"
+    """Offer the times at which the bot can remind the operator of the charge."""
     UNDO = "u"
     REFUND_PART = "r"
     """Ask which part of the charge was refunded."""
@@ -72,6 +73,21 @@ class RefundPart(CallbackData, prefix="dr", sep="|"):
     """
 
 
+class Delay(enum.StrEnum):
+    """The time after which an operator wants to be reminded of a charge."""
+
+    HOUR = "1h"
+    HOURS = "3h"
+    MORNING = "m"
+    NEVER = "n"
+    """Cancel the reminder."""
+
+
+class Postpone(CallbackData, prefix="dk", sep="|"):
+    charge_id: int
+    delay: Delay
+
+
 class OnClaim(CallbackData, prefix="dq", sep="|"):
     step: Step
     claim_id: int
@@ -91,6 +107,19 @@ class TurnPage(CallbackData, prefix="dp", sep="|"):
 
     listing: Listing
     page: int
+
+
+class TurnFrom(CallbackData, prefix="dt", sep="|"):
+    """
+    Show the page of a list after the row *mark*, or the page before it.
+
+    A page number would not suffice. If rows were decided since the page was shown, the next rows have moved to earlier pages.
+    """
+
+    listing: Listing
+    is_back: bool
+    mark: str
+    """The id of a row. The row need not be on the list any more."""
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
@@ -147,10 +176,10 @@ def column(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardB
     return [[one] for one in buttons]
 
 
-def page_keys(speech: Speech, listing: Listing, *, page: int, pages: int) -> list[InlineKeyboardButton]:
-    """Build the buttons that open the previous and the next page. Leave out the button of a page that does not exist."""
-    back = [button(speech.label("desk-page-back"), TurnPage(listing=listing, page=page - 1))] if page > 0 else []
-    forth = (
-        [button(speech.label("desk-page-forth"), TurnPage(listing=listing, page=page + 1))] if page + 1 < pages else []
-    )
-    return back + forth
+def page_keys(
+    speech: Speech, listing: Listing, *, first: str, last: str, has_back: bool, has_forth: bool
+) -> list[InlineKeyboardButton]:
+    """Build the buttons that open the pages before the row *first* and after the row *last*."""
+    back = button(speech.label("desk-page-back"), TurnFrom(listing=listing, is_back=True, mark=first))
+    forth = button(speech.label("desk-page-forth"), TurnFrom(listing=listing, is_back=False, mark=last))
+    return ([back] if has_back else []) + ([forth] if has_forth else [])

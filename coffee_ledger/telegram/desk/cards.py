@@ -60,7 +60,15 @@ def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) ->
     charge = file.charge
     if charge.waits:
         head = news or speech.say("desk-charge-waits")
-        text = "\n".join([head, *describe(file, speech), *_must_decide(charge, speech), *_reasons(file, speech)])
+        text = "\n".join(
+            [
+                head,
+                *_later(file, speech),
+                *describe(file, speech),
+                *_must_decide(charge, speech),
+                *_reasons(file, speech),
+            ]
+        )
         return Card(text, _keys_of_waiting(file, speech))
     lines = [news or speech.say("desk-charge"), *describe(file, speech), "", decided(file, speech)]
     return Card("\n".join(lines), _keys_of_decided(charge, speech))
@@ -116,6 +124,10 @@ def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
     # The doubt is unknown if a newer version stored it before a rollback. In this case, show its stored name.
     text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
     return speech.say(text, told=told, other=other, doubt=doubt)
+
+
+def _later(file: ChargeFile, speech: Speech) -> list[str]:
+    return [speech.say("desk-charge-later", time=speech.time(file.reminder_at))] if file.reminder_at else []
 
 
 def _must_decide(charge: ShownCharge, speech: Speech) -> list[str]:
@@ -278,6 +290,11 @@ def name_of(telegram_id: TelegramId, users: Mapping[TelegramId, KnownUser]) -> s
     return f"@{known.username} ({telegram_id})" if known and known.username else str(telegram_id)
 
 
+def handle_of(telegram_id: TelegramId, user: KnownUser | None) -> str:
+    """Return the shortest name of a user, for a button: the username, or the Telegram id of a user without one."""
+    return f"@{user.username}" if user and user.username else str(telegram_id)
+
+
 def money(charge: ShownCharge, speech: Speech) -> str:
     return speech.money(charge.amount, charge.currency) if charge.amount is not None else "—"
 
@@ -340,7 +357,7 @@ def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineK
         payment_id=payment.payment_id if payment else "",
     )
     user = file.users.get(candidate.telegram_id)
-    name = f"@{user.username}" if user and user.username else str(candidate.telegram_id)
+    name = handle_of(candidate.telegram_id, user)
     if payment is None:
         text = "desk-pick-mentioned" if candidate.is_mentioned else "desk-pick-user"
         return button(speech.label(text, user=name), data)
@@ -407,7 +424,7 @@ def _is_as_told(file: ClaimFile, charge: ShownCharge) -> bool:
 def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speech) -> InlineKeyboardButton:
     exact = fits_exactly(file, charge)
     user = file.users.get(file.claim.telegram_id)
-    name = f"@{user.username}" if user and user.username else str(file.claim.telegram_id)
+    name = handle_of(file.claim.telegram_id, user)
     credits = rates.credits_for(charge.amount_kept, charge.currency) or 0
     text = speech.label(
         "desk-claim-credit" if exact else "desk-claim-pick", number=str(charge.charge_id), user=name, credits=credits

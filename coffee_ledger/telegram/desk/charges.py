@@ -1,15 +1,13 @@
-"""Decide a charge: match it to a user, dismiss it, or postpone it."""
+"""Decide a charge: match it to a user, or dismiss it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.codes import show_code
-from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
-from coffee_ledger.notification_facts import ChargeUnmatched
+from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
 from coffee_ledger.store.decisions import (
     Done,
     OperatorRequest,
@@ -27,15 +25,15 @@ from coffee_ledger.store.lookup import (
     find_charge_file,
     find_payment_named,
     find_users,
-    remind,
 )
+from coffee_ledger.store.suggestions import Suggestion, find_suggestions
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Step, button, column, rows
-from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, item_of, name_of, remembered
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Postpone, Step, button, column, rows
+from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, handle_of, item_of, name_of, remembered
 from coffee_ledger.telegram.desk.messages import (
     Prompt,
-    RepliesTo,
     ask,
+    end_prompts,
     find_charge_card,
     message_key,
     refuse,
@@ -44,12 +42,11 @@ from coffee_ledger.telegram.desk.messages import (
     show_below,
     show_everywhere,
 )
-from coffee_ledger.telegram.desk.search import find_answered_payment, find_people
+from coffee_ledger.telegram.desk.search import Found, People, find_answered_payment, search_people, user_line
 from coffee_ledger.telegram.speech import Speech
 
-REMIND_AFTER = timedelta(hours=3)
-PEOPLE_MAX = 5
-"""The maximum number of users to show if the operator's answer names several users. Each user is shown in a separate message."""
+ABOUT_WAITING = (Prompt.WHO, Prompt.WHY_DISMISS)
+"""The prompts about a charge that waits. A decision ends them."""
 
 
 def make_router() -> Router:
@@ -60,13 +57,10 @@ def make_router() -> Router:
         (Step.PICK, pick),
         (Step.MATCH, match),
         (Step.FIND, ask_who),
-        (Step.LATER, postpone),
         (Step.DISMISS, ask_why_dismiss),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
-    router.message.register(take_who, RepliesTo(Prompt.WHO))
     router.callback_query.register(dismiss_by_button, Dismiss.filter())
-    router.message.register(dismiss_by_reply, RepliesTo(Prompt.WHY_DISMISS))
     return router
 
 
@@ -95,6 +89,8 @@ async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) 
         why = "desk-refused-no_rate" if user else "desk-refused-unknown_user"
         await press.answer(context.speech.label(why), show_alert=True)
         return
+    # The button may be a suggestion below the question, which this card now replaces.
+    await end_prompts(context, press.from_user.id, file.charge.charge_id, Prompt.WHO)
     await press.answer()
     await show(press, card)
 
@@ -132,6 +128,7 @@ async def match_and_show(
     if isinstance(done, Done):
         name = name_of(user.telegram_id, {user.telegram_id: user})
         await press.answer(context.speech.label("desk-matched-short", user=name, credits=done.credits))
+        await end_prompts(context, press.from_user.id, charge_id, *ABOUT_WAITING)
     else:
         await refuse(press, done, context)
     card = await find_charge_card(context, charge_id)
@@ -149,41 +146,78 @@ async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Contex
     await press.answer()
     if press.message is not None:
         number = file.charge.charge_id
-        await ask(press.message, context, Prompt.WHO, number, context.speech.say("desk-ask-who", number=str(number)))
+        keys = rows(*column(await _suggest(file.charge, context)))
+        text = context.speech.say(
+            "desk-ask-who-suggested" if keys.inline_keyboard else "desk-ask-who", number=str(number)
+        )
+        await ask(press.message, context, Prompt.WHO, number, text, keys=keys if keys.inline_keyboard else None)
 
 
 async def take_who(message: Message, number: int, said: str, context: Context) -> None:
     """
-    Show each user that the operator's answer names, and ask whether to credit this user. If no such user is known, ask again.
+    Ask whether to credit the user that the operator's answer names. If the answer names several users, ask which of them.
 
-    If the charge was decided before the answer, only show the charge.
+    If no such user is known, ask again. If the charge was decided before the answer, say so.
     """
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
-    if file is None or not file.charge.waits:
-        card = charge_card(file, speech) if file else Card(speech.say("desk-refused-unknown_charge"))
-        await message.answer(card.text, reply_markup=card.keyboard)
+    if file is None:
+        await message.answer(speech.say("desk-refused-unknown_charge"))
         return
-    people = await find_people(context.pool, said)
-    if not people:
+    if not file.charge.waits:
+        first = await find_decider(context.pool, number)
+        await refuse(message, Refused(RefusalCause.DECIDED_BEFORE, first), context, card=charge_card(file, speech))
+        return
+    people = await search_people(context.pool, said)
+    if not people.found:
         await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
-    for found in people[:PEOPLE_MAX]:
+    elif len(people.found) == 1:
+        found = people.found[0]
         # If the operator wrote a code, use the payment with this code. Otherwise look for an open payment of the same amount.
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
+    else:
+        card = _which_of(people, number, speech)
+        await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def postpone(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Show the charge to this operator again after `REMIND_AFTER`, unless it is decided by then."""
-    file = await find_waiting(press, callback_data, context)
-    if file is None:
-        return
-    charge = file.charge
-    facts = ChargeUnmatched.of(charge)
-    at = context.clock() + REMIND_AFTER
-    await remind(context.pool, TelegramId(press.from_user.id), facts, at=at)
-    await press.answer(context.speech.label("desk-later-set", time=context.speech.time(at)))
+def _which_of(people: People, number: int, speech: Speech) -> Card:
+    lines = [speech.say("desk-who-several", number=str(number)), *(user_line(one.user, speech) for one in people.found)]
+    if people.has_more:
+        lines.append(speech.say("desk-found-more"))
+    return Card("\n".join(lines), rows(*column(_found_key(one, number, speech) for one in people.found)))
+
+
+def _found_key(found: Found, number: int, speech: Speech) -> InlineKeyboardButton:
+    name = handle_of(found.user.telegram_id, found.user)
+    if found.payment is None:
+        return button(name, OnCharge(step=Step.PICK, charge_id=number, telegram_id=found.user.telegram_id))
+    return _payment_key(name, found.payment, number, speech)
+
+
+def _payment_key(name: str, payment: PendingPayment, number: int, speech: Speech) -> InlineKeyboardButton:
+    amount = speech.money(payment.amount, payment.currency)
+    text = speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount)
+    return button(text, OnCharge(step=Step.PICK, charge_id=number, payment_id=payment.payment_id))
+
+
+async def _suggest(charge: ShownCharge, context: Context) -> list[InlineKeyboardButton]:
+    """Build a button for each user to whom the charge may belong. The button asks for confirmation."""
+    suggestions = await find_suggestions(context.pool, charge)
+    users = await find_users(context.pool, [one.telegram_id for one in suggestions])
+    return [_suggestion_key(one, users.get(one.telegram_id), charge.charge_id, context.speech) for one in suggestions]
+
+
+def _suggestion_key(
+    suggestion: Suggestion, user: KnownUser | None, number: int, speech: Speech
+) -> InlineKeyboardButton:
+    name, payment = handle_of(suggestion.telegram_id, user), suggestion.payment
+    if payment is not None and payment.status is not PaymentStatus.COMPLETED:
+        return _payment_key(name, payment, number, speech)
+    amount = speech.money(suggestion.amount, suggestion.currency) if suggestion.amount is not None else ""
+    text = speech.label(f"desk-suggest-{suggestion.cause}", user=name, amount=amount)
+    return button(text, OnCharge(step=Step.PICK, charge_id=number, telegram_id=suggestion.telegram_id))
 
 
 async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
@@ -231,6 +265,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
         card = None if done.why is RefusalCause.REPEATED else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
+    await end_prompts(context, press.from_user.id, number, *ABOUT_WAITING)
     await press.answer()
     await show(press, _dismissed(file.charge, remember, speech))
     await show_everywhere(bot, context, number)
@@ -245,18 +280,20 @@ async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, c
     if not isinstance(done, Done):
         await refuse(message, done, context, card=await find_charge_card(context, number))
         return
+    await end_prompts(context, message.chat.id, number, *ABOUT_WAITING)
     await message.answer(context.speech.say("desk-dismissed", number=str(number)))
     await show_everywhere(bot, context, number)
 
 
-async def _find_or_alert(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
-    file = await find_charge_file(context.pool, charge_id=data.charge_id)
+async def _find_or_alert(press: CallbackQuery, data: OnCharge | Postpone, context: Context) -> ChargeFile | None:
+    operator = TelegramId(press.from_user.id)
+    file = await find_charge_file(context.pool, charge_id=data.charge_id, operator=operator)
     if file is None:
         await press.answer(context.speech.label("desk-refused-unknown_charge"), show_alert=True)
     return file
 
 
-async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
+async def find_waiting(press: CallbackQuery, data: OnCharge | Postpone, context: Context) -> ChargeFile | None:
     """
     Find a charge that is not decided yet.
 

@@ -11,7 +11,6 @@ from coffee_ledger.telegram.desk.cards import claim_card, confirm_card, fits_exa
 from coffee_ledger.telegram.desk.charges import match_and_show
 from coffee_ledger.telegram.desk.messages import (
     Prompt,
-    RepliesTo,
     ask,
     refuse,
     request_of_reply,
@@ -32,7 +31,6 @@ def make_router() -> Router:
         (Step.DECLINE, ask_why_decline),
     ):
         router.callback_query.register(handler, OnClaim.filter(F.step == step))
-    router.message.register(decline, RepliesTo(Prompt.WHY_DECLINE))
     return router
 
 

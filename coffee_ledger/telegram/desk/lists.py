@@ -4,14 +4,17 @@ List unmatched charges, pending payments, claims, guesses and failed events, in 
 In the list of failed events, an operator can also settle an event again or dismiss it.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from aiogram import F, Router
-from aiogram.filters import Command
+from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
-from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.events import Glimpse
+from coffee_ledger.model import Outcome, PendingPayment, TelegramId
 from coffee_ledger.store.decisions import Done, OperatorRequest, dismiss_event, request_retry
 from coffee_ledger.store.lookup import (
     KeptEvent,
@@ -20,6 +23,7 @@ from coffee_ledger.store.lookup import (
     ShownCharge,
     ShownClaim,
     ShownGuess,
+    count_before,
     find_users,
     list_claims,
     list_guesses,
@@ -35,18 +39,22 @@ from coffee_ledger.telegram.desk.buttons import (
     PutAside,
     SettleAgain,
     Step,
+    TurnFrom,
     TurnPage,
     button,
     page_keys,
     rows,
 )
 from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
-from coffee_ledger.telegram.desk.messages import Prompt, RepliesTo, ask, refuse, request_of_reply, show
+from coffee_ledger.telegram.desk.messages import Prompt, ask, refuse, request_of_reply, show
 from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
 """The largest accepted page number. A client can forge a larger number, which would exceed the range of OFFSET in the query."""
+
+LINE_NOTE_LENGTH_MAX = 80
+"""The maximum length of a note in a list, in characters. The card of the charge shows more of it."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -57,26 +65,52 @@ def make_router() -> Router:
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command, ignore_case=True))
     router.callback_query.register(turn, TurnPage.filter())
+    router.callback_query.register(turn_from, TurnFrom.filter())
     # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())
-    router.message.register(dismiss_event_by_reply, RepliesTo(Prompt.WHY_DISMISS_EVENT))
     return router
 
 
 def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
-    async def begin(message: Message, context: Context) -> None:
-        card = await list_card(listing, 0, context)
+    async def begin(message: Message, command: CommandObject, context: Context) -> None:
+        card = await list_card(listing, _read_page(command.args) * PAGE_LENGTH, context)
         await message.answer(card.text, reply_markup=card.keyboard)
 
     return begin
 
 
+def _read_page(args: str | None) -> int:
+    """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
+    written = (args or "").strip()
+    is_number = written.isascii() and written.isdecimal()
+    # Cut off long numbers. They name a page after the last one in any case.
+    return min(max(int(written[:7]) - 1, 0), PAGES_MAX) if is_number else 0
+
+
 async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) -> None:
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
-    await show(press, await list_card(callback_data.listing, page, context))
+    await show(press, await list_card(callback_data.listing, page * PAGE_LENGTH, context))
+
+
+async def turn_from(press: CallbackQuery, callback_data: TurnFrom, context: Context) -> None:
+    """Show the page after or before a row. Rows that were decided since the page was shown make no row appear twice or get lost."""
+    listing, is_back = callback_data.listing, callback_data.is_back
+    mark = _read_mark(listing, callback_data.mark)
+    await press.answer()
+    if mark is None:
+        return
+    count = await count_before(context.pool, LISTS[listing].count, mark, with_mark=not is_back)
+    await show(press, await list_card(listing, max(count - PAGE_LENGTH, 0) if is_back else count, context))
+
+
+def _read_mark(listing: Listing, mark: str) -> int | str | None:
+    """Read the id of a row. Return None if a client forged it."""
+    if listing is Listing.PENDING:
+        return mark
+    return int(mark) if re.fullmatch(r"[0-9]{1,18}", mark) else None
 
 
 async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
@@ -124,28 +158,32 @@ async def dismiss_event_by_reply(message: Message, number: int, said: str, conte
         await refuse(message, done, context, first="desk-refused-event-decided")
 
 
-async def list_card(listing: Listing, number: int, context: Context) -> Card:
-    """Build a page of a list, with a button for each row that can be opened."""
+async def list_card(listing: Listing, skip: int, context: Context) -> Card:
+    """Build the page of a list that begins after *skip* rows, with a button for each row that can be opened."""
     speech = context.speech
-    load, describe = LISTS[listing]
-    page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
-    name = listing.name.lower()
-    lines, keys = await describe(page, context)
+    kind, name = LISTS[listing], listing.name.lower()
+    page = await kind.load(context.pool, skip=skip, count_max=PAGE_LENGTH)
+    lines, keys = await kind.describe(page, context)
     if not lines:
-        # If a later page is empty, its rows were decided after the operator opened the list, so show the first page.
-        return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
-    pages = -(-page.total // PAGE_LENGTH)
-    title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
-    return Card(
-        "\n".join([title, *lines]),
-        rows(*in_pairs(keys), page_keys(speech, listing, page=number, pages=pages)),
+        if not skip:
+            return Card(speech.say(f"desk-{name}-none"))
+        # There is no such page, or its rows were decided meanwhile. Show the last page.
+        total = (await kind.load(context.pool, skip=0, count_max=1)).total
+        return await list_card(listing, max(total - 1, 0) // PAGE_LENGTH * PAGE_LENGTH, context)
+    # A page that begins after a given row may begin within a page of the usual division, so round up.
+    before = -(-skip // PAGE_LENGTH)
+    pages = before - (skip - page.total) // PAGE_LENGTH
+    title = speech.say(f"desk-{name}-title", total=page.total, page=before + 1, pages=pages) + "\n"
+    marks = kind.marks(page)
+    turning = page_keys(
+        speech, listing, first=marks[0], last=marks[-1], has_back=skip > 0, has_forth=skip + len(marks) < page.total
     )
+    return Card("\n".join([title, *lines]), rows(*in_pairs(keys), turning))
 
 
 async def _charges(page: Page, context: Context) -> tuple[Lines, Keys]:
-    return [charge_line(charge, context.speech) for charge in page.charges], [
-        open_key(one, context.speech) for one in page.charges
-    ]
+    lines = [line for charge in page.charges for line in _charge_lines(charge, context.speech)]
+    return lines, [open_key(one, context.speech) for one in page.charges]
 
 
 async def _payments(page: Page, context: Context) -> tuple[Lines, Keys]:
@@ -168,7 +206,8 @@ async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
 async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
     # Show no buttons for an event that the janitor is already going to settle again.
     keys = [_event_keys(event, context.speech) for event in page.events if event.retry_requested_at is None]
-    return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
+    lines = [line for event in page.events for line in _event_lines(event, context.speech)]
+    return lines, [key for pair in keys for key in pair]
 
 
 async def _guesses(page: Page, context: Context) -> tuple[Lines, Keys]:
@@ -184,16 +223,43 @@ COMMANDS = {
     "failed": Listing.FAILED,
     "guesses": Listing.GUESSES,
 }
-LISTS: dict[
-    Listing,
-    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]],
-] = {
-    Listing.UNMATCHED: (list_unmatched, _charges),
-    Listing.PENDING: (list_pending, _payments),
-    Listing.CLAIMS: (list_claims, _claims),
-    Listing.FAILED: (list_kept_events, _events),
-    Listing.GUESSES: (list_guesses, _guesses),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The functions that make a list."""
+
+    load: Callable[..., Awaitable[Page]]
+    describe: Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]
+    marks: Callable[[Page], Sequence[str]]
+    """Returns the ids of the rows on a page, in their order."""
+    count: str
+    """The name of the statement that counts the rows before a given row."""
+
+
+LISTS = {
+    Listing.UNMATCHED: Kind(
+        list_unmatched, _charges, lambda page: [str(one.charge_id) for one in page.charges], "count_unmatched_before"
+    ),
+    Listing.PENDING: Kind(
+        list_pending, _payments, lambda page: [one.payment_id for one in page.payments], "count_pending_before"
+    ),
+    Listing.CLAIMS: Kind(
+        list_claims, _claims, lambda page: [str(one.claim_id) for one in page.claims], "count_claims_before"
+    ),
+    Listing.FAILED: Kind(
+        list_kept_events, _events, lambda page: [str(one.event_no) for one in page.events], "count_kept_before"
+    ),
+    Listing.GUESSES: Kind(
+        list_guesses, _guesses, lambda page: [str(one.charge.charge_id) for one in page.guesses], "count_guesses_before"
+    ),
 }
+
+
+def _charge_lines(charge: ShownCharge, speech: Speech) -> Lines:
+    note = " ".join((charge.note or "").split())
+    lines = [charge_line(charge, speech)]
+    return [*lines, speech.say("desk-line-note", note=short(note, LINE_NOTE_LENGTH_MAX))] if note else lines
 
 
 def charge_line(charge: ShownCharge, speech: Speech) -> str:
@@ -250,14 +316,30 @@ def _guess_line(guess: ShownGuess, users: dict[TelegramId, KnownUser], speech: S
     )
 
 
-def _event_line(event: KeptEvent, speech: Speech) -> str:
-    return speech.say(
+def _event_lines(event: KeptEvent, speech: Speech) -> Lines:
+    seen = event.glimpse
+    line = speech.say(
         "desk-failed-line",
         number=str(event.event_no),
-        type=event.type or speech.say("type-none"),
+        type=short(event.type or seen.type or speech.label("type-none"), NAME_LENGTH_MAX),
+        amount=_amount_seen(seen, speech),
         time=speech.time(event.received_at),
         became=speech.say("became-wanted" if event.retry_requested_at else f"became-{event.outcome}"),
     )
+    return [line, speech.say("desk-failed-cause", cause=speech.label(f"desk-cause-{_cause_of(event)}"))]
+
+
+def _amount_seen(seen: Glimpse, speech: Speech) -> str:
+    if seen.amount is None:
+        return speech.label("desk-failed-no-amount")
+    return speech.money(seen.amount, seen.currency) if seen.currency else f"{seen.amount:f}"
+
+
+def _cause_of(event: KeptEvent) -> str:
+    if event.glimpse.problem is not None:
+        return event.glimpse.problem
+    # The body has a valid form. So the database refused a failed event, and an older version could not read an unreadable one.
+    return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 
 def _event_keys(event: KeptEvent, speech: Speech) -> Keys:

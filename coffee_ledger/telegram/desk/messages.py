@@ -2,20 +2,20 @@
 Send and edit the desk's messages, and ask operators for answers in words.
 
 A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the
-operator replies, Telegram sends the prompt along with the reply. So the bot does not store open prompts, and a restart loses
-no prompt.
+operator replies, Telegram sends the prompt along with the reply. So an operator can answer a prompt of any age by a reply. Open
+prompts are also stored, because an operator may answer without a reply. The module `answers` reads the answers.
 """
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 from aiogram import Bot
 from aiogram.enums import MessageEntityType
 from aiogram.exceptions import AiogramError, TelegramBadRequest
-from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, InlineKeyboardMarkup, Message
 
 from coffee_ledger.model import TelegramId
@@ -27,8 +27,10 @@ from coffee_ledger.store.lookup import (
     find_charge_file,
     find_claim_file,
     find_claims_about,
+    find_reminders,
     find_users,
 )
+from coffee_ledger.store.prompts import close_prompts, open_prompt
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.cards import Card, charge_card, claim_card, name_of
 from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE, news_card
@@ -79,19 +81,29 @@ async def show_below(press: CallbackQuery, card: Card) -> None:
         await press.message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
-    """Update the cards of a charge, and of the claims about it, in the chats of all operators."""
+async def show_everywhere(
+    bot: Bot, context: Context, charge_id: int, *, operators: Sequence[TelegramId] | None = None
+) -> None:
+    """
+    Update the cards of a charge, and of the claims about it, in the chats of all operators.
+
+    If *operators* is given, only they see a change: update only their cards of the charge.
+    """
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
     # A decided charge needs no reminders.
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
-    for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
+    reminders = await find_reminders(context.pool, file.charge.charge_key)
+    for card in await find_cards(context.pool, operators or context.operators, charge_key=file.charge.charge_key):
         if not isinstance(card.facts, ABOUT_ONE_CHARGE):
             continue
-        shown = news_card(card.facts, file, speech(card.language))
+        theirs = replace(file, reminder_at=reminders.get(card.telegram_id))
+        shown = news_card(card.facts, theirs, speech(card.language))
         await _edit(bot, card.telegram_id, card.message_id, shown)
+    if operators is not None:
+        return
     # The decision about the charge also ends the claims that it answers. Their cards still show open claims, so update the cards.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
@@ -108,8 +120,8 @@ async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> No
             await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
 
 
-async def find_charge_card(context: Context, charge_id: int) -> Card | None:
-    file = await find_charge_file(context.pool, charge_id=charge_id)
+async def find_charge_card(context: Context, charge_id: int, *, operator: TelegramId | None = None) -> Card | None:
+    file = await find_charge_file(context.pool, charge_id=charge_id, operator=operator)
     return charge_card(file, context.speech) if file else None
 
 
@@ -148,7 +160,7 @@ async def ask(
     keys: InlineKeyboardMarkup | None = None,
 ) -> None:
     """
-    Send a prompt that the operator answers with a reply.
+    Send a prompt that the operator answers in words.
 
     *keys* are optional buttons with ready answers. With *keys*, Telegram does not open the reply field automatically, because a
     message can have either buttons or a forced reply.
@@ -157,27 +169,27 @@ async def ask(
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
+    # Store the prompt only after it was sent. Otherwise a text could be taken as the answer to a question that nobody has seen.
+    operator = TelegramId(message.chat.id)
+    await open_prompt(context.pool, operator, prompt, number, now=context.clock())
 
 
-class RepliesTo(Filter):
-    """
-    Match a reply to a prompt of the given kind.
+async def end_prompts(context: Context, operator: int, number: int, *prompts: Prompt) -> None:
+    """End these prompts about one subject, because the operator has just decided by a button."""
+    await close_prompts(context.pool, TelegramId(operator), prompts, number, until=context.clock())
 
-    The handler gets two arguments: `number` is the number of the charge, claim, event or entry, and `said` is the text of the
-    reply.
-    """
 
-    def __init__(self, prompt: Prompt) -> None:
-        self._prompt = prompt
-
-    async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
-        asked = message.reply_to_message
-        said = one_line(message.text)
-        # Accept only a reply to a message of this bot, because anyone can write the link of a prompt. A command is not an answer.
-        if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
-            return False
-        number = _subject(asked, self._prompt)
-        return False if number is None else {"number": number, "said": said}
+def prompt_replied_to(message: Message, bot: Bot) -> tuple[Prompt, int] | None:
+    """Return the kind and the number of the prompt that *message* replies to. Return None if it replies to no prompt."""
+    asked = message.reply_to_message
+    # Accept only a reply to a message of this bot, because anyone can write the link of a prompt.
+    if asked is None or asked.from_user is None or asked.from_user.id != bot.id:
+        return None
+    for entity in asked.entities or ():
+        link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
+        if link is not None and link[1] in set(Prompt):
+            return Prompt(link[1]), int(link[2])
+    return None
 
 
 def one_line(said: str | None) -> str:
@@ -186,10 +198,14 @@ def one_line(said: str | None) -> str:
 
 
 def request_of_reply(message: Message, said: str, context: Context) -> OperatorRequest:
-    """Make an operator request from a reply to a prompt. The reply is the reason."""
-    assert message.from_user is not None
+    """
+    Make an operator request from the answer to a prompt. The answer is the reason.
+
+    *message* is a message in the operator's private chat: the answer, or the bot's question which prompt the answer is for.
+    """
     return OperatorRequest(
-        operator=TelegramId(message.from_user.id),
+        # In a private chat, the id of the chat is the id of the user.
+        operator=TelegramId(message.chat.id),
         reason=said,
         now=context.clock(),
         request_key=f"message:{message.chat.id}:{message.message_id}",
@@ -204,7 +220,7 @@ def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest 
     message, so that a button that is pressed twice repeats the request and does not make a second one.
     """
     message = press.message
-    quote = _quoted(message) if isinstance(message, Message) else None
+    quote = quoted(message) if isinstance(message, Message) else None
     if message is None or not quote:
         return None
     return OperatorRequest(
@@ -247,17 +263,8 @@ async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> N
         await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)
 
 
-def _quoted(message: Message) -> str | None:
+def quoted(message: Message) -> str | None:
     """Return the first quotation in the message, or None if there is none."""
     text = message.text or ""
     quotes = [one for one in message.entities or () if one.type == MessageEntityType.BLOCKQUOTE]
     return quotes[0].extract_from(text) if quotes else None
-
-
-def _subject(asked: Message, prompt: Prompt) -> int | None:
-    """Return the number in the invisible link of the prompt. Return None if *asked* is not a prompt of this kind."""
-    for entity in asked.entities or ():
-        link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
-        if link is not None and link[1] == prompt:
-            return int(link[2])
-    return None

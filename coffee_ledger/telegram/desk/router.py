@@ -12,7 +12,7 @@ from aiogram.types import CallbackQuery, Message
 from coffee_ledger.model import TelegramId
 from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk import charges, claims, credit, doctor, lists, reports, search, undo
+from coffee_ledger.telegram.desk import answers, charges, claims, credit, doctor, later, lists, reports, search, undo
 from coffee_ledger.telegram.desk.buttons import LeaveAsIs
 from coffee_ledger.telegram.desk.cards import Card
 from coffee_ledger.telegram.desk.messages import show
@@ -31,7 +31,7 @@ def make_router() -> Router:
     router = Router(name="desk")
     router.message.register(show_overview, Command("desk", ignore_case=True))
     router.callback_query.register(leave, LeaveAsIs.filter())
-    for part in (lists, search, reports, doctor, charges, claims, credit, undo):
+    for part in (lists, search, reports, doctor, charges, later, claims, credit, undo, answers):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
     # Also accept button presses without a message, because Telegram does not send the message if it is very old.

@@ -1,6 +1,8 @@
 """Handle /find, which searches users and charges, and /payment, which shows the history of a pending payment."""
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiogram import Router
@@ -24,6 +26,7 @@ from coffee_ledger.store.lookup import (
     find_payment_named,
     find_payments_of_user,
     find_users,
+    find_users_by_part,
     find_users_named,
 )
 from coffee_ledger.telegram.context import Context
@@ -33,6 +36,9 @@ from coffee_ledger.telegram.desk.lists import charge_line, in_pairs, open_key, p
 from coffee_ledger.telegram.speech import Speech
 
 PEOPLE_MAX = 5
+CHARGES_MAX = 12
+"""The maximum number of charges in one answer, because each of them has a button."""
+
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 NAME = re.compile(r"@?([A-Za-z][A-Za-z0-9_]{3,31})")
@@ -46,6 +52,14 @@ class Found:
 
     user: KnownUser
     payment: PendingPayment | None = None
+
+
+@dataclass(frozen=True)
+class People:
+    """The users that a search found, at most `PEOPLE_MAX`. *has_more* is True if more users fit."""
+
+    found: Sequence[Found]
+    has_more: bool = False
 
 
 def make_router() -> Router:
@@ -62,15 +76,18 @@ async def find(message: Message, command: CommandObject, context: Context) -> No
         await message.answer(speech.say("desk-find-how"))
         return
     is_address = not said.startswith("@") and EMAIL.fullmatch(said) is not None
-    people = [] if is_address else (await find_people(context.pool, said))[:PEOPLE_MAX]
-    charges = await _find_charges(context.pool, said, people, is_address=is_address)
-    lines = [line for found in people for line in await _tell_user(found, context)]
+    people = People([]) if is_address else await search_people(context.pool, said)
+    charges, has_more = await _find_charges(context.pool, said, people, is_address=is_address)
+    lines = [line for found in people.found for line in await _tell_user(found, context)]
     lines += [_line_with_email(charge, said if is_address else None, speech) for charge in charges]
     if not lines:
         await message.answer(speech.say("desk-found-nothing"))
         return
+    text = _fit(lines, speech)
+    if people.has_more or has_more:
+        text += "\n" + speech.say("desk-found-more")
     keys = [open_key(charge, speech) for charge in charges]
-    await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
+    await message.answer(text, reply_markup=rows(*in_pairs(keys)) if keys else None)
 
 
 async def show_history(message: Message, command: CommandObject, context: Context) -> None:
@@ -83,8 +100,32 @@ async def show_history(message: Message, command: CommandObject, context: Contex
     await message.answer(_life(life, speech), reply_markup=_life_keys(life, speech))
 
 
+async def search_people(pool: Pool, said: str) -> People:
+    """
+    Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
+
+    A known code or @username names its user exactly, so parts of names are then not searched. A number is never part of a name.
+    """
+    exact = (await find_people(pool, said))[:PEOPLE_MAX]
+    if TELEGRAM_ID.fullmatch(said):
+        return People(exact)
+    is_exact = said.startswith("@") or any(found.payment for found in exact)
+    part = unicodedata.normalize("NFC", " ".join(said.removeprefix("@").split()))
+    if (exact and is_exact) or not part:
+        return People(exact)
+    # An @ marks a username, so do not search the names on Buy Me a Coffee.
+    users, has_more = await find_users_by_part(pool, part, is_name=not said.startswith("@"), count_max=PEOPLE_MAX)
+    # The users with exactly this username come first. Their usernames contain the part too, so remove the duplicates.
+    found = {one.user.telegram_id: one for one in (*exact, *map(Found, users))}
+    return People(list(found.values())[:PEOPLE_MAX], has_more=has_more or len(found) > PEOPLE_MAX)
+
+
 async def find_people(pool: Pool, said: str) -> list[Found]:
-    """Find users by the codes in the text. If the text contains no known code, read it as a Telegram id or a username."""
+    """
+    Find users by the codes in the text. If the text contains no known code, read it as a Telegram id or a username.
+
+    Parts of names are not searched, so commands that change a balance can use this function.
+    """
     payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
     known = [payment for payment in payments if payment is not None]
     if known:
@@ -115,6 +156,16 @@ def read_payment_id(said: str) -> PaymentId | None:
     return PaymentId(said) if is_code(said) or is_older_form(said) else None
 
 
+def user_line(user: KnownUser, speech: Speech) -> str:
+    return speech.say(
+        "desk-user",
+        user=name_of(user.telegram_id, {user.telegram_id: user}),
+        credits=speech.say("credits", credits=user.balance),
+        since=speech.time(user.created_at),
+        language=user.language,
+    )
+
+
 def without_number_sign(number: str) -> str:
     """Remove the # or № before a number, as in #7 or №7."""
     return number.lstrip("#№ ")
@@ -126,29 +177,29 @@ def mask(address: str) -> str:
     return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
 
 
-async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_address: bool) -> list[ShownCharge]:
+async def _find_charges(
+    pool: Pool, said: str, people: People, *, is_address: bool
+) -> tuple[Sequence[ShownCharge], bool]:
+    """Return at most `CHARGES_MAX` charges, and whether there are more."""
     if is_address:
-        return await find_charges_by_email(pool, said)
-    charges = await find_charges_by_number(pool, without_number_sign(said))
-    charges += await find_charges_by_name(pool, " ".join(said.split()))
-    for found in people:
+        return await find_charges_by_email(pool, said), False
+    number = without_number_sign(said)
+    charges = await find_charges_by_number(pool, number)
+    has_more = False
+    if not said.startswith("@") and not TELEGRAM_ID.fullmatch(number):
+        named, has_more = await find_charges_by_name(pool, " ".join(said.split()))
+        charges += named
+    for found in people.found:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
     # Remove duplicates, because more than one search may find the same charge.
-    return list({charge.charge_id: charge for charge in charges}.values())
+    distinct = list({charge.charge_id: charge for charge in charges}.values())
+    return distinct[:CHARGES_MAX], has_more or len(distinct) > CHARGES_MAX
 
 
 async def _tell_user(found: Found, context: Context) -> list[str]:
     speech = context.speech
     user = found.user
-    lines = [
-        speech.say(
-            "desk-user",
-            user=name_of(user.telegram_id, {user.telegram_id: user}),
-            credits=speech.say("credits", credits=user.balance),
-            since=speech.time(user.created_at),
-            language=user.language,
-        )
-    ]
+    lines = [user_line(user, speech)]
     if user.erased_at is not None:
         lines.append(speech.say("desk-user-erased", time=speech.time(user.erased_at)))
     elif user.unreachable_at is not None:

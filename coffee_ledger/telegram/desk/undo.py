@@ -43,7 +43,6 @@ from coffee_ledger.telegram.desk.cards import Card, decided, money, name_of
 from coffee_ledger.telegram.desk.lists import open_key
 from coffee_ledger.telegram.desk.messages import (
     Prompt,
-    RepliesTo,
     ask,
     balance_text,
     find_charge_card,
@@ -66,13 +65,10 @@ def make_router() -> Router:
     router = Router(name="desk-undo")
     router.message.register(begin_undo, Command("undo", ignore_case=True))
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
-    router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
-    router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
     # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
-    router.message.register(take_amount, RepliesTo(Prompt.HOW_MUCH))
     router.callback_query.register(reverse_part, RefundPart.filter())
     return router
 

@@ -29,7 +29,7 @@ desk-overview = <b>The operator’s desk</b>
     /guesses – payments found by amount and time, without a code
 
     <b>Look</b>
-    /find <i>code, @name, Telegram ID, transaction, supporter’s name or e-mail</i>
+    /find <i>code, part of a name, Telegram ID, transaction or e-mail</i>
     /payment <i>code</i> – its whole history
     /stats – today, 7 and 30 days
     /doctor – the state of the system, and advice
@@ -37,18 +37,20 @@ desk-overview = <b>The operator’s desk</b>
     <b>Change</b>
     /credit <i>@name +50 reason</i>
     /undo <i>payment number, or @name</i> – asks for the reason
+    /cancel – leaves the bot’s questions to you unanswered
 
     <b>Check and export</b>
     /replay <i>payment number, or 2026-11-21</i> – changes nothing
     /export <i>2026-11</i> – three CSV files
 
-    Every decision is recorded with your name and your reason. Before credits change, the bot shows the result.
+    A list opens at any page: <code>/unmatched 2</code>. Every decision is recorded with your name and your reason. Before credits change, the bot shows the result.
 
 ## A payment
 
 desk-charge-waits = <b>A payment waits for you</b>
 desk-charge = <b>Payment</b>
 desk-charge-what = #{ $number }: <b>{ $amount }</b> ({ $family }), { $time }
+desk-charge-later = ⏰ Later: reminder at { $time }
 desk-charge-key = Charge: <code>{ $charge }</code>
 desk-charge-from = From: { $name }
 desk-charge-note = <blockquote>{ $note }</blockquote>
@@ -121,6 +123,13 @@ desk-pick-mentioned = { $user }, named in the text
 desk-find-button = 🔎 Find the user
 desk-dismiss-button = For no user
 desk-later-button = Later
+desk-later-hour = In 1 h
+desk-later-hours = In 3 h
+desk-later-morning = Tomorrow morning
+desk-later-never = No reminder
+desk-suggest-open = { $user } · picked { $amount } that day
+desk-suggest-name = { $user } · paid under this name
+desk-suggest-claim = { $user } · claims { $amount }
 desk-outsider-button = Not one of our users
 desk-any-level-button = Anyone at level “{ $item }”
 desk-any-item-button = Anyone who pays for “{ $item }”
@@ -146,18 +155,39 @@ desk-confirm-yes = { $credits ->
 }
 desk-matched-short = Credited: { $user }, +{ $credits }.
 desk-dismissed = Dismissed: #{ $number }. Take it back with /undo { $number }.
-desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
+desk-later-set = I will show it to you again, unless it is decided by then. The card shows the time.
+desk-later-cancelled = You will get no reminder.
 desk-chosen-payment = code { $code }
 desk-chosen-user = user { $user }
 desk-reason-failed = event { $number }
 desk-ask-who = <b>Whose payment is #{ $number }?</b>
-    Reply with a code, an @name or a Telegram ID.
-desk-who-unknown = There is no such user here: they must write to the bot first. Whose payment is #{ $number }? Reply once more, or leave it.
+    Write a code, a Telegram ID, or a part of their @name or of their name on Buy Me a Coffee.
+desk-ask-who-suggested = <b>Whose payment is #{ $number }?</b>
+    Choose below, or write a code, a Telegram ID, or a part of their @name or of their name on Buy Me a Coffee.
+desk-who-unknown = There is no such user here: they must write to the bot first. Whose payment is #{ $number }? Write again, or send /cancel.
+desk-who-several = <b>Several people fit. Whose payment is #{ $number }?</b>
+desk-which = <b>Which question does this answer?</b>
+    <blockquote>{ $said }</blockquote>
+desk-which-chosen = { $question }
+    <blockquote>{ $said }</blockquote>
+desk-which-none = None of them
+desk-which-claim = Then send it once more, please: I will take it as the answer about your own payment.
+desk-question-who = Whose payment is #{ $number }?
+desk-question-dismiss = Why dismiss #{ $number }?
+desk-question-undocharge = Why take back #{ $number }?
+desk-question-undoentry = Why take back entry { $number }?
+desk-question-decline = Why decline claim #{ $number }?
+desk-question-dismissevent = Why dismiss event #{ $number }?
+desk-question-howmuch = How much of #{ $number } was refunded?
+desk-question-claim = About my own payment
+desk-question-gone = That question was answered or cancelled meanwhile. You can still reply to it.
+desk-questions-cancelled = Left unanswered, and nothing was changed:
+    { $questions }
 desk-ask-why-dismiss = <b>Why dismiss #{ $number }?</b>
-    Choose below what to remember, or reply with a few words to dismiss only this payment. Only operators see your choice.
+    Choose below what to remember, or write a few words to dismiss only this payment. Only operators see your choice.
 desk-ask-how-much = <b>How much of #{ $number } was refunded?</b>
-    Reply with the amount: more than zero and less than { $amount }.
-desk-part-unreadable = <b>That is not a part of { $amount }.</b> How much of #{ $number } was refunded? Reply with the amount, such as <code>7.50</code>, in the currency of the payment.
+    Write the amount: more than zero and less than { $amount }.
+desk-part-unreadable = <b>That is not a part of { $amount }.</b> How much of #{ $number } was refunded? Write the amount, such as <code>7.50</code>, in the currency of the payment.
 desk-confirm-part = <b>Reverse a part of #{ $number }?</b>
 desk-part-reason = <blockquote>{ $part } of { $amount } was refunded</blockquote>
 desk-part-user = User: { $user }
@@ -165,15 +195,15 @@ desk-part-yes = Yes, { $part } was refunded
 desk-part-done = ↩️ #{ $number }, { $user }: { $credits }. The balance is { $balance }.
 desk-part-noted = ↩️ #{ $number }: noted. The payment has no user yet; when you match it, its user gets that much less.
 desk-ask-why-undo-charge = <b>Why take back the decision on #{ $number }?</b>
-    Reply with a few words. The user reads them in /history.
+    Write a few words. The user reads them in /history.
 desk-ask-why-undo-entry = <b>Why take back entry { $number }?</b>
-    Reply with a few words. The user reads them in /history.
+    Write a few words. The user reads them in /history.
 desk-ask-why-decline = <b>Why decline the claim of { $user }?</b>
-    Reply with a few words. Only operators see them; the user gets a kind message that nothing was found.
+    Write a few words. Only operators see them; the user gets a kind message that nothing was found.
 desk-ask-why-aside = <b>Why dismiss event #{ $number }?</b>
-    Reply with a few words. Only operators see them. No balance changes, and the event can no longer be settled.
+    Write a few words. Only operators see them. No balance changes, and the event can no longer be settled.
 desk-placeholder-dismissevent = Why is there nothing to do?
-desk-placeholder-who = Code, @name or Telegram ID
+desk-placeholder-who = Code, name or Telegram ID
 desk-placeholder-howmuch = The refunded amount
 desk-placeholder-dismiss = Why is it for no user?
 desk-placeholder-undocharge = Why is it taken back?
@@ -229,26 +259,33 @@ desk-unmatched-title = <b>{ $total ->
     [one] { $total } payment waits
    *[other] { $total } payments wait
 }</b> · page { $page } of { $pages }
-desk-unmatched-none = No payment waits.
+desk-unmatched-none = No payment waits. When one does, you get a message.
 desk-pending-title = <b>{ $total ->
     [one] { $total } open payment
    *[other] { $total } open payments
 }</b> · page { $page } of { $pages }
-desk-pending-none = There are no open payments.
+desk-pending-none = There are no open payments. An amount that a user picks appears here until it is paid.
 desk-claims-title = <b>{ $total ->
     [one] { $total } claim is open
    *[other] { $total } claims are open
 }</b> · page { $page } of { $pages }
-desk-claims-none = There are no open claims.
+desk-claims-none = There are no open claims. When a user makes one, you get a message.
 desk-claims-line = #{ $number } · <b>{ $amount }</b>, { $day } · { $user } · asked { $time }
 desk-claims-button = Open claim #{ $number }
 desk-failed-title = <b>{ $total ->
     [one] { $total } event changed nothing
    *[other] { $total } events changed nothing
 }</b> · page { $page } of { $pages }
-    For the reason see <code>docker compose logs webhook</code>. Fix it, usually with a newer version, then settle the events here. Dismiss an event if it can never be read, or if you credited it by hand.
+    Fix the cause, usually with a newer version, then settle the events here. Dismiss an event if it can never be read, or if you credited it by hand.
 desk-failed-none = Every event was settled or dismissed.
-desk-failed-line = #{ $number } · { $type } · { $time } · { $became }
+desk-failed-line = #{ $number } · { $type } · <b>{ $amount }</b> · { $time } · { $became }
+desk-failed-cause = └ { $cause }
+desk-failed-no-amount = amount unknown
+desk-cause-no_json = Its content is no valid JSON, or was cut off.
+desk-cause-no_type = Its type is missing.
+desk-cause-no_data = Its data are missing.
+desk-cause-refused = The database refused it. For the reason see: docker compose logs webhook
+desk-cause-readable = Its form is valid. This version can probably read it: settle it again.
 desk-failed-button = Settle #{ $number } again
 desk-aside-button = Dismiss #{ $number }
 desk-confirm-failed = <b>Settle event #{ $number } again?</b> Today’s rules decide it as if it came now. If you credited it by hand, take that back first (/undo), or the user gets the credits twice.
@@ -270,17 +307,19 @@ desk-guesses-title = <b>{ $total ->
     [one] { $total } payment was found by amount and time
    *[other] { $total } payments were found by amount and time
 }</b> · page { $page } of { $pages }
-desk-guesses-none = No payment has been found by amount and time.
+desk-guesses-none = No payment has been found by amount and time. You get a silent message about each one.
 desk-guesses-line = #{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
 desk-guess-stands = stands
 desk-guess-taken-back = taken back { $time }
+desk-line-note = <i>“{ $note }”</i>
 desk-charge-line = #{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
 ## Finding
 
-desk-find-how = Add a code, a name, an ID, a transaction or an e-mail: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (as on Buy Me a Coffee) or <code>/find anna@example.org</code>
-desk-found-nothing = Nothing found. The search compares whole codes, names, numbers and addresses, not parts of them.
+desk-find-how = Add a code, a part of a name, an ID, a transaction or an e-mail: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna</code> (a part of an @name, or of a name on Buy Me a Coffee) or <code>/find anna@example.org</code>
+desk-found-nothing = Nothing found. A part of a name is enough, but codes, numbers and addresses must be complete.
+desk-found-more = There are more: write more of the name.
 desk-found-nobody = No user has that name here: they must write to the bot first.
 desk-user = <b>{ $user }</b>: { $credits }, here since { $since }, speaks { $language }
 desk-user-erased = Asked to have their data erased on { $time }.

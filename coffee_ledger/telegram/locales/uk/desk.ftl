@@ -29,7 +29,7 @@ desk-overview = <b>Панель оператора</b>
     /guesses – платежі, знайдені за сумою й часом, без коду
 
     <b>Пошук і стан</b>
-    /find <i>код, @ім’я, ID у Telegram, транзакція, ім’я прихильника або пошта</i>
+    /find <i>код, частина імені, ID у Telegram, транзакція або пошта</i>
     /payment <i>код</i> – уся історія коду
     /stats – сьогодні, 7 і 30 днів
     /doctor – стан системи й поради, що робити
@@ -37,18 +37,20 @@ desk-overview = <b>Панель оператора</b>
     <b>Зміни</b>
     /credit <i>@ім’я +50 причина</i>
     /undo <i>номер платежу або @ім’я</i> – запитає причину
+    /cancel – залишити запитання бота без відповіді
 
     <b>Перевірка й експорт</b>
     /replay <i>номер платежу або 2026-11-21</i> – нічого не змінює
     /export <i>2026-11</i> – три файли CSV
 
-    Кожне рішення записується з вашим іменем і причиною. Перш ніж змінити баланс, бот показує, що саме станеться.
+    Список можна відкрити на будь-якій сторінці: <code>/unmatched 2</code>. Кожне рішення записується з вашим іменем і причиною. Перш ніж змінити баланс, бот показує, що саме станеться.
 
 ## Платіж
 
 desk-charge-waits = <b>Платіж чекає на вас</b>
 desk-charge = <b>Платіж</b>
 desk-charge-what = №{ $number }: <b>{ $amount }</b> ({ $family }), { $time }
+desk-charge-later = ⏰ Відкладено: нагадаю { $time }
 desk-charge-key = Ключ платежу: <code>{ $charge }</code>
 desk-charge-from = Від кого: { $name }
 desk-charge-note = <blockquote>{ $note }</blockquote>
@@ -118,6 +120,13 @@ desk-pick-mentioned = { $user }, згадано в тексті
 desk-find-button = 🔎 Знайти користувача
 desk-dismiss-button = Не для користувача
 desk-later-button = Пізніше
+desk-later-hour = За 1 год
+desk-later-hours = За 3 год
+desk-later-morning = Завтра вранці
+desk-later-never = Не нагадувати
+desk-suggest-open = { $user } · того дня вибрано { $amount }
+desk-suggest-name = { $user } · є платежі з цим іменем
+desk-suggest-claim = { $user } · звернення на { $amount }
 desk-outsider-button = Не наш користувач
 desk-any-level-button = Усі з рівнем «{ $item }»
 desk-any-item-button = Усі, хто платить за «{ $item }»
@@ -144,18 +153,39 @@ desk-confirm-yes = Так, зарахувати { $credits ->
 }
 desk-matched-short = Зараховано: { $user }, +{ $credits }.
 desk-dismissed = Знято з розгляду: №{ $number }. Скасувати це можна так: /undo { $number }.
-desk-later-set = Покажу знову { $time }, якщо доти не буде рішення.
+desk-later-set = Покажу знову, якщо доти не буде рішення. Час видно на картці.
+desk-later-cancelled = Нагадування не буде.
 desk-chosen-payment = код { $code }
 desk-chosen-user = користувач { $user }
 desk-reason-failed = подія { $number }
 desk-ask-who = <b>Чий платіж №{ $number }?</b>
-    Надішліть у відповідь код, @ім’я або ID у Telegram.
-desk-who-unknown = Такого користувача тут немає: спершу він має написати боту. Чий платіж №{ $number }? Надішліть відповідь ще раз або залиште як є.
+    Напишіть код, ID у Telegram або частину @імені чи імені на Buy Me a Coffee.
+desk-ask-who-suggested = <b>Чий платіж №{ $number }?</b>
+    Виберіть нижче або напишіть код, ID у Telegram, частину @імені чи імені на Buy Me a Coffee.
+desk-who-unknown = Такого користувача тут немає: спершу він має написати боту. Чий платіж №{ $number }? Напишіть ще раз або надішліть /cancel.
+desk-who-several = <b>Підходить кілька людей. Чий платіж №{ $number }?</b>
+desk-which = <b>На яке запитання ця відповідь?</b>
+    <blockquote>{ $said }</blockquote>
+desk-which-chosen = { $question }
+    <blockquote>{ $said }</blockquote>
+desk-which-none = На жодне
+desk-which-claim = Тоді надішліть це ще раз: вважатиму це відповіддю про ваш власний платіж.
+desk-question-who = Чий платіж №{ $number }?
+desk-question-dismiss = Чому зняти №{ $number } з розгляду?
+desk-question-undocharge = Чому скасувати рішення щодо №{ $number }?
+desk-question-undoentry = Чому скасувати запис { $number }?
+desk-question-decline = Чому відхилити звернення №{ $number }?
+desk-question-dismissevent = Чому зняти подію №{ $number } з розгляду?
+desk-question-howmuch = Скільки з №{ $number } повернуто?
+desk-question-claim = Про мій власний платіж
+desk-question-gone = На це запитання вже відповіли, або його скасовано. Але можна відповісти прямо на нього.
+desk-questions-cancelled = Запитання залишено без відповіді, нічого не змінено:
+    { $questions }
 desk-ask-why-dismiss = <b>Чому знімаєте №{ $number } з розгляду?</b>
-    Виберіть нижче, що запам’ятати, або надішліть у відповідь кілька слів: тоді буде знято з розгляду лише цей платіж. Ваш вибір бачать тільки оператори.
+    Виберіть нижче, що запам’ятати, або напишіть кілька слів: тоді буде знято з розгляду лише цей платіж. Ваш вибір бачать тільки оператори.
 desk-ask-how-much = <b>Скільки з №{ $number } повернуто?</b>
-    Надішліть у відповідь суму: більшу за нуль і меншу за { $amount }.
-desk-part-unreadable = <b>Це не частина від { $amount }.</b> Скільки з №{ $number } повернуто? Надішліть у відповідь суму, наприклад <code>7,50</code>, у валюті платежу.
+    Напишіть суму: більшу за нуль і меншу за { $amount }.
+desk-part-unreadable = <b>Це не частина від { $amount }.</b> Скільки з №{ $number } повернуто? Напишіть суму, наприклад <code>7,50</code>, у валюті платежу.
 desk-confirm-part = <b>Зняти кредити за частину №{ $number }?</b>
 desk-part-reason = <blockquote>повернуто { $part } з { $amount }</blockquote>
 desk-part-user = Користувач: { $user }
@@ -163,15 +193,15 @@ desk-part-yes = Так, повернуто { $part }
 desk-part-done = ↩️ №{ $number }, { $user }: { $credits }. Баланс: { $balance }.
 desk-part-noted = ↩️ №{ $number }: записано. Платіж ще нікому не зараховано; коли ви його зарахуєте, кредитів буде на стільки менше.
 desk-ask-why-undo-charge = <b>Чому скасовуєте рішення щодо №{ $number }?</b>
-    Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
+    Напишіть кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number }?</b>
-    Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
+    Напишіть кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-decline = <b>Чому відхиляєте звернення { $user }?</b>
-    Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувач отримає ввічливе повідомлення, що нічого не знайдено.
+    Напишіть кілька слів. Їх бачать лише оператори; користувач отримає ввічливе повідомлення, що нічого не знайдено.
 desk-ask-why-aside = <b>Чому знімаєте подію №{ $number } з розгляду?</b>
-    Надішліть у відповідь кілька слів. Їх бачать лише оператори. Балансів це не змінює, але опрацювати подію вже не можна буде.
+    Напишіть кілька слів. Їх бачать лише оператори. Балансів це не змінює, але опрацювати подію вже не можна буде.
 desk-placeholder-dismissevent = Чому з нею нічого не потрібно робити?
-desk-placeholder-who = Код, @ім’я або ID у Telegram
+desk-placeholder-who = Код, ім’я або ID у Telegram
 desk-placeholder-howmuch = Повернута сума
 desk-placeholder-dismiss = Чому не для користувача?
 desk-placeholder-undocharge = Чому скасовуєте?
@@ -228,19 +258,19 @@ desk-unmatched-title = <b>{ $total ->
     [few] { $total } платежі без власника
    *[many] { $total } платежів без власника
 }</b> · сторінка { $page } з { $pages }
-desk-unmatched-none = Платежів без власника немає.
+desk-unmatched-none = Платежів без власника немає. Коли з’явиться, надішлю повідомлення.
 desk-pending-title = <b>{ $total ->
     [one] { $total } відкритий платіж
     [few] { $total } відкриті платежі
    *[many] { $total } відкритих платежів
 }</b> · сторінка { $page } з { $pages }
-desk-pending-none = Відкритих платежів немає.
+desk-pending-none = Відкритих платежів немає. Тут видно суми, які користувачі вибрали, але ще не сплатили.
 desk-claims-title = <b>{ $total ->
     [one] { $total } відкрите звернення
     [few] { $total } відкриті звернення
    *[many] { $total } відкритих звернень
 }</b> · сторінка { $page } з { $pages }
-desk-claims-none = Відкритих звернень немає.
+desk-claims-none = Відкритих звернень немає. Про нове надішлю повідомлення.
 desk-claims-line = №{ $number } · <b>{ $amount }</b>, { $day } · { $user } · надійшло { $time }
 desk-claims-button = Відкрити звернення №{ $number }
 desk-failed-title = <b>{ $total ->
@@ -248,9 +278,16 @@ desk-failed-title = <b>{ $total ->
     [few] { $total } події нічого не змінили
    *[many] { $total } подій нічого не змінили
 }</b> · сторінка { $page } з { $pages }
-    Причина — у <code>docker compose logs webhook</code>. Усуньте її (найчастіше допомагає новіша версія) й опрацюйте події тут. Якщо подію вже не можна прочитати або ви зарахували кредити вручну, зніміть її з розгляду.
+    Усуньте причину (найчастіше допомагає новіша версія) й опрацюйте події тут. Якщо подію вже не можна прочитати або ви зарахували кредити вручну, зніміть її з розгляду.
 desk-failed-none = Усі події опрацьовано або знято з розгляду.
-desk-failed-line = №{ $number } · { $type } · { $time } · { $became }
+desk-failed-line = №{ $number } · { $type } · <b>{ $amount }</b> · { $time } · { $became }
+desk-failed-cause = └ { $cause }
+desk-failed-no-amount = сума невідома
+desk-cause-no_json = Це не правильний JSON, або його обрізано.
+desk-cause-no_type = Не вказано типу події.
+desk-cause-no_data = У події немає даних.
+desk-cause-refused = База даних відхилила зміни. Причину покаже docker compose logs webhook
+desk-cause-readable = За формою все правильно. Імовірно, ця версія вже прочитає подію: опрацюйте її ще раз.
 desk-failed-button = Опрацювати №{ $number } ще раз
 desk-aside-button = Зняти №{ $number } з розгляду
 desk-confirm-failed = <b>Опрацювати подію №{ $number } ще раз?</b> До неї застосують нинішні правила, ніби вона надійшла зараз. Якщо ви вже зарахували кредити вручну, спершу скасуйте це (/undo), інакше людина отримає їх двічі.
@@ -273,17 +310,19 @@ desk-guesses-title = <b>{ $total ->
     [few] За сумою й часом знайдено { $total } платежі
    *[many] За сумою й часом знайдено { $total } платежів
 }</b> · сторінка { $page } з { $pages }
-desk-guesses-none = За сумою й часом ще не знайдено жодного платежу.
+desk-guesses-none = За сумою й часом ще не знайдено жодного платежу. Про кожен такий надішлю повідомлення без звуку.
 desk-guesses-line = №{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
 desk-guess-stands = чинне
 desk-guess-taken-back = скасовано { $time }
+desk-line-note = <i>«{ $note }»</i>
 desk-charge-line = №{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
 ## Пошук
 
-desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (як на Buy Me a Coffee) або <code>/find anna@example.org</code>
-desk-found-nothing = Нічого не знайдено. Пошук порівнює цілі коди, імена, номери й адреси, а не їхні частини.
+desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Анна</code> (частина @імені або імені на Buy Me a Coffee) чи <code>/find anna@example.org</code>
+desk-found-nothing = Нічого не знайдено. Ім’я можна вказати частково, а код, номер чи адресу — лише повністю.
+desk-found-more = Є й інші: уточніть ім’я.
 desk-found-nobody = Користувача з таким іменем тут немає: спершу він має написати боту.
 desk-user = <b>{ $user }</b>: { $credits }, користується ботом від { $since }, мова { $language }
 desk-user-erased = Дані видалено на прохання користувача { $time }.

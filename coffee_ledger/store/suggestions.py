@@ -1,0 +1,75 @@
+"""Suggest users to whom a waiting charge may belong. An operator decides; a suggestion never matches a charge by itself."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
+
+from coffee_ledger.claiming import DAYS_APART_MAX, names_agree
+from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.store.database import Pool, sql, transaction
+from coffee_ledger.store.lookup import ShownCharge
+from coffee_ledger.store.rows import payment_of
+
+SUGGESTED_MAX = 6
+"""The maximum number of suggestions. More buttons would not fit on the screen of a phone."""
+
+
+class Cause(enum.StrEnum):
+    """The reason for which a user is suggested."""
+
+    OPEN = "open"
+    """The user had an open pending payment on the day of the charge."""
+    NAME = "name"
+    """An earlier charge of this supporter or name was matched to the user."""
+    CLAIM = "claim"
+    """The user has an open claim about a day near the charge."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    telegram_id: TelegramId
+    cause: Cause
+    amount: Decimal | None = None
+    """The amount that the user picked or claims to have paid, in *currency*. None if the cause is the name."""
+    currency: str = ""
+    payment: PendingPayment | None = None
+
+
+async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggestion]:
+    """Find at most `SUGGESTED_MAX` users, each once. See `choose` for the order."""
+    money = charge.amount, charge.currency
+    # A usual word, such as "Someone", is no name: it would suggest everyone who paid anonymously.
+    name = charge.supporter_name if names_agree(charge.supporter_name, charge.supporter_name) else None
+    async with transaction(pool) as db:
+        opened = await db.fetch(sql("suggest_open"), charge.paid_at, *money, SUGGESTED_MAX)
+        named = await db.fetch(sql("suggest_named"), charge.supporter_id, name, SUGGESTED_MAX)
+        claims = await db.fetch(sql("suggest_claimants"), charge.paid_at, *money, DAYS_APART_MAX, SUGGESTED_MAX)
+    return choose(
+        [_of_payment(payment_of(row)) for row in opened],
+        [Suggestion(row["telegram_id"], Cause.NAME) for row in named],
+        [Suggestion(row["telegram_id"], Cause.CLAIM, row["amount"], row["currency"]) for row in claims],
+    )
+
+
+def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
+    """
+    Choose at most `SUGGESTED_MAX` suggestions, in the order of the groups, and each user once.
+
+    On a busy day, users with open payments alone would fill the list. So the first user of each group is always among the
+    suggestions.
+    """
+    distinct: dict[TelegramId, Suggestion] = {}
+    for one in chain(*groups):
+        distinct.setdefault(one.telegram_id, one)
+    firsts: dict[Cause, Suggestion] = {}
+    for one in distinct.values():
+        firsts.setdefault(one.cause, one)
+    others = [one for one in distinct.values() if firsts[one.cause] is not one]
+    chosen = {one.telegram_id for one in [*firsts.values(), *others][:SUGGESTED_MAX]}
+    return [one for one in distinct.values() if one.telegram_id in chosen]
+
+
+def _of_payment(payment: PendingPayment) -> Suggestion:
+    return Suggestion(payment.telegram_id, Cause.OPEN, payment.amount, payment.currency, payment)
