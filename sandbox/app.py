@@ -7,10 +7,12 @@ from aiohttp import web
 
 from sandbox.background import Background
 from sandbox.bell import Bell
+from sandbox.bmc.api import Api
 from sandbox.bmc.checkout import Checkout
 from sandbox.bmc.dashboard import Dashboard
 from sandbox.bmc.deliveries import Deliveries
 from sandbox.bmc.payments import Payments
+from sandbox.bmc.token import ApiToken
 from sandbox.bmc.webhook import Webhook
 from sandbox.counters import Counter
 from sandbox.demo import Demo
@@ -73,6 +75,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(forwarding.routes())
     app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
+    app.add_routes(Api(payments, deliveries, ApiToken(settings.bmc_api_token)).routes())
     # Add these routes last. aiohttp uses the first route that matches, and `/bmc/{slug}` also matches `/bmc/payments`.
     app.add_routes(Demo(telegram, dashboard, anything).routes())
     return app

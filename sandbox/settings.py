@@ -34,6 +34,8 @@ class Settings:
     record: Path | None = None
     # The sandbox delays each answer of the Bot API by this time.
     answer_seconds: float = 0.0
+    # The token of BMC's API. Empty: the sandbox generates one.
+    bmc_api_token: str = field(default="", repr=False)
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -48,6 +50,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see the field `host`
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
         answer_seconds=_read(environ, "SANDBOX_ANSWER_SECONDS", _seconds, default="0"),
+        bmc_api_token=_raw(environ, "SANDBOX_BMC_API_TOKEN"),
         record=Path(record) if (record := environ.get("SANDBOX_RECORD", "").strip()) else None,
     )
 

@@ -87,30 +87,36 @@ class Checkout:
     def _start(self, subscription: Subscription) -> web.Response:
         # The first charge of a subscription causes two events. Report `.updated` first: in BMC's published example, it has the
         # lower id.
-        updated = self._report_subscription(subscription, "updated")
-        started = self._report_subscription(subscription, "started")
+        updated = self._subscription_event(subscription, "updated")
+        started = self._subscription_event(subscription, "started")
+        self._deliveries.send(updated, started)
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
         return web.json_response(
             {
                 "psp_id": subscription.psp_id,
                 "id": subscription.id,
-                "event_id": started,
-                "event_ids": [updated, started],
+                "event_id": started.event_id,
+                "event_ids": [updated.event_id, started.event_id],
                 "supporter_id": subscription.order.supporter_id,
                 "current_period_start": subscription.period_start,
             }
         )
 
     def _report_payment(self, payment: Payment, happening: str) -> int:
-        return self._report(f"{payment.order.kind.value}.{happening}", payment_data(payment))
-
-    def _report_subscription(self, subscription: Subscription, happening: str) -> int:
-        return self._report(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription))
-
-    def _report(self, event_type: str, data: dict[str, object]) -> int:
-        event = Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
+        event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment))
         self._deliveries.send(event)
         return event.event_id
+
+    def _report_subscription(self, subscription: Subscription, happening: str) -> int:
+        event = self._subscription_event(subscription, happening)
+        self._deliveries.send(event)
+        return event.event_id
+
+    def _subscription_event(self, subscription: Subscription, happening: str) -> Event:
+        return self._event(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription))
+
+    def _event(self, event_type: str, data: dict[str, object]) -> Event:
+        return Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
 
     def _payment(self, request: web.Request) -> Payment:
         payment = self._payments.payments.get(request.match_info["transaction_id"])

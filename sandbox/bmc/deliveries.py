@@ -92,14 +92,20 @@ class Deliveries:
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
 
-    def send(self, event: Event) -> None:
+    def send(self, *events: Event) -> None:
+        """Send the events of one happening, such as a payment or the start of a subscription."""
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
-        if not self._webhook.enabled:
-            log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
-            return
-        self._under_way[event.event_id] += 1
-        self._background.start(self._deliver(event))
+        # Check the webhook first: a disabled webhook sends nothing, so it must not use up the fault.
+        reason = "the webhook is disabled" if not self._webhook.enabled else None
+        if reason is None and self._take(Fault.FORGOTTEN):
+            reason = "forgotten"
+        for event in events:
+            if reason is not None:
+                log.info("bmc: event %d %s not sent: %s", event.event_id, event.type, reason)
+                continue
+            self._under_way[event.event_id] += 1
+            self._background.start(self._deliver(event))
 
     async def send_once(self, event: Event) -> Delivery | None:
         """Send the event once, without retries, as BMC's test button does. Return None if the webhook is disabled."""

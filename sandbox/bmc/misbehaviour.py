@@ -1,4 +1,4 @@
-"""Define the faults of BMC's webhook that a test or the dashboard can turn on."""
+"""Define the faults of BMC's webhook and API that a test or the dashboard can turn on."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,19 +12,47 @@ class Fault(Enum):
     ALTERED = "altered"
     WRONG_SIGNATURE = "wrong_signature"
     NO_SIGNATURE = "no_signature"
+    FORGOTTEN = "forgotten"
+    """Never send the webhook."""
+    API_BLOCKED = "api_blocked"
+    API_THROTTLED = "api_throttled"
+    API_BROKEN = "api_broken"
+    API_DEPRECATED = "api_deprecated"
+    API_SLOW = "api_slow"
+    API_RESET = "api_reset"
+    API_RESHAPED = "api_reshaped"
+    """Answer with JSON of an unknown shape."""
+    API_OVERSIZED = "api_oversized"
+    API_SHIFTED = "api_shifted"
+    """A stranger pays after this page is read, so the rows of the next page move down by one. No webhook reports the payment."""
+    API_UNORDERED = "api_unordered"
+    API_OTHER_ZONE = "api_other_zone"
+    """Write the times in California's winter time. Like all times of the API, they have no zone."""
+    API_MISCOUNTED = "api_miscounted"
+    API_FOREIGN_LINK = "api_foreign_link"
+    """The link to the next page leads to another host. A client that follows it gives its token away."""
 
 
-# These faults affect a single request, so BMC's retry may succeed. All other faults affect the whole event.
+# These faults affect a single request, so BMC's retry may succeed. All other faults of the webhook affect the whole event.
 REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
-_SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 120.0}
+_SECONDS = {
+    Fault.LATE: 5.0,
+    Fault.OUT_OF_ORDER: 30.0,
+    Fault.ONLY_REFUND_FIRST: 120.0,
+    Fault.API_SLOW: 60.0,
+    Fault.API_THROTTLED: 30.0,
+}
 
 
 @dataclass
 class Rule:
     """
-    Turns on a fault. It affects the next *times* requests if it is one of `REQUEST_FAULTS`, otherwise the next *times* events.
+    Turns on a fault. It affects the next *times* events, or requests if it is one of `REQUEST_FAULTS` or a fault of the API.
 
-    *seconds* is the delay of a late event. If another event should overtake the event, *seconds* is the longest delay.
+    `FORGOTTEN` affects the next *times* happenings: a payment, a refund, or the start of a subscription, which causes two events.
+
+    *seconds* is the delay of a late event or of a slow answer, or the `Retry-After` of a throttled one. If another event should
+    overtake the event, *seconds* is the longest delay.
     """
 
     fault: Fault

@@ -32,8 +32,9 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_the_repr_of_the_settings_shows_no_secret() -> None:
-    shown = repr(read_settings(COMPLETE))
+    shown = repr(read_settings(COMPLETE | {"SANDBOX_BMC_API_TOKEN": "a-token-of-the-api"}))
 
+    assert "a-token-of-the-api" not in shown
     assert "4242:abc" not in shown
     assert "'secret'" not in shown
 
