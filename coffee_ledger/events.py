@@ -13,30 +13,30 @@ import enum
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import Decimal
 from typing import cast
 
 from coffee_ledger.charges import Charge
 from coffee_ledger.model import ChargeKey, DeliveryKey, Doubt, Family
-
-Json = Mapping[str, object]
+from coffee_ledger.values import (
+    ID_LENGTH_MAX,
+    NO_CURRENCY,
+    Json,
+    as_object,
+    as_objects,
+    parse_object,
+    read_amount,
+    read_currency,
+    read_flag,
+    read_id,
+    read_text,
+)
 
 PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
 SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
-
-# Accept only ASCII digits and amounts below 1e9. `Decimal` itself would also accept `5_0`, `٥` and `1e3`.
-AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
-AMOUNT_STEP = Decimal("0.0001")
-ID_LENGTH_MAX = 200
-INTEGER_DIGITS_MAX = 40
-NO_CURRENCY = "XXX"
-"""The ISO 4217 code for "no currency", stored if the event has no valid currency. It has no rate, so an operator decides."""
-
-PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
-"""Values, in lower case, that BMC sends instead of an id. Source: bodies and REST answers of BMC."""
 
 PAYMENT_PAID = "succeeded"
 SUBSCRIPTION_PAID = "active"
@@ -64,9 +64,6 @@ GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
 These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they cannot show a note
 or an address. Quotes inside a JSON text have a backslash before them, so a note that quotes such a field is not read as the field.
 """
-
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""Characters that JSON can contain but a Postgres text cannot."""
 
 
 class EventKind(enum.Enum):
@@ -144,13 +141,13 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     *nonce* must be unique for each delivery. It is part of the delivery key of a test event, because BMC's "Send test" always
     sends the same `event_id` and content.
     """
-    envelope = _parse(body)
+    envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
         # Use the form of `_event_name`, but with an empty id and an empty type.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
-    type_ = _text(envelope.get("type"))
-    live_mode = _boolean(envelope.get("live_mode"))
+    type_ = read_text(envelope.get("type"))
+    live_mode = read_flag(envelope.get("live_mode"))
     digest = _digest(envelope, body)
     kind, report = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
     name = f"test:{nonce}" if kind is EventKind.TEST else _event_name(envelope, type_, digest)
@@ -163,7 +160,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         live_mode=live_mode,
         attempt=_small_integer(envelope.get("attempt")),
         report=report,
-        supporter_id=_id(data.get("supporter_id")) if (data := _object(envelope.get("data"))) else None,
+        supporter_id=read_id(data.get("supporter_id")) if (data := as_object(envelope.get("data"))) else None,
     )
 
 
@@ -189,16 +186,16 @@ class Glimpse:
 
 def glimpse_at(body: bytes) -> Glimpse:
     """Read the few fields that can be read even if the body has no valid form. This function never raises an exception."""
-    envelope = _parse(body)
+    envelope = parse_object(body)
     if envelope is None:
         text = body.decode("utf-8", "replace")
-        amount = _amount(_first(GLIMPSED_AMOUNT, text))
+        amount = read_amount(_first(GLIMPSED_AMOUNT, text))
         return Glimpse(_first(GLIMPSED_TYPE, text), amount, _first(GLIMPSED_CURRENCY, text), BodyProblem.NO_JSON)
-    type_, data = _text(envelope.get("type")), _object(envelope.get("data"))
+    type_, data = read_text(envelope.get("type")), as_object(envelope.get("data"))
     fields: Json = data or {}
-    currency = _currency(fields.get("currency"))
+    currency = read_currency(fields.get("currency"))
     problem = BodyProblem.NO_TYPE if type_ is None else BodyProblem.NO_DATA if data is None else None
-    return Glimpse(type_, _amount(fields.get("amount")), None if currency == NO_CURRENCY else currency, problem)
+    return Glimpse(type_, read_amount(fields.get("amount")), None if currency == NO_CURRENCY else currency, problem)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
@@ -241,15 +238,15 @@ def _understand(
     if live_mode is False:
         return EventKind.TEST, None
     if type_ is None:
-        return (EventKind.LEGACY if _object(envelope.get("response")) is not None else EventKind.UNREADABLE), None
+        return (EventKind.LEGACY if as_object(envelope.get("response")) is not None else EventKind.UNREADABLE), None
     family, verb = _family_and_verb(type_)
     if family is None:
         return EventKind.UNKNOWN, None
-    data = _object(envelope.get("data"))
+    data = as_object(envelope.get("data"))
     if data is None:
         return EventKind.UNREADABLE, None
     said_at = _time(envelope.get("created"), no_later_than=received_at) or received_at
-    event_name = f"event-{_id(envelope.get('event_id')) or digest}"
+    event_name = f"event-{read_id(envelope.get('event_id')) or digest}"
     message = _Message(family, verb, data, said_at, event_name)
     return _read_subscription(message) if family.is_subscription else _read_payment(message)
 
@@ -258,7 +255,7 @@ def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     is_refund = message.verb == "refunded" or _is_refunded(data)
     # Free items of the Shop have the amount 0, so no money moved.
-    if not is_refund and _amount(data.get("amount")) == 0:
+    if not is_refund and read_amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
     kind = EventKind.REFUNDED if is_refund else EventKind.PAID
     paid_at = _time(data.get("created_at"), no_later_than=message.said_at) or message.said_at
@@ -267,7 +264,9 @@ def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
 
 def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
-    moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
+    moves_none = (
+        message.verb not in ("started", "updated") or _has_stopped(data) or read_amount(data.get("amount")) == 0
+    )
     # BMC has no event type for refunds of subscriptions, so check the refund flag of every subscription event.
     if moves_none and not _is_refunded(data):
         return EventKind.NO_MONEY, None
@@ -296,8 +295,8 @@ def _report(
         psp_id=identity.psp_id,
         period_start=identity.period_start,
         supporter_id=supporter.supporter_id if supporter else None,
-        amount=_amount(data.get("amount")) or None,
-        currency=_currency(data.get("currency")),
+        amount=read_amount(data.get("amount")) or None,
+        currency=read_currency(data.get("currency")),
         note="\n".join(_words(data)) or None,
         item=item,
         item_name=item_name,
@@ -318,7 +317,7 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
         yield Doubt.STATUS, status
     amount = data.get("amount")
     # A refund may have no amount, but if it has one, it must be readable.
-    if not _amount(amount) and (kind is EventKind.PAID or amount is not None):
+    if not read_amount(amount) and (kind is EventKind.PAID or amount is not None):
         yield Doubt.AMOUNT, amount
     if identity.doubt is not None:
         yield identity.doubt, None
@@ -335,16 +334,16 @@ def _unpaid_status(message: _Message) -> object:
 
 
 def _is_refunded(data: Json) -> bool:
-    return _boolean(data.get("refunded")) is True or _closed_word(data.get("status")) in REFUNDED_STATUSES
+    return read_flag(data.get("refunded")) is True or _closed_word(data.get("status")) in REFUNDED_STATUSES
 
 
 def _has_stopped(data: Json) -> bool:
     stopped = _closed_word(data.get("status")) in STOPPED_STATUSES
-    return stopped or _boolean(data.get("canceled")) is True or _boolean(data.get("paused")) is True
+    return stopped or read_flag(data.get("canceled")) is True or read_flag(data.get("paused")) is True
 
 
 def _identify_payment(message: _Message) -> _Identity:
-    bmc_id, transaction_id = _id(message.data.get("id")), _id(message.data.get("transaction_id"))
+    bmc_id, transaction_id = read_id(message.data.get("id")), read_id(message.data.get("transaction_id"))
     return _identity_of_transaction(message, bmc_id, transaction_id)
 
 
@@ -357,7 +356,7 @@ def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_
 
 def _identify_subscription(message: _Message) -> _Identity:
     data = message.data
-    bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
+    bmc_id, psp_id = read_id(data.get("id")), read_id(data.get("psp_id"))
     period_start = _time(data.get("current_period_start"))
     if period_start is None and _is_lifetime(message):
         # A lifetime membership is paid once. Its `psp_id` does not identify a subscription, but may be the transaction id.
@@ -405,7 +404,7 @@ def _words(data: Json) -> Iterator[str]:
     yield from _texts(data.get("support_note"))
     yield from _answers(data)
     yield from _texts(data.get("additional_info"))
-    commission = _object(data.get("commission"))
+    commission = as_object(data.get("commission"))
     if commission is not None:
         yield from _texts(commission.get("additional_info"))
 
@@ -420,7 +419,7 @@ def _answers(data: Json) -> Iterator[str]:
 def _side_texts(data: Json) -> Iterator[str]:
     has_note = any(text.strip() for text in _texts(data.get("support_note")))
     for value in (data.get("supporter_name"), None if has_note else data.get("message")):
-        line = " ".join((_text(value) or "").split())
+        line = " ".join((read_text(value) or "").split())
         if line:
             yield line
 
@@ -429,7 +428,7 @@ def _texts(value: object, depth: int = 0) -> Iterator[str]:
     """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions beside the answers."""
     # Exclude bool, which is a subclass of int.
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
-        text = _text(str(value))
+        text = read_text(str(value))
         if text:
             yield text
     elif depth < ANSWERS_DEPTH_MAX:
@@ -440,7 +439,7 @@ def _texts(value: object, depth: int = 0) -> Iterator[str]:
 def _inner_values(value: object) -> Iterable[object]:
     if isinstance(value, list):
         return cast(Sequence[object], value)
-    entries = _object(value) or {}
+    entries = as_object(value) or {}
     answers = [entries[key] for key in entries if key.strip().lower() in ANSWER_KEYS]
     return answers or [entries[key] for key in entries if key.strip().lower() not in QUESTION_KEYS]
 
@@ -448,10 +447,10 @@ def _inner_values(value: object) -> Iterable[object]:
 def _extras(data: Json) -> Sequence[Json]:
     """Return the Shop items bought. BMC sends a list, a single item, or a list that PHP encoded as a numbered map."""
     extras = data.get("extras")
-    single = _object(extras)
+    single = as_object(extras)
     if single is None:
-        return _objects(extras)
-    return _objects(list(single.values())) if all(key.isdecimal() for key in single) else [single]
+        return as_objects(extras)
+    return as_objects(list(single.values())) if all(key.isdecimal() for key in single) else [single]
 
 
 def _item(data: Json) -> tuple[str | None, str | None]:
@@ -469,26 +468,26 @@ def _item(data: Json) -> tuple[str | None, str | None]:
 
 
 def _named(kind: str, id_: object, title: object) -> tuple[str, str | None] | None:
-    name = " ".join((_text(title) or "").split())[:ITEM_LENGTH_MAX] or None
-    identifier = _id(id_) or name
+    name = " ".join((read_text(title) or "").split())[:ITEM_LENGTH_MAX] or None
+    identifier = read_id(id_) or name
     return None if identifier is None else (f"{kind}:{identifier}", name)
 
 
 def _payer_name(data: Json) -> str | None:
-    name = None if _id(data.get("supporter_id")) else _text(data.get("supporter_name"))
+    name = None if read_id(data.get("supporter_id")) else read_text(data.get("supporter_name"))
     return name[:NAME_LENGTH_MAX] if name else None
 
 
 def _supporter(data: Json) -> Supporter | None:
-    supporter_id = _id(data.get("supporter_id"))
+    supporter_id = read_id(data.get("supporter_id"))
     if supporter_id is None:
         return None
-    return Supporter(supporter_id, _text(data.get("supporter_name")), _text(data.get("supporter_email")))
+    return Supporter(supporter_id, read_text(data.get("supporter_name")), read_text(data.get("supporter_email")))
 
 
 def _event_name(envelope: Json, type_: str | None, digest: str) -> str:
     # The digest alone identifies the event. Add the id and the type for people who read logs and tables.
-    return f"live:{_id(envelope.get('event_id')) or ''}:{(type_ or '')[:ID_LENGTH_MAX]}:{digest}"
+    return f"live:{read_id(envelope.get('event_id')) or ''}:{(type_ or '')[:ID_LENGTH_MAX]}:{digest}"
 
 
 def _digest(envelope: Json, body: bytes) -> str:
@@ -502,55 +501,6 @@ def _digest(envelope: Json, body: bytes) -> str:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     except (ValueError, RecursionError):
         return hashlib.sha256(body).hexdigest()
-
-
-def _parse(body: bytes) -> Json | None:
-    try:
-        # Parse numbers as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
-        value = json.loads(body, parse_float=_decimal, parse_int=_integer)
-    except (ValueError, RecursionError):
-        return None
-    return _object(value)
-
-
-def _decimal(digits: str) -> Decimal | str:
-    try:
-        return Decimal(digits)
-    # An exponent of twenty digits is valid JSON, but too large for Decimal.
-    except InvalidOperation:
-        return digits
-
-
-def _integer(digits: str) -> int | str:
-    # int() raises an error for thousands of digits. Such a number is neither an amount nor an id, so keep it as text.
-    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else digits
-
-
-def _object(value: object) -> Json | None:
-    return cast(Json, value) if isinstance(value, dict) else None
-
-
-def _objects(value: object) -> Sequence[Json]:
-    values: Sequence[object] = value if isinstance(value, list) else []
-    return [cast(Json, one) for one in values if isinstance(one, dict)]
-
-
-def _text(value: object) -> str | None:
-    return UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else None
-
-
-def _id(value: object) -> str | None:
-    """
-    Read an id from a number or a string.
-
-    Return None for a value of another type, a placeholder, a text that is too long, or a text that Postgres cannot store.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    text = str(value).strip()
-    if text.casefold() in PLACEHOLDERS or len(text) > ID_LENGTH_MAX or UNSTORABLE.search(text):
-        return None
-    return text
 
 
 def _closed_word(value: object) -> str | None:
@@ -574,35 +524,8 @@ def _as_told(value: object) -> str | None:
     return " ".join(printable.split()) or None
 
 
-def _boolean(value: object) -> bool | None:
-    if isinstance(value, str):
-        return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int) else None
-
-
 def _small_integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
-
-
-def _amount(value: object) -> Decimal | None:
-    """
-    Read an amount in major units. Zero is allowed. Return None if the amount is not a number, is negative, or is 1e9 or more.
-
-    `str` converts a number to text, and the text must fit the pattern `AMOUNT`. The number `1e-05`, which many encoders write,
-    becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit, so an operator decides about the charge. BMC has
-    never sent a number in this form.
-    """
-    text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
-    if not AMOUNT.fullmatch(text):
-        return None
-    stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
-    # Do not normalise a whole number, because `normalize` would turn 100 into 1E+2.
-    return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()
-
-
-def _currency(value: object) -> str:
-    text = value.strip().upper() if isinstance(value, str) else ""
-    return text if re.fullmatch("[A-Z]{3,10}", text, re.ASCII) else NO_CURRENCY
 
 
 def _time(value: object, *, no_later_than: datetime | None = None) -> datetime | None:

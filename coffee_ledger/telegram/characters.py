@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from coffee_ledger.events import UNSTORABLE
+from coffee_ledger.values import UNSTORABLE
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
