@@ -1,0 +1,381 @@
+"""
+Read the answers of the REST API of Buy Me a Coffee (BMC). Every answer becomes a `ApiResult`; none raises an exception.
+
+The API lists what an account received, five rows a page, the newest first. It is read-only and has no filter by date. A row is
+weaker evidence than a webhook: it is not signed, its times have no zone, and it does not reliably tell the family of a payment.
+E-mail addresses may be masked, so they are not read. The values are as inconsistent as those of webhooks. A row that cannot be
+read becomes an `UnreadableRow`, so that it does not hide the other rows of its page.
+
+The janitor does not call the API yet. Its task that reconciles BMC's lists with our charges will use this module and
+services/janitor/bmc_client.py.
+
+Source: copies of BMC's documentation in github.com/DazWilkin/go-buymeacoffee, answers published in npm buymeacoffee-mcp 0.1.2 and
+programs of other users, read 2026-11-29.
+"""
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeAlias, assert_never, cast
+
+from coffee_ledger.values import (
+    Json,
+    as_object,
+    parse_object,
+    read_amount,
+    read_currency,
+    read_flag,
+    read_id,
+    read_text,
+)
+
+API_PATH = "/api/v1/"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+TIME = re.compile(
+    r"20[0-9]{2}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+NO_TIME = frozenset({"", "0000-00-00 00:00:00"})
+SECONDS_MAX = 3600
+"""The longest `Retry-After` that is obeyed. A longer one would stop the reconciliation for as long as BMC likes."""
+
+
+class ApiList(enum.StrEnum):
+    """The lists of the API. Each value is the last part of the list's address."""
+
+    SUPPORTERS = "supporters"
+    """All one-time payments, probably also those of the Shop, of commissions and of the wishlist."""
+    SUBSCRIPTIONS = "subscriptions"
+    """Memberships and monthly supports, each with its latest period only."""
+    EXTRAS = "extras"
+    """Purchases in the Shop."""
+
+
+class ApiState(enum.StrEnum):
+    """The result of one request to the API. For an operator, each of these has another remedy."""
+
+    PAGE = "page"
+    EMPTY = "empty"
+    """The list has no rows, or no more rows."""
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 — not a password
+    BLOCKED = "blocked"
+    """Cloudflare, which stands in front of BMC, refuses this client or its address."""
+    THROTTLED = "throttled"
+    """There were too many requests. Either BMC says so, or our own limit is reached and no request was sent."""
+    UNREACHABLE = "unreachable"
+    """No answer came in time, or BMC's server failed."""
+    CHANGED = "changed"
+    """The answer has an unknown form. BMC may have changed the API, or removed it."""
+
+    @property
+    def is_healthy(self) -> bool:
+        return self in (ApiState.PAGE, ApiState.EMPTY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiAnswer:
+    """An HTTP answer of the API. The headers are as they were sent; a header that was not sent is None."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+    location: str | None = None
+    retry_after: str | None = None
+    requests_left: str | None = None
+
+    @property
+    def is_json(self) -> bool:
+        # The part `+json` stands for types such as `application/problem+json`.
+        return bool(re.fullmatch(r"application/(?:[\w.-]+\+)?json", self.content_type.strip().lower()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupportRow:
+    row_id: str
+    """BMC's `support_id`. It probably equals the `id` of the webhook, but nobody has published such a pair."""
+    transaction_id: str | None
+    """The id that the payment has in its webhook too. None for a placeholder, such as that of a free Shop item."""
+    amount: Decimal
+    """The price of one coffee times their number. It is zero for a free Shop item."""
+    currency: str
+    note: str | None = field(repr=False)
+    name: str | None = field(repr=False)
+    created_at: datetime | None
+    """The time in the row, read as UTC. BMC does not document the zone."""
+    is_refunded: bool | None
+    """None if the mark of a refund has an unknown value."""
+    support_type: str | None = None
+    platform: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionRow:
+    row_id: str
+    psp_id: str | None
+    """The id of the subscription at Stripe, as in its webhooks. The API calls it `transaction_id`. None for a placeholder."""
+    amount: Decimal
+    """The price of one period."""
+    currency: str
+    note: str | None = field(repr=False)
+    name: str | None = field(repr=False)
+    created_at: datetime | None
+    period_start: datetime | None
+    period_end: datetime | None
+    is_cancelled: bool | None
+    """None if the mark has an unknown value. This applies to the next two fields, too."""
+    ends_with_period: bool | None
+    is_paused: bool | None
+    duration_type: str | None = None
+    level_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraRow:
+    """A purchase in the Shop. The API does not show the buyer's answer to the item's question."""
+
+    row_id: str
+    transaction_id: str | None
+    support_id: str | None
+    """The `row_id` of the same payment in the list of supporters."""
+    amount: Decimal
+    currency: str
+    name: str | None = field(repr=False)
+    created_at: datetime | None
+    is_revoked: bool | None
+    """None if the mark of a refund has an unknown value."""
+    item_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadableRow:
+    """A row without a valid id or amount. Both ids are None if the row has none that can be read."""
+
+    row_id: str | None = None
+    transaction_id: str | None = None
+
+
+Row: TypeAlias = SupportRow | SubscriptionRow | ExtraRow | UnreadableRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiResult:
+    """The result of one request. Only PAGE has *rows*."""
+
+    state: ApiState
+    rows: tuple[Row, ...] = ()
+    has_more: bool = False
+    status: int | None = None
+    """The HTTP status; None if no answer came or no request was sent."""
+    retry_after_seconds: int | None = None
+    requests_left: int | None = None
+    """The number of requests that BMC still allows in this minute; None if BMC did not say."""
+
+
+def read_answer(list_: ApiList, answer: ApiAnswer) -> ApiResult:
+    """Read an answer to a request for a page of *list_*. The answer may have any content."""
+    refusal = _refusal(answer)
+    state, rows, has_more = (refusal, (), False) if refusal is not None else _read_page(list_, answer)
+    return ApiResult(
+        state=state,
+        rows=rows,
+        has_more=has_more,
+        status=answer.status,
+        retry_after_seconds=_read_count(answer.retry_after, count_max=SECONDS_MAX),
+        requests_left=_read_count(answer.requests_left, count_max=10**6),
+    )
+
+
+def _refusal(answer: ApiAnswer) -> ApiState | None:
+    """Return the state that the HTTP status means; None if the body decides."""
+    match answer.status:
+        case 200:
+            return None
+        case 401:
+            return ApiState.TOKEN_REFUSED
+        case 403:
+            # 1010 is Cloudflare's number for a client that it bans. Cloudflare may write it in HTML, in a line of text or in JSON.
+            return ApiState.TOKEN_REFUSED if answer.is_json and b"1010" not in answer.body else ApiState.BLOCKED
+        case 429:
+            return ApiState.THROTTLED
+        case status if status in REDIRECTS:
+            # A refused token leads to the login page. A redirect to another address of an API means that the API has moved.
+            return ApiState.CHANGED if API_PATH in (answer.location or "") else ApiState.TOKEN_REFUSED
+        case status if status == 408 or status >= 500:
+            return ApiState.UNREACHABLE
+        case _:
+            return ApiState.CHANGED
+
+
+def _read_page(list_: ApiList, answer: ApiAnswer) -> tuple[ApiState, tuple[Row, ...], bool]:
+    page = parse_object(answer.body) if answer.is_json else None
+    if page is None:
+        return ApiState.CHANGED, (), False
+    values = _values(page.get("data"))
+    if values is None:
+        return (ApiState.EMPTY if _says_empty(page) else ApiState.CHANGED), (), False
+    if not values:
+        return ApiState.EMPTY, (), False
+    rows = tuple(_read_row(list_, value) for value in values)
+    if all(isinstance(row, UnreadableRow) and row.row_id is None for row in rows):
+        return ApiState.CHANGED, (), False
+    # Do not compute with `total` and `last_page`: in a published answer they contradict each other. If the link to the next page
+    # is missing, read on; the next page is then empty.
+    return ApiState.PAGE, rows, page.get("next_page_url", True) not in (None, False, "")
+
+
+def _values(data: object) -> Sequence[object] | None:
+    """Return the rows of a page. PHP encodes a list with gaps as a map with numbers as keys."""
+    if isinstance(data, list):
+        return cast(Sequence[object], data)
+    numbered = as_object(data)
+    if numbered and all(key.isdecimal() for key in numbered):
+        return list(numbered.values())
+    return None
+
+
+def _says_empty(page: Json) -> bool:
+    """
+    Tell whether a page without `data` means that the list is empty.
+
+    The known words are "No supporters" and "No subscriptions". Any other words may report an error, so they do not mean that.
+    """
+    words = read_text(page.get("error")) or read_text(page.get("message")) or ""
+    return "data" not in page and bool(re.match(r"no\s", words.strip().lower()))
+
+
+def _read_row(list_: ApiList, value: object) -> Row:
+    fields = as_object(value)
+    if fields is None:
+        return UnreadableRow()
+    match list_:
+        case ApiList.SUPPORTERS:
+            return _read_support(fields)
+        case ApiList.SUBSCRIPTIONS:
+            return _read_subscription(fields)
+        case ApiList.EXTRAS:
+            return _read_extra(fields)
+        case _:
+            assert_never(list_)
+
+
+def _read_support(fields: Json) -> SupportRow | UnreadableRow:
+    row_id, transaction_id = read_id(fields.get("support_id")), read_id(fields.get("transaction_id"))
+    amount = _product(fields.get("support_coffee_price"), fields.get("support_coffees"))
+    if row_id is None or amount is None:
+        return UnreadableRow(row_id=row_id, transaction_id=transaction_id)
+    return SupportRow(
+        row_id=row_id,
+        transaction_id=transaction_id,
+        amount=amount,
+        currency=read_currency(fields.get("support_currency")),
+        note=_words(fields.get("support_note")),
+        name=_words(fields.get("supporter_name")) or _words(fields.get("payer_name")),
+        created_at=_read_time(fields.get("support_created_on")),
+        is_refunded=_read_refund(fields),
+        support_type=_words(fields.get("support_type")),
+        platform=_words(fields.get("payment_platform")),
+    )
+
+
+def _read_subscription(fields: Json) -> SubscriptionRow | UnreadableRow:
+    row_id, psp_id = read_id(fields.get("subscription_id")), read_id(fields.get("transaction_id"))
+    amount = _product(fields.get("subscription_coffee_price"), fields.get("subscription_coffee_num"))
+    if row_id is None or amount is None:
+        return UnreadableRow(row_id=row_id, transaction_id=psp_id)
+    return SubscriptionRow(
+        row_id=row_id,
+        psp_id=psp_id,
+        amount=amount,
+        currency=read_currency(fields.get("subscription_currency")),
+        note=_words(fields.get("subscription_message")),
+        name=_words(fields.get("payer_name")),
+        created_at=_read_time(fields.get("subscription_created_on")),
+        period_start=_read_time(fields.get("subscription_current_period_start")),
+        period_end=_read_time(fields.get("subscription_current_period_end")),
+        is_cancelled=_any_mark(
+            _read_mark(fields.get("subscription_is_cancelled")), _has_time(fields.get("subscription_cancelled_on"))
+        ),
+        ends_with_period=_read_mark(fields.get("subscription_is_cancelled_at_period_end")),
+        is_paused=_read_mark(fields.get("is_paused")),
+        duration_type=_words(fields.get("subscription_duration_type")),
+        level_id=read_id(fields.get("membership_level_id")),
+    )
+
+
+def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
+    # The documented sample has no `support`, and answers of 2026 have it.
+    support = as_object(fields.get("support")) or {}
+    item = as_object(fields.get("extra")) or {}
+    row_id, transaction_id = read_id(fields.get("purchase_id")), read_id(support.get("transaction_id"))
+    paid = read_amount(fields.get("total_paid_amount"))
+    amount = read_amount(fields.get("purchase_amount")) if paid is None else paid
+    if row_id is None or amount is None:
+        return UnreadableRow(row_id=row_id, transaction_id=transaction_id)
+    return ExtraRow(
+        row_id=row_id,
+        transaction_id=transaction_id,
+        support_id=read_id(fields.get("fk_support_id")) or read_id(support.get("support_id")),
+        amount=amount,
+        currency=read_currency(fields.get("purchase_currency")),
+        name=_words(fields.get("payer_name")),
+        created_at=_read_time(fields.get("purchased_on")),
+        is_revoked=_any_mark(_read_mark(fields.get("purchase_is_revoked")), _read_refund(support)),
+        item_name=_words(item.get("reward_title")),
+    )
+
+
+def _read_refund(fields: Json) -> bool | None:
+    """Read both marks of a refund. Published rows have the one, the other or both."""
+    return _any_mark(_read_mark(fields.get("is_refunded")), _has_time(fields.get("refunded_at")))
+
+
+def _any_mark(*marks: bool | None) -> bool | None:
+    """Return True if one of the marks is true, otherwise None if one of them is unknown."""
+    return True if True in marks else None if None in marks else False
+
+
+def _read_mark(value: object) -> bool | None:
+    """Read a flag. A missing flag is false. Return None for an unknown value."""
+    return False if value is None else read_flag(value)
+
+
+def _has_time(value: object) -> bool | None:
+    """Tell whether a field with a time is set. Return None for a value that is no time."""
+    if value is None or read_flag(value) is False or (isinstance(value, str) and value.strip() in NO_TIME):
+        return False
+    return True if _read_time(value) is not None or _is_unix_time(value) else None
+
+
+def _is_unix_time(value: object) -> bool:
+    # Convert only these two types: `str` raises a RecursionError for a list that is nested deeply.
+    return isinstance(value, int | str) and bool(re.fullmatch("[1-9][0-9]{8,9}", str(value).strip(), re.ASCII))
+
+
+def _product(price: object, number: object) -> Decimal | None:
+    """Multiply a price by a number. Return None if one of them or the result cannot be read as an amount."""
+    one, times = read_amount(price), read_amount(number)
+    return None if one is None or times is None else read_amount(f"{one * times:f}")
+
+
+def _words(value: object) -> str | None:
+    return (read_text(value) or "").strip() or None
+
+
+def _read_time(value: object) -> datetime | None:
+    """Read a time of this century, such as `2026-11-30 11:20:44`, as UTC. If the time has a zone, convert it to UTC."""
+    if not isinstance(value, str) or not TIME.fullmatch(value.strip()):
+        return None
+    try:
+        time = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _read_count(header: str | None, *, count_max: int) -> int | None:
+    """Read a header with a whole number, which is limited to *count_max*. Return None for any other header."""
+    if header is None or not re.fullmatch("[0-9]{1,9}", header.strip(), re.ASCII):
+        return None
+    return min(int(header), count_max)

@@ -1,0 +1,148 @@
+"""
+Call the REST API of Buy Me a Coffee (BMC).
+
+No task of the janitor uses the client yet. The task that reconciles BMC's lists with our charges will use it.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+from pydantic import SecretStr
+
+from coffee_ledger import __version__
+from coffee_ledger.bmc_api import ApiAnswer, ApiList, ApiResult, ApiState, read_answer
+
+API_URL = "https://developers.buymeacoffee.com/api/v1"
+SECONDS_MAX = 30.0
+BODY_BYTES_MAX = 1024 * 1024
+REQUESTS_PER_MINUTE_MAX = 15
+MINUTE_SECONDS = 60.0
+REQUESTS_LEFT_MIN = 5
+"""If BMC reports fewer requests left, make a pause. The creator's other programs may share the limit with us."""
+
+# Cloudflare, which stands in front of BMC, refuses clients that name themselves like a bare HTTP library.
+# Source: npm buymeacoffee-mcp 0.1.2, read 2026-11-29.
+USER_AGENT = f"Mozilla/5.0 (compatible; coffee-ledger/{__version__}; +https://github.com/coffee-ledger/coffee-ledger)"
+
+
+@dataclass
+class RequestBudget:
+    """
+    Limits our requests: at most 15 in any minute, and none while BMC asks for a pause.
+
+    BMC does not publish its limit. Published programs suggest about 60 requests a minute. All times are seconds of a monotonic
+    clock.
+    """
+
+    _sent_at: deque[float] = field(default_factory=lambda: deque(maxlen=REQUESTS_PER_MINUTE_MAX))
+    _pause_ends_at: float = 0.0
+
+    def take(self, now: float) -> float:
+        """Count a request and return 0. If no request is allowed, return the seconds until one is."""
+        allowed_at = self._pause_ends_at
+        if len(self._sent_at) == REQUESTS_PER_MINUTE_MAX:
+            allowed_at = max(allowed_at, self._sent_at[0] + MINUTE_SECONDS)
+        if allowed_at > now:
+            return allowed_at - now
+        self._sent_at.append(now)
+        return 0.0
+
+    def note(self, result: ApiResult, now: float) -> None:
+        """Begin a pause if the answer asks for one."""
+        is_throttled = result.state is ApiState.THROTTLED
+        is_nearly_used_up = result.requests_left is not None and result.requests_left < REQUESTS_LEFT_MIN
+        if is_throttled or is_nearly_used_up:
+            # Without a `Retry-After`, wait a minute: that is the usual length of the period in which requests are counted.
+            seconds = MINUTE_SECONDS if result.retry_after_seconds is None else result.retry_after_seconds
+            self._pause_ends_at = max(self._pause_ends_at, now + seconds)
+
+
+class BmcClient:
+    """Reads pages of BMC's lists. Calls may run at the same time; they share one budget."""
+
+    def __init__(
+        self,
+        token: SecretStr,
+        *,
+        url: str = API_URL,
+        user_agent: str = USER_AGENT,
+        timeout_seconds: float = SECONDS_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._token = token
+        self._url = url
+        self._user_agent = user_agent
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._clock = clock
+        self._budget = RequestBudget()
+
+    async def read_page(self, list_: ApiList, page: int) -> ApiResult:
+        """
+        Read one page of a list. The first page has number 1.
+
+        Every outcome is a `ApiResult`; no exception is raised, so the token cannot become part of a traceback. If the budget allows
+        no request, none is sent.
+        """
+        wait_seconds = self._budget.take(self._clock())
+        if wait_seconds:
+            return ApiResult(state=ApiState.THROTTLED, retry_after_seconds=math.ceil(wait_seconds))
+        answer = await self._ask(list_, page)
+        if isinstance(answer, ApiResult):
+            return answer
+        result = read_answer(list_, answer)
+        self._budget.note(result, self._clock())
+        return result
+
+    async def _ask(self, list_: ApiList, page: int) -> ApiAnswer | ApiResult:
+        query = {"page": str(page)}
+        if list_ is ApiList.SUBSCRIPTIONS:
+            # The default status is not documented. The links between BMC's pages leave out the status, so they are not followed.
+            query["status"] = "all"
+        headers = {
+            "Authorization": f"Bearer {self._token.get_secret_value()}",
+            "Accept": "application/json",
+            "User-Agent": self._user_agent,
+        }
+        try:
+            # Open a session for each request. Requests are minutes apart, so an open connection would be idle or broken.
+            async with aiohttp.ClientSession(timeout=self._timeout) as session:
+                # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
+                session._retry_connection = False  # noqa: SLF001 — aiohttp has no public switch; a test covers this line
+                # Follow no redirect: it leads to the login page, and could carry the token to another host.
+                async with session.get(
+                    f"{self._url}/{list_}", params=query, headers=headers, allow_redirects=False
+                ) as response:
+                    return _as_answer(response, await _read_body(response))
+        # TimeoutError is a subclass of OSError, so a timeout is caught too.
+        except (aiohttp.ClientError, OSError):
+            return ApiResult(state=ApiState.UNREACHABLE)
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """
+    Return the body. If it is larger than `BODY_BYTES_MAX`, return no bytes, because a page of rows is never so large.
+
+    aiohttp unpacks a compressed body in small chunks.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            return b""
+    return bytes(body)
+
+
+def _as_answer(response: aiohttp.ClientResponse, body: bytes) -> ApiAnswer:
+    return ApiAnswer(
+        status=response.status,
+        # The attribute of aiohttp ignores the parameter `charset`. Without the header it would be `application/octet-stream`.
+        content_type=response.content_type,
+        body=body,
+        location=response.headers.get("Location"),
+        retry_after=response.headers.get("Retry-After"),
+        requests_left=response.headers.get("X-RateLimit-Remaining"),
+    )
