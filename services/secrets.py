@@ -27,6 +27,9 @@ The address to which Alertmanager sends a regular heartbeat.
 The address is a secret: anyone who knows it can send the heartbeat and so hide that Alertmanager is down.
 """
 
+OPTIONAL = {**dict.fromkeys((*ALERTS, WATCHDOG), "alertmanager"), "BMC_API_TOKEN": "janitor"}
+"""Maps each secret setting that may be missing to the service that gets it."""
+
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
 """
@@ -48,8 +51,8 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
         password = _generate_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
-    for name in (*ALERTS, WATCHDOG):
-        _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
+    for name, service in OPTIONAL.items():
+        _write(root / service / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # The Postgres exporter needs no `postgresql://` address, because it reads the password from its own file.
     watcher = _generate_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)

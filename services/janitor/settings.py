@@ -1,12 +1,20 @@
 """Define the settings of the janitor."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings, PendingTtlHours, PublicHost
+
+
+def _check_api_token(token: SecretStr) -> SecretStr:
+    # The token is sent in a header, so it must not contain blanks or line breaks, such as those of a token copied with its label.
+    if not re.fullmatch("[!-~]+", token.get_secret_value()):
+        raise ValueError("not a token")
+    return token
 
 
 class JanitorSettings(MatchingSettings):
@@ -43,6 +51,17 @@ class JanitorSettings(MatchingSettings):
     ]
     PROBE_SECRET: Annotated[SecretStr | None, PROBE_SECRET_FIELD]
     PUBLIC_HOST: PublicHost
+    BMC_API_TOKEN: Annotated[
+        Annotated[SecretStr, AfterValidator(_check_api_token)] | None,
+        Field(
+            default=None,
+            description="the token that the dashboard at https://developers.buymeacoffee.com generates for Buy Me a Coffee's API, "
+            "without the word Bearer",
+            json_schema_extra={
+                "note": "Everything works without a token. The API only reads. Only the janitor gets the token."
+            },
+        ),
+    ]
 
     @property
     def pending_ttl(self) -> timedelta:

@@ -18,6 +18,7 @@ from coffee_ledger.store.upkeep import (
     rematch_waiting_charges,
     retry_requested_events,
 )
+from services.janitor.api_token import read_expiry, warn_before_expiry
 from services.janitor.collector import SnapshotCollector
 from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
 from services.janitor.probe import ProbeSender
@@ -25,7 +26,7 @@ from services.janitor.settings import JanitorSettings
 
 log = structlog.stdlib.get_logger()
 
-HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
     if settings.PROBE_URL and settings.PROBE_SECRET:
         sender = ProbeSender(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET)
         tasks.append(Task("send_probe", 30 * SECOND, sender.send))
+    token = settings.BMC_API_TOKEN
+    expires_at = None if token is None else read_expiry(token.get_secret_value())
+    if expires_at is not None:
+        tasks.append(Task("check_api_token", DAY, lambda now: warn_before_expiry(expires_at, now=now)))
     return tasks
 
 

@@ -42,6 +42,7 @@ def test_each_service_gets_only_its_own_secrets(root: Path) -> None:
         "webhook/bmc_webhook_secrets",
         "webhook/database_url",
         "webhook/probe_secret",
+        "janitor/bmc_api_token",
         "janitor/database_url",
         "janitor/probe_secret",
         "db/password_owner",
@@ -184,6 +185,22 @@ def test_alertmanager_gets_its_own_token_and_the_chat(monkeypatch: pytest.Monkey
 
     assert contents(root)["alertmanager/alerts_bot_token"] == ALERTS["ALERTS_BOT_TOKEN"]
     assert contents(root)["alertmanager/alerts_chat_id"] == "-1001234567890"
+
+
+def test_only_the_janitor_gets_the_token_of_the_api(root: Path) -> None:
+    write_secrets(root, GIVEN | {"BMC_API_TOKEN": " a-token-of-the-api\n"})
+
+    files = [name for name, text in contents(root).items() if "a-token-of-the-api" in text]
+    assert files == ["janitor/bmc_api_token"]
+    assert contents(root)["janitor/bmc_api_token"] == "a-token-of-the-api"
+
+
+def test_the_token_of_the_api_becomes_empty_when_it_is_removed(root: Path) -> None:
+    write_secrets(root, GIVEN | {"BMC_API_TOKEN": "a-token-of-the-api"})
+
+    write_secrets(root, GIVEN)
+
+    assert contents(root)["janitor/bmc_api_token"] == ""
 
 
 def test_the_alert_files_become_empty_without_an_alert_token(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:

@@ -233,6 +233,25 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert "a-signing-secret" not in shown
 
 
+def test_the_token_of_the_api_is_optional_and_hidden(tmp_path: Path) -> None:
+    file = tmp_path / "bmc_api_token"
+    file.write_text("a.jwt-like.token\n")
+
+    unset = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, BMC_API_TOKEN=""))
+    settings = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, BMC_API_TOKEN_FILE=str(file)))
+
+    assert unset.BMC_API_TOKEN is None
+    assert SecretStr("a.jwt-like.token") == settings.BMC_API_TOKEN
+    assert "a.jwt-like.token" not in f"{settings} {settings!r}"
+
+
+@pytest.mark.parametrize("token", ["Bearer a-token", "a\ntoken", "токен"])
+def test_a_token_that_does_not_fit_into_a_header_is_refused(token: str) -> None:
+    [line] = problems(JanitorSettings, environ(**OF_THE_JANITOR, BMC_API_TOKEN=token))
+
+    assert line == f"BMC_API_TOKEN is malformed: write {JanitorSettings.model_fields['BMC_API_TOKEN'].description}"
+
+
 # Rates, lists and switches -------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,44 @@
+"""Read when the token of BMC's API expires, and warn before that."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from coffee_ledger.values import parse_object
+
+log = structlog.stdlib.get_logger()
+
+WARNED_BEFORE = timedelta(days=14)
+
+
+def read_expiry(token: str) -> datetime | None:
+    """
+    Return the time when the token expires. Return None if the token does not contain the time.
+
+    BMC does not document the form of its tokens. If a token is a JWT, as those of Laravel Passport are, its second part contains
+    the time in the claim `exp`. The signature is not checked, because the time is used only for a warning.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        # Passport writes the time as a number with decimals.
+        seconds = float(str((parse_object(payload) or {}).get("exp")))
+        return datetime.fromtimestamp(seconds, UTC)
+    # OverflowError and OSError: the number is no time that the system knows.
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def expires_soon(expires_at: datetime, *, now: datetime) -> bool:
+    """Tell whether the token expires within 14 days, or has expired."""
+    return expires_at - now <= WARNED_BEFORE
+
+
+async def warn_before_expiry(expires_at: datetime, *, now: datetime) -> int:
+    if expires_soon(expires_at, now=now):
+        event = "API token has expired" if expires_at <= now else "API token expires soon"
+        log.warning(event, setting="BMC_API_TOKEN", expires_at=expires_at.isoformat(timespec="minutes"))
+    return 0
