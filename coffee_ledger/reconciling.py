@@ -1,0 +1,92 @@
+"""
+Compare rows of BMC's lists with our charges. The functions are pure; coffee_ledger/store/reconciliation.py loads the charges.
+
+No task uses this module yet. The janitor's task that reconciles BMC's lists with our charges will use it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from coffee_ledger.bmc_api import ExtraRow, Row, SubscriptionRow, SupportRow, UnreadableRow
+
+SAME_PERIOD = timedelta(minutes=2)
+"""Two periods of a subscription whose starts differ by at most this time are the same period."""
+
+GIVEN_AWAY = "lifetime-giveaway"
+"""The duration of a membership for which nobody pays. Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCharges:
+    """The charges that the rows of a page may describe."""
+
+    transaction_ids: frozenset[str]
+    period_starts: Mapping[str, Sequence[datetime]]
+    """The starts of the charged periods, by the id of the subscription at Stripe."""
+
+
+def is_known(row: Row, known: KnownCharges) -> bool:
+    """
+    Tell whether the row describes a charge that we have.
+
+    The transaction id decides alone, because a row does not reliably tell the family of a payment.
+    """
+    match row:
+        case SupportRow() | ExtraRow() | UnreadableRow():
+            return row.transaction_id in known.transaction_ids
+        case SubscriptionRow():
+            # A lifetime membership is paid once. Its charge has the id as its transaction id.
+            return row.psp_id in known.transaction_ids or _is_known_period(row, known)
+        case _:
+            assert_never(row)
+
+
+def _is_known_period(row: SubscriptionRow, known: KnownCharges) -> bool:
+    starts = known.period_starts.get(row.psp_id, ()) if row.psp_id is not None else ()
+    if row.period_start is None:
+        return bool(starts)
+    return any(abs(start - row.period_start) <= SAME_PERIOD for start in starts)
+
+
+def moves_money(row: Row) -> bool:
+    """Tell whether somebody paid. Nobody paid for a free Shop item or for a membership that was given away."""
+    match row:
+        case UnreadableRow():
+            return True
+        case SubscriptionRow():
+            return row.amount > 0 and row.duration_type != GIVEN_AWAY
+        case SupportRow() | ExtraRow():
+            return row.amount > 0
+        case _:
+            assert_never(row)
+
+
+def is_missing(row: Row, known: KnownCharges) -> bool:
+    """Tell whether somebody paid and no charge of ours shows it."""
+    return moves_money(row) and not is_known(row, known)
+
+
+def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetime) -> bool:
+    """
+    Tell whether all older pages may be expected to be known, so that reading can stop at this page.
+
+    Every row must be known and older than *before*. A row that cannot become known does not count, because it would keep every
+    later reading from stopping. The rows must be in the expected order, the newest first: BMC does not promise the order.
+    """
+    times = [time for row in rows if (time := _created_at(row)) is not None]
+    is_in_order = times == sorted(times, reverse=True)
+    is_old = all(time < before for time in times)
+    return is_in_order and is_old and not any(is_missing(row, known) for row in rows if _can_become_known(row))
+
+
+def _created_at(row: Row) -> datetime | None:
+    return None if isinstance(row, UnreadableRow) else row.created_at
+
+
+def _can_become_known(row: Row) -> bool:
+    """Tell whether a charge may be found by the row's id. No charge is made from an unreadable row."""
+    if isinstance(row, UnreadableRow):
+        return False
+    return (row.psp_id if isinstance(row, SubscriptionRow) else row.transaction_id) is not None
