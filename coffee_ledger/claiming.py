@@ -92,6 +92,11 @@ def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -
     return [charge.charge_id for _, charge in scored[:CANDIDATES_MAX]]
 
 
+def may_be_claimed(claimed: ClaimedPayment, charge: WaitingCharge) -> bool:
+    """Return whether the charge may be the claimed payment, so that the operator's card about the claim lists the charge."""
+    return _score(claimed, charge) is not None
+
+
 def names_agree(told: str | None, known: str | None) -> bool:
     """
     Return whether *told* is the supporter's name (*known*).

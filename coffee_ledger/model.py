@@ -148,9 +148,10 @@ class NotificationKind(enum.StrEnum):
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"
     """
-    One message with the number of open decisions. The message is edited when the number changes.
+    One message with the open decisions. The message is edited when they change.
 
-    If too many charges or claims need a decision, this message replaces the separate cards.
+    It replaces the cards of charges that look like payments of ordinary supporters, and of charges and claims that are too many
+    at once.
     """
 
 

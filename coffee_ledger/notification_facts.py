@@ -263,9 +263,12 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """The number of open decisions. There are no facts, because the number is counted when the message is sent or edited."""
+    """The open decisions. They are no facts, because they are looked up when the message is sent or edited."""
 
     kind = NotificationKind.WAITING_SUMMARY
+
+    is_silent: bool = False
+    """True if the summary was queued only because of charges that need no decision soon."""
 
 
 FACTS: dict[NotificationKind, type[Facts]] = {

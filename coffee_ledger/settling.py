@@ -55,6 +55,7 @@ from coffee_ledger.notification_facts import (
     RefundUnknown,
     TestEvent,
 )
+from coffee_ledger.triage import point_to_user
 
 PERIOD_SLACK = timedelta(minutes=5)
 """
@@ -487,6 +488,8 @@ class _Fold:
         return self._leave_unmatched(charge, found), charge.charge_key
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
+        # The charge may have waited without a card, because nothing pointed to a user. If the later note does, notify operators again.
+        is_news = bool(charge.reasons) and not point_to_user(charge.reasons) and point_to_user(found.reasons)
         charge = replace(charge, reasons=found.reasons)
         # The payment was refunded, so no operator has to decide about the charge.
         if charge.refunded_at is not None:
@@ -501,7 +504,11 @@ class _Fold:
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)
-        self._notify(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
+        self._notify(
+            None,
+            ChargeUnmatched.of(charge),
+            f"unmatched:{charge.charge_key}" + (":points to a user" if is_news else ""),
+        )
         for user in sorted(found.under_review):
             facts = PaymentUnderReview(amount=charge.amount, currency=charge.currency, charge_key=charge.charge_key)
             self._notify(user, facts, f"under_review:{charge.charge_key}:{user}")

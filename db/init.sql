@@ -321,6 +321,19 @@ CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status
 CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
 CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
 
+-- The sets of charges that a summary offered to operators for dismissal at one tap. The button contains only the id of the set, so
+-- a tap dismisses exactly the charges that the message showed.
+CREATE TABLE dismissal_offers (
+    offer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    charge_ids bigint [] NOT NULL,
+    offered_at timestamptz NOT NULL,
+    taken_at timestamptz,
+    CONSTRAINT offers_some_charges CHECK (cardinality(charge_ids) > 0)
+);
+COMMENT ON COLUMN dismissal_offers.taken_at IS 'When an operator took the offer. Null while its button works.';
+CREATE UNIQUE INDEX offered_once ON dismissal_offers (charge_ids) WHERE taken_at IS NULL;
+CREATE INDEX dismissal_offers_offered_at ON dismissal_offers (offered_at);
+
 CREATE TABLE operator_actions (
     action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL,
@@ -343,6 +356,8 @@ COMMENT ON COLUMN operator_actions.telegram_id IS 'The user concerned, if any.';
 COMMENT ON COLUMN operator_actions.request_key
 IS 'Names the button press or message behind the action, so that a repeated update does nothing.';
 CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
+-- This index serves the query find_outsiders_page.
+CREATE INDEX operator_actions_outsider_id ON operator_actions (outsider_id, action_id) WHERE outsider_id IS NOT NULL;
 CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
 -- The ledger ----------------------------------------------------------------------------------------------------------
@@ -1075,6 +1090,7 @@ GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT, DELETE ON dialogues TO janitor;
+GRANT SELECT, DELETE ON dismissal_offers TO janitor;
 GRANT SELECT ON backups, handovers TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
@@ -1090,6 +1106,7 @@ GRANT SELECT, INSERT, DELETE ON payment_messages TO bot;
 GRANT SELECT, INSERT ON handover_start TO bot;
 GRANT SELECT, DELETE ON handovers TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON dismissal_offers TO bot;
 GRANT SELECT ON standing_credits TO bot;
 GRANT INSERT ON outsiders TO bot;
 GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;

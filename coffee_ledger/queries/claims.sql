@@ -32,6 +32,23 @@ SELECT charge_id
  ORDER BY paid_at DESC
  LIMIT $7;
 
+-- name: find_dismissed_charges
+-- Find charges of these days and this amount that an operator dismissed. One of them may be the claimed payment, because one tap
+-- can dismiss many charges.
+-- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 maximum
+SELECT charge_id
+  FROM charges
+ WHERE state = 'dismissed'
+   AND dismissed_by IS NULL
+   AND is_paid
+   AND amount = $4
+   AND currency = $5
+   AND paid_at >= $1::date
+   AND paid_at < $2::date + 1
+   AND paid_at <= $3
+ ORDER BY paid_at DESC
+ LIMIT $6;
+
 -- name: find_open_claim
 -- $1 Telegram id
 SELECT claim_id, paid_on, amount, currency, name, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';

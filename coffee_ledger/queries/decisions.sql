@@ -167,6 +167,26 @@ SELECT outsider_id
  ORDER BY action_id DESC
  LIMIT 1;
 
+-- name: take_offer
+-- Take the offer to dismiss a set of charges. Returns no row if it was taken before, or if there is no such offer.
+-- $1 offer id, $2 now
+UPDATE dismissal_offers SET taken_at = $2 WHERE offer_id = $1 AND taken_at IS NULL RETURNING charge_ids;
+
+-- name: find_offer
+-- $1 offer id
+SELECT charge_ids, taken_at FROM dismissal_offers WHERE offer_id = $1;
+
+-- name: find_actions_by_key
+-- Find the actions with these request keys. The column `is_last` is true if no later action was about the same charge.
+-- $1 request keys
+SELECT done.operator_id, done.charge_id,
+       NOT EXISTS (
+           SELECT FROM operator_actions AS later WHERE later.charge_id = done.charge_id AND later.action_id > done.action_id
+       ) AS is_last
+  FROM operator_actions AS done
+ WHERE done.request_key = ANY($1::text [])
+ ORDER BY done.action_id;
+
 -- name: find_adjustment
 -- Find an adjustment, which is a change of a balance by an operator, and return whether the adjustment was reversed.
 -- $1 credit id

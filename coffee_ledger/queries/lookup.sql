@@ -147,6 +147,23 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
  ORDER BY guessed_at DESC, charge_id DESC
  LIMIT $2 OFFSET $1;
 
+-- name: find_outsiders_page
+-- List a page of the outsiders, the newest first, each with the dismissed charge by which an operator marked it. The column `total`
+-- counts the rows of all pages.
+-- $1 offset, $2 maximum
+SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.charge_id, count(*) OVER () AS total
+  FROM outsiders
+ CROSS JOIN LATERAL (
+           SELECT operator_actions.charge_id
+             FROM operator_actions
+            WHERE operator_actions.outsider_id = outsiders.outsider_id AND operator_actions.action = 'dismiss'
+            ORDER BY operator_actions.action_id DESC
+            LIMIT 1
+       ) AS marked
+ WHERE outsiders.ended_at IS NULL
+ ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
+ LIMIT $2 OFFSET $1;
+
 -- The next statements count the rows of a list that come before a given row, and the row itself if $2 is true. The given row need
 -- not be on the list any more.
 
@@ -191,6 +208,15 @@ SELECT count(*)
   JOIN guesses AS mark ON mark.charge_id = $1
  WHERE (listed.guessed_at, listed.charge_id) >= (mark.guessed_at, mark.charge_id)
    AND ($2 OR listed.charge_id <> mark.charge_id);
+
+-- name: count_outsiders_before
+-- $1 outsider id, $2 whether to count the row itself
+SELECT count(*)
+  FROM outsiders AS listed
+  JOIN outsiders AS mark ON mark.outsider_id = $1
+ WHERE listed.ended_at IS NULL
+   AND (listed.remembered_at, listed.outsider_id) >= (mark.remembered_at, mark.outsider_id)
+   AND ($2 OR listed.outsider_id <> mark.outsider_id);
 
 -- name: find_charges_by_number
 -- Find charges by our charge id, or by one of the ids of Buy Me a Coffee.

@@ -20,23 +20,39 @@ RETURNING true;
 -- $1 lease, $2 holder
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
--- name: address_operators
--- Replace each message to all operators (telegram_id is null) by one message for each operator. Replace at most $3 messages
--- within a minute. Only count further messages in a summary. Returns the number of messages that were only counted.
--- Set due_at of each replaced or counted message to $2. The next calls use due_at to count the messages of the last minute.
+-- name: find_unaddressed
+-- Find the messages to all operators (telegram_id is null) that are not addressed yet. For a charge that waits, return its id.
 -- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
--- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute
+SELECT shared.notification_id, charges.charge_id
+  FROM notifications AS shared
+  LEFT JOIN charges
+    ON shared.kind = 'charge_unmatched'
+   AND charges.charge_key = shared.facts ->> 'charge_key'
+   AND charges.state = 'unmatched'
+   AND charges.is_paid
+ WHERE shared.telegram_id IS NULL AND shared.status = 'pending'
+ ORDER BY shared.notification_id
+ LIMIT 1000;
+
+-- name: address_operators
+-- Replace each of these messages to all operators by one message for each operator. Replace at most $3 messages within a minute.
+-- Only count further messages in a summary. Count the messages in $5 in the summary too, without a sound. Returns the number of
+-- messages that exceeded the maximum, and the number of messages in $5.
+-- Set due_at of each replaced or counted message to $2. The next calls use due_at to count the messages of the last minute.
+-- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 notification ids, $5 the ids in $4 that need
+-- no decision soon
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
       FROM notifications
      WHERE telegram_id IS NULL AND status = 'addressed' AND due_at > $2::timestamptz - interval '1 minute'
 ), owed AS MATERIALIZED (
-    SELECT shared.notification_id, shared.due_at, row_number() OVER (ORDER BY shared.notification_id) <= recent.cards_left AS is_shown
+    SELECT shared.notification_id, shared.due_at, quiet.is_quiet,
+           NOT quiet.is_quiet
+           AND row_number() OVER (PARTITION BY quiet.is_quiet ORDER BY shared.notification_id) <= recent.cards_left AS is_shown
       FROM notifications AS shared
+     CROSS JOIN LATERAL (SELECT shared.notification_id = ANY($5::bigint []) AS is_quiet) AS quiet
      CROSS JOIN recent
-     WHERE shared.telegram_id IS NULL AND shared.status = 'pending'
-     ORDER BY shared.notification_id
-     LIMIT 1000
+     WHERE shared.notification_id = ANY($4::bigint []) AND shared.telegram_id IS NULL AND shared.status = 'pending'
 ), decided AS (
     -- Check the status again, because another bot may have changed the status since the row was read.
     UPDATE notifications
@@ -44,7 +60,11 @@ WITH recent AS MATERIALIZED (
       FROM owed
      WHERE notifications.notification_id = owed.notification_id AND notifications.status = 'pending'
     RETURNING notifications.notification_id, notifications.kind, notifications.facts, notifications.created_at, owed.due_at,
-              notifications.traceparent, owed.is_shown
+              notifications.traceparent, owed.is_shown, owed.is_quiet
+), counted AS (
+    SELECT count(*) FILTER (WHERE NOT is_quiet) AS folded, count(*) FILTER (WHERE is_quiet) AS quiet
+      FROM decided
+     WHERE NOT is_shown
 ), written AS (
     INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at, traceparent)
     SELECT operators.telegram_id, told.kind, told.facts, told.created_at, told.due_at, told.traceparent
@@ -52,20 +72,27 @@ WITH recent AS MATERIALIZED (
      CROSS JOIN (
                SELECT kind, facts, created_at, due_at, traceparent, notification_id FROM decided WHERE is_shown
                UNION ALL
-               SELECT 'waiting_summary', '{}', $2, $2, NULL, NULL WHERE EXISTS (SELECT FROM decided WHERE NOT is_shown)
+               SELECT 'waiting_summary', jsonb_build_object('is_silent', folded = 0), $2, $2, NULL, NULL
+                 FROM counted
+                WHERE folded + quiet > 0
            ) AS told
      WHERE told.notification_id IS NOT NULL
         OR NOT EXISTS (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  AND (known.status = 'pending' OR known.created_at > $2::timestamptz - interval '1 hour')
+                  -- A new summary comes to the end of the chat. Too many messages at once need this more than ordinary payments.
+                  AND (
+                      known.status = 'pending'
+                      OR known.created_at > $2::timestamptz
+                      - CASE WHEN (SELECT folded FROM counted) > 0 THEN interval '1 hour' ELSE interval '1 day' END
+                  )
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
      -- Insert the summary last, so that it is sent after the other messages.
      ORDER BY told.notification_id ASC NULLS LAST
 )
-SELECT count(*) FROM decided WHERE NOT is_shown;
+SELECT folded, quiet FROM counted;
 
 -- name: find_summaries
 -- Find the summaries that were sent to operators and that the bot still updates. Sort them by operator, the newest first.
@@ -81,11 +108,18 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
+-- name: queue_summary!
+-- Queue a new summary for one operator, without a sound. It replaces the previous one. Queue nothing if a summary is pending.
+-- $1 operator, $2 now
+INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
+SELECT $1, 'waiting_summary', '{"is_silent": true}', $2, $2
+ WHERE NOT EXISTS (
+           SELECT FROM notifications WHERE telegram_id = $1 AND kind = 'waiting_summary' AND status = 'pending'
+       );
+
 -- name: count_waiting
 -- Count the charges, claims and events that wait for an operator.
-SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' = 'no_code') AS without_code,
-       (SELECT count(*) FROM charges
-         WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' IS DISTINCT FROM 'no_code') AS doubtful,
+SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid) AS charges,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims,
        (SELECT count(*) FROM events
          WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL) AS events;
@@ -98,6 +132,56 @@ SELECT kind, count(*) AS messages
  WHERE telegram_id IS NULL AND status = 'folded' AND due_at >= $1
  GROUP BY kind
  ORDER BY messages DESC, kind ASC;
+
+-- name: find_longest_waiting
+-- Find the charges that have waited longest for an operator.
+-- $1 maximum
+SELECT charge_id FROM charges WHERE state = 'unmatched' AND is_paid ORDER BY charge_id LIMIT $1;
+
+-- name: find_charges_near_open_payments
+-- Of these charges, find those for which a user had an open pending payment of the same amount and currency when the charge was
+-- paid. The rules of coffee_ledger/matching.py use the same condition.
+-- $1 charge ids, $2 tolerance for comparing times
+SELECT charges.charge_id
+  FROM charges
+ WHERE charges.charge_id = ANY($1::bigint [])
+   AND (
+       EXISTS (
+           SELECT FROM pending_payments AS open
+            WHERE open.status = 'pending'
+              AND open.amount = charges.amount
+              AND open.currency = charges.currency
+              AND open.created_at <= charges.paid_at + $2::interval
+       )
+       OR EXISTS (
+           SELECT FROM pending_payments AS ended
+            WHERE ended.status <> 'pending'
+              AND ended.amount = charges.amount
+              AND ended.currency = charges.currency
+              AND ended.ended_at > charges.paid_at
+              AND ended.created_at <= charges.paid_at + $2::interval
+       )
+   );
+
+-- name: find_open_claims
+-- Find the open claims, the oldest first.
+-- $1 maximum
+SELECT paid_on, amount, currency, name, created_at FROM claims WHERE status = 'open' ORDER BY claim_id LIMIT $1;
+
+-- name: keep_offer
+-- Return the id of the offer to dismiss exactly these charges. If there is no such offer that was not taken, add one.
+-- $1 charge ids, $2 now
+WITH known AS (
+    SELECT offer_id FROM dismissal_offers WHERE charge_ids = $1::bigint [] AND taken_at IS NULL
+), added AS (
+    INSERT INTO dismissal_offers (charge_ids, offered_at)
+    SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (charge_ids) WHERE taken_at IS NULL DO NOTHING
+    RETURNING offer_id
+)
+SELECT offer_id FROM known
+UNION ALL
+SELECT offer_id FROM added;
 
 -- name: withhold_from_erased!
 -- Withhold the pending messages to users who asked to be erased.

@@ -143,6 +143,12 @@ DELETE FROM dialogues
  WHERE telegram_id IN (SELECT telegram_id FROM dialogues WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)
 RETURNING telegram_id;
 
+-- name: delete_old_offers
+-- $1 offered before this time, $2 maximum
+DELETE FROM dismissal_offers
+ WHERE offer_id IN (SELECT offer_id FROM dismissal_offers WHERE offered_at < $1 ORDER BY offered_at LIMIT $2)
+RETURNING offer_id;
+
 -- name: close_answered_claims
 -- Confirm an open claim if a charge was matched to the claim's user after the claim was raised. The charge must have been paid
 -- before the claim was raised. The charge must also be a candidate of the claim, or have the amount of the claim.

@@ -120,6 +120,13 @@ async def load_guessed(
     return [row["charge_id"] for row in rows]
 
 
+async def load_dismissed(db: Connection, claimed: ClaimedPayment, *, raised_at: datetime) -> Sequence[int]:
+    """Return the ids of charges of the claimed amount that an operator dismissed."""
+    filters = claimed.amount, claimed.currency, CANDIDATES_MAX
+    rows = await db.fetch(sql("find_dismissed_charges"), *search_window(claimed), raised_at, *filters)
+    return [row["charge_id"] for row in rows]
+
+
 async def load_open_claim(db: Connection, telegram_id: TelegramId) -> OpenClaim | None:
     row = await db.fetchrow(sql("find_open_claim"), telegram_id)
     return OpenClaim(**row) if row else None

@@ -6,7 +6,7 @@ about one charge at the same time, the second decision is refused.
 """
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,16 +28,27 @@ from coffee_ledger.settling import (
 )
 from coffee_ledger.store.claims import load_candidates, load_open_claim
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.lookup import load_shown_charges
 from coffee_ledger.store.outbox import queue_notifications
 from coffee_ledger.store.rows import payment_of
 from coffee_ledger.store.settlement import find_charges_of_outsider, load_charge, write_settlement
 from coffee_ledger.store.settlement_log import log_charges
+from coffee_ledger.store.waiting import sort_charges
+from coffee_ledger.triage import Attention
 
 DISOWN_WITHIN = timedelta(days=30)
 """The time after a guess during which the user can reject it with the button *Not mine*."""
 
 NOT_MINE = "not mine"
 """The cause that is stored if a user rejects a guess. The user's history shows a translated text instead."""
+
+
+UNDO_ALL_WITHIN = timedelta(days=1)
+"""
+The time for which one tap takes back the dismissal of a set of charges.
+
+It covers a mistake that is noticed on the next morning. After that, so many charges at once would surprise other operators.
+"""
 
 
 class Action(enum.StrEnum):
@@ -75,6 +86,10 @@ class RefusalCause(enum.StrEnum):
     by which to find similar charges.
     """
     UNDONE_BEFORE = "undone_before"
+    UNKNOWN_OFFER = "unknown_offer"
+    """The offer to dismiss a set of charges was deleted, because it is older than the retention time."""
+    UNDO_TOO_LATE = "undo_too_late"
+    """A set of charges was dismissed longer than `UNDO_ALL_WITHIN` ago. Each charge can still be taken back by itself."""
     REPEATED = "repeated"
     """Telegram delivered the same button press or message twice. The action was already carried out the first time."""
 
@@ -91,6 +106,27 @@ class Done:
     """
     Other waiting charges that were dismissed too, because they have the supporter, subscription or item of the dismissed charge.
     """
+
+
+class SkipCause(enum.StrEnum):
+    """The reason for which a decision about a set of charges left out one of them."""
+
+    DECIDED = "decided"
+    """The charge was decided since, so it no longer has the state that the operator saw."""
+    DOUBT = "doubt"
+    CODE = "code"
+    CANDIDATE = "candidate"
+    CLAIM = "claim"
+
+
+@dataclass(frozen=True)
+class DoneForAll:
+    """The result of a decision about a set of charges."""
+
+    charge_ids: tuple[int, ...]
+    """The charges that were decided."""
+    skipped: Mapping[int, SkipCause]
+    """The charges that were left as they were."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +225,84 @@ async def dismiss_charge(
     )
 
 
+async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> DoneForAll | Refused:
+    """
+    Dismiss exactly the charges that a summary offered, and remember nothing about their supporters.
+
+    A charge that was decided or that needs a decision since then is skipped. An offer can be taken once, so of two operators who
+    press at the same time, only one takes it.
+    """
+    async with _settling_transaction(pool) as db:
+        charge_ids = await db.fetchval(sql("take_offer"), offer_id, request.now)
+        if charge_ids is None:
+            return await _offer_taken_before(db, offer_id, request)
+        sorted_charges = await sort_charges(db, charge_ids)
+        skipped = {one.charge_id: why for one, attention in sorted_charges if (why := _why_skip(one, attention))}
+        dismissed = [one for one, _ in sorted_charges if one.charge_id not in skipped]
+        for charge in dismissed:
+            own = replace(request, request_key=_key_of_offer(offer_id, charge.charge_id))
+            await _record_action(db, own, Action.DISMISS, charge_id=charge.charge_id)
+        changed = [replace(one, state=ChargeState.DISMISSED) for one in dismissed]
+        await write_settlement(db, Settlement(charges={one.charge_key: one for one in changed}), request.now)
+    return DoneForAll(tuple(one.charge_id for one in dismissed), skipped)
+
+
+async def undo_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> DoneForAll | Refused:
+    """
+    Take back what `dismiss_offered` did. The charges then wait for an operator again.
+
+    A charge about which an operator or a rule has decided since then is skipped.
+    """
+    async with _settling_transaction(pool) as db:
+        offer = await db.fetchrow(sql("find_offer"), offer_id)
+        if offer is None or offer["taken_at"] is None:
+            return Refused(RefusalCause.UNKNOWN_OFFER)
+        keys = [_key_of_offer(offer_id, one) for one in offer["charge_ids"]]
+        if await db.fetch(sql("find_actions_by_key"), [_key_of_undo(key) for key in keys]):
+            return Refused(RefusalCause.UNDONE_BEFORE)
+        if offer["taken_at"] < request.now - UNDO_ALL_WITHIN:
+            return Refused(RefusalCause.UNDO_TOO_LATE)
+        actions = await db.fetch(sql("find_actions_by_key"), keys)
+        charges = {
+            one.charge_id: one for one in await load_shown_charges(db, [one["charge_id"] for one in actions], [])
+        }
+        latest = [charges[one["charge_id"]] for one in actions if one["is_last"]]
+        restored = [one for one in latest if one.state is ChargeState.DISMISSED]
+        for charge in restored:
+            key = _key_of_undo(_key_of_offer(offer_id, charge.charge_id))
+            own = replace(request, request_key=key)
+            await _record_action(db, own, Action.UNDO_MATCH, charge_id=charge.charge_id)
+        changed = {one.charge_key: _waiting_again(one) for one in restored}
+        await write_settlement(db, Settlement(charges=changed), request.now)
+    done = tuple(one.charge_id for one in restored)
+    return DoneForAll(done, {one: SkipCause.DECIDED for one in sorted(charges) if one not in done})
+
+
+def _why_skip(charge: Charge, attention: Attention | None) -> SkipCause | None:
+    if not charge.waits:
+        return SkipCause.DECIDED
+    return SkipCause(attention) if attention is not None else None
+
+
+async def _offer_taken_before(db: Connection, offer_id: int, request: OperatorRequest) -> Refused:
+    offer = await db.fetchrow(sql("find_offer"), offer_id)
+    if offer is None:
+        return Refused(RefusalCause.UNKNOWN_OFFER)
+    keys = [_key_of_offer(offer_id, one) for one in offer["charge_ids"]]
+    actions = await db.fetch(sql("find_actions_by_key"), keys)
+    operator = actions[0]["operator_id"] if actions else None
+    is_own = operator == request.operator
+    return Refused(RefusalCause.REPEATED) if is_own else Refused(RefusalCause.DECIDED_BEFORE, operator)
+
+
+def _key_of_offer(offer_id: int, charge_id: int) -> str:
+    return f"offer:{offer_id}:{charge_id}"
+
+
+def _key_of_undo(key: str) -> str:
+    return f"{key}:undo"
+
+
 def _dismissed_by(charge: Charge, outsider_id: int) -> Charge:
     return replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider_id)
 
@@ -262,13 +376,6 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
         await queue_notifications(db, [NewNotification(None, facts, f"disowned:{charge.charge_key}")])
         await _notify_operators_of_overdraft(db, telegram_id)
     return taken
-
-
-async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind, ...]:
-    """Return the properties of the charge (supporter, subscription, item) by which an operator can dismiss similar charges."""
-    async with connected(pool) as db:
-        charge = await load_charge(db, charge_id)
-    return tuple(dict(charge.outsider_names())) if charge else ()
 
 
 async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:

@@ -22,7 +22,7 @@ from coffee_ledger.model import (
     TelegramId,
 )
 from coffee_ledger.notification_facts import ChargeUnmatched, Facts
-from coffee_ledger.store.claims import load_candidates, load_declines, load_guessed
+from coffee_ledger.store.claims import load_candidates, load_declines, load_dismissed, load_guessed
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
@@ -109,6 +109,16 @@ class ShownGuess:
 
 
 @dataclass(frozen=True)
+class ShownOutsider:
+    """A supporter, subscription or item that was marked as an outsider, and the dismissed charge by which it was marked."""
+
+    outsider_id: int
+    charge: ShownCharge
+    kind: str
+    remembered_at: datetime
+
+
+@dataclass(frozen=True)
 class ShownClaim:
     claim_id: int
     telegram_id: TelegramId
@@ -132,6 +142,8 @@ class ClaimFile:
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
     """Charges that fit the claim, but that a rule matched to another user without an exact code. Such a match may be wrong."""
+    dismissed: Sequence[ShownCharge] = ()
+    """Charges that fit the claim, but that an operator dismissed, perhaps together with many others."""
     declined_at: Sequence[datetime] = ()
     """The times at which earlier claims of this user were declined, the oldest first."""
 
@@ -174,6 +186,7 @@ class Page:
     claims: Sequence[ShownClaim] = ()
     events: Sequence[KeptEvent] = ()
     guesses: Sequence[ShownGuess] = ()
+    outsiders: Sequence[ShownOutsider] = ()
 
 
 @dataclass(frozen=True)
@@ -277,7 +290,7 @@ async def find_charge_file(
         rows = await db.fetch(sql("find_decisions"), charge.charge_id, DECISIONS_MAX)
         decisions = [Decision(**row) for row in reversed(rows)]
         deciders = {one.operator_id for one in decisions}
-        users = await _users(
+        users = await load_known_users(
             db, {charge.telegram_id, *(reason.telegram_id for reason in charge.reasons)} | owners | deciders
         )
         others = await load_shown_charges(db, [], _named_by_doubt(charge))
@@ -292,18 +305,26 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
             return None
         claim = ShownClaim(**row)
         if claim.status != "open":
-            return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
+            return ClaimFile(claim, await load_known_users(db, {claim.telegram_id, claim.decided_by}))
         # Search again instead of using the stored candidates. Since the claim was raised, a charge may have arrived, or a match
         # to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
+        dismissed = await load_dismissed(db, claimed, raised_at=claim.created_at)
         declined_at = await load_declines(db, claim.telegram_id)
-        charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed, *dismissed], [])}
         owners = {one.telegram_id for one in charges.values()}
-        users = await _users(db, {claim.telegram_id, *owners})
+        users = await load_known_users(db, {claim.telegram_id, *owners})
     waiting = [charges[one] for one in candidates if charges[one].can_be_matched]
-    return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
+    return ClaimFile(
+        claim,
+        users,
+        waiting,
+        guessed=[charges[one] for one in guessed],
+        dismissed=[charges[one] for one in dismissed],
+        declined_at=declined_at,
+    )
 
 
 async def _load_reminder(db: Connection, charge: ShownCharge, operator: TelegramId) -> datetime | None:
@@ -313,14 +334,14 @@ async def _load_reminder(db: Connection, charge: ShownCharge, operator: Telegram
 
 async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
     async with connected(pool) as db:
-        return await _users(db, telegram_ids)
+        return await load_known_users(db, telegram_ids)
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
     """Find the users who have or had this username. There may be several, because another user can take a free username."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
-        return list((await _users(db, [row["telegram_id"] for row in rows])).values())
+        return list((await load_known_users(db, [row["telegram_id"] for row in rows])).values())
 
 
 async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max: int) -> tuple[list[KnownUser], bool]:
@@ -333,7 +354,7 @@ async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max:
     async with transaction(pool) as db:
         rows = await db.fetch(sql("find_users_by_part"), part, part if is_name else None, count_max + 1)
         ids = [row["telegram_id"] for row in rows]
-        known = await _users(db, ids[:count_max])
+        known = await load_known_users(db, ids[:count_max])
     return [known[one] for one in ids[:count_max]], len(ids) > count_max
 
 
@@ -404,6 +425,16 @@ async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[
     return totals[0] if totals else 0, rows
 
 
+async def list_outsiders(pool: Pool, *, skip: int, count_max: int) -> Page:
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_outsiders_page"), skip, count_max)
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [row["charge_id"] for row in rows], [])}
+    outsiders = [
+        ShownOutsider(row["outsider_id"], charges[row["charge_id"]], row["kind"], row["remembered_at"]) for row in rows
+    ]
+    return Page(rows[0]["total"] if rows else 0, outsiders=outsiders)
+
+
 async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
     """Find charges by their `charge_id`, by their charge key, or by an id that Buy Me a Coffee gave them."""
     is_ours = number.isascii() and number.isdecimal() and len(number) < 18
@@ -440,7 +471,7 @@ async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
         keys = [charge.charge_key for charge in charges]
         messages = await db.fetch(sql("find_messages_about"), payment.telegram_id, payment_id, keys)
         deciders = {charge.decision.operator_id for charge in charges if charge.decision}
-        users = await _users(db, {payment.telegram_id, *deciders})
+        users = await load_known_users(db, {payment.telegram_id, *deciders})
     return Life(payment, completed_at, ended_at, charges, entries, [dict(one) for one in messages], users)
 
 
@@ -564,7 +595,7 @@ async def load_shown_charges(db: Connection, ids: Sequence[int], keys: Sequence[
     return [_charge(row) for row in await db.fetch(sql("find_shown_charges"), list(ids), list(keys))]
 
 
-async def _users(db: Connection, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
+async def load_known_users(db: Connection, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
     rows = await db.fetch(sql("find_known_users"), [one for one in telegram_ids if one is not None])
     return {row["telegram_id"]: KnownUser(**row) for row in rows}
 

@@ -142,16 +142,49 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
     await db.execute(sql("announce"))
 
 
-async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:
+async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Replace each message to all operators by one message for each operator.
+    Find the messages to all operators that are not addressed yet.
 
-    Above `CARDS_PER_MINUTE_MAX`, no separate messages are sent. Each operator gets one summary of the open decisions instead.
-    Return how many messages the summary replaces.
+    The keys of the result are their notification ids. The values are the ids of the waiting charges that they are about; None for
+    other messages.
     """
     async with connected(pool) as db:
-        folded: int = await db.fetchval(sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX)
-    return folded
+        return {row["notification_id"]: row["charge_id"] for row in await db.fetch(sql("find_unaddressed"))}
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The number of messages to operators that are only counted in a summary."""
+
+    flood: int = 0
+    """The number of messages above `CARDS_PER_MINUTE_MAX`."""
+    quiet: int = 0
+    """The number of messages that need no decision soon."""
+
+
+async def address_operators(
+    pool: Pool,
+    operators: Sequence[TelegramId],
+    *,
+    now: datetime,
+    unaddressed: Collection[int],
+    quiet: Collection[int] = (),
+) -> Folded:
+    """
+    Replace each of the *unaddressed* messages by one message for each operator.
+
+    Above `CARDS_PER_MINUTE_MAX`, no separate messages are sent. Each operator gets one summary of the open decisions instead. The
+    messages in *quiet* are counted in this summary too, and the summary makes no sound if they are the only ones.
+    """
+    if not unaddressed:
+        return Folded()
+    async with connected(pool) as db:
+        row = await db.fetchrow(
+            sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX, list(unaddressed), list(quiet)
+        )
+    assert row is not None
+    return Folded(row["folded"], row["quiet"])
 
 
 async def find_due_notifications(
@@ -210,25 +243,6 @@ async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: da
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """The number of open decisions that wait for an operator, by kind."""
-
-    without_code: int
-    """The number of waiting charges without any code."""
-    doubtful: int
-    """The number of all other waiting charges, for example charges with a code that led to no match."""
-    claims: int
-    events: int
-    """The number of events that failed or could not be read."""
-    folded: Mapping[NotificationKind, int]
-    """For each kind, the number of messages that the summary replaces, the most frequent kind first."""
-
-    @property
-    def total(self) -> int:
-        return self.without_code + self.doubtful + self.claims + self.events
-
-
-@dataclass(frozen=True)
 class Summary:
     """A summary in an operator's chat. The bot edits it when the open decisions change."""
 
@@ -248,14 +262,6 @@ async def find_summaries(pool: Pool) -> list[Summary]:
 async def end_summary(pool: Pool, notification_id: int) -> None:
     async with connected(pool) as db:
         await db.execute(sql("end_summary"), notification_id)
-
-
-async def count_waiting(pool: Pool, *, folded_since: datetime) -> Waiting:
-    async with connected(pool) as db:
-        counts = await db.fetchrow(sql("count_waiting"))
-        folded = await db.fetch(sql("count_folded"), folded_since)
-    assert counts is not None
-    return Waiting(**counts, folded={NotificationKind(row["kind"]): row["messages"] for row in folded})
 
 
 async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: datetime) -> None:

@@ -30,6 +30,7 @@ OLD_ROWS = (
     "delete_old_notifications",
     "delete_old_signature_failures",
     "delete_old_dialogues",
+    "delete_old_offers",
 )
 """
 Statements that blank or delete old rows.

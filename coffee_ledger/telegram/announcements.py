@@ -26,13 +26,15 @@ from coffee_ledger.notification_facts import (
     PaymentUnderReview,
     RefundOverdrawn,
     SignatureFailures,
+    WaitingSummary,
 )
 from coffee_ledger.store.lookup import ChargeFile, ClaimFile
-from coffee_ledger.store.outbox import Notification, Waiting
+from coffee_ledger.store.outbox import Notification
+from coffee_ledger.store.waiting import Waiting
 from coffee_ledger.telegram.desk.buttons import OnCharge, Step, button, rows
 from coffee_ledger.telegram.desk.cards import claim_card, reason_line
 from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE, SILENT, news, news_card
-from coffee_ledger.telegram.desk.summary import summary_text
+from coffee_ledger.telegram.desk.summary import summary_card
 from coffee_ledger.telegram.keyboards import NotMine
 from coffee_ledger.telegram.speech import Speech
 
@@ -62,12 +64,13 @@ def announce(
     Compose the message of a notification.
 
     For a message to operators about a charge or a claim, *subject* is that charge or claim. For a summary, it contains the
-    counts. Without *subject*, the message contains only the facts that are stored in the notification.
+    open decisions. Without *subject*, the message contains only the facts that are stored in the notification.
     """
     facts = notification.facts
-    is_silent = isinstance(facts, SILENT)
+    is_silent = isinstance(facts, SILENT) or (isinstance(facts, WaitingSummary) and facts.is_silent)
     if isinstance(subject, Waiting):
-        return Announcement(summary_text(subject, speech))
+        summary = summary_card(subject, speech)
+        return Announcement(summary.text, summary.keyboard, is_silent)
     if isinstance(subject, ChargeFile) and isinstance(facts, ABOUT_ONE_CHARGE):
         card = news_card(facts, subject, speech)
         return Announcement(card.text, card.keyboard, is_silent)

@@ -98,6 +98,7 @@ COMMANDS = (
 )
 OPERATOR_COMMANDS = (
     "desk",
+    "waiting",
     "unmatched",
     "pending",
     "claims",
@@ -106,9 +107,11 @@ OPERATOR_COMMANDS = (
     "stats",
     "credit",
     "undo",
+    "part",
     "replay",
     "failed",
     "guesses",
+    "outsiders",
     "export",
     "doctor",
 )

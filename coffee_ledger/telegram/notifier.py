@@ -16,6 +16,7 @@ import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -47,17 +48,18 @@ from coffee_ledger.store.lease import Lease
 from coffee_ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_claim_file
 from coffee_ledger.store.outbox import (
     SENDING,
+    Folded,
     Notification,
-    Waiting,
     address_operators,
-    count_waiting,
     find_due_notifications,
     find_next_due,
+    find_unaddressed,
     mark_chat_unreachable,
     mark_dead,
     mark_sent,
     put_off,
 )
+from coffee_ledger.store.waiting import Waiting, count_folded, find_ordinary, load_waiting
 from coffee_ledger.telegram.announcements import NO_RATES, Announcement, announce
 from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE
 from coffee_ledger.telegram.desk.summary import Summaries
@@ -226,11 +228,7 @@ class Notifier:
         if places <= 0:
             return BUSY_SECONDS_MAX
         now = self._clock()
-        if folded := await address_operators(self._pool, self._operators, now=now):
-            FOLDED.inc(folded)
-            if self._summaries is not None:
-                self._summaries.expect_new()
-            log.warning("messages to operators folded", messages=folded)
+        await self._address_operators(now)
         due = await find_due_notifications(
             self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
         )
@@ -241,6 +239,18 @@ class Notifier:
             writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
         refresh_seconds = SWEEP_SECONDS if self._summaries is None else await self._summaries.refresh_if_due()
         return min(refresh_seconds, await self._seconds_until_due())
+
+    async def _address_operators(self, now: datetime) -> None:
+        unaddressed = await find_unaddressed(self._pool)
+        waiting = {charge_id for charge_id in unaddressed.values() if charge_id is not None}
+        ordinary = await find_ordinary(self._pool, waiting) if waiting else set()
+        quiet = [number for number, charge_id in unaddressed.items() if charge_id in ordinary]
+        folded = await address_operators(self._pool, self._operators, now=now, unaddressed=unaddressed, quiet=quiet)
+        if self._summaries is not None and folded != Folded():
+            self._summaries.note_change()
+        if folded.flood:
+            FOLDED.inc(folded.flood)
+            log.warning("messages to operators folded", messages=folded.flood)
 
     async def _seconds_until_due(self) -> float:
         if len(self._busy) >= CHATS_AT_ONCE_MAX:
@@ -338,6 +348,8 @@ class Notifier:
             lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
         )
         self._sent_at = now
+        if self._summaries is not None and isinstance(notification.facts, WaitingSummary):
+            self._summaries.expect_new()
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
         # Do not measure a message that was queued again. Its delay includes the time for which the user could not be reached.
         facts = notification.facts
@@ -354,7 +366,8 @@ class Notifier:
         facts = notification.facts
         subject: ChargeFile | ClaimFile | Waiting | None = None
         if isinstance(facts, WaitingSummary):
-            subject = await count_waiting(self._pool, folded_since=notification.created_at)
+            folded = await count_folded(self._pool, since=notification.created_at)
+            subject = replace(await load_waiting(self._pool, now=self._clock()), folded=folded)
         elif isinstance(facts, ABOUT_ONE_CHARGE):
             subject = await find_charge_file(self._pool, charge_key=facts.charge_key)
         elif isinstance(facts, ClaimRaised):

@@ -35,8 +35,16 @@ function dress(entity, content, words, act) {
   if (entity.type === "bot_command") return pressable("command", content, () => act({ command: words }));
   if (entity.type === "code") return pressable("code", content, () => act({ copied: words }), `Copy ${words}`);
   if (entity.type === "spoiler") return make("span", { className: "spoiler", tabIndex: 0 }, content);
+  if (entity.type === "expandable_blockquote") return collapsed(content);
   if (entity.type === "date_time" && entity.date_time_format) return time(entity, words);
   return make(TAGS[entity.type] ?? "span", {}, content);
+}
+
+/** Telegram's clients show the first lines of such a quotation, and the rest after a tap. */
+function collapsed(content) {
+  const quotation = make("blockquote", { className: "collapsed", tabIndex: 0, onclick: () => quotation.classList.remove("collapsed") }, content);
+  quotation.addEventListener("keydown", ({ key }) => key === "Enter" && quotation.click());
+  return quotation;
 }
 
 /** Telegram's clients write the time in the reader's own time zone and language. The text of the message is for clients that cannot. */

@@ -222,6 +222,8 @@ class _HtmlReader:
         if self._length == tag.offset:
             return
         entity = Entity(_TYPES[tag.name], tag.offset, self._length - tag.offset)
+        if tag.name == "blockquote" and "expandable" in tag.attributes:
+            entity = replace(entity, type="expandable_blockquote")
         if tag.name == "a":
             url = _link(tag.attributes.get("href") or "".join(self._text))
             if url is None:

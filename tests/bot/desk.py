@@ -21,10 +21,20 @@ def case(name: str, **changed: object) -> dict[str, Any]:
     return event | {"data": event["data"] | changed}
 
 
+NO_CODE_OF_OURS = "9MK6-DYN5"
+"""A code that the bot has never issued. A charge with this code needs a decision, so operators get a card about it."""
+
+
 async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
-    """Settle a payment that fits no user. Return the card for it: the message with buttons that the operator gets."""
+    """
+    Settle a payment that fits no user and needs a decision. Return the card for it: the message with buttons that the operator
+    gets.
+
+    A payment that is made from keyword arguments has a code in its note that is not ours.
+    """
     await operator.ask("/start")
-    await webhook.settle(event or a_payment(**payment))
+    note = f"{payment.pop('support_note', '')} {NO_CODE_OF_OURS}".strip()
+    await webhook.settle(event or a_payment(support_note=note, **payment))
     return await operator.hear()
 
 

@@ -20,6 +20,7 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lease import LEASE_SECONDS, Lease
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, Notifier, Send
 from coffee_ledger.telegram.rate_limiter import RateLimiter
+from tests.bot.desk import NO_CODE_OF_OURS
 from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person, people
@@ -406,9 +407,10 @@ async def test_a_user_who_was_told_is_not_told_again_after_coming_back(
 async def test_an_operator_who_starts_the_bot_late_gets_the_cards_that_are_still_open(
     operator: Person, webhook: Webhook, outbox: Outbox, pool: Pool
 ) -> None:
-    await webhook.settle(a_payment(support_note="for the cats"), a_payment(support_note="for the dogs"))
+    for_whom = (f"for the cats {NO_CODE_OF_OURS}", f"for the dogs {NO_CODE_OF_OURS}")
+    await webhook.settle(*[a_payment(support_note=note) for note in for_whom])
     await outbox.become("unreachable", count=2)
-    await pool.execute("UPDATE charges SET state = 'dismissed' WHERE note = 'for the cats'")
+    await pool.execute("UPDATE charges SET state = 'dismissed' WHERE note = $1", for_whom[0])
 
     await operator.say("/start")
 

@@ -33,6 +33,9 @@ COMMANDS = [
     "/claims",
     "/failed",
     "/guesses",
+    "/outsiders",
+    "/waiting",
+    "/part 1",
     "/find 1",
     "/payment 1",
     "/stats",
@@ -62,6 +65,10 @@ FORGED = (
     "dt|u|0|1",
     "dw|dismiss|1",
     "dwc",
+    "dc|b|1|101|",
+    "ds|1|s",
+    "dl|1",
+    "dz|1",
 )
 OTHER = 901
 MANY = range(OPERATOR, OPERATOR + 20)
@@ -110,6 +117,36 @@ async def test_a_charge_arrives_as_a_card_with_its_note_and_its_candidates(
     assert f"<b>{codes[0]} {codes[1]}" in card["text"]
     assert f"several codes – @anna ({ANNA})" in card["text"]
     assert {label.split(" · ")[0] for label in labels(card)[:2]} == {"@anna", str(BOHDAN)}
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_decisive_reason_is_visible_and_the_others_open_at_a_tap(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook
+) -> None:
+    for person in (anna, bohdan):
+        await person.ask_for_code("7")
+
+    card = await card_of(operator, webhook, support_note="thanks", amount=7)
+
+    [hidden] = [one for one in card["entities"] if one["type"] == "expandable_blockquote"]
+    seen, quoted = card["text"][: hidden["offset"]], card["text"][hidden["offset"] :][: hidden["length"]]
+    assert "Why no rule decided:\n• Code: a code, but none of ours" in seen
+    assert "• Subscription: not a subscription" in quoted
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_command_part_asks_for_the_part_that_was_refunded(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+
+    assert "Add the payment of which a part was refunded" in await operator.ask("/part")
+    assert "Add the payment of which a part was refunded" in await operator.ask("/part 99")
+    asked = await answer(operator, await ask(operator, "/part 1"), "2")
+    await operator.press(data_of(asked, "Yes"))
+
+    await shown(operator, asked, "The balance is 300 credits")
+    assert await ledger.balance() == 300
 
 
 @pytest.mark.usefixtures("bot")
@@ -171,7 +208,7 @@ async def test_a_charge_is_dismissed_with_a_reason_and_shown_again_by_undo(
 ) -> None:
     card = await card_of(operator, webhook, support_note="a tip")
 
-    await operator.press(data_of(card, "For no user"))
+    await operator.press(data_of(card, "Other…"))
     said = await answer(operator, await operator.hear(), "  just   a tip ")
 
     assert "Dismissed: #1" in said["text"]
@@ -200,7 +237,7 @@ async def test_later_reminds_this_operator_once_unless_the_charge_is_decided(
     # The `created_at` of a reminder is its due time, so that the intended wait does not count as a delay of the message.
     assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await shown(operator, card, "Later: reminder at")
-    await operator.press(data_of(card, "For no user"))
+    await operator.press(data_of(card, "Other…"))
     await answer(operator, await operator.hear(), "a tip")
     assert "Later:" not in (await shown(operator, card, "Dismissed"))["text"]
     assert await pool.fetchval(reminders) == 0
@@ -263,8 +300,8 @@ async def test_if_two_operators_dismiss_at_once_one_succeeds_and_the_other_is_to
         await other.ask("/start")
         card = await card_of(operator, webhook)
         theirs = await other.hear()
-        await operator.press(data_of(card, "For no user"))
-        await other.press(data_of(theirs, "Не для користувача"))
+        await operator.press(data_of(card, "Other…"))
+        await other.press(data_of(theirs, "Інше…"))
         questions = await operator.hear(), await other.hear()
 
         said = await asyncio.gather(answer(operator, questions[0], "a tip"), answer(other, questions[1], "подяка"))
@@ -454,9 +491,8 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Skip the first messages: five cards, and a summary of the other payments.
-    for _ in range(6):
-        await operator.hear()
+    # Skip the summary of these payments.
+    await operator.hear()
 
     first = await ask(operator, "/unmatched")
     await operator.press(data_of(first, "More"))
@@ -755,7 +791,7 @@ async def test_a_late_press_names_the_rule_that_decided_after_an_undo(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     card = await card_of(operator, webhook)
-    await operator.press(data_of(card, "For no user"))
+    await operator.press(data_of(card, "Other…"))
     await answer(operator, await operator.hear(), "a tip")
     asked = await ask(operator, "/undo 1 no tip")
     await operator.press(data_of(asked, "Yes"))
@@ -1075,7 +1111,7 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
     assert "another payment of this amount waits as well" in second["text"]
 
     for card in (first, second):
-        await operator.press(data_of(card, "For no user"))
+        await operator.press(data_of(card, "Other…"))
         await answer(operator, await operator.hear(), "a tip")
 
     assert "as then, dismissed" in await operator.ask("/replay 2")
@@ -1090,7 +1126,7 @@ async def test_a_card_lists_all_decisions_about_its_charge(anna: Person, operato
 
     await operator.press(data_of(undone, "#1"), message_id=undone["message_id"])
     waiting = await operator.hear()
-    await operator.press(data_of(waiting, "For no user"), message_id=waiting["message_id"])
+    await operator.press(data_of(waiting, "Other…"), message_id=waiting["message_id"])
     await answer(operator, await operator.hear(), "a tip")
     await operator.press(data_of(undone, "#1"), message_id=undone["message_id"])
     decided = await operator.hear()

@@ -52,7 +52,7 @@ async def test_an_unreadable_amount_is_left_to_be_credited_by_hand(
     assert "add the credits with /credit, then dismiss it" in card["text"]
     assert "Ann" in card["text"]
     assert f"@anna ({ANNA})" in card["text"]
-    assert labels(card) == ["For no user", "Later"]
+    assert labels(card) == ["Just a supporter", "A gift", "Other…", "Later"]
     assert (await anna.hear())["text"].startswith("Your payment arrived and is under review")
     assert await ledger.credits() == []
 

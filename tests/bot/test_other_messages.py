@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.store.database import Pool
+from tests.bot.desk import card_of
 from tests.bot.outbox import Outbox
 from tests.bot.people import Person, people
 from tests.integration.bmc import a_payment
@@ -201,9 +202,7 @@ async def test_a_payment_of_an_erased_user_is_credited_silently_and_visible_when
 
 
 async def test_a_reminder_shows_the_card_again_when_it_is_due(operator: Person, webhook: Webhook, pool: Pool) -> None:
-    await operator.ask("/start")
-    await webhook.settle(a_payment(amount=9, support_note="for the cats"))
-    first = await operator.hear()
+    first = await card_of(operator, webhook, amount=9, support_note="for the cats")
     later = await operator.press("Later")
 
     await Outbox(pool).make_due()

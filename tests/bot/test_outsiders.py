@@ -1,9 +1,10 @@
 """
 Payments that are for no user.
 
-When an operator dismisses a payment, the bot offers to remember its supporter, item or subscription. Later payments of the same
-supporter, item or subscription are then dismissed without a question. An operator can undo this choice. A payment with a valid
-code is always credited.
+A card offers two reasons to dismiss its payment at one tap: *Just a supporter* remembers the supporter or the subscription, and
+*A gift* remembers nothing. After *Other…*, an operator can also remember the item. Later payments of the same supporter,
+subscription or item are then dismissed without a question. An operator can undo this choice. A payment with a valid code is always
+credited.
 """
 
 from datetime import UTC, datetime
@@ -15,9 +16,9 @@ import pytest
 from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
-from tests.bot.desk import actions, answer, ask, card_of, case, data_of, shown
+from tests.bot.desk import NO_CODE_OF_OURS, actions, answer, ask, card_of, case, data_of, shown
 from tests.bot.fixtures import OPERATOR
-from tests.bot.people import Message, Person, buttons, labels
+from tests.bot.people import Message, Person, labels
 from tests.integration.bmc import a_payment, a_subscription
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -28,9 +29,15 @@ MONTH = 30 * 86_400
 
 
 async def asked_why(operator: Person, card: Message) -> Message:
-    """Press *For no user*, and return the question that follows."""
-    await operator.press(data_of(card, "For no user"))
+    """Press *Other…*, and return the question that follows."""
+    await operator.press(data_of(card, "Other…"), message_id=card["message_id"])
     return await operator.hear()
+
+
+async def dismissed(operator: Person, card: Message, label: str = "Just a supporter") -> Message:
+    """Press a preset reason on a card, and return the card, which then shows the decision."""
+    await operator.press(data_of(card, label), message_id=card["message_id"])
+    return await shown(operator, card, "Dismissed: meant for no user")
 
 
 def a_level(name: str = "Gold", **data: Any) -> dict[str, Any]:
@@ -41,32 +48,44 @@ def a_level(name: str = "Gold", **data: Any) -> dict[str, Any]:
 async def test_the_next_payment_of_a_remembered_supporter_is_dismissed_without_a_card(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    card = await card_of(operator, webhook, case("ordinary-fan-comes-again.1"))
-    question = await asked_why(operator, card)
-    assert labels(question) == ["Not one of our users", "Only this payment"]
+    card = await card_of(operator, webhook, case("ordinary-fan-comes-again.1", support_note=NO_CODE_OF_OURS))
 
-    await operator.press(buttons(question)[0]["callback_data"])
-    done = await shown(operator, question, "Dismissed: #1")
+    done = await dismissed(operator, card)
     await webhook.settle(case("ordinary-fan-comes-again.2"))
 
+    assert "“Just a supporter” remembers the supporter" in card["text"]
     assert "this supporter is not one of our users" in done["text"]
     assert "“Take back” ends this, too" in done["text"]
     assert labels(done) == ["Take back"]
     states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
     assert [row["state"] for row in states] == ["dismissed", "dismissed"]
     assert await ledger.told() == ["charge_unmatched"]
-    assert await actions(ledger.pool) == [("dismiss", OPERATOR, "Not one of our users")]
-    await shown(operator, card, "Remembered: this supporter")
+    assert await actions(ledger.pool) == [("dismiss", OPERATOR, "Just a supporter")]
     number = await ledger.pool.fetchval("SELECT max(charge_id) FROM charges")
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
     assert "Dismissed automatically: remembered as not from one of our users" in (await operator.hear())["text"]
 
 
 @pytest.mark.usefixtures("bot")
+async def test_a_gift_is_dismissed_at_one_tap_and_remembers_nothing(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    card = await card_of(operator, webhook, supporter_id=9)
+
+    done = await dismissed(operator, card, "A gift")
+    await webhook.settle(a_payment(supporter_id=9))
+
+    assert "“A gift” remembers nothing" in card["text"]
+    assert "Remembered" not in done["text"]
+    assert await actions(ledger.pool) == [("dismiss", OPERATOR, "A gift")]
+    assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
+    states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
+    assert [row["state"] for row in states] == ["dismissed", "unmatched"]
+
+
+@pytest.mark.usefixtures("bot")
 async def test_undo_forgets_the_remembered_supporter(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
-    await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Dismissed: #1")
+    done = await dismissed(operator, await card_of(operator, webhook, supporter_id=9))
 
     await operator.press(data_of(done, "Take back"))
     confirm = await answer(operator, await operator.hear(), "he is Anna’s brother")
@@ -82,9 +101,7 @@ async def test_undo_forgets_the_remembered_supporter(operator: Person, webhook: 
 async def test_a_valid_code_credits_and_forgets_a_remembered_supporter(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
-    await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Dismissed: #1")
+    await dismissed(operator, await card_of(operator, webhook, supporter_id=9))
 
     code = await anna.ask_for_code("5")
     outcomes = await webhook.settle(a_payment(supporter_id=9, support_note=code), a_payment(supporter_id=9, amount=8))
@@ -97,9 +114,7 @@ async def test_a_valid_code_credits_and_forgets_a_remembered_supporter(
 async def test_an_automatically_dismissed_charge_is_credited_from_a_claim(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
-    await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Dismissed: #1")
+    await dismissed(operator, await card_of(operator, webhook, supporter_id=9))
     assert await webhook.settle(a_payment(supporter_id=9, amount=8)) == ["recorded"]
     await anna.ask("/start")
     claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(8), "USD", None)
@@ -119,9 +134,14 @@ async def test_an_automatically_dismissed_charge_is_credited_from_a_claim(
 @pytest.mark.parametrize(
     ("event", "label", "said"),
     [
-        (a_level(psp_id="sub_1"), "Anyone at level “Gold”", "anyone at level “Gold”"),
+        (a_level(psp_id="sub_1", support_note=NO_CODE_OF_OURS), "Anyone at level “Gold”", "anyone at level “Gold”"),
         (
-            a_payment("extra_purchase.created", supporter_id=9, extras=[{"id": 12, "title": "Stickers"}]),
+            a_payment(
+                "extra_purchase.created",
+                supporter_id=9,
+                support_note=NO_CODE_OF_OURS,
+                extras=[{"id": 12, "title": "Stickers"}],
+            ),
             "Anyone who pays for “Stickers”",
             "anyone who pays for “Stickers”",
         ),
@@ -132,7 +152,7 @@ async def test_an_item_can_be_remembered(
 ) -> None:
     card = await card_of(operator, webhook, event)
     question = await asked_why(operator, card)
-    assert labels(question) == ["Not one of our users", label, "Only this payment"]
+    assert labels(question) == [label]
 
     await operator.press(data_of(question, label))
     done = await shown(operator, question, "Dismissed: #1")
@@ -145,16 +165,16 @@ async def test_an_item_can_be_remembered(
 async def test_a_subscription_without_a_supporter_can_be_remembered(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id="sub_7")))
+    card = await card_of(operator, webhook, a_subscription(psp_id="sub_7", support_note=NO_CODE_OF_OURS))
 
-    await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Dismissed: #1")
+    done = await dismissed(operator, card)
     outcomes = await webhook.settle(
         a_subscription(
             "membership.updated", psp_id="sub_7", period=PERIOD + MONTH, current_period_end=PERIOD + 2 * MONTH
         )
     )
 
+    assert "“Just a supporter” remembers the subscription" in card["text"]
     assert "this subscription is not from one of our users" in done["text"]
     assert outcomes == ["recorded"]
 
@@ -170,12 +190,11 @@ async def test_waiting_charges_of_a_remembered_subscription_without_an_id_are_di
         a_subscription("membership.updated", psp_id="sub_8", **later | {"period": PERIOD + 2 * MONTH}),
         a_payment(id=16),
     )
-    for _ in outcomes:
-        await operator.hear()
+    await operator.hear()
 
-    question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id=None)))
-    await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Dismissed: #4")
+    await dismissed(
+        operator, await card_of(operator, webhook, a_subscription(psp_id=None, support_note=NO_CODE_OF_OURS))
+    )
 
     waiting = await ledger.pool.fetch("SELECT charge_id FROM charges WHERE state = 'unmatched' ORDER BY charge_id")
     assert outcomes == ["unmatched"] * 3
@@ -183,31 +202,60 @@ async def test_waiting_charges_of_a_remembered_subscription_without_an_id_are_di
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_without_a_supporter_offers_nothing_to_remember(
+async def test_a_payment_without_a_supporter_remembers_nothing(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, support_note="a tip"))
-    assert labels(question) == ["Only this payment"]
+    card = await card_of(operator, webhook, support_note="a tip")
 
-    await operator.press(data_of(question, "Only this payment"))
-    done = await shown(operator, question, "Dismissed: #1")
+    done = await dismissed(operator, card)
 
+    assert "“Just a supporter” and “A gift” dismiss only this payment" in card["text"]
     assert "Remembered" not in done["text"]
     assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_press_on_a_choice_changes_nothing(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
-    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
-    first, second = (data_of(question, label) for label in ("Not one of our users", "Only this payment"))
-    await operator.press(first)
-    done = await shown(operator, question, "Dismissed: #1")
+async def test_a_second_press_on_a_preset_changes_nothing(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    card = await card_of(operator, webhook, supporter_id=9)
+    done = await dismissed(operator, card)
 
-    answers = [await operator.press(data, stale=True) for data in (first, second)]
+    presses = [data_of(card, label) for label in ("Just a supporter", "A gift")]
+    answers = [await operator.press(data, message_id=card["message_id"], stale=True) for data in presses]
 
     assert ["a second press changes nothing" in one["text"] for one in answers] == [True, True]
     assert len(await actions(ledger.pool)) == 1
-    assert labels(await shown(operator, question, "Remembered")) == labels(done)
+    assert labels(await shown(operator, card, "Remembered")) == labels(done)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_charge_that_was_dismissed_and_taken_back_is_dismissed_again_on_the_same_card(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    card = await card_of(operator, webhook, supporter_id=9)
+    done = await dismissed(operator, card)
+    await operator.press(data_of(done, "Take back"), message_id=done["message_id"])
+    confirm = await answer(operator, await operator.hear(), "one tap too many")
+    await operator.press(data_of(confirm, "Yes"))
+    await shown(operator, card, "A payment waits for you")
+
+    await dismissed(operator, card, "A gift")
+
+    assert [one[2] for one in await actions(ledger.pool)] == ["Just a supporter", "one tap too many", "A gift"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_remembered_outsiders_are_listed_with_the_payment_that_ends_them(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    assert "No outsider is remembered" in await operator.ask("/outsiders")
+    await dismissed(operator, await card_of(operator, webhook, supporter_id=9, supporter_name="Ola"))
+
+    listed = await ask(operator, "/outsiders")
+    await operator.press(data_of(listed, "#1"))
+
+    assert "1 outsider is remembered" in listed["text"]
+    assert "#1 · supporter: Ola · since" in listed["text"]
+    assert labels(await operator.hear()) == ["Take back"]
 
 
 @pytest.mark.usefixtures("bot")
@@ -216,15 +264,14 @@ async def test_a_choice_for_a_charge_that_was_matched_meanwhile_changes_nothing(
 ) -> None:
     await anna.ask("/start")
     card = await card_of(operator, webhook, supporter_id=9)
-    question = await asked_why(operator, card)
     await operator.press(data_of(card, "Find"))
     asked = await answer(operator, await operator.hear(), "@anna")
     await operator.press(data_of(asked, "Yes"))
     await shown(operator, card, "Matched to @anna")
 
-    late = await operator.press(data_of(question, "Not one of our users"), message_id=question["message_id"])
+    late = await operator.press(data_of(card, "Just a supporter"), message_id=card["message_id"], stale=True)
 
-    assert "was first" in late["text"]
+    assert "a second press changes nothing" in late["text"]
     assert await ledger.balance() == 500
     assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
 
@@ -234,12 +281,14 @@ async def test_the_choices_to_remember_are_in_ukrainian_for_a_ukrainian_operator
     sandbox: Sandbox, webhook: Webhook
 ) -> None:
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
-    card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9))
+    card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9, support_note=NO_CODE_OF_OURS))
 
-    await operator.press(data_of(card, "Не для користувача"))
+    await operator.press(data_of(card, "Інше…"))
     question = await operator.hear()
-    assert labels(question) == ["Не наш користувач", "Усі з рівнем «Gold»", "Лише цей платіж"]
     await operator.press(data_of(question, "Усі з рівнем"))
 
     assert "Рівень: Gold" in card["text"]
+    assert "«Просто прихильник» запам’ятовує прихильника" in card["text"]
+    assert labels(card)[1:] == ["Просто прихильник", "Подарунок", "Інше…", "Пізніше"]
+    assert labels(question) == ["Усі з рівнем «Gold»"]
     await shown(operator, question, "Запам’ятовано: усі з рівнем «Gold»")

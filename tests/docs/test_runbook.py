@@ -409,11 +409,13 @@ async def test_renewals_are_matched_to_the_user_of_the_first_charge(
     await known(anna)
     await known(operator)
     await webhook.settle(a_subscription(supporter_id=7))
+    await operator.hear()
+    await operator.press(data_of(await ask(operator, "/unmatched"), "#1"))
     first = await operator.hear()
     await operator.press(data_of(first, "Find the user"), message_id=first["message_id"])
     asked = await answer(operator, await operator.hear(), "@anna")
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
-    await shown(operator, first, "Matched to @anna")
+    await shown(operator, asked, "Matched to @anna")
 
     outcomes = await webhook.settle(a_subscription("membership.updated", period=1_783_000_000, supporter_id=7))
 
@@ -493,7 +495,7 @@ async def test_a_charge_without_a_rate_is_credited_by_hand_and_dismissed(
     refused = await operator.press(data_of(card, "@anna"))
 
     await obey(operator, command("No rate for the currency"))
-    await operator.press(data_of(card, "For no user"), message_id=card["message_id"])
+    await operator.press(data_of(card, "Other…"), message_id=card["message_id"])
     await answer(operator, await operator.hear(), "given by hand")
 
     assert "no rate" in card["text"]
@@ -512,10 +514,9 @@ async def test_a_charge_with_an_unreadable_amount_is_credited_by_hand_and_dismis
     says("Only a person may match it", "so it cannot be matched", card["text"])
 
     await obey(operator, command("Only a person may match it"))
-    await operator.press(data_of(card, "For no user"), message_id=card["message_id"])
+    await operator.press(data_of(card, "Other…"), message_id=card["message_id"])
     question = await operator.hear()
-    await operator.press(data_of(question, "Only this payment"), message_id=question["message_id"])
-    await shown(operator, question, "Dismissed: #1")
+    await answer(operator, question, "given by hand")
 
     assert "No payment waits" in await operator.ask("/unmatched")
     assert await ledger.balance() == 500
@@ -536,7 +537,7 @@ async def test_a_charge_that_was_dismissed_by_mistake_waits_again(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     card = await card_of(operator, webhook, support_note="for the cats")
-    await operator.press(data_of(card, "For no user"))
+    await operator.press(data_of(card, "Other…"))
     await answer(operator, await operator.hear(), "a tip")
     assert (await ledger.charge())["state"] == "dismissed"
 

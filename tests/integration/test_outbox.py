@@ -22,19 +22,21 @@ from coffee_ledger.store.outbox import (
     MATTERS_FOR,
     MISSED_MAX,
     SENDING,
+    Folded,
     Notification,
     address_operators,
-    count_waiting,
     end_summary,
     find_due_notifications,
     find_next_due,
     find_summaries,
+    find_unaddressed,
     mark_chat_unreachable,
     mark_dead,
     mark_sent,
     put_off,
 )
 from coffee_ledger.store.users import erase_user, mark_reachable, meet_user
+from coffee_ledger.store.waiting import count_folded, load_waiting
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
@@ -72,7 +74,7 @@ class Outbox:
 
     async def begin(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
         """Start to send the due notifications, and return them."""
-        await address_operators(self.bot, OPERATORS, now=now)
+        await address_operators(self.bot, OPERATORS, now=now, unaddressed=await find_unaddressed(self.bot))
         found = await find_due_notifications(
             self.bot, operators=OPERATORS, now=now, count_max=count_max, except_for=self.sending.values()
         )
@@ -674,6 +676,43 @@ async def test_a_summary_deleted_from_the_chat_is_followed_by_another(outbox: Ou
             await end_summary(outbox.bot, one.notification_id)
 
 
+async def test_quiet_messages_are_counted_in_a_silent_summary_and_leave_room_for_cards(outbox: Outbox) -> None:
+    quiet = [await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED) for _ in range(CARDS_PER_MINUTE_MAX + 3)]
+    for _ in range(CARDS_PER_MINUTE_MAX):
+        await outbox.owe(None, TEST_EVENT)
+    unaddressed = await find_unaddressed(outbox.bot)
+
+    folded = await address_operators(outbox.bot, OPERATORS, now=NOW, unaddressed=unaddressed, quiet=quiet)
+
+    assert folded == Folded(flood=0, quiet=len(quiet))
+    assert await told(outbox, now=NOW) == [TEST_EVENT] * CARDS_PER_MINUTE_MAX + [SUMMARY]
+    assert await outbox.owner.fetchval("SELECT facts FROM notifications WHERE kind = $1 LIMIT 1", SUMMARY) == {
+        "is_silent": True
+    }
+
+
+async def test_quiet_messages_share_one_summary_for_a_day(outbox: Outbox) -> None:
+    for hours in (0, 2, 23, 25):
+        quiet = [await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED)]
+        now = NOW + hours * HOUR
+        await address_operators(outbox.bot, OPERATORS, now=now, unaddressed=quiet, quiet=quiet)
+        await outbox.drain(now=now)
+
+    created = await outbox.owner.fetch(
+        "SELECT created_at FROM notifications WHERE kind = $1 AND telegram_id = $2 ORDER BY 1", SUMMARY, OPERATORS[0]
+    )
+    assert [row["created_at"] for row in created] == [NOW, NOW + 25 * HOUR]
+
+
+async def test_a_message_that_was_queued_while_others_were_sorted_waits_for_the_next_round(outbox: Outbox) -> None:
+    unaddressed = [await outbox.owe(None, TEST_EVENT)]
+    await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED)
+
+    await address_operators(outbox.bot, OPERATORS, now=NOW, unaddressed=unaddressed)
+
+    assert len(await find_unaddressed(outbox.bot)) == 1
+
+
 async def test_an_unreachable_operator_gets_only_one_summary(outbox: Outbox) -> None:
     for _ in range(3):
         for _ in range(CARDS_PER_MINUTE_MAX + 1):
@@ -720,10 +759,10 @@ async def test_waiting_items_are_counted_by_the_action_that_they_need(
         await outbox.owe(None, TEST_EVENT)
     await outbox.begin(now=datetime.now(UTC) + SECOND)
 
-    waiting = await count_waiting(outbox.bot, folded_since=datetime.now(UTC) - SECOND)
+    waiting = await load_waiting(outbox.bot, now=NOW)
 
-    assert (waiting.without_code, waiting.doubtful, waiting.claims, waiting.events) == (1, 1, 1, 1)
-    assert sum(waiting.folded.values()) == 5
+    assert (waiting.ordinary, waiting.to_decide, waiting.claims, waiting.events) == (1, 1, 1, 1)
+    assert sum((await count_folded(outbox.bot, since=datetime.now(UTC) - SECOND)).values()) == 5
 
 
 # The cost of finding due messages ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ DIGESTS = {
     2: "9795706b75dab854",
     3: "367e649ad6f083d8",
     4: "37974cf6ed54b965",
-    5: "efbcbc057db97077",
+    5: "aee13c3892d1177e",
 }
 """
 Maps each schema version to the digest of its SQL.

@@ -10,6 +10,12 @@ def test_tags_become_entities_over_plain_text() -> None:
     assert read.entities == (Entity("bold", 0, 3), Entity("code", 9, 9))
 
 
+def test_a_quotation_can_be_expandable() -> None:
+    found = read_html("<blockquote expandable>one</blockquote><blockquote>two</blockquote>")
+
+    assert [entity.type for entity in found.entities] == ["expandable_blockquote", "blockquote"]
+
+
 def test_lengths_count_utf_16_units() -> None:
     read = read_html("☕😀 <i>дякую 😀</i>")
 

@@ -1,5 +1,7 @@
 """Each kind of notification has the correct text."""
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,10 +38,12 @@ from coffee_ledger.notification_facts import (
     SignatureFailures,
 )
 from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
-from coffee_ledger.store.outbox import Notification, Waiting
+from coffee_ledger.store.lookup import ShownCharge
+from coffee_ledger.store.outbox import Notification
 from coffee_ledger.store.rows import reasons_of, write_facts
+from coffee_ledger.store.waiting import OFFERED_MAX, PROBABLE_MAX, Probable, Waiting
 from coffee_ledger.telegram.announcements import announce
-from coffee_ledger.telegram.desk.summary import summary_text
+from coffee_ledger.telegram.desk.summary import summary_card
 from coffee_ledger.telegram.speech import LANGUAGES, speech
 
 ANNA = TelegramId(101)
@@ -148,29 +152,52 @@ def test_every_notification_kind_has_a_text_in_every_language(kind: Notification
 
 def test_a_summary_counts_the_waiting_items_and_names_the_rest() -> None:
     folded = {NotificationKind.CHARGE_UNMATCHED: 30, NotificationKind.CHARGE_GUESSED: 3, NotificationKind.TEST_EVENT: 1}
-    waiting = Waiting(without_code=30, doubtful=4, claims=1, events=2, folded=folded)
+    waiting = Waiting(to_decide=4, unsorted=30, claims=1, events=2, folded=folded)
 
-    english, ukrainian = (summary_text(waiting, speech(language)) for language in ("en", "uk"))
+    english, ukrainian = (summary_card(waiting, speech(language)).text for language in ("en", "uk"))
 
     assert english.splitlines()[:6] == [
         "📋 <b>37 waiting for you</b>",
-        "30 payments without a code: /unmatched",
-        "4 payments with a code or a doubt: /unmatched",
+        "4 payments need your decision: /unmatched",
+        "30 more payments come after these: /unmatched",
         "1 claim: /claims",
         "2 events that could not be settled: /failed",
         "Also, not shown one by one: 3 × found by amount and time, 1 × a test event",
     ]
     assert ukrainian.splitlines()[:3] == [
         "📋 <b>Чекають на вас: 37</b>",
-        "30 платежів без коду: /unmatched",
-        "4 платежі з кодом або під сумнівом: /unmatched",
+        "4 платежі потребують вашого рішення: /unmatched",
+        "Після них на черзі ще 30 платежів: /unmatched",
     ]
 
 
-def test_an_empty_summary_says_that_nothing_is_waiting() -> None:
-    nothing = Waiting(without_code=0, doubtful=0, claims=0, events=0, folded={})
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_longest_summary_fits_into_a_message(language: str) -> None:
+    longest: dict[str, Any] = {
+        **{name: value for name, value in CHARGE.items() if name != "code"},
+        **dict.fromkeys(("bmc_id", "transaction_id", "psp_id", "supporter_id", "email", "remembered", "decision")),
+        "amount": Decimal("99999.99"),
+        "currency": "XXX",
+        "note": "&" * 500,
+        "supporter_name": "&" * 100,
+        "credits": 0,
+    }
+    offered = [ShownCharge(charge_id=10**9 + number, **longest) for number in range(OFFERED_MAX)]
+    probable = [Probable(offered[0], ANNA, "a" * 32, CODE)] * PROBABLE_MAX
+    waiting = Waiting(
+        offered=offered, offer_id=1, ordinary=999, to_decide=999, unsorted=999, probable=probable, claims=999, events=999,
+        folded=dict.fromkeys(NotificationKind, 999),
+    )  # fmt: skip
 
-    assert summary_text(nothing, speech("en")).startswith("✅ <b>Nothing is waiting for you any more</b>\n\n")
+    card = summary_card(waiting, speech(language))
+
+    assert len(html.unescape(re.sub("<[^>]+>", "", card.text))) < 4096
+    assert card.keyboard is not None
+    assert all(len(str(row[0].callback_data)) <= 64 for row in card.keyboard.inline_keyboard)
+
+
+def test_an_empty_summary_says_that_nothing_is_waiting() -> None:
+    assert summary_card(Waiting(), speech("en")).text.startswith("✅ <b>Nothing is waiting for you any more</b>\n\n")
 
 
 def test_a_payment_of_the_picked_amount_is_announced_in_one_line() -> None:

@@ -29,6 +29,8 @@ class Step(enum.StrEnum):
     """Edit the message with the button, so that it shows the charge or claim."""
     PICK = "p"
     """Ask for confirmation before the charge is matched to the user in the button."""
+    PICK_BELOW = "b"
+    """Like `PICK`, but ask in a new message, because the message with the button stays."""
     MATCH = "m"
     FIND = "f"
     DISMISS = "d"
@@ -57,6 +59,38 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
 
     charge_id: int
     remember: OutsiderKind | None = None
+
+
+class Preset(enum.StrEnum):
+    """
+    A reason to dismiss a charge that a button on its card offers.
+
+    Each value is one letter, because Telegram limits the data of a button to 64 bytes.
+    """
+
+    SUPPORTER = "s"
+    """The payment of an ordinary supporter, who is remembered."""
+    GIFT = "g"
+    """A gift. Nothing is remembered."""
+
+
+class DismissAs(CallbackData, prefix="ds", sep="|"):
+    """Dismiss a charge for a preset reason."""
+
+    charge_id: int
+    preset: Preset
+
+
+class DismissAll(CallbackData, prefix="dl", sep="|"):
+    """Dismiss exactly the charges of an offer, that is, the charges that the message with this button shows."""
+
+    offer_id: int
+
+
+class UndoAll(CallbackData, prefix="dz", sep="|"):
+    """Take back the dismissals of an offer."""
+
+    offer_id: int
 
 
 class RefundPart(CallbackData, prefix="dr", sep="|"):
@@ -100,6 +134,7 @@ class Listing(enum.StrEnum):
     CLAIMS = "c"
     FAILED = "f"
     GUESSES = "g"
+    OUTSIDERS = "o"
 
 
 class TurnPage(CallbackData, prefix="dp", sep="|"):

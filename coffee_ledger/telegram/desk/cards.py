@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from types import MappingProxyType
 
 from aiogram.filters.callback_data import CallbackData
@@ -13,8 +12,9 @@ from coffee_ledger.claiming import names_agree, names_alike
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, PaymentId, PendingPayment, Rates, TelegramId
 from coffee_ledger.store.lookup import ChargeFile, ClaimFile, Decision, KnownUser, ShownCharge
-from coffee_ledger.telegram.desk.buttons import OnCharge, OnClaim, Step, button, column, rows
+from coffee_ledger.telegram.desk.buttons import DismissAs, OnCharge, OnClaim, Preset, Step, button, column, rows
 from coffee_ledger.telegram.speech import Speech
+from coffee_ledger.triage import decisive_first
 
 NOTE_LENGTH_MAX = 400
 """
@@ -60,16 +60,14 @@ def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) ->
     charge = file.charge
     if charge.waits:
         head = news or speech.say("desk-charge-waits")
-        text = "\n".join(
-            [
-                head,
-                *_later(file, speech),
-                *describe(file, speech),
-                *_must_decide(charge, speech),
-                *_reasons(file, speech),
-            ]
-        )
-        return Card(text, _keys_of_waiting(file, speech))
+        lines = [
+            head,
+            *_later(file, speech),
+            *describe(file, speech),
+            *_must_decide(charge, speech),
+            *_reasons(file, speech),
+        ]
+        return Card("\n".join([*lines, _about_presets(charge, speech)]), _keys_of_waiting(file, speech))
     lines = [news or speech.say("desk-charge"), *describe(file, speech), "", decided(file, speech)]
     return Card("\n".join(lines), _keys_of_decided(charge, speech))
 
@@ -260,6 +258,8 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
     lines += [_fit_line(file, charge, speech) for charge in file.charges]
     if file.guessed:
         lines += [speech.say("desk-claim-guessed"), *(_guess_line(file, charge, speech) for charge in file.guessed)]
+    if file.dismissed:
+        lines += [speech.say("desk-claim-dismissed-too"), *(_dismissed_line(one, speech) for one in file.dismissed)]
     keys = [_claim_key(file, charge, rates, speech) for charge in file.charges]
     decline = button(
         speech.label("desk-decline-button"), OnClaim(step=Step.DECLINE, claim_id=claim.claim_id), style="danger"
@@ -300,11 +300,40 @@ def money(charge: ShownCharge, speech: Speech) -> str:
 
 
 def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
+    """Explain why the charge waits. The decisive reason is visible. The other reasons are in a quotation that opens at a tap."""
     held = [speech.say("desk-charge-held")] if file.charge.is_held else []
-    told = [reason_line(reason, speech, file.users) for reason in islice(file.charge.reasons, REASONS_MAX)]
-    left = len(file.charge.reasons) - REASONS_MAX
+    reasons = decisive_first(file.charge.reasons)
+    first, *others = [reason_line(reason, speech, file.users) for reason in reasons[:REASONS_MAX]] or [""]
+    left = len(reasons) - REASONS_MAX
     more = [speech.say("desk-more", count=left)] if left > 0 else []
-    return [*held, *_decisions(file, speech), speech.say("desk-charge-why"), *told, *more]
+    hidden = [collapsed([*others, *more])] if others else []
+    return [*held, *_decisions(file, speech), speech.say("desk-charge-why"), *([first] if first else []), *hidden]
+
+
+def collapsed(lines: Iterable[str]) -> str:
+    """
+    Put lines of Telegram's HTML into a quotation that shows its first three lines, and the others at a tap.
+
+    Source: https://core.telegram.org/bots/api#html-style, read November 2026.
+    """
+    return "<blockquote expandable>" + "\n".join(lines) + "</blockquote>"
+
+
+def _about_presets(charge: ShownCharge, speech: Speech) -> str:
+    """Say which of the buttons that dismiss the charge remembers the supporter."""
+    kind = remembered_by_preset(charge)
+    return speech.say(f"desk-presets-{kind}" if kind else "desk-presets-nothing")
+
+
+def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
+    """
+    Return the property that the button *Just a supporter* remembers. Return None if the charge has none.
+
+    It is the supporter. If the supporter is not known, it is the subscription, which covers fewer charges: a supporter may have
+    several subscriptions.
+    """
+    kinds = dict(charge.outsider_names())
+    return next((one for one in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if one in kinds), None)
 
 
 def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
@@ -328,14 +357,18 @@ def reason_words(reason: Reason, speech: Speech) -> tuple[str, str]:
 
 def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
     charge_id = file.charge.charge_id
-    dismiss = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
+    presets = [
+        button(speech.label(f"desk-preset-{one.name.lower()}"), DismissAs(charge_id=charge_id, preset=one))
+        for one in Preset
+    ]
+    other = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
     later = button(speech.label("desk-later-button"), OnCharge(step=Step.LATER, charge_id=charge_id))
     if file.charge.amount is None:
         # Offer no match, because a charge without an amount cannot be matched.
-        return rows([dismiss, later])
+        return rows(presets, [other, later])
     picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
     find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
-    return rows(*column(picks), [find], [dismiss, later])
+    return rows(*column(picks), [find], presets, [other, later])
 
 
 def _keys_of_decided(charge: ShownCharge, speech: Speech) -> InlineKeyboardMarkup | None:
@@ -401,6 +434,16 @@ def _guess_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
         time=speech.time(charge.paid_at),
         user=name_of(charge.telegram_id, file.users),
         rule=speech.word("rule", charge.method or "—"),
+    )
+
+
+def _dismissed_line(charge: ShownCharge, speech: Speech) -> str:
+    return speech.say(
+        "desk-claim-dismissed-charge",
+        number=str(charge.charge_id),
+        amount=money(charge, speech),
+        time=speech.time(charge.paid_at),
+        name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
     )
 
 

@@ -1,7 +1,5 @@
 """Decide a charge: match it to a user, or dismiss it."""
 
-from collections.abc import Iterator
-
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
@@ -15,7 +13,6 @@ from coffee_ledger.store.decisions import (
     Refused,
     dismiss_charge,
     find_decider,
-    find_outsider_kinds,
     match_charge,
 )
 from coffee_ledger.store.lookup import (
@@ -28,8 +25,27 @@ from coffee_ledger.store.lookup import (
 )
 from coffee_ledger.store.suggestions import Suggestion, find_suggestions
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Postpone, Step, button, column, rows
-from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, handle_of, item_of, name_of, remembered
+from coffee_ledger.telegram.desk.buttons import (
+    Dismiss,
+    DismissAs,
+    OnCharge,
+    Postpone,
+    Preset,
+    Step,
+    button,
+    column,
+    rows,
+)
+from coffee_ledger.telegram.desk.cards import (
+    Card,
+    charge_card,
+    confirm_card,
+    handle_of,
+    item_of,
+    name_of,
+    remembered,
+    remembered_by_preset,
+)
 from coffee_ledger.telegram.desk.messages import (
     Prompt,
     ask,
@@ -55,11 +71,13 @@ def make_router() -> Router:
         (Step.OPEN, open_charge),
         (Step.SHOW, show_charge),
         (Step.PICK, pick),
+        (Step.PICK_BELOW, pick),
         (Step.MATCH, match),
         (Step.FIND, ask_who),
         (Step.DISMISS, ask_why_dismiss),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
+    router.callback_query.register(dismiss_by_preset, DismissAs.filter())
     router.callback_query.register(dismiss_by_button, Dismiss.filter())
     return router
 
@@ -92,7 +110,7 @@ async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) 
     # The button may be a suggestion below the question, which this card now replaces.
     await end_prompts(context, press.from_user.id, file.charge.charge_id, Prompt.WHO)
     await press.answer()
-    await show(press, card)
+    await (show_below if callback_data.step is Step.PICK_BELOW else show)(press, card)
 
 
 async def match(press: CallbackQuery, callback_data: OnCharge, bot: Bot, context: Context) -> None:
@@ -220,12 +238,40 @@ def _suggestion_key(
     return button(text, OnCharge(step=Step.PICK, charge_id=number, telegram_id=suggestion.telegram_id))
 
 
+async def dismiss_by_preset(press: CallbackQuery, callback_data: DismissAs, bot: Bot, context: Context) -> None:
+    """Dismiss the charge for the reason on the button, and show the decision in place of the card with the button."""
+    number = callback_data.charge_id
+    file = await _find_or_alert(press, callback_data, context)
+    if file is None:
+        return
+    is_supporter = callback_data.preset is Preset.SUPPORTER
+    request = OperatorRequest(
+        operator=TelegramId(press.from_user.id),
+        reason=context.speech.label(f"desk-preset-{callback_data.preset.name.lower()}"),
+        now=context.clock(),
+        # Do not use the key of the message: after an undo, the same card offers the same buttons again.
+        request_key=f"press:{press.id}",
+    )
+    remember = remembered_by_preset(file.charge) if is_supporter else None
+    done = await dismiss_charge(context.pool, number, request, remember=remember)
+    if not isinstance(done, Done):
+        is_own = done.why is RefusalCause.DECIDED_BEFORE and done.operator_id == press.from_user.id
+        why = Refused(RefusalCause.REPEATED) if is_own else done
+        await refuse(press, why, context, card=await find_charge_card(context, number))
+        return
+    await end_prompts(context, press.from_user.id, number, *ABOUT_WAITING)
+    await press.answer(context.speech.label("desk-dismissed-short", number=str(number)))
+    card = await find_charge_card(context, number)
+    if card is not None:
+        await show(press, card)
+    await _show_dismissed(done, number, bot, context)
+
+
 async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """
-    Ask for the reason to dismiss a charge.
+    Ask for the reason to dismiss a charge. The operator's reply is the reason, and only this charge is dismissed.
 
-    The buttons offer to dismiss also the waiting and later charges of the same supporter, subscription or item. If the operator
-    replies in words, the reply is the reason, and only this charge is dismissed.
+    If an item was bought, a button offers to dismiss also the waiting and later charges of this item.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:
@@ -234,9 +280,12 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     if press.message is None:
         return
     number = file.charge.charge_id
-    kinds = await find_outsider_kinds(context.pool, number)
-    keys = rows(*column(_dismiss_keys(file.charge, kinds, context.speech)))
-    text = context.speech.say("desk-ask-why-dismiss", number=str(number))
+    has_item = OutsiderKind.ITEM in dict(file.charge.outsider_names())
+    text = context.speech.say(
+        "desk-ask-why-dismiss-or-item" if has_item else "desk-ask-why-dismiss", number=str(number)
+    )
+    label = _dismiss_label(file.charge, OutsiderKind.ITEM, context.speech)
+    keys = rows([button(label, Dismiss(charge_id=number, remember=OutsiderKind.ITEM))]) if has_item else None
     await ask(press.message, context, Prompt.WHY_DISMISS, number, text, keys=keys)
 
 
@@ -268,6 +317,11 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     await end_prompts(context, press.from_user.id, number, *ABOUT_WAITING)
     await press.answer()
     await show(press, _dismissed(file.charge, remember, speech))
+    await _show_dismissed(done, number, bot, context)
+
+
+async def _show_dismissed(done: Done, number: int, bot: Bot, context: Context) -> None:
+    """Update the cards of the dismissed charge, and of the charges that were dismissed with it."""
     await show_everywhere(bot, context, number)
     for key in done.also_dismissed:
         other = await find_charge_file(context.pool, charge_key=key)
@@ -285,7 +339,9 @@ async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, c
     await show_everywhere(bot, context, number)
 
 
-async def _find_or_alert(press: CallbackQuery, data: OnCharge | Postpone, context: Context) -> ChargeFile | None:
+async def _find_or_alert(
+    press: CallbackQuery, data: OnCharge | Postpone | DismissAs, context: Context
+) -> ChargeFile | None:
     operator = TelegramId(press.from_user.id)
     file = await find_charge_file(context.pool, charge_id=data.charge_id, operator=operator)
     if file is None:
@@ -337,35 +393,14 @@ def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Spee
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
 
 
-def _dismiss_keys(
-    charge: ShownCharge, kinds: tuple[OutsiderKind, ...], speech: Speech
-) -> Iterator[InlineKeyboardButton]:
-    for kind in _worth_remembering(kinds):
-        yield button(_dismiss_label(charge, kind, speech), Dismiss(charge_id=charge.charge_id, remember=kind))
-    yield button(_dismiss_label(charge, None, speech), Dismiss(charge_id=charge.charge_id))
-
-
-def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
-    """
-    Choose the properties by which the buttons offer to dismiss further charges.
-
-    Offer the supporter. If the supporter is not known, offer the subscription instead, which covers fewer charges: a supporter
-    may have several subscriptions. Also offer the item, if there is one.
-    """
-    persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
-    yield from persons[:1]
-    if OutsiderKind.ITEM in kinds:
-        yield OutsiderKind.ITEM
-
-
 def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
     """Return the text of a button that dismisses a charge. The text is also recorded as the reason."""
     if remember is None:
-        return speech.label("desk-only-this-button")
+        return speech.label("desk-preset-gift")
     if remember is OutsiderKind.ITEM:
         name, item = item_of(charge)
         return speech.label(f"desk-any-{name}-button", item=item)
-    return speech.label("desk-outsider-button")
+    return speech.label("desk-preset-supporter")
 
 
 def _dismissed(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> Card:

@@ -1,5 +1,5 @@
 """
-List unmatched charges, pending payments, claims, guesses and failed events, in pages.
+List unmatched charges, pending payments, claims, guesses, outsiders and failed events, in pages.
 
 In the list of failed events, an operator can also settle an event again or dismiss it.
 """
@@ -12,6 +12,7 @@ from aiogram import F, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.codes import show_code
 from coffee_ledger.events import Glimpse
 from coffee_ledger.model import Outcome, PendingPayment, TelegramId
@@ -23,11 +24,13 @@ from coffee_ledger.store.lookup import (
     ShownCharge,
     ShownClaim,
     ShownGuess,
+    ShownOutsider,
     count_before,
     find_users,
     list_claims,
     list_guesses,
     list_kept_events,
+    list_outsiders,
     list_pending,
     list_unmatched,
 )
@@ -45,7 +48,7 @@ from coffee_ledger.telegram.desk.buttons import (
     page_keys,
     rows,
 )
-from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
+from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, item_of, money, name_of, short
 from coffee_ledger.telegram.desk.messages import Prompt, ask, refuse, request_of_reply, show
 from coffee_ledger.telegram.speech import Speech
 
@@ -216,12 +219,18 @@ async def _guesses(page: Page, context: Context) -> tuple[Lines, Keys]:
     return lines, [open_key(guess.charge, context.speech) for guess in page.guesses]
 
 
+async def _outsiders(page: Page, context: Context) -> tuple[Lines, Keys]:
+    lines = [_outsider_line(one, context.speech) for one in page.outsiders]
+    return lines, [open_key(one.charge, context.speech) for one in page.outsiders]
+
+
 COMMANDS = {
     "unmatched": Listing.UNMATCHED,
     "pending": Listing.PENDING,
     "claims": Listing.CLAIMS,
     "failed": Listing.FAILED,
     "guesses": Listing.GUESSES,
+    "outsiders": Listing.OUTSIDERS,
 }
 
 
@@ -252,6 +261,12 @@ LISTS = {
     ),
     Listing.GUESSES: Kind(
         list_guesses, _guesses, lambda page: [str(one.charge.charge_id) for one in page.guesses], "count_guesses_before"
+    ),
+    Listing.OUTSIDERS: Kind(
+        list_outsiders,
+        _outsiders,
+        lambda page: [str(one.outsider_id) for one in page.outsiders],
+        "count_outsiders_before",
     ),
 }
 
@@ -313,6 +328,19 @@ def _guess_line(guess: ShownGuess, users: dict[TelegramId, KnownUser], speech: S
         user=name_of(guess.telegram_id, users),
         time=speech.time(guess.guessed_at),
         state=state,
+    )
+
+
+def _outsider_line(outsider: ShownOutsider, speech: Speech) -> str:
+    charge = outsider.charge
+    is_item = outsider.kind == OutsiderKind.ITEM
+    name = item_of(charge)[1] if is_item else short(charge.supporter_name or "—", NAME_LENGTH_MAX)
+    return speech.say(
+        "desk-outsiders-line",
+        number=str(charge.charge_id),
+        kind=speech.word("desk-outsider", outsider.kind),
+        name=name,
+        time=speech.time(outsider.remembered_at),
     )
 
 

@@ -10,9 +10,22 @@ from aiogram.filters import Command, Filter
 from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.model import TelegramId
+from coffee_ledger.store.waiting import queue_summary
 from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk import answers, charges, claims, credit, doctor, later, lists, reports, search, undo
+from coffee_ledger.telegram.desk import (
+    answers,
+    charges,
+    claims,
+    credit,
+    doctor,
+    later,
+    lists,
+    offers,
+    reports,
+    search,
+    undo,
+)
 from coffee_ledger.telegram.desk.buttons import LeaveAsIs
 from coffee_ledger.telegram.desk.cards import Card
 from coffee_ledger.telegram.desk.messages import show
@@ -30,8 +43,9 @@ def make_router() -> Router:
     """Make the desk's router, which handles only updates from operators in their private chats."""
     router = Router(name="desk")
     router.message.register(show_overview, Command("desk", ignore_case=True))
+    router.message.register(show_waiting, Command("waiting", ignore_case=True))
     router.callback_query.register(leave, LeaveAsIs.filter())
-    for part in (lists, search, reports, doctor, charges, later, claims, credit, undo, answers):
+    for part in (lists, search, reports, doctor, charges, later, offers, claims, credit, undo, answers):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
     # Also accept button presses without a message, because Telegram does not send the message if it is very old.
@@ -47,6 +61,12 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     await message.answer(context.speech.say("desk-overview"))
     # At its start, the bot could not set this command list if the operator had not pressed Start yet. So set the list again.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
+
+
+async def show_waiting(message: Message, context: Context) -> None:
+    """Send the summary again, at the end of the chat. The notifier sends it, keeps it up to date and deletes the previous one."""
+    assert message.from_user is not None
+    await queue_summary(context.pool, TelegramId(message.from_user.id), now=context.clock())
 
 
 async def leave(press: CallbackQuery, context: Context) -> None:

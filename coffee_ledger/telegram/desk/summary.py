@@ -1,16 +1,26 @@
-"""Keep the summary up to date: one message in each operator's chat that counts the open decisions, and that the bot edits."""
+"""
+Keep the summary up to date: one message in each operator's chat that lists the open decisions, and that the bot edits.
+
+The summary shows each payment that looks like one of an ordinary supporter, and dismisses all of them at one tap.
+"""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from coffee_ledger.model import NotificationKind
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.outbox import Summary, Waiting, count_waiting, end_summary, find_summaries
+from coffee_ledger.store.lookup import ShownCharge
+from coffee_ledger.store.outbox import Summary, end_summary, find_summaries
+from coffee_ledger.store.waiting import Probable, Waiting, count_folded, load_waiting
+from coffee_ledger.telegram.desk.buttons import DismissAll, OnCharge, Step, button, column, rows
+from coffee_ledger.telegram.desk.cards import Card, collapsed, money, short
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
 from coffee_ledger.telegram.speech import Speech, speech
 
@@ -20,7 +30,7 @@ KEPT_MIN = timedelta(hours=1)
 """
 The shortest time for which the bot keeps editing a summary. After this time, it stops as soon as no decision is open.
 
-A new summary makes a sound, but an edit does not. So if new decisions become open soon, the bot edits the existing summary.
+A new summary may make a sound, but an edit does not. So if new decisions become open soon, the bot edits the existing summary.
 """
 
 REFRESH_SECONDS = 5.0
@@ -35,16 +45,15 @@ COUNTED_AS_WAITING = frozenset(
     }
 )
 
+NAME_LENGTH_MAX = 24
+NOTE_LENGTH_MAX = 48
+"""The maximum lengths of a name and a note in a line about an ordinary payment. 25 such lines must fit into one message."""
 
-def summary_text(waiting: Waiting, speech: Speech) -> str:
-    counts = {
-        "waiting-summary-without-code": waiting.without_code,
-        "waiting-summary-doubtful": waiting.doubtful,
-        "waiting-summary-claims": waiting.claims,
-        "waiting-summary-events": waiting.events,
-    }
-    lines = [speech.say(text, count=count) for text, count in counts.items() if count]
-    title = speech.say("waiting-summary", count=waiting.total) if lines else speech.say("waiting-summary-none")
+
+def summary_card(waiting: Waiting, speech: Speech) -> Card:
+    """Build the summary. Each group of decisions has a line, and a button if one tap can decide or open it."""
+    title = speech.say("waiting-summary", count=waiting.total) if waiting.total else speech.say("waiting-summary-none")
+    lines = [*_ordinary_lines(waiting, speech), *_other_lines(waiting, speech)]
     others = [
         f"{count} × {speech.word('desk-kind', kind)}"
         for kind, count in waiting.folded.items()
@@ -52,7 +61,75 @@ def summary_text(waiting: Waiting, speech: Speech) -> str:
     ]
     if others:
         lines.append(speech.say("waiting-summary-folded", others=", ".join(others)))
-    return "\n".join([title, *lines, "", speech.say("waiting-summary-about")])
+    text = "\n".join([title, *lines, "", speech.say("waiting-summary-about")])
+    return Card(text, _keys(waiting, speech))
+
+
+def _ordinary_lines(waiting: Waiting, speech: Speech) -> list[str]:
+    if not waiting.offered:
+        return []
+    shown = [_offered_line(charge, speech) for charge in waiting.offered]
+    left = waiting.ordinary - len(waiting.offered)
+    if left:
+        shown.append(speech.say("desk-more", count=left))
+    return [speech.say("waiting-summary-ordinary", count=waiting.ordinary), collapsed(shown)]
+
+
+def _offered_line(charge: ShownCharge, speech: Speech) -> str:
+    return speech.say(
+        "waiting-summary-offered",
+        number=str(charge.charge_id),
+        amount=money(charge, speech),
+        name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
+        note=short(" ".join((charge.note or "—").split()), NOTE_LENGTH_MAX),
+    )
+
+
+def _other_lines(waiting: Waiting, speech: Speech) -> list[str]:
+    lines = [speech.say("waiting-summary-to-decide", count=waiting.to_decide)] if waiting.to_decide else []
+    lines += [_probable_line(one, speech) for one in waiting.probable]
+    counts = {
+        "waiting-summary-unsorted": waiting.unsorted,
+        "waiting-summary-claims": waiting.claims,
+        "waiting-summary-events": waiting.events,
+    }
+    return [*lines, *(speech.say(text, count=count) for text, count in counts.items() if count)]
+
+
+def _probable_line(probable: Probable, speech: Speech) -> str:
+    charge = probable.charge
+    return speech.say(
+        "waiting-summary-probable",
+        number=str(charge.charge_id),
+        amount=money(charge, speech),
+        user=_name(probable),
+    )
+
+
+def _keys(waiting: Waiting, speech: Speech) -> InlineKeyboardMarkup | None:
+    keys = []
+    if waiting.offer_id is not None:
+        text = speech.label("waiting-summary-dismiss-all", count=len(waiting.offered))
+        keys.append(button(text, DismissAll(offer_id=waiting.offer_id)))
+    keys += [_credit_key(one, speech) for one in waiting.probable]
+    return rows(*column(keys)) if keys else None
+
+
+def _credit_key(probable: Probable, speech: Speech) -> InlineKeyboardButton:
+    charge = probable.charge
+    text = speech.label("waiting-summary-credit", user=_name(probable), amount=money(charge, speech))
+    # The button contains either the payment or the user. With both, the data could exceed Telegram's limit of 64 bytes.
+    data = OnCharge(
+        step=Step.PICK_BELOW,
+        charge_id=charge.charge_id,
+        telegram_id=0 if probable.payment_id else probable.telegram_id,
+        payment_id=probable.payment_id or "",
+    )
+    return button(text, data)
+
+
+def _name(probable: Probable) -> str:
+    return f"@{probable.username}" if probable.username else str(probable.telegram_id)
 
 
 class Summaries:
@@ -63,21 +140,21 @@ class Summaries:
         self._bot = bot
         self._limiter = limiter
         self._clock = clock
-        self._shown: dict[int, str] = {}
-        """The text that this process last wrote into each summary. The key is the notification id of the summary."""
+        self._shown: dict[int, Card] = {}
+        """The card that this process last wrote into each summary. The key is the notification id of the summary."""
         self._due_at = 0.0
         """The earliest time of the next refresh, in seconds of the event loop's clock."""
         self._has_summaries = True
-        """Whether there are summaries to refresh. It is True until the first refresh has counted them."""
+        """Whether there are summaries to refresh. It is True until the first refresh has looked for them."""
         self._has_changed = False
-        """Whether the counts in the summaries may have changed since the last refresh."""
+        """Whether the open decisions may have changed since the last refresh."""
 
     def note_change(self) -> None:
-        """Record that the counts in the summaries may have changed."""
+        """Record that the open decisions may have changed."""
         self._has_changed = self._has_summaries
 
     def expect_new(self) -> None:
-        """Record that new summaries were queued. They need a refresh, even if there were no summaries before."""
+        """Record that a new summary was sent. It needs refreshes, even if there were no summaries before."""
         self._has_changed = self._has_summaries = True
 
     async def refresh_if_due(self) -> float:
@@ -97,28 +174,33 @@ class Summaries:
     async def refresh(self) -> bool:
         """Edit the newest summary of each operator and delete the older ones. Return whether there were any summaries."""
         summaries = await find_summaries(self._pool)
+        if not summaries:
+            return False
+        waiting = await load_waiting(self._pool, now=self._clock())
         newest = {summary.telegram_id: summary for summary in reversed(summaries)}
         for summary in summaries:
             if summary is newest[summary.telegram_id]:
-                await self._update(summary)
+                await self._update(summary, waiting)
             else:
                 await self._delete(summary)
-        return bool(summaries)
+        return True
 
-    async def _update(self, summary: Summary) -> None:
-        waiting = await count_waiting(self._pool, folded_since=summary.created_at)
-        text = summary_text(waiting, speech(summary.language))
-        if self._shown.get(summary.notification_id) != text and not await self._edit(summary, text):
+    async def _update(self, summary: Summary, waiting: Waiting) -> None:
+        folded = await count_folded(self._pool, since=summary.created_at)
+        card = summary_card(replace(waiting, folded=folded), speech(summary.language))
+        if self._shown.get(summary.notification_id) != card and not await self._edit(summary, card):
             return
-        self._shown[summary.notification_id] = text
+        self._shown[summary.notification_id] = card
         if waiting.total == 0 and self._clock() - summary.created_at > KEPT_MIN:
             await self._end(summary)
 
-    async def _edit(self, summary: Summary, text: str) -> bool:
-        """Edit the message of a summary. Return whether the message now shows *text*."""
+    async def _edit(self, summary: Summary, card: Card) -> bool:
+        """Edit the message of a summary. Return whether the message now shows *card*."""
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
-            await self._bot.edit_message_text(text, chat_id=summary.telegram_id, message_id=summary.message_id)
+            await self._bot.edit_message_text(
+                card.text, chat_id=summary.telegram_id, message_id=summary.message_id, reply_markup=card.keyboard
+            )
         except TelegramBadRequest as error:
             # Telegram refuses an edit that changes nothing. This happens after a restart, because the bot has forgotten the shown
             # text.

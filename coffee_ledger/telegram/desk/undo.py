@@ -69,6 +69,7 @@ def make_router() -> Router:
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
+    router.message.register(begin_refund, Command("part", ignore_case=True))
     router.callback_query.register(reverse_part, RefundPart.filter())
     return router
 
@@ -297,6 +298,21 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
     await press.answer()
     if press.message is not None:
         await _ask_how_much(press.message, file.charge, "desk-ask-how-much", context)
+
+
+async def begin_refund(message: Message, command: CommandObject, context: Context) -> None:
+    """Handle /part with the number of a charge: ask which part of the charge was refunded."""
+    target = TARGET.fullmatch((command.args or "").strip())
+    charges = await find_charges_by_number(context.pool, target[1]) if target else []
+    if len(charges) != 1:
+        await message.answer(context.speech.say("desk-refund-how"))
+        return
+    file = await find_charge_file(context.pool, charge_id=charges[0].charge_id)
+    refused = _why_no_refund(file)
+    if file is None or refused is not None:
+        await refuse(message, refused or Refused(RefusalCause.UNKNOWN_CHARGE), context)
+        return
+    await _ask_how_much(message, file.charge, "desk-ask-how-much", context)
 
 
 async def take_amount(message: Message, number: int, said: str, context: Context) -> None:

@@ -3,6 +3,7 @@
 ## Commands, as Telegram lists them to operators
 
 command-desk = The operator’s desk
+command-waiting = Everything that waits, in one message
 command-unmatched = Payments without a user
 command-pending = Open payments
 command-claims = Claims: paid, but no credits came
@@ -11,6 +12,8 @@ command-payment = The whole history of a code
 command-stats = Today, 7 and 30 days
 command-credit = Add or take credits
 command-undo = Take back a match or an adjustment
+command-part = Only a part of a payment was refunded
+command-outsiders = Remembered as not our users
 command-replay = How today’s rules would decide
 command-failed = Events that could not be settled
 command-guesses = Payments found by amount and time
@@ -20,6 +23,7 @@ command-doctor = The state of the system
 desk-overview = <b>The operator’s desk</b>
 
     <b>Waiting</b>
+    /waiting – everything that waits, with buttons
     /unmatched – payments without a user
     /pending – open payments
     /claims – users who paid, but got no credits
@@ -27,6 +31,7 @@ desk-overview = <b>The operator’s desk</b>
 
     <b>Worth a check</b>
     /guesses – payments found by amount and time, without a code
+    /outsiders – who is remembered as not one of our users
 
     <b>Look</b>
     /find <i>code, part of a name, Telegram ID, transaction or e-mail</i>
@@ -37,6 +42,7 @@ desk-overview = <b>The operator’s desk</b>
     <b>Change</b>
     /credit <i>@name +50 reason</i>
     /undo <i>payment number, or @name</i> – asks for the reason
+    /part <i>payment number</i> – only a part was refunded
     /cancel – leaves the bot’s questions to you unanswered
 
     <b>Check and export</b>
@@ -121,7 +127,12 @@ desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, known supporter
 desk-pick-mentioned = { $user }, named in the text
 desk-find-button = 🔎 Find the user
-desk-dismiss-button = For no user
+desk-preset-supporter = Just a supporter
+desk-preset-gift = A gift
+desk-dismiss-button = Other…
+desk-presets-supporter = <i>“Just a supporter” remembers the supporter: their other payments without a valid code are dismissed, too. “A gift” remembers nothing.</i>
+desk-presets-subscription = <i>“Just a supporter” remembers the subscription: its other payments without a valid code are dismissed, too. “A gift” remembers nothing.</i>
+desk-presets-nothing = <i>“Just a supporter” and “A gift” dismiss only this payment: it does not say who the supporter is.</i>
 desk-later-button = Later
 desk-later-hour = In 1 h
 desk-later-hours = In 3 h
@@ -130,10 +141,8 @@ desk-later-never = No reminder
 desk-suggest-open = { $user } · picked { $amount } that day
 desk-suggest-name = { $user } · paid under this name
 desk-suggest-claim = { $user } · claims { $amount }
-desk-outsider-button = Not one of our users
 desk-any-level-button = Anyone at level “{ $item }”
 desk-any-item-button = Anyone who pays for “{ $item }”
-desk-only-this-button = Only this payment
 desk-part-button = Reverse a part
 desk-only-part-button = Only a part was refunded
 desk-undo-button = Take back
@@ -154,6 +163,7 @@ desk-confirm-yes = { $credits ->
    *[other] Yes, credit { $credits }
 }
 desk-matched-short = Credited: { $user }, +{ $credits }.
+desk-dismissed-short = Dismissed: #{ $number }.
 desk-dismissed = Dismissed: #{ $number }. Take it back with /undo { $number }.
 desk-later-set = I will show it to you again, unless it is decided by then. The card shows the time.
 desk-later-cancelled = You will get no reminder.
@@ -184,7 +194,28 @@ desk-question-gone = That question was answered or cancelled meanwhile. You can 
 desk-questions-cancelled = Left unanswered, and nothing was changed:
     { $questions }
 desk-ask-why-dismiss = <b>Why dismiss #{ $number }?</b>
-    Choose below what to remember, or write a few words to dismiss only this payment. Only operators see your choice.
+    Write a few words. They dismiss only this payment, and only operators see them.
+desk-ask-why-dismiss-or-item = <b>Why dismiss #{ $number }?</b>
+    Write a few words to dismiss only this payment, or press the button to dismiss all payments of this kind. Only operators see your answer.
+desk-reason-dismiss-all = one of the ordinary supporters in a summary
+desk-reason-undo-all = all dismissals of a summary are taken back
+desk-dismissed-all = { $count ->
+    [one] Dismissed { $count } payment
+   *[other] Dismissed { $count } payments
+}: { $numbers }. Nothing was remembered about the supporters.
+desk-dismissed-none = No payment was dismissed.
+desk-undo-all-button = Take all back
+desk-undone-all = ↩️ { $count ->
+    [one] { $count } payment waits again
+   *[other] { $count } payments wait again
+}: { $numbers }
+desk-undone-none = Nothing was taken back.
+desk-skipped = • #{ $number } stays as it is: { $why }.
+desk-skipped-decided = it was decided meanwhile
+desk-skipped-doubt = it is doubtful now
+desk-skipped-code = its note holds a code now
+desk-skipped-candidate = it may belong to a user now
+desk-skipped-claim = a claim may be about it
 desk-ask-how-much = <b>How much of #{ $number } was refunded?</b>
     Write the amount: more than zero and less than { $amount }.
 desk-part-unreadable = <b>That is not a part of { $amount }.</b> How much of #{ $number } was refunded? Write the amount, such as <code>7.50</code>, in the currency of the payment.
@@ -223,8 +254,11 @@ desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT an
 desk-refused-nothing_to_undo = There is nothing to take back here.
 desk-refused-no_part = That is not a part of the paid amount. To take everything back, press “Take back”.
 desk-refused-not_refundable = This payment cannot be reversed in part: it is dismissed, was not paid, or its amount is not known.
-desk-refused-nothing_to_remember = This payment names nothing that could be remembered. Choose “Only this payment”.
+desk-refused-nothing_to_remember = This payment names nothing that could be remembered. Choose “A gift”.
 desk-refused-undone_before = It was taken back before.
+desk-refused-offer-taken = { $operator } was first: these payments are decided.
+desk-refused-unknown_offer = This list is too old. /waiting shows a new one.
+desk-refused-undo_too_late = That was more than a day ago. Take back each payment by itself: /undo and its number.
 desk-refused-repeated = Done already: a second press changes nothing.
 desk-refused-charge-gone = That payment no longer waits. Here is how it stands now.
 desk-too-old = Telegram no longer has this message. Please ask again.
@@ -242,6 +276,8 @@ desk-claim-no-candidates = No waiting payment is similar. Look with /find, or de
 desk-claim-charge = • #{ $number }: { $amount }, { $time }, { $name } ({ $fits })
 desk-claim-guessed = Or a rule credited it to another user, without the whole code:
 desk-claim-guess = • #{ $number }: { $amount }, { $time }, credited to { $user } by: { $rule }. If this is the payment: <code>/undo { $number }</code>
+desk-claim-dismissed-too = Or an operator dismissed it:
+desk-claim-dismissed-charge = • #{ $number }: { $amount }, { $time }, { $name }. If this is the payment: <code>/undo { $number }</code>
 desk-fit-amount = sum
 desk-fit-day = day
 desk-fit-name = name
@@ -309,6 +345,16 @@ desk-guesses-title = <b>{ $total ->
 }</b> · page { $page } of { $pages }
 desk-guesses-none = No payment has been found by amount and time. You get a silent message about each one.
 desk-guesses-line = #{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
+desk-outsiders-title = <b>{ $total ->
+    [one] { $total } outsider is remembered
+   *[other] { $total } outsiders are remembered
+}</b> · page { $page } of { $pages }
+    Their payments are dismissed without a card, unless they carry a valid code. To end this, open the payment and press “Take back”.
+desk-outsiders-none = No outsider is remembered.
+desk-outsiders-line = #{ $number } · { $kind }: { $name } · since { $time }
+desk-outsider-supporter = supporter
+desk-outsider-subscription = subscription
+desk-outsider-item = item
 desk-guess-stands = stands
 desk-guess-taken-back = taken back { $time }
 desk-line-note = <i>“{ $note }”</i>
@@ -384,6 +430,7 @@ desk-adjust-yes = Yes, { $credits }
 desk-adjusted = ✅ { $user }: { $credits }. The balance is { $balance }.
 desk-left = Left as it was.
 desk-undo-how = Add what to take back: <code>/undo 7</code> for payment #7, <code>/undo c12</code> for entry 12, or <code>/undo @anna</code> to choose.
+desk-refund-how = Add the payment of which a part was refunded: <code>/part 7</code> for payment #7.
 desk-undo-unknown = There is no such payment or entry. <code>/undo 7</code> takes back payment #7, <code>/undo @anna</code> lets you choose.
 desk-undo-which = <b>What should be taken back? User: { $user }</b>
 desk-undo-charge = Payment #{ $number }, { $amount }, { $time }. It will wait for an operator again.
@@ -609,17 +656,23 @@ reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, code <code>{ $code }</code>
 type-none = no type
 
-## The summary that replaces single messages when too much comes at once
+## The summary of everything that waits
 
 waiting-summary = 📋 <b>{ $count } waiting for you</b>
 waiting-summary-none = ✅ <b>Nothing is waiting for you any more</b>
-waiting-summary-without-code = { $count ->
-    [one] { $count } payment without a code
-   *[other] { $count } payments without a code
+waiting-summary-ordinary = { $count ->
+    [one] { $count } looks like an ordinary supporter
+   *[other] { $count } look like ordinary supporters
+}:
+waiting-summary-offered = #{ $number } · { $amount } · { $name }: { $note }
+waiting-summary-to-decide = { $count ->
+    [one] { $count } payment needs your decision
+   *[other] { $count } payments need your decision
 }: /unmatched
-waiting-summary-doubtful = { $count ->
-    [one] { $count } payment with a code or a doubt
-   *[other] { $count } payments with a code or a doubt
+waiting-summary-probable = • #{ $number }, { $amount }: probably { $user }
+waiting-summary-unsorted = { $count ->
+    [one] { $count } more payment comes after these
+   *[other] { $count } more payments come after these
 }: /unmatched
 waiting-summary-claims = { $count ->
     [one] { $count } claim
@@ -630,4 +683,9 @@ waiting-summary-events = { $count ->
    *[other] { $count } events that could not be settled
 }: /failed
 waiting-summary-folded = Also, not shown one by one: { $others }
-waiting-summary-about = Too much came at once to show each by itself, so this message counts them. It stays up to date.
+waiting-summary-dismiss-all = { $count ->
+    [one] Dismiss it
+   *[other] Dismiss all { $count }
+}
+waiting-summary-credit = Credit { $user } { $amount }
+waiting-summary-about = This message stays up to date, without a sound. /unmatched opens each payment.

@@ -3,6 +3,7 @@
 ## Команди операторів у меню Telegram
 
 command-desk = Панель оператора
+command-waiting = Усе, що чекає на рішення, одним повідомленням
 command-unmatched = Платежі без власника
 command-pending = Відкриті платежі
 command-claims = Звернення: заплатили, а кредитів немає
@@ -11,6 +12,8 @@ command-payment = Уся історія коду
 command-stats = Сьогодні, 7 і 30 днів
 command-credit = Додати або зняти кредити
 command-undo = Скасувати зарахування або зміну балансу
+command-part = Повернуто лише частину платежу
+command-outsiders = Запам’ятовані: не наші користувачі
 command-replay = Перевірити рішення за нинішніми правилами
 command-failed = Події, яких не вдалося опрацювати
 command-guesses = Платежі, знайдені за сумою й часом
@@ -20,6 +23,7 @@ command-doctor = Стан системи
 desk-overview = <b>Панель оператора</b>
 
     <b>Очікують</b>
+    /waiting – усе, що чекає на рішення, з кнопками
     /unmatched – платежі без власника
     /pending – відкриті платежі
     /claims – звернення: заплатили, а кредитів немає
@@ -27,6 +31,7 @@ desk-overview = <b>Панель оператора</b>
 
     <b>Варто переглянути</b>
     /guesses – платежі, знайдені за сумою й часом, без коду
+    /outsiders – кого запам’ятовано як не наших користувачів
 
     <b>Пошук і стан</b>
     /find <i>код, частина імені, ID у Telegram, транзакція або пошта</i>
@@ -37,6 +42,7 @@ desk-overview = <b>Панель оператора</b>
     <b>Зміни</b>
     /credit <i>@ім’я +50 причина</i>
     /undo <i>номер платежу або @ім’я</i> – запитає причину
+    /part <i>номер платежу</i> – повернуто лише частину
     /cancel – залишити запитання бота без відповіді
 
     <b>Перевірка й експорт</b>
@@ -118,7 +124,12 @@ desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, відомий прихильник
 desk-pick-mentioned = { $user }, згадано в тексті
 desk-find-button = 🔎 Знайти користувача
-desk-dismiss-button = Не для користувача
+desk-preset-supporter = Просто прихильник
+desk-preset-gift = Подарунок
+desk-dismiss-button = Інше…
+desk-presets-supporter = <i>«Просто прихильник» запам’ятовує прихильника: інші його платежі без чинного коду теж зніматимуться з розгляду. «Подарунок» нічого не запам’ятовує.</i>
+desk-presets-subscription = <i>«Просто прихильник» запам’ятовує підписку: інші платежі за нею без чинного коду теж зніматимуться з розгляду. «Подарунок» нічого не запам’ятовує.</i>
+desk-presets-nothing = <i>«Просто прихильник» і «Подарунок» знімають лише цей платіж: у ньому не вказано, хто прихильник.</i>
 desk-later-button = Пізніше
 desk-later-hour = За 1 год
 desk-later-hours = За 3 год
@@ -127,10 +138,8 @@ desk-later-never = Не нагадувати
 desk-suggest-open = { $user } · того дня вибрано { $amount }
 desk-suggest-name = { $user } · є платежі з цим іменем
 desk-suggest-claim = { $user } · звернення на { $amount }
-desk-outsider-button = Не наш користувач
 desk-any-level-button = Усі з рівнем «{ $item }»
 desk-any-item-button = Усі, хто платить за «{ $item }»
-desk-only-this-button = Лише цей платіж
 desk-part-button = Повернуто частину
 desk-only-part-button = Повернуто лише частину
 desk-undo-button = Скасувати рішення
@@ -152,6 +161,7 @@ desk-confirm-yes = Так, зарахувати { $credits ->
    *[many] { $credits } кредитів
 }
 desk-matched-short = Зараховано: { $user }, +{ $credits }.
+desk-dismissed-short = Знято з розгляду: №{ $number }.
 desk-dismissed = Знято з розгляду: №{ $number }. Скасувати це можна так: /undo { $number }.
 desk-later-set = Покажу знову, якщо доти не буде рішення. Час видно на картці.
 desk-later-cancelled = Нагадування не буде.
@@ -182,7 +192,30 @@ desk-question-gone = На це запитання вже відповіли, а�
 desk-questions-cancelled = Запитання залишено без відповіді, нічого не змінено:
     { $questions }
 desk-ask-why-dismiss = <b>Чому знімаєте №{ $number } з розгляду?</b>
-    Виберіть нижче, що запам’ятати, або напишіть кілька слів: тоді буде знято з розгляду лише цей платіж. Ваш вибір бачать тільки оператори.
+    Напишіть кілька слів. Буде знято з розгляду лише цей платіж; ваші слова бачать тільки оператори.
+desk-ask-why-dismiss-or-item = <b>Чому знімаєте №{ $number } з розгляду?</b>
+    Напишіть кілька слів, щоб зняти лише цей платіж, або натисніть кнопку, щоб зняти всі такі платежі. Вашу відповідь бачать тільки оператори.
+desk-reason-dismiss-all = серед звичайних прихильників у підсумку
+desk-reason-undo-all = усі рішення з підсумку скасовано
+desk-dismissed-all = Знято з розгляду { $count ->
+    [one] { $count } платіж
+    [few] { $count } платежі
+   *[other] { $count } платежів
+}: { $numbers }. Про прихильників нічого не запам’ятовано.
+desk-dismissed-none = Жодного платежу не знято з розгляду.
+desk-undo-all-button = Скасувати все
+desk-undone-all = ↩️ { $count ->
+    [one] { $count } платіж знову чекає
+    [few] { $count } платежі знову чекають
+   *[other] { $count } платежів знову чекають
+} на рішення: { $numbers }
+desk-undone-none = Нічого не скасовано.
+desk-skipped = • №{ $number } залишено: { $why }.
+desk-skipped-decided = тим часом його вже вирішено
+desk-skipped-doubt = тепер він під сумнівом
+desk-skipped-code = тепер у повідомленні є код
+desk-skipped-candidate = тепер він може належати користувачеві
+desk-skipped-claim = його може стосуватися звернення
 desk-ask-how-much = <b>Скільки з №{ $number } повернуто?</b>
     Напишіть суму: більшу за нуль і меншу за { $amount }.
 desk-part-unreadable = <b>Це не частина від { $amount }.</b> Скільки з №{ $number } повернуто? Напишіть суму, наприклад <code>7,50</code>, у валюті платежу.
@@ -221,8 +254,11 @@ desk-refused-no_rate = Для цієї валюти не задано курсу
 desk-refused-nothing_to_undo = Тут немає чого скасовувати.
 desk-refused-no_part = Це не частина сплаченої суми. Щоб зняти всі кредити, натисніть «Скасувати рішення».
 desk-refused-not_refundable = Зняти частину тут не можна: платіж знято з розгляду, не сплачено або його сума невідома.
-desk-refused-nothing_to_remember = За цим платежем неможливо розпізнати наступні. Виберіть «Лише цей платіж».
+desk-refused-nothing_to_remember = За цим платежем неможливо розпізнати наступні. Виберіть «Подарунок».
 desk-refused-undone_before = Це вже було скасовано.
+desk-refused-offer-taken = Вас випередили: { $operator }. Ці платежі вже вирішено.
+desk-refused-unknown_offer = Цей список застарів. Новий покаже /waiting.
+desk-refused-undo_too_late = Минуло більше доби. Скасовуйте кожне рішення окремо: /undo і номер платежу.
 desk-refused-repeated = Уже зроблено: друге натискання нічого не змінює.
 desk-refused-charge-gone = Цей платіж уже не чекає на рішення. Ось поточний стан.
 desk-too-old = Це повідомлення вже недоступне в Telegram. Надішліть команду ще раз.
@@ -240,6 +276,8 @@ desk-claim-no-candidates = Схожих платежів без власника
 desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })
 desk-claim-guessed = Або правило зарахувало його комусь іншому без повного коду:
 desk-claim-guess = • №{ $number }: { $amount }, { $time }, зараховано користувачеві { $user }, підстава: { $rule }. Якщо це він: <code>/undo { $number }</code>
+desk-claim-dismissed-too = Або його зняв із розгляду оператор:
+desk-claim-dismissed-charge = • №{ $number }: { $amount }, { $time }, { $name }. Якщо це той самий платіж: <code>/undo { $number }</code>
 desk-fit-amount = сума
 desk-fit-day = день
 desk-fit-name = ім’я
@@ -312,6 +350,17 @@ desk-guesses-title = <b>{ $total ->
 }</b> · сторінка { $page } з { $pages }
 desk-guesses-none = За сумою й часом ще не знайдено жодного платежу. Про кожен такий надішлю повідомлення без звуку.
 desk-guesses-line = №{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
+desk-outsiders-title = <b>{ $total ->
+    [one] Запам’ятовано { $total } запис
+    [few] Запам’ятовано { $total } записи
+   *[other] Запам’ятовано { $total } записів
+}</b> · сторінка { $page } з { $pages }
+    Такі платежі без чинного коду знімаються з розгляду без картки. Щоб це припинити, відкрийте платіж і натисніть «Скасувати рішення».
+desk-outsiders-none = Нікого не запам’ятовано.
+desk-outsiders-line = №{ $number } · { $kind }: { $name } · від { $time }
+desk-outsider-supporter = прихильник
+desk-outsider-subscription = підписка
+desk-outsider-item = за що платять
 desk-guess-stands = чинне
 desk-guess-taken-back = скасовано { $time }
 desk-line-note = <i>«{ $note }»</i>
@@ -387,6 +436,7 @@ desk-adjust-yes = Так, { $credits }
 desk-adjusted = ✅ { $user }: { $credits }. Баланс: { $balance }.
 desk-left = Залишено як було.
 desk-undo-how = Що скасувати? <code>/undo 7</code> — рішення щодо платежу №7, <code>/undo c12</code> — запис 12, <code>/undo @anna</code> — вибрати зі списку.
+desk-refund-how = Додайте номер платежу, частину якого повернуто: <code>/part 7</code> для платежу №7.
 desk-undo-unknown = Такого немає. <code>/undo 7</code> скасовує рішення щодо платежу №7, <code>/undo @anna</code> показує список.
 desk-undo-which = <b>Що скасувати? Користувач: { $user }</b>
 desk-undo-charge = Платіж №{ $number }, { $amount }, { $time }. Він знову чекатиме на рішення.
@@ -590,19 +640,26 @@ reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, код <code>{ $code }</code>
 type-none = без типу
 
-## Підсумок, коли одразу надходить забагато, щоб показувати все окремо
+## Підсумок усього, що чекає на рішення
 
 waiting-summary = 📋 <b>Чекають на вас: { $count }</b>
 waiting-summary-none = ✅ <b>Усе вирішено, на вас нічого не чекає</b>
-waiting-summary-without-code = { $count ->
-    [one] { $count } платіж без коду
-    [few] { $count } платежі без коду
-   *[other] { $count } платежів без коду
+waiting-summary-ordinary = { $count ->
+    [one] { $count } платіж, схоже, від звичайного прихильника
+    [few] { $count } платежі, схоже, від звичайних прихильників
+   *[other] { $count } платежів, схоже, від звичайних прихильників
+}:
+waiting-summary-offered = №{ $number } · { $amount } · { $name }: { $note }
+waiting-summary-to-decide = { $count ->
+    [one] { $count } платіж потребує вашого рішення
+    [few] { $count } платежі потребують вашого рішення
+   *[other] { $count } платежів потребують вашого рішення
 }: /unmatched
-waiting-summary-doubtful = { $count ->
-    [one] { $count } платіж із кодом або під сумнівом
-    [few] { $count } платежі з кодом або під сумнівом
-   *[other] { $count } платежів із кодом або під сумнівом
+waiting-summary-probable = • №{ $number }, { $amount }: імовірно, { $user }
+waiting-summary-unsorted = Після них на черзі ще { $count ->
+    [one] { $count } платіж
+    [few] { $count } платежі
+   *[other] { $count } платежів
 }: /unmatched
 waiting-summary-claims = { $count ->
     [one] { $count } звернення
@@ -615,4 +672,9 @@ waiting-summary-events = { $count ->
    *[other] { $count } подій, які не вдалося опрацювати
 }: /failed
 waiting-summary-folded = Також, без окремих повідомлень: { $others }
-waiting-summary-about = Одразу надійшло так багато, що тут лише підсумок. Це повідомлення оновлюється саме.
+waiting-summary-dismiss-all = { $count ->
+    [one] Зняти з розгляду ({ $count })
+   *[other] Зняти всі з розгляду ({ $count })
+}
+waiting-summary-credit = Зарахувати { $user } { $amount }
+waiting-summary-about = Це повідомлення оновлюється саме, без звуку. Кожен платіж можна відкрити через /unmatched.

@@ -1,0 +1,141 @@
+"""
+Find the charges, claims and events that wait for an operator, and sort the charges with the rules of `coffee_ledger.triage`.
+
+The results fill the summary in each operator's chat. They also decide which charges operators get as a card.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from coffee_ledger.claiming import ClaimedPayment
+from coffee_ledger.matching import CLOCK_SLACK
+from coffee_ledger.model import NotificationKind, PaymentId, TelegramId
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.lookup import ShownCharge, load_known_users, load_shown_charges
+from coffee_ledger.triage import Attention, Case, RaisedClaim, find_attention, only_candidate
+
+SORTED_MAX = 100
+"""
+The maximum number of waiting charges that are sorted for a summary, the longest waiting first.
+
+Sorting reads the notes, which takes about a millisecond for each charge, and the bot does nothing else meanwhile.
+"""
+
+OFFERED_MAX = 25
+"""The maximum number of charges that one tap dismisses. The summary shows each of them, so they must fit into one message."""
+
+PROBABLE_MAX = 3
+"""The maximum number of buttons that credit a probable user. More would push the first lines of the summary off the screen."""
+
+CLAIMS_MAX = 200
+
+
+@dataclass(frozen=True)
+class Probable:
+    """A charge that probably belongs to one user."""
+
+    charge: ShownCharge
+    telegram_id: TelegramId
+    username: str | None
+    payment_id: PaymentId | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The open decisions of the operators."""
+
+    offered: Sequence[ShownCharge] = ()
+    """Charges that look like payments of ordinary supporters. The summary shows these and offers to dismiss them."""
+    offer_id: int | None = None
+    """The id that the button for these charges contains; None if there are no such charges."""
+    ordinary: int = 0
+    """The number of all charges that look like payments of ordinary supporters."""
+    to_decide: int = 0
+    """The number of charges that need a decision."""
+    unsorted: int = 0
+    """The number of further waiting charges. They are sorted when the longer waiting ones are decided."""
+    probable: Sequence[Probable] = ()
+    """The first `PROBABLE_MAX` of the charges that need a decision and probably belong to one user."""
+    claims: int = 0
+    events: int = 0
+    """The number of events that failed or could not be read."""
+    folded: Mapping[NotificationKind, int] = field(default_factory=dict)
+    """For each kind, the number of messages that the summary replaces, the most frequent kind first."""
+
+    @property
+    def total(self) -> int:
+        return self.ordinary + self.to_decide + self.unsorted + self.claims + self.events
+
+
+async def load_waiting(pool: Pool, *, now: datetime) -> Waiting:
+    """Load the open decisions, and store the offer to dismiss the ordinary charges."""
+    async with transaction(pool) as db:
+        counts = await db.fetchrow(sql("count_waiting"))
+        ids = [row["charge_id"] for row in await db.fetch(sql("find_longest_waiting"), SORTED_MAX)]
+        sorted_cases = await sort_charges(db, ids)
+        ordinary = [charge for charge, attention in sorted_cases if attention is None]
+        offered = ordinary[:OFFERED_MAX]
+        offer_id = await db.fetchval(sql("keep_offer"), [one.charge_id for one in offered], now) if offered else None
+        probable = await _find_probable(db, [charge for charge, attention in sorted_cases if attention is not None])
+    assert counts is not None
+    return Waiting(
+        offered=offered,
+        offer_id=offer_id,
+        ordinary=len(ordinary),
+        to_decide=len(sorted_cases) - len(ordinary),
+        unsorted=max(counts["charges"] - len(sorted_cases), 0),
+        probable=probable,
+        claims=counts["claims"],
+        events=counts["events"],
+    )
+
+
+async def count_folded(pool: Pool, *, since: datetime) -> Mapping[NotificationKind, int]:
+    """For each kind, count the messages to operators that summaries have replaced since that time."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("count_folded"), since)
+    return {NotificationKind(row["kind"]): row["messages"] for row in rows}
+
+
+async def queue_summary(pool: Pool, operator: TelegramId, *, now: datetime) -> None:
+    """Queue a new summary at the end of an operator's chat. The bot deletes the previous one."""
+    async with connected(pool) as db:
+        await db.execute(sql("queue_summary"), operator, now)
+        await db.execute(sql("announce"))
+
+
+async def find_ordinary(pool: Pool, charge_ids: Collection[int]) -> set[int]:
+    """Of these waiting charges, return the ids of those that look like payments of ordinary supporters."""
+    async with transaction(pool) as db:
+        return {one.charge_id for one, attention in await sort_charges(db, charge_ids) if attention is None}
+
+
+async def sort_charges(db: Connection, ids: Collection[int]) -> list[tuple[ShownCharge, Attention | None]]:
+    """
+    Load these charges, the longest waiting first. For each one, return why it needs a decision, or None if it looks ordinary.
+
+    Charges that do not exist are left out. The result is meaningless for a charge that does not wait.
+    """
+    if not ids:
+        return []
+    charges = sorted(await load_shown_charges(db, list(ids), []), key=lambda one: one.charge_id)
+    near = {row["charge_id"] for row in await db.fetch(sql("find_charges_near_open_payments"), list(ids), CLOCK_SLACK)}
+    claims = [
+        RaisedClaim(ClaimedPayment(row["paid_on"], row["amount"], row["currency"], row["name"]), row["created_at"])
+        for row in await db.fetch(sql("find_open_claims"), CLAIMS_MAX)
+    ]
+    return [
+        (one, find_attention(Case(one, one.charge_id, one.supporter_name, one.charge_id in near), claims))
+        for one in charges
+    ]
+
+
+async def _find_probable(db: Connection, charges: Sequence[ShownCharge]) -> list[Probable]:
+    found = [(one, reason) for one in charges if (reason := only_candidate(one)) is not None][:PROBABLE_MAX]
+    users = await load_known_users(db, {reason.telegram_id for _, reason in found})
+    return [
+        Probable(one, user.telegram_id, user.username, reason.payment_id)
+        for one, reason in found
+        if reason.telegram_id is not None and (user := users.get(reason.telegram_id)) is not None
+    ]

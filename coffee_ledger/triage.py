@@ -1,0 +1,158 @@
+"""
+Sort the waiting charges: which of them look like payments of ordinary supporters, and which need an operator's decision.
+
+The rules are pure. They decide only how a charge is shown to operators: with a card and a sound, or as a line of the summary. They
+never credit a user.
+"""
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from coffee_ledger.charges import Charge, Reason, Rejection
+from coffee_ledger.claiming import ClaimedPayment, WaitingCharge, may_be_claimed
+from coffee_ledger.codes import read_codes
+from coffee_ledger.model import Method
+
+NOTHING_FOUND = frozenset(
+    {
+        Rejection.NO_CODE,
+        Rejection.NO_CODE_NEAR,
+        Rejection.NO_SUBSCRIPTION,
+        Rejection.NEW_SUBSCRIPTION,
+        Rejection.NEW_SUPPORTER,
+        Rejection.SWITCHED_OFF,
+        Rejection.ASKED_LATE,
+        Rejection.RENEWAL,
+        Rejection.OUTSIDER,
+    }
+)
+"""
+The reasons that point to no user. All other reasons need an operator, also reasons that only a newer version of this software
+knows.
+"""
+
+MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
+
+DOUBTS = frozenset(
+    {
+        Rejection.NO_RATE,
+        Rejection.STATUS_UNKNOWN,
+        Rejection.AMOUNT_UNREADABLE,
+        Rejection.PERIOD_MISSING,
+        Rejection.IDENTITY_MISSING,
+        Rejection.CONFLICT,
+        Rejection.ANNOUNCED_TWICE,
+    }
+)
+"""The reasons that reject any match. A charge with such a reason waits although a rule may have found its user."""
+
+
+class Attention(enum.StrEnum):
+    """The reason why a waiting charge needs an operator's decision."""
+
+    DOUBT = "doubt"
+    """The charge is doubtful, or an operator or a user took back its match."""
+    CODE = "code"
+    """The supporter wrote a code, or a text that may be a code."""
+    CANDIDATE = "candidate"
+    """The charge may belong to a user of the bot."""
+    CLAIM = "claim"
+    """A user has claimed a payment, and this charge may be that payment."""
+
+
+@dataclass(frozen=True)
+class RaisedClaim:
+    """An open claim, and the time at which the user raised it."""
+
+    claimed: ClaimedPayment
+    raised_at: datetime
+
+
+@dataclass(frozen=True)
+class Case:
+    """A waiting charge, with the facts that are not stored with the charge."""
+
+    charge: Charge
+    charge_id: int
+    supporter_name: str | None
+    has_open_payment: bool
+    """True if a user had an open pending payment of this amount and currency when the charge was paid."""
+
+
+def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | None:
+    """Return why the charge needs an operator's decision. Return None if it looks like a payment of an ordinary supporter."""
+    charge = case.charge
+    if charge.doubt is not None or charge.conflicts_with is not None or charge.is_held or charge.amount is None:
+        return Attention.DOUBT
+    # A charge without a reason was not examined by any rule.
+    if not charge.reasons:
+        return Attention.DOUBT
+    found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
+    if found is not None:
+        return found
+    # The rules record a misspelt code only if they get as far as the amount and the time, so read the note again.
+    if read_codes(charge.note or "").holds_code:
+        return Attention.CODE
+    # A renewal pays no pending payment. For other charges, the rule that looks for pending payments may be switched off.
+    is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
+    if case.has_open_payment and not is_renewal:
+        return Attention.CANDIDATE
+    return Attention.CLAIM if any(_is_near(case, claim) for claim in claims) else None
+
+
+def only_candidate(charge: Charge) -> Reason | None:
+    """
+    Return the reason that names the only user to whom the charge probably belongs.
+
+    Return None if the reasons name no user or several users, or if the charge is doubtful. If several reasons name the user, a
+    reason with a pending payment is preferred.
+    """
+    named = [reason for reason in charge.reasons if reason.telegram_id is not None]
+    is_doubtful = charge.doubt is not None or charge.conflicts_with is not None or charge.is_held
+    if is_doubtful or charge.amount is None or any(reason.why in DOUBTS for reason in charge.reasons):
+        return None
+    if len({reason.telegram_id for reason in named}) != 1:
+        return None
+    paid_for = {reason.payment_id for reason in named if reason.payment_id is not None}
+    # The user has several payments that may be meant, so an operator must choose one on the card.
+    if len(paid_for) > 1:
+        return None
+    return next((reason for reason in named if reason.payment_id is not None), named[0])
+
+
+def point_to_user(reasons: Iterable[Reason]) -> bool:
+    """Return whether at least one of the reasons needs an operator's decision."""
+    return any(_attention_of(reason) is not None for reason in reasons)
+
+
+def decisive_first(reasons: Sequence[Reason]) -> list[Reason]:
+    """Return the reasons in the order in which they help an operator. The first one explains best why the charge waits."""
+    return sorted(reasons, key=_weight)
+
+
+def _attention_of(reason: Reason) -> Attention | None:
+    if reason.telegram_id is not None or reason.payment_id is not None:
+        return Attention.DOUBT if reason.why in DOUBTS else Attention.CANDIDATE
+    if reason.why in NOTHING_FOUND or (reason.rule, reason.why) == (Method.AMOUNT_AND_TIME, Rejection.NO_OPEN_PAYMENT):
+        return None
+    is_about_code = reason.rule in (Method.CODE, Method.CORRECTED_CODE) or reason.why in MEANT_AS_CODE
+    return Attention.CODE if is_about_code else Attention.CANDIDATE
+
+
+def _is_near(case: Case, claim: RaisedClaim) -> bool:
+    charge = case.charge
+    if charge.amount is None or charge.paid_at > claim.raised_at:
+        return False
+    paid = WaitingCharge(case.charge_id, charge.amount, charge.currency, charge.paid_at, case.supporter_name)
+    return may_be_claimed(claim.claimed, paid)
+
+
+def _weight(reason: Reason) -> int:
+    if reason.why in DOUBTS:
+        return 0
+    # A mention is the weakest hint at a user, because a supporter can write any name.
+    if reason.telegram_id is not None and reason.why != Rejection.MENTIONED:
+        return 1
+    return 2 if _attention_of(reason) is not None else 3
