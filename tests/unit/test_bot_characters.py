@@ -35,7 +35,7 @@ def test_names_and_notes_of_every_language_stay_unchanged(text: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_value_inserted_into_a_text_cannot_reorder_it(language: str) -> None:
-    said = speech(language).say("desk-doctor-operators-away", operators="\u202eгро\x00\ud800<b>")
+    said = speech(language).say("desk-doctor-operators-away", operators="\u202eгро\x00\ud800<b>", address="none")
 
     assert "гро\ufffd\ufffd&lt;b&gt;" in said
     assert "\u202e" not in said
