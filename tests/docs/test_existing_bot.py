@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,13 @@ from aiogram.types import Message
 from coffee_ledger.store.database import Pool
 from tests.bot.fixtures import settings_of
 from tests.bot.people import DEADLINE_SECONDS, Person
+from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import Sandbox
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "existing-bot.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "existing-bot.md").read_text(encoding="utf-8")
 GUIDES = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
 GUIDE_WORDS_MAX = 450
 
@@ -41,6 +41,13 @@ class Balances:
     async def until(self, *credits: int) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS), self._changed:
             await self._changed.wait_for(lambda: list(self.added.values()) == list(credits))
+
+
+async def handing_over_has_begun(pool: Pool) -> None:
+    """Wait until the handler is registered. Entries from before its first registration are not handed over."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — only the database knows
+            await asyncio.sleep(0.01)
 
 
 def code_of(guide: str) -> str:
@@ -96,6 +103,7 @@ async def test_a_bot_of_the_second_guide_adds_credits_to_its_own_balances(
 ) -> None:
     db = Balances()
     async with follow("Your bot keeps the balance", db=db):
+        await handing_over_has_begun(pool)
         payment = a_payment(amount=5, support_note=await anna.ask_for_code("5"))
         await webhook.settle(payment)
         await db.until(500)
@@ -115,6 +123,7 @@ async def test_entries_from_before_the_handler_are_handed_over_on_request(
     db = Balances()
 
     async with follow("Your bot keeps the balance", db=db):
+        await handing_over_has_begun(pool)
         await webhook.settle(a_payment(amount=7, support_note=await anna.ask_for_code("7")))
         await db.until(700)
         await pool.execute(hand_over_all)

@@ -12,12 +12,12 @@ import pytest
 
 from tests.bot.fixtures import OPERATOR, free_port
 from tests.bot.people import DEADLINE_SECONDS, Person
+from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import TOKEN, Sandbox
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_balances.py"
 STOP_SECONDS_MAX = 15
 

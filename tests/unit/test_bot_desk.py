@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -47,6 +46,7 @@ from coffee_ledger.telegram.desk.search import mask, read_payment_id
 from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
+from tests.files import ROOT
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
@@ -230,7 +230,7 @@ def test_the_documents_have_the_sections_that_the_doctor_names() -> None:
 
     assert len(named) >= 6
     for heading, is_deployment in named:
-        text = (Path(__file__).parents[2] / "docs" / documents[is_deployment]).read_text("utf-8")
+        text = (ROOT / "docs" / documents[is_deployment]).read_text("utf-8")
         assert re.search(rf"^##+ {heading}$", text, re.MULTILINE), heading
 
 
