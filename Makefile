@@ -63,17 +63,20 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
-# `make quick` runs these tests in parallel with the rest of tests/unit, which takes about as long. They import aiogram, which takes
-# seconds, or they start processes and servers.
-STARTING := tests/sandbox $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
+# `make quick` runs these two groups and the rest of tests/unit in parallel; each takes about as long. The tests of the groups import
+# aiogram, which takes seconds, or they start processes and servers and wait for them.
+SERVING := tests/sandbox
+STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
 .PHONY: quick
 quick: $(READY) $(SCRIPT) ## Run the tests that need no Docker
-	@beside=$$(mktemp); status=0; \
-	$(BIN)/pytest $(STARTING) >"$$beside" 2>&1 & starting=$$!; \
+	@beside=$$(mktemp -d); status=0; \
+	$(BIN)/pytest $(SERVING) >"$$beside/1" 2>&1 & serving=$$!; \
+	$(BIN)/pytest $(STARTING) >"$$beside/2" 2>&1 & starting=$$!; \
 	$(BIN)/pytest tests/unit $(patsubst %,--ignore=%,$(STARTING)) || status=$$?; \
+	wait $$serving || status=$$?; \
 	wait $$starting || status=$$?; \
-	cat "$$beside"; rm "$$beside"; \
+	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
 .PHONY: soak

@@ -137,7 +137,8 @@ class _Taking(BaseHTTPRequestHandler):
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     with Backend() as backend:
-        serving = threading.Thread(target=backend.serve_forever)
+        # Poll often, because a shutdown waits for the next poll.
+        serving = threading.Thread(target=backend.serve_forever, args=(0.01,))
         serving.start()
         yield backend
         backend.shutdown()
