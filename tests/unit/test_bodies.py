@@ -70,7 +70,7 @@ async def answer_to(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 500], ids=["before its body", "in its body"])
-async def test_a_stalled_request_is_answered_with_408_close_afterd(body: bytes) -> None:
+async def test_a_stalled_request_is_answered_with_408_and_closed(body: bytes) -> None:
     async with serve(seconds_max=0.2) as server:
         reader, writer = await server.begin(BYTES_MAX, body)
 
