@@ -6,7 +6,7 @@ Measure how long a full spool takes to drain into the database after an outage.
 The spool is a folder with events that the webhook accepted while the database was down. The command fills a folder with
 deliveries and runs the webhook's intake until the folder is empty. It needs the Postgres of `benchmarks/compose.yaml`.
 
-- `--folder` is a folder on the disk that would hold the real spool.
+- `--folder`: the command makes the spool here. Choose the disk that will hold the real spool, because the disk affects the time.
 - `--payers one`: each payment contains the same code.
 - `--payers many`: the payments contain the codes of many users.
 - `--payers strangers`: the payments contain no code, and each amount fits many pending payments.
@@ -39,7 +39,7 @@ USERS = 1000
 """The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""
 
 AMOUNTS = 50
-"""The pending payments have this many different amounts. The payments of `--payers strangers` have the same amounts."""
+"""The number of different amounts. The pending payments and the payments of `--payers strangers` have the same amounts."""
 
 CHANCE = Random(7)  # noqa: S311 — each run needs the same codes
 CODES = [issue_code(CHANCE) for _ in range(USERS)]

@@ -17,8 +17,9 @@ A history is the list of all requests and payments of one run. Each history is s
 
 The simulation makes these assumptions:
 
-- Only the camper makes more than one request. So only the camper is affected by today's pause of 30 days after a guess for a
-  user. On a real page, the pause also prevents wrong guesses for some other users, so the results there are a little better.
+- Only the camper makes more than one request. So only the camper is affected by today's pause: after a guess for a user, no
+  guess credits the same user for 30 days. On a real page, other users also make several requests, so the pause prevents some more
+  wrong guesses there.
 - Operators do not match waiting charges. They take guesses back only in the last row of `table_of_pauses`.
 - If a user's payment is not matched, the user's request stays open until it expires.
 """
@@ -288,7 +289,7 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules without guesses. If no rule finds a user, guess by the old rule."""
+    """Settle an event by today's rules, except the rule that guesses. If they find no user, guess by the old rule."""
     readings = read_notes([event])
     book = page.load_book(event, readings)
     waiting = list(book.charges.values())
@@ -312,7 +313,8 @@ def guess_as_before(
 
     - There is no open payment within the window, or more than one.
     - *waiting* is not empty: other charges of this amount are unmatched.
-    - A second user requested this amount within the window, and the request was cancelled or expired after the charge was paid.
+    - A different user also requested this amount within the window, and this request was cancelled or expired after the charge
+      was paid. So the charge may have been meant for this request.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]

@@ -1,10 +1,10 @@
 """
-Read the answers of the REST API of Buy Me a Coffee (BMC). Every answer becomes a `ApiResult`; none raises an exception.
+Read the answers of the REST API of Buy Me a Coffee (BMC). Every answer becomes an `ApiResult`; none raises an exception.
 
 The API lists what an account received, five rows a page, the newest first. It is read-only and has no filter by date. A row is
-weaker evidence than a webhook: it is not signed, its times have no zone, and it does not reliably tell the family of a payment.
-E-mail addresses may be masked, so they are not read. The values are as inconsistent as those of webhooks. A row that cannot be
-read becomes an `UnreadableRow`, so that it does not hide the other rows of its page.
+weaker evidence than a webhook: it is not signed, its times have no zone, and it does not reliably show the family (kind) of the
+payment. E-mail addresses may be masked, so they are not read. The values are as inconsistent as those of webhooks. A row that
+cannot be read becomes an `UnreadableRow`, so that the other rows of its page can still be read.
 
 The janitor does not call the API yet. Its task that reconciles BMC's lists with our charges will use this module and
 services/janitor/bmc_client.py.
@@ -54,7 +54,7 @@ class ApiList(enum.StrEnum):
 
 
 class ApiState(enum.StrEnum):
-    """The result of one request to the API. For an operator, each of these has another remedy."""
+    """The result of one request to the API. Each failure has its own value, because operators must act differently on each."""
 
     PAGE = "page"
     EMPTY = "empty"
@@ -94,18 +94,18 @@ class ApiAnswer:
 @dataclass(frozen=True, kw_only=True)
 class SupportRow:
     row_id: str
-    """BMC's `support_id`. It probably equals the `id` of the webhook, but nobody has published such a pair."""
+    """BMC's `support_id`. It probably equals the `id` in the webhook, but no published example shows both for one payment."""
     transaction_id: str | None
-    """The id that the payment has in its webhook too. None for a placeholder, such as that of a free Shop item."""
+    """The same id as in the webhook of the payment; None if the row has no real id, as for a free Shop item."""
     amount: Decimal
-    """The price of one coffee times their number. It is zero for a free Shop item."""
+    """The price of one coffee times the number of coffees. It is zero for a free Shop item."""
     currency: str
     note: str | None = field(repr=False)
     name: str | None = field(repr=False)
     created_at: datetime | None
     """The time in the row, read as UTC. BMC does not document the zone."""
     is_refunded: bool | None
-    """None if the mark of a refund has an unknown value."""
+    """None if the fields that mark a refund have unknown values."""
     support_type: str | None = None
     platform: str | None = None
 
@@ -114,7 +114,7 @@ class SupportRow:
 class SubscriptionRow:
     row_id: str
     psp_id: str | None
-    """The id of the subscription at Stripe, as in its webhooks. The API calls it `transaction_id`. None for a placeholder."""
+    """The id of the subscription at Stripe: `transaction_id` in the API, `psp_id` in webhooks. None if the row has no real id."""
     amount: Decimal
     """The price of one period."""
     currency: str
@@ -124,7 +124,7 @@ class SubscriptionRow:
     period_start: datetime | None
     period_end: datetime | None
     is_cancelled: bool | None
-    """None if the mark has an unknown value. This applies to the next two fields, too."""
+    """This field and the next two fields are None if BMC sent an unknown value."""
     ends_with_period: bool | None
     is_paused: bool | None
     duration_type: str | None = None
@@ -144,13 +144,13 @@ class ExtraRow:
     name: str | None = field(repr=False)
     created_at: datetime | None
     is_revoked: bool | None
-    """None if the mark of a refund has an unknown value."""
+    """None if the fields that mark a refund have unknown values."""
     item_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableRow:
-    """A row without a valid id or amount. Both ids are None if the row has none that can be read."""
+    """A row without a readable `row_id` or amount. Each id is None if it cannot be read."""
 
     row_id: str | None = None
     transaction_id: str | None = None
@@ -161,7 +161,7 @@ Row: TypeAlias = SupportRow | SubscriptionRow | ExtraRow | UnreadableRow
 
 @dataclass(frozen=True, kw_only=True)
 class ApiResult:
-    """The result of one request. Only PAGE has *rows*."""
+    """The result of one request. It has *rows* only if the *state* is PAGE."""
 
     state: ApiState
     rows: tuple[Row, ...] = ()
@@ -188,19 +188,21 @@ def read_answer(list_: ApiList, answer: ApiAnswer) -> ApiResult:
 
 
 def _refusal(answer: ApiAnswer) -> ApiState | None:
-    """Return the state that the HTTP status means; None if the body decides."""
+    """Return the state that the HTTP status means. Return None for status 200: the caller must then read the body."""
     match answer.status:
         case 200:
             return None
         case 401:
             return ApiState.TOKEN_REFUSED
         case 403:
-            # 1010 is Cloudflare's number for a client that it bans. Cloudflare may write it in HTML, in a line of text or in JSON.
+            # BMC answers in JSON. Cloudflare may answer in HTML, in a line of text or in JSON. Cloudflare's JSON contains 1010,
+            # its number for a banned client.
             return ApiState.TOKEN_REFUSED if answer.is_json and b"1010" not in answer.body else ApiState.BLOCKED
         case 429:
             return ApiState.THROTTLED
         case status if status in REDIRECTS:
-            # A refused token leads to the login page. A redirect to another address of an API means that the API has moved.
+            # If BMC refuses the token, it redirects to the login page. A redirect to an address of an API means that the API has
+            # moved.
             return ApiState.CHANGED if API_PATH in (answer.location or "") else ApiState.TOKEN_REFUSED
         case status if status == 408 or status >= 500:
             return ApiState.UNREACHABLE
@@ -220,13 +222,13 @@ def _read_page(list_: ApiList, answer: ApiAnswer) -> tuple[ApiState, tuple[Row, 
     rows = tuple(_read_row(list_, value) for value in values)
     if all(isinstance(row, UnreadableRow) and row.row_id is None for row in rows):
         return ApiState.CHANGED, (), False
-    # Do not compute with `total` and `last_page`: in a published answer they contradict each other. If the link to the next page
-    # is missing, read on; the next page is then empty.
+    # Do not compute with `total` and `last_page`: in a published answer they contradict each other. If `next_page_url` is
+    # missing, assume that there is a next page. This does no harm, because a page after the last one is empty.
     return ApiState.PAGE, rows, page.get("next_page_url", True) not in (None, False, "")
 
 
 def _values(data: object) -> Sequence[object] | None:
-    """Return the rows of a page. PHP encodes a list with gaps as a map with numbers as keys."""
+    """Return the rows of a list, or of a map with numbers as keys (PHP's form of a list with gaps); None for other data."""
     if isinstance(data, list):
         return cast(Sequence[object], data)
     numbered = as_object(data)
@@ -239,7 +241,8 @@ def _says_empty(page: Json) -> bool:
     """
     Tell whether a page without `data` means that the list is empty.
 
-    The known words are "No supporters" and "No subscriptions". Any other words may report an error, so they do not mean that.
+    The known texts are "No supporters" and "No subscriptions". So a text that begins with "No" means an empty list. Any other
+    text may report an error.
     """
     words = read_text(page.get("error")) or read_text(page.get("message")) or ""
     return "data" not in page and bool(re.match(r"no\s", words.strip().lower()))
@@ -305,7 +308,7 @@ def _read_subscription(fields: Json) -> SubscriptionRow | UnreadableRow:
 
 
 def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
-    # The documented sample has no `support`, and answers of 2026 have it.
+    # The sample in BMC's documentation has no field `support`, but answers of 2026 have it.
     support = as_object(fields.get("support")) or {}
     item = as_object(fields.get("extra")) or {}
     row_id, transaction_id = read_id(fields.get("purchase_id")), read_id(support.get("transaction_id"))
@@ -327,12 +330,12 @@ def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
 
 
 def _read_refund(fields: Json) -> bool | None:
-    """Read both marks of a refund. Published rows have the one, the other or both."""
+    """Tell whether a payment was refunded. Read two fields, because published rows have one of them or both."""
     return _any_mark(_read_mark(fields.get("is_refunded")), _has_time(fields.get("refunded_at")))
 
 
 def _any_mark(*marks: bool | None) -> bool | None:
-    """Return True if one of the marks is true, otherwise None if one of them is unknown."""
+    """Return True if any mark is true. Otherwise return None if any mark is unknown, and False if all are false."""
     return True if True in marks else None if None in marks else False
 
 
@@ -342,7 +345,7 @@ def _read_mark(value: object) -> bool | None:
 
 
 def _has_time(value: object) -> bool | None:
-    """Tell whether a field with a time is set. Return None for a value that is no time."""
+    """Return True for a time, False for a missing or empty value, and None for any other value."""
     if value is None or read_flag(value) is False or (isinstance(value, str) and value.strip() in NO_TIME):
         return False
     return True if _read_time(value) is not None or _is_unix_time(value) else None
@@ -375,7 +378,7 @@ def _read_time(value: object) -> datetime | None:
 
 
 def _read_count(header: str | None, *, count_max: int) -> int | None:
-    """Read a header with a whole number, which is limited to *count_max*. Return None for any other header."""
+    """Read a whole number from a header; return *count_max* if the number is higher. Return None if the header has no number."""
     if header is None or not re.fullmatch("[0-9]{1,9}", header.strip(), re.ASCII):
         return None
     return min(int(header), count_max)

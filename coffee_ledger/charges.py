@@ -102,7 +102,7 @@ class Charge:
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
-    """The id of the subscription at BMC's payment provider. All charges of a subscription have the same id."""
+    """The id of the subscription at BMC's payment provider; None for other charges, or if BMC sent no such id."""
     period_start: datetime | None = None
     """The start of the billing period of a subscription charge; None for other charges, or if BMC sent no period."""
     supporter_id: str | None

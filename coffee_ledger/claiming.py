@@ -114,7 +114,7 @@ def names_alike(told: str | None, known: str | None) -> bool:
     Return whether *told* may be the supporter's name (*known*). The result only affects the operator's card.
 
     The check is less strict than `names_agree`: an initial equals a name that begins with it, and similar spellings are equal.
-    *told* may omit the supporter's initials and usual words. More than half of the words must still be equal.
+    The supporter's initials and usual words may be missing in *told*. More than half of the other words must be equal or similar.
     """
     one, other = _read_name(told), _read_name(known)
     # A name that has only initials and usual words would fit too many supporters.
@@ -195,7 +195,7 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
-    # Require more than half of the longer name. Otherwise a claim with a list of first names would fit many charges.
+    # Require more than half of the words of the longer name. Otherwise a claim with a list of first names would fit many charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 

@@ -19,8 +19,8 @@ front of a code, as in `1. K7QM-2XHD`, is ignored.
 A typo must never credit the wrong user:
 
 - Issued codes differ in at least three places. So a text with one wrong character can stand for only one issued code.
-- A word of nine characters has one too many, and we cannot know which one. The word is not read as a code, even if it begins or
-  ends with a code. All codes that it may stand for are corrections. If two of them were issued, an operator decides.
+- A word of nine characters has one character too many, and we cannot know which one. The word is not read as a code, even if it
+  begins or ends with a code. All codes that it may stand for are corrections. If two of them were issued, an operator decides.
 - A word of ten or more characters may contain a code with other text attached. The code is read, but nothing is corrected.
 """
 
@@ -372,7 +372,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
         for end in range(start, min(start + CODE_LENGTH, len(groups))):
             signs += groups[end][0]
             if len(signs) >= CODE_LENGTH:
-                # Skip a word of nine characters, because it has one too many, and we cannot know which one.
+                # Skip a word of nine characters: it has one character too many, and we cannot know which one.
                 is_inside_nine = groups[start][1] == groups[end][1] and has_nine[groups[start][1]]
                 if not is_inside_nine and is_code(signs):
                     yield PaymentId(signs)
@@ -439,7 +439,7 @@ def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
             for first, second in combinations(halves, 2):
-                # Skip a word of nine characters, because it has one too many, and we cannot know which one.
+                # Skip a word of nine characters: it has one character too many, and we cannot know which one.
                 is_inside_nine = any(start <= first.start() and second.end() <= end for start, end in nines)
                 if not is_inside_nine and is_code(signs := first[0] + second[0]):
                     yield PaymentId(signs)
@@ -538,7 +538,8 @@ def _correct(signs: str) -> frozenset[PaymentId]:
 
 def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
-    # Two characters that cannot occur in a code are two typos, so correct nothing. A text without a digit is a word, not a code.
+    # Only one typo is corrected. Two characters that cannot occur in a code are two typos, so correct nothing. Also correct
+    # nothing in a text without a digit, because it is a word, not a code.
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return
     places = wrong or range(len(signs))

@@ -144,7 +144,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # Use the form of `_event_name`, but with an empty id and an empty type.
+        # The name has the form of `_event_name`. The id and the type are empty, because they cannot be read.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = read_text(envelope.get("type"))
     live_mode = read_flag(envelope.get("live_mode"))
@@ -165,7 +165,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
 
 
 class BodyProblem(enum.StrEnum):
-    """The reason for which a body cannot be read."""
+    """The reason why a body cannot be read."""
 
     NO_JSON = "no_json"
     """The body is not a JSON object. Perhaps it was cut off."""
@@ -181,7 +181,7 @@ class Glimpse:
     amount: Decimal | None
     currency: str | None
     problem: BodyProblem | None
-    """None if the body can be read. Perhaps an older version could not read it."""
+    """The reason why the body cannot be read; None if it can be read. An older version may have been unable to read it."""
 
 
 def glimpse_at(body: bytes) -> Glimpse:
@@ -366,8 +366,8 @@ def _identify_subscription(message: _Message) -> _Identity:
     if name is not None and period_start is not None:
         key = f"{name}:{int(period_start.timestamp())}"
         return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
-    # BMC sends both `.started` and `.updated` for one charge. Without a billing period, these two events look like two charges.
-    # So add a doubt.
+    # BMC sends both `.started` and `.updated` for one charge. Without a billing period or an id, these two events look like two
+    # charges. So add a doubt.
     doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
     key = f"{name or message.family}:{message.event_name}"
     return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
@@ -457,7 +457,7 @@ def _item(data: Json) -> tuple[str | None, str | None]:
     """
     Return the key and the title of the membership level or of the only Shop item bought.
 
-    Both are None if there is no level, and not exactly one item.
+    Both are None in all other cases, for example if several different items were bought.
     """
     level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
     if level is not None:

@@ -71,9 +71,9 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
     """
-    Wait until *lost* is set. After `CHECK_SECONDS`, send a query instead.
+    Wait until *lost* is set, but at most `CHECK_SECONDS`. If *lost* is still not set then, send a query to check the connection.
 
-    If a firewall dropped the connection, *lost* is not set. Only a query then raises an error.
+    If a firewall drops the connection, *lost* is not set. In this case, only a query shows the loss: it raises an error.
     """
     try:
         async with asyncio.timeout(CHECK_SECONDS):

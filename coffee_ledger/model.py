@@ -148,10 +148,10 @@ class NotificationKind(enum.StrEnum):
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"
     """
-    One message with the open decisions. The message is edited when they change.
+    One message that lists the open decisions. The message is edited when the decisions change.
 
-    It replaces the cards of charges that look like payments of ordinary supporters, and of charges and claims that are too many
-    at once.
+    A charge that looks like a payment of an ordinary supporter gets no card of its own and only appears in the summary. If too
+    many charges and claims need a card at once, some of them also appear only in the summary.
     """
 
 
@@ -182,7 +182,7 @@ class Outcome(enum.StrEnum):
     UNMATCHED = "unmatched"
     REFUNDED = "refunded"
     RECORDED = "recorded"
-    """The event was stored but moved no money, such as a cancellation, a pause, or a further event of a known charge."""
+    """The event moved no money and was only stored. Examples: a cancellation, a pause, a further event of a known charge."""
     DUPLICATE = "duplicate"
     TEST = "test"
     UNKNOWN = "unknown"

@@ -263,7 +263,7 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """The open decisions. They are no facts, because they are looked up when the message is sent or edited."""
+    """The open decisions. They are not stored as facts, because they are looked up when the message is sent or edited."""
 
     kind = NotificationKind.WAITING_SUMMARY
 

@@ -23,7 +23,7 @@ _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
-"""An HTML tag without attributes. Its name has only letters, so `<K7QM>` does not count as a tag, and codes are not removed."""
+"""An HTML tag without attributes. The name has only letters, so `<K7QM>`, a half of a code, is not removed as a tag."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 """A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""

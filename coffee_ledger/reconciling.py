@@ -15,7 +15,11 @@ SAME_PERIOD = timedelta(minutes=2)
 """Two periods of a subscription whose starts differ by at most this time are the same period."""
 
 GIVEN_AWAY = "lifetime-giveaway"
-"""The duration of a membership for which nobody pays. Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee."""
+"""
+The duration type of a membership for which nobody pays.
+
+Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +35,14 @@ def is_known(row: Row, known: KnownCharges) -> bool:
     """
     Tell whether the row describes a charge that we have.
 
-    The transaction id decides alone, because a row does not reliably tell the family of a payment.
+    Compare payments only by the transaction id and not by the family, because a row does not reliably tell the family.
+    Compare subscriptions also by the billing period.
     """
     match row:
         case SupportRow() | ExtraRow() | UnreadableRow():
             return row.transaction_id in known.transaction_ids
         case SubscriptionRow():
-            # A lifetime membership is paid once. Its charge has the id as its transaction id.
+            # A lifetime membership is paid once. Its `psp_id` may be the transaction id of the charge.
             return row.psp_id in known.transaction_ids or _is_known_period(row, known)
         case _:
             assert_never(row)
@@ -70,10 +75,11 @@ def is_missing(row: Row, known: KnownCharges) -> bool:
 
 def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetime) -> bool:
     """
-    Tell whether all older pages may be expected to be known, so that reading can stop at this page.
+    Tell whether reading can stop at this page, because all rows of the older pages are probably known.
 
-    Every row must be known and older than *before*. A row that cannot become known does not count, because it would keep every
-    later reading from stopping. The rows must be in the expected order, the newest first: BMC does not promise the order.
+    All rows must be older than *before*, and no charge may be missing. A row that can never become known is ignored. Otherwise
+    the row would prevent every later reading from stopping here. The rows must be sorted from the newest to the oldest. BMC does
+    not promise this order, and without it an older page may contain a newer row.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)
@@ -86,7 +92,7 @@ def _created_at(row: Row) -> datetime | None:
 
 
 def _can_become_known(row: Row) -> bool:
-    """Tell whether a charge may be found by the row's id. No charge is made from an unreadable row."""
+    """Tell whether the row can get a charge, and has an id to find it. No charge is made from an unreadable row."""
     if isinstance(row, UnreadableRow):
         return False
     return (row.psp_id if isinstance(row, SubscriptionRow) else row.transaction_id) is not None

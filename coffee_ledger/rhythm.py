@@ -1,4 +1,4 @@
-"""Estimate how long a pause between two payments must be to be unusual for a BMC page, from the earlier payments of this page."""
+"""Estimate from the earlier payments of a BMC page which pause between two payments is unusually long."""
 
 import math
 from dataclasses import dataclass

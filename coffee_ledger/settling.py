@@ -111,7 +111,7 @@ class Book:
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each subscription, the users to whom its earlier charges were matched. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each subscription, the users for whom the newest match of one of its charges was undone."""
+    """For each subscription, the users to whom its charges were matched and for whom the newest match was undone."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each supporter id, the users to whom earlier charges of the supporter were matched by a code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
@@ -236,8 +236,8 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # No rule credits a charge with a doubt. So if *other* has a doubt, a rule may credit *charge*: no rule credits the payment a
-    # second time.
+    # If *other* has a doubt, return False. No rule credits a charge with a doubt, so a rule can credit only *charge*, and the
+    # payment is not credited twice.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -488,7 +488,7 @@ class _Fold:
         return self._leave_unmatched(charge, found), charge.charge_key
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
-        # The charge may have waited without a card, because nothing pointed to a user. If the later note does, notify operators again.
+        # Operators get no separate message about a charge that points to no user. If a later note points to a user, send one.
         is_news = bool(charge.reasons) and not point_to_user(charge.reasons) and point_to_user(found.reasons)
         charge = replace(charge, reasons=found.reasons)
         # The payment was refunded, so no operator has to decide about the charge.
@@ -519,7 +519,7 @@ class _Fold:
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The other charge already has the charge key with this transaction id. So make a key from `bmc_id`.
+            # The charge key that is made from the transaction id belongs to *conflict*. So make a key from `bmc_id`.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
@@ -680,8 +680,8 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        # The fact key, which prevents a second notification, contains the contradicting values. So operators are notified once of each
-        # contradiction, and again if a later event reports other values.
+        # The fact key prevents a second notification. It contains the contradicting values, so operators are notified once of
+        # each contradiction, and again if a later event reports other values.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
@@ -716,7 +716,7 @@ class _Fold:
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
-            # Sort the codes. The order of a set of strings differs between processes, but the stored reasons must not.
+            # Sort the codes, so that the stored reasons have a fixed order. The order of a set differs between processes.
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
             corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
@@ -740,7 +740,7 @@ class _Fold:
         """
         Return whether *report* may be confused with *charge* in a guess.
 
-        It may if it reports a different charge with the same amount and about the same time, and contains no issued code.
+        Return True if *report* is about a different charge of the same amount and about the same time, without an issued code.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)

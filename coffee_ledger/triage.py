@@ -1,8 +1,8 @@
 """
 Sort the waiting charges: which of them look like payments of ordinary supporters, and which need an operator's decision.
 
-The rules are pure. They decide only how a charge is shown to operators: with a card and a sound, or as a line of the summary. They
-never credit a user.
+The rules are pure. They decide only how a charge is shown to operators: with a card and a sound, or as a line of the summary.
+They never credit a user.
 """
 
 import enum
@@ -46,7 +46,7 @@ DOUBTS = frozenset(
         Rejection.ANNOUNCED_TWICE,
     }
 )
-"""The reasons that reject any match. A charge with such a reason waits although a rule may have found its user."""
+"""The reasons that prevent every match. A charge with one of these reasons waits, even if a rule has found its user."""
 
 
 class Attention(enum.StrEnum):
@@ -86,16 +86,18 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     charge = case.charge
     if charge.doubt is not None or charge.conflicts_with is not None or charge.is_held or charge.amount is None:
         return Attention.DOUBT
-    # A charge without a reason was not examined by any rule.
+    # A charge without a reason was not examined by any rule, so an operator must examine it.
     if not charge.reasons:
         return Attention.DOUBT
     found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
     if found is not None:
         return found
-    # The rules record a misspelt code only if they get as far as the amount and the time, so read the note again.
+    # The note may contain a misspelt code that is not among the reasons. Only the last rule looks for it, and only if no other
+    # cause has rejected the charge before. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
-    # A renewal pays no pending payment. For other charges, the rule that looks for pending payments may be switched off.
+    # An open payment may fit although no reason names it, because the rule that looks for it may be switched off. A renewal never
+    # pays a pending payment.
     is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
     if case.has_open_payment and not is_renewal:
         return Attention.CANDIDATE

@@ -19,7 +19,11 @@ AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
 NO_CURRENCY = "XXX"
-"""The ISO 4217 code for "no currency", stored if the event has no valid currency. It has no rate, so an operator decides."""
+"""
+The ISO 4217 code for "no currency", stored if the event has no valid currency.
+
+It has no rate for credits, so an operator decides about the charge.
+"""
 
 PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
 """Values, in lower case, that BMC sends instead of an id. Source: bodies and REST answers of BMC."""
@@ -31,7 +35,7 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def parse_object(body: bytes) -> Json | None:
     """Parse a JSON object. Its numbers become int or Decimal, or a text if they have too many digits."""
     try:
-        # Parse numbers as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
+        # Parse fractions as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
         value = json.loads(body, parse_float=_decimal, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
@@ -56,13 +60,13 @@ def as_object(value: object) -> Json | None:
 
 
 def as_objects(value: object) -> Sequence[Json]:
-    """Return the objects in a list. Return an empty list for any other value."""
+    """Return the objects in the list *value*, without its other elements. If *value* is not a list, return no objects."""
     values: Sequence[object] = value if isinstance(value, list) else []
     return [cast(Json, one) for one in values if isinstance(one, dict)]
 
 
 def read_text(value: object) -> str | None:
-    """Return the text with each character that Postgres cannot store replaced."""
+    """Return the text. Replace each character that Postgres cannot store by U+FFFD."""
     return UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else None
 
 
@@ -91,8 +95,8 @@ def read_amount(value: object) -> Decimal | None:
     Read an amount in major units. Zero is allowed. Return None if the amount is not a number, is negative, or is 1e9 or more.
 
     `str` converts a number to text, and the text must fit the pattern `AMOUNT`. The number `1e-05`, which many encoders write,
-    becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit, so an operator decides about the charge. BMC has
-    never sent a number in this form.
+    becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit. Then the function returns None, and an operator
+    decides about the charge. BMC has never sent a number like `1e3`.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
     if not AMOUNT.fullmatch(text):

@@ -242,8 +242,10 @@ IS 'The outsider that caused the automatic dismissal. Null if not dismissed, or 
 COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each candidate was rejected. Shown to people; no rule reads it.';
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
--- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity"). The index
--- one_charge_per_number leaves out charges with a doubt, because a doubtful charge may lack the fields that identify it.
+-- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity").
+-- The index one_charge_per_transaction leaves out a charge with conflicts_with, because this charge has the transaction id of
+-- another charge. The index one_charge_per_number leaves out charges with a doubt, because a doubtful charge may lack the fields
+-- that identify it.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -581,7 +583,7 @@ BEGIN
 END
 $$;
 
--- This trigger refuses statements that change balances directly, which have a trigger depth of 0. The changes by the trigger
+-- This trigger refuses direct changes of balances. A direct change has a trigger depth of 0. The changes by the trigger
 -- balance_is_the_sum have a trigger depth of 1, so they are allowed.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
@@ -594,8 +596,8 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
--- A repeat with the same key spends nothing. It returns the sum of the user's entries up to the spending, which is normally the
--- result of the first call. If a payment was credited during the first call, the repeat may also count this payment.
+-- A repeat with the same key spends nothing. The repeat returns the sum of the user's entries up to the spending. Normally, this
+-- is the result of the first call. If a payment was credited during the first call, the repeat may also count this payment.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -647,8 +649,8 @@ $$;
 
 -- Handing entries to another bot --------------------------------------------------------------------------------------
 
--- If another bot keeps its own balances, it registers a handler. This table then has one row. Entries from before that time are
--- not handed over, so that a bot which has already added them does not get them again.
+-- A bot that keeps its own balances registers a handler for new entries. The first registration inserts the only row of this
+-- table. Older entries are not handed over, because the bot may already have added them to its balances.
 CREATE TABLE handover_start (
     is_only boolean PRIMARY KEY DEFAULT true,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -666,8 +668,8 @@ CREATE TABLE handovers (
 
 -- Queues each new entry for the handler, in the transaction that inserts the entry. A spending is left out, because the other bot
 -- itself spends. The function runs as the owner, so that the services need no privilege to insert handovers.
--- A bot that stores the last credit_id it has handled could miss an entry: Postgres assigns the id before the commit, so an entry
--- with a lower id may become visible later.
+-- A queue is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an entry with
+-- a higher id. A bot that stored only the last handled credit_id would miss the entry with the lower id.
 CREATE FUNCTION queue_handovers() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -725,8 +727,9 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- addressed: the message was replaced by one row for each operator. A cancelled reminder has this status too.
 -- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
 -- dead: sending was given up, because each further attempt would probably fail.
--- unreachable: the recipient could not be reached. If the recipient comes back while the message matters, it is queued again.
--- withheld: the message is not sent, because the user asked to be erased or because the message no longer mattered.
+-- unreachable: the recipient could not be reached, for example because the user has blocked the bot. If the recipient comes back,
+-- the newest messages that are still useful are queued again (the query requeue_missed).
+-- withheld: the message is not sent, because the user asked to be erased, or because the message is no longer useful.
 COMMENT ON COLUMN notifications.status IS 'The state of the delivery. Each value is explained in db/init.sql.';
 COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Null before that. Decides when the message is set aside.';
 COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
@@ -912,8 +915,8 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- The first query finds the notification about a match by a rule, and the second one finds that about a match by an
-       -- operator. Its fact_key ends with the id of the operator's action.
+       -- The first query finds the notification about a match by a rule. The second query finds the notification about a match
+       -- by an operator: its fact_key ends with the id of the operator's action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
@@ -955,7 +958,8 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
--- Returns true if the charge was matched, refunded or dismissed at past.at or later. Just before past.at, it was still unmatched.
+-- Returns true if the charge was still unmatched just before past.at, because it was matched, refunded, or dismissed by an
+-- operator only at past.at or later.
 CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 RETURN coalesce(decided_at >= past.at(), false)
     OR (state = 'dismissed' AND EXISTS (

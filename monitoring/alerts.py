@@ -46,8 +46,8 @@ class Alert:
     """
     The fault and its harm, in at most 80 characters.
 
-    Alertmanager sends one message for each group of alerts. So the text may use only the labels by which alerts are grouped,
-    because all alerts of a group have the same values of these labels.
+    Alertmanager sends one message for each group of alerts. The alerts of a group are sure to agree only in the labels by which
+    they are grouped, so the text may use only these labels.
     """
     description: str
     dashboard: str
@@ -86,10 +86,10 @@ def _last_done(task: str) -> str:
 
 def _last_outage() -> str:
     """
-    Return an expression for the end of the last outage in the last day, in Unix time.
+    Return an expression for the end of the last outage in the last day, in Unix time. It has no value if there was no outage.
 
-    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. This condition is also true while the whole
-    machine is off, because then no new probe succeeds.
+    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. A time in which the whole machine is off also
+    counts as an outage, because no new probe succeeds.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -500,9 +500,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLockWaits",
-        # Do not use `latest` here. The series ends with the wait, but `latest` would return its last value for two more minutes.
-        # The alert holds for three minutes. The webhook and the bot wait at most ten seconds for a lock, so the alert means many
-        # waits in a row.
+        # Do not use `latest` here. The series ends when no session waits any more, but `latest` would return its last value for
+        # two more minutes. The webhook and the bot wait at most ten seconds for a lock. The alert fires only after three minutes
+        # with a wait, so it means many waits in a row.
         f"max(sum by (instance) ({WAITS})) > 0",
         summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",

@@ -7,7 +7,7 @@ A panel becomes red at the limit itself, not only above it. So alerts about coun
 from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX
 
 SNAPSHOT_AGE_SECONDS = 120
-"""If the snapshot is older than this, the janitor does not export its values (services/janitor/collector.py)."""
+"""If the snapshot is older than this, the janitor does not export the snapshot's values (services/janitor/collector.py)."""
 
 SNAPSHOT_FRESH_SECONDS = 45
 """If the snapshot is younger than this, the janitor reaches the database. The janitor takes a snapshot every 15 seconds."""
@@ -57,7 +57,11 @@ BACKUP_AGE_SECONDS = 26 * 3600
 """A backup is due once a day and may be two hours late."""
 
 DISK_FREE_BYTES = 2 * 1024**3
-"""The limit is in bytes, not a share of the disk, because the services write a few megabytes a day on a disk of any size."""
+"""
+The limit is in bytes, not a share of the disk.
+
+The services write a few megabytes a day on a disk of any size, so the free bytes show how long the disk will last.
+"""
 
 DISK_AHEAD_SECONDS = 86400
 """DiskFilling fires if the disk is expected to be full within this time."""

@@ -11,7 +11,7 @@ class Background:
     """
     Runs tasks and cancels them when the process ends.
 
-    It keeps references to the tasks, because asyncio keeps only weak ones.
+    It keeps references to the tasks. asyncio keeps only weak ones, so the garbage collector could remove a running task.
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _CONNECT_SECONDS = 5.0
-# The longest allowed pause within an answer. It does not cut off an event stream, which sends something every 15 seconds.
+# The longest allowed pause within an answer. An event stream is not cut off, because it sends something every 15 seconds.
 _SILENCE_SECONDS = 120.0
 
 

@@ -2,8 +2,8 @@
 Copy the configuration of the other services into their volumes, with fixed file modes, and exit.
 
 A bind mount would keep the file modes of the checkout. After a `git clone` under umask 027, the users inside the containers could
-not read the files. So this program copies the files from its image at each `docker compose up`. It also completes the links in
-the files.
+not read the files. So this program copies the files from its image at each `docker compose up`. It also puts the operator's
+addresses into the links in the files (see services/links.py).
 """
 
 import os
@@ -21,9 +21,9 @@ FOR_ALL = 0o755
 
 def copy_files(source: Path, target: Path, links: Links) -> None:
     """
-    Make the folder *target* equal to the folder *source*, but with completed links.
+    Make the folder *target* equal to the folder *source*, but put the operator's addresses into the links.
 
-    Do not rewrite a file that is already equal, because a program might reload it.
+    Do not rewrite an unchanged file, because a program that watches the file might reload it for nothing.
     """
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})

@@ -278,7 +278,7 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    # If all values are equal, extend the range. Otherwise every label of the axis would be the same.
+    # Extend an empty range, which occurs if all values are equal. On an empty range, all labels of the axis would be the same.
     high = max([*values, *limits])
     high = (high if high > low else low + 1) * 1.05
     frame = Frame(
@@ -331,7 +331,7 @@ def _layer(
 
 
 def _legend(names: list[str], width: int, height: int) -> tuple[str, int]:
-    """Write the names in one to three lines. Return this legend and the height that remains for the chart."""
+    """Return a legend with the names in one to three lines, and the height that remains for the chart."""
     needed = sum(len(name) * 7.4 + 30 for name in names)
     rows = min(3, max(1, math.ceil(needed / width)))
     parts = "".join(

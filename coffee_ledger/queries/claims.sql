@@ -33,8 +33,8 @@ SELECT charge_id
  LIMIT $7;
 
 -- name: find_dismissed_charges
--- Find charges of these days and this amount that an operator dismissed. One of them may be the claimed payment, because one tap
--- can dismiss many charges.
+-- Find charges of these days and this amount that an operator dismissed. One tap can dismiss many charges, so an operator may
+-- have dismissed the claimed payment by mistake.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 maximum
 SELECT charge_id
   FROM charges

@@ -168,7 +168,7 @@ SELECT outsider_id
  LIMIT 1;
 
 -- name: take_offer
--- Take the offer to dismiss a set of charges. Returns no row if it was taken before, or if there is no such offer.
+-- Take the offer to dismiss a set of charges. Returns no row if the offer was taken before or does not exist.
 -- $1 offer id, $2 now
 UPDATE dismissal_offers SET taken_at = $2 WHERE offer_id = $1 AND taken_at IS NULL RETURNING charge_ids;
 

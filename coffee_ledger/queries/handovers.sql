@@ -5,8 +5,9 @@
 SELECT exists(SELECT FROM handover_start);
 
 -- name: start_handovers!
--- Queue each entry from now on. The caller holds the lock of lock_settling. Every transaction that inserts an entry, except a
--- spending, holds this lock too. So no transaction can be in progress that inserts an entry but does not see this row.
+-- Queue each new entry, except spendings, from now on. An entry is queued if its transaction sees the row inserted here. The
+-- caller holds the lock of lock_settling, and so does every transaction that inserts an entry to queue. So each of these
+-- transactions either has ended before, or begins to insert later and sees this row.
 INSERT INTO handover_start DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- name: find_handovers

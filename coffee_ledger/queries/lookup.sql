@@ -2,8 +2,8 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
--- an operator. If an outsider caused the dismissal of a charge, or was marked together with the dismissal, the column
--- `remembered` is the kind of the outsider. Otherwise the column is null.
+-- an operator. The column `remembered` is the kind of the outsider that caused the dismissal of the charge, or that an operator
+-- marked when dismissing the charge. Without an outsider, and after the mark has ended, the column is null.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -56,8 +56,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
 -- name: find_users_by_part
--- Find users whose username contains $1, and users to whom a charge was matched whose payer's name contains $2. Guesses are left
--- out, because a guess may be wrong. The function strpos gives no meaning to signs such as % and _, as LIKE would.
+-- Find users whose username contains $1. Also find users to whom a charge was matched, if the payer's name contains $2. Guesses
+-- are left out, because a guess may be wrong. Use strpos and not LIKE, because LIKE treats % and _ as wildcards.
 -- $1 part of a username, $2 part of a name or null, $3 maximum
 SELECT found.telegram_id
   FROM (
@@ -148,8 +148,8 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
  LIMIT $2 OFFSET $1;
 
 -- name: find_outsiders_page
--- List a page of the outsiders, the newest first, each with the dismissed charge by which an operator marked it. The column `total`
--- counts the rows of all pages.
+-- List a page of the outsiders, the newest first. Each row contains the charge that an operator dismissed when marking the
+-- outsider. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.charge_id, count(*) OVER () AS total
   FROM outsiders
@@ -164,8 +164,8 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
  ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
  LIMIT $2 OFFSET $1;
 
--- The next statements count the rows of a list that come before a given row, and the row itself if $2 is true. The given row need
--- not be on the list any more.
+-- Each of the next statements counts the rows of a list that come before a given row. The given row may have left the list. If
+-- the given row is still on the list and $2 is true, the statement counts it too.
 
 -- name: count_unmatched_before
 -- $1 charge id, $2 whether to count the row itself
@@ -256,7 +256,7 @@ SELECT named.charge_id
 
 -- name: find_charges_of_payment
 -- Find the charges of a pending payment. Also find the charge that completed the payment, even if its match was undone later.
--- Such a charge has no payment_id any more, but bmc_data of the payment still contains the charge key.
+-- After the undo, the charge has no payment_id, but bmc_data of the payment still contains the charge key.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -368,7 +368,7 @@ SELECT since.at AS since,
  ORDER BY since.at DESC;
 
 -- name: count_methods_since
--- For each time in $1, count the charges paid since that time by the method of their match.
+-- For each time in $1, count the charges paid since that time, separately for each method of matching.
 -- $1 times
 SELECT since.at AS since, charges.method, count(*) AS charges
   FROM unnest($1::timestamptz []) AS since (at)
@@ -429,7 +429,7 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
  LIMIT $3;
 
 -- name: examine
--- Return numbers about the health of all services, which the bot shows to operators. The number `owed` counts the messages that
+-- Return the numbers that the bot shows to operators about the health of all services. The number `owed` counts the messages that
 -- are due or wait for a retry.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
@@ -465,8 +465,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Find stored events that are about a charge and still have their body, the oldest first. Some of these events do not report a
--- payment. The caller reads the bodies and ignores such events.
+-- Find stored events that are about a charge and still have their body, the oldest first. Some of these events report no
+-- payment. The caller reads the bodies and ignores the events without a payment.
 -- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
 SELECT event_no, body, received_at, charge_key
   FROM events
@@ -493,9 +493,9 @@ SELECT telegram_id, max(due_at) AS due_at
 
 -- name: remind_of_charge!
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
--- charge, move it to this time.
--- Set created_at to $3 too. If created_at were the current time, the reminder would count as delayed. The reminder would also be
--- sent before the messages that are queued until $3.
+-- charge, move that reminder to $3.
+-- Set created_at to $3 too. With the current time in created_at, the reminder would count as delayed when it is due. Messages of
+-- a chat are sent in the order of created_at, so the reminder would also be sent before messages that are queued until $3.
 -- $1 operator, $2 facts, $3 when
 WITH moved AS (
     UPDATE notifications

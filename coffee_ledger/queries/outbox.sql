@@ -21,7 +21,8 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: find_unaddressed
--- Find the messages to all operators (telegram_id is null) that are not addressed yet. For a charge that waits, return its id.
+-- Find the messages to all operators (telegram_id is null) that are not addressed yet. If a message is about a charge
+-- that still waits, the row contains the charge id. Otherwise charge_id is null.
 -- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
 SELECT shared.notification_id, charges.charge_id
   FROM notifications AS shared
@@ -35,12 +36,12 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each of these messages to all operators by one message for each operator. Replace at most $3 messages within a minute.
--- Only count further messages in a summary. Count the messages in $5 in the summary too, without a sound. Returns the number of
--- messages that exceeded the maximum, and the number of messages in $5.
--- Set due_at of each replaced or counted message to $2. The next calls use due_at to count the messages of the last minute.
--- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 notification ids, $5 the ids in $4 that need
--- no decision soon
+-- Replace each of the messages in $4 by one message for each operator, but replace at most $3 messages within a minute.
+-- Only count the messages in $5 and the messages above the maximum, in a summary for each operator. The summary makes no sound if
+-- all its messages are in $5. Returns the number of messages above the maximum, and the number of messages in $5.
+-- Set due_at of each message in $4 to $2. The next calls use due_at to count the messages of the last minute.
+-- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
+-- $5 the ids in $4 of the messages that need no decision soon
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
       FROM notifications
@@ -81,7 +82,9 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- A new summary comes to the end of the chat. Too many messages at once need this more than ordinary payments.
+                  -- Skip an operator who has a pending or a recent summary. A recent summary is at most one day old. If there
+                  -- are too many messages, which is urgent, a recent summary is at most one hour old. A sent summary without
+                  -- message_id does not count, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -169,7 +172,8 @@ SELECT charges.charge_id
 SELECT paid_on, amount, currency, name, created_at FROM claims WHERE status = 'open' ORDER BY claim_id LIMIT $1;
 
 -- name: keep_offer
--- Return the id of the offer to dismiss exactly these charges. If there is no such offer that was not taken, add one.
+-- Return the id of the open offer to dismiss exactly these charges. An offer is open until an operator takes it. If there is no
+-- open offer, add one.
 -- $1 charge ids, $2 now
 WITH known AS (
     SELECT offer_id FROM dismissal_offers WHERE charge_ids = $1::bigint [] AND taken_at IS NULL
@@ -220,10 +224,10 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- In each chat, queue undelivered messages again: the newest $5 that still matter. A message that asks operators for a decision
--- matters only until they have decided. Withhold the rest of the undelivered messages, so that no old message is sent after a
--- newer one.
--- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind matters: arrays of one length; $5 maximum for each chat
+-- Queue the undelivered messages of these chats again, but only the newest $5 useful messages of each chat. A message is useful
+-- for a time that depends on its kind ($4). A message that asks operators for a decision is useful only until they have decided.
+-- Withhold the rest of the undelivered messages, so that no old message is sent after a newer one.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind is useful: arrays of one length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
@@ -237,8 +241,8 @@ WITH missed AS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           -- The message about a guess matters while the guess can be taken back, that is, while the charge is matched. The
-           -- message about a refund matters while the refund can be corrected, that is, while the charge is refunded.
+           -- A message about a guess is useful while the charge is matched, because the guess can then be taken back. A message
+           -- about a refund is useful while the charge is refunded, because the refund can then be corrected.
            WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key'
@@ -247,8 +251,8 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The message does not contain the number of its event, so this event cannot be checked alone. Keep the message while any
-           -- event that is older than the message waits for an operator.
+           -- The message does not contain the number of its event, so it is unknown whether this event still waits for an
+           -- operator. The message counts as useful while any event that is older than the message waits.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')

@@ -49,7 +49,7 @@ UPDATE pending_payments
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: find_balance
--- Return null if another bot keeps the balances, because the sum of the entries is then not the user's balance.
+-- Return a user's balance. If another bot keeps the balances, return null, because our entries are then not the whole balance.
 -- $1 Telegram id
 SELECT CASE
            WHEN NOT EXISTS (SELECT FROM handover_start)

@@ -7,7 +7,7 @@ INSERT INTO payment_messages (payment_id, message_id) VALUES ($1, $2) ON CONFLIC
 
 -- name: find_receipts
 -- Return the messages of payments that have ended. The payment that ended first comes first. Each row contains the credits of the
--- charge that completed the payment, or null.
+-- charge that completed the payment, or null if the payment was not credited.
 -- $1 maximum
 SELECT shown.payment_id, shown.message_id, payments.telegram_id, payments.status, payments.amount, payments.currency, users.language,
        charges.amount AS paid_amount, charges.currency AS paid_currency, paid.credits

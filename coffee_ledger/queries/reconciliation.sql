@@ -1,8 +1,8 @@
 -- Statements that compare Buy Me a Coffee's own lists with our charges.
 
 -- name: find_known_transactions
--- Find the transaction ids that a charge of any family has. Of two charges in conflict, the first one has no `conflicts_with`, so
--- the unique index one_charge_per_transaction contains every transaction id.
+-- Return which of these transaction ids belong to a charge of any family. The index one_charge_per_transaction contains only
+-- charges without `conflicts_with`. This is enough, because the first charge of each transaction id has no `conflicts_with`.
 -- $1 source, $2 transaction ids
 SELECT transaction_id
   FROM charges

@@ -138,8 +138,8 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
 -- name: find_candidate_payments
 -- Find pending payments that a charge may pay: those with the given codes, the open ones of the given users, and those of the
 -- same amount that are open now or were open when the charge was paid.
--- Read only the $7 oldest payments of an amount. A user has at most ten open payments, so $7 payments belong to several users.
--- Then the charge is not matched by its amount, and more payments would not change that.
+-- Read only the $7 oldest payments of an amount. A user has at most ten open payments and $7 is larger, so $7 payments belong to
+-- several users. A charge is not matched by its amount if the payments belong to several users. So more payments change nothing.
 -- $1 payment ids, $2 users
 -- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of one length; $7 maximum for each amount
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
@@ -328,8 +328,8 @@ ON CONFLICT (fact_key) DO NOTHING;
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
--- Count deliveries with a wrong signature. If the previous such delivery came before $3, a new burst begins. Then notify the
--- operators.
+-- Count deliveries with a wrong signature. Notify the operators only if no wrong signature was counted since $3, so that they get
+-- one message for each burst. Returns no row if the operators are not notified.
 -- $1 minute, $2 number of failures, $3 time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)

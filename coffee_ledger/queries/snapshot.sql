@@ -37,7 +37,7 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
 
 -- name: count_notifications
 -- Count the notifications that are dead, due, or waiting for a retry. The column `oldest_at` is the start of the longest delay.
--- The delay of a message starts when it is due, or when it was queued again.
+-- The delay of a message starts when the message was last queued or when it is due, whichever is later.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -88,8 +88,8 @@ SELECT (
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- Count the payments in an interval that ends with the newest payment. If the interval ended now, a long time without payments
--- would make the usual payments look rare.
+-- Count the payments in an interval that ends with the newest payment. The interval does not end now, because then a long pause
+-- would count as a part of the usual time between payments.
 -- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges

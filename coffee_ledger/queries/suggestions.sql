@@ -27,8 +27,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  LIMIT $4;
 
 -- name: suggest_named
--- Find users to whom earlier charges of this supporter or name were matched, the last one first. Guesses are left out, because a
--- guess may be wrong.
+-- Find users to whom earlier charges of this supporter or name were matched. The user with the newest charge comes first. Guesses
+-- are left out, because a guess may be wrong.
 -- $1 supporter id or null, $2 name or null, $3 maximum
 WITH named AS (
     SELECT charge_id FROM charges WHERE supporter_id = $1

@@ -124,7 +124,7 @@ def _name(error: BaseException) -> str:
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
-    """Remove tokens and passwords from the rendered line, because it also contains the texts of nested exceptions."""
+    """Remove tokens and passwords from the rendered line. The texts of nested exceptions in the line may contain them."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 

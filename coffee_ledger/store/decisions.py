@@ -45,9 +45,10 @@ NOT_MINE = "not mine"
 
 UNDO_ALL_WITHIN = timedelta(days=1)
 """
-The time for which one tap takes back the dismissal of a set of charges.
+The time after the dismissal of a set of charges within which an operator can undo the whole dismissal with one tap.
 
-It covers a mistake that is noticed on the next morning. After that, so many charges at once would surprise other operators.
+One day is enough for a mistake that an operator notices on the next morning. Later, other operators do not expect that so many
+charges wait again at once.
 """
 
 
@@ -112,7 +113,7 @@ class SkipCause(enum.StrEnum):
     """The reason for which a decision about a set of charges left out one of them."""
 
     DECIDED = "decided"
-    """The charge was decided since, so it no longer has the state that the operator saw."""
+    """An operator or a rule decided about the charge after the set of charges was shown to this operator."""
     DOUBT = "doubt"
     CODE = "code"
     CANDIDATE = "candidate"
@@ -229,8 +230,8 @@ async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -
     """
     Dismiss exactly the charges that a summary offered, and remember nothing about their supporters.
 
-    A charge that was decided or that needs a decision since then is skipped. An offer can be taken once, so of two operators who
-    press at the same time, only one takes it.
+    A charge is skipped if it was decided after the offer was made, or if it now needs a decision of its own. An offer can be
+    taken only once. If two operators press the button at the same time, the second one is refused.
     """
     async with _settling_transaction(pool) as db:
         charge_ids = await db.fetchval(sql("take_offer"), offer_id, request.now)
@@ -251,7 +252,7 @@ async def undo_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> D
     """
     Take back what `dismiss_offered` did. The charges then wait for an operator again.
 
-    A charge about which an operator or a rule has decided since then is skipped.
+    A charge is skipped if an operator or a rule has decided about it after the dismissal.
     """
     async with _settling_transaction(pool) as db:
         offer = await db.fetchrow(sql("find_offer"), offer_id)

@@ -61,7 +61,7 @@ async def find_handovers(pool: Pool, *, count_max: int, except_for: Collection[T
 
 
 async def end_handover(pool: Pool, credit_id: int) -> None:
-    """Record that the handler has returned."""
+    """Delete the handover of an entry, because the handler has returned."""
     async with connected(pool) as db:
         await db.execute(sql("end_handover"), credit_id)
 
@@ -82,9 +82,11 @@ def _key(row: Any) -> str:
     """
     Return a key that identifies an entry even after a backup was restored.
 
-    The restored database gives the ids of lost entries to new entries, so the id alone could name two different entries. The
-    first credit of a charge is identified by the charge. So if the restored database credits a charge again that was credited
-    after the backup, the other bot recognises it.
+    A restored backup lacks the newest entries, and new entries get the same ids again. So the key also contains the
+    time of the entry.
+
+    The key of a charge's first credit contains the charge instead. If this credit is lost and the charge is credited again, the
+    key is the same, and the other bot recognises the repeat.
     """
     if row["kind"] == CreditKind.PAYMENT and row["follows"] is None:
         return f"payment:{row['charge_key']}"

@@ -22,8 +22,8 @@ class Lease:
     """
     A lease from the view of one process.
 
-    A lease ends by the clock of the database. Its holder counts the time with its own clock, starting before the query is sent.
-    So the holder stops using the lease slightly before another process can take it.
+    A lease ends by the clock of the database. The holder counts the same time with its own clock, and starts to count before it
+    sends the query that takes the lease. So the holder stops using the lease slightly before another process can take it.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:

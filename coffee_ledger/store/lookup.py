@@ -143,7 +143,11 @@ class ClaimFile:
     guessed: Sequence[ShownCharge] = ()
     """Charges that fit the claim, but that a rule matched to another user without an exact code. Such a match may be wrong."""
     dismissed: Sequence[ShownCharge] = ()
-    """Charges that fit the claim, but that an operator dismissed, perhaps together with many others."""
+    """
+    Charges that fit the claim, but that an operator dismissed.
+
+    One tap can dismiss many charges. So the claimed payment may be among them.
+    """
     declined_at: Sequence[datetime] = ()
     """The times at which earlier claims of this user were declined, the oldest first."""
 
@@ -253,7 +257,11 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """The number of deliveries refused since the last accepted one. After a pause of 6 hours, a refusal counts as the first."""
+    """
+    The number of deliveries refused since the last accepted one.
+
+    If 6 hours pass without a refusal, the next refusal counts as the first.
+    """
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -265,7 +273,7 @@ class Examination:
     """The number of credits by which the balances differ from the ledger. The number must be 0."""
     last_event: LastEvent | None
     secrets: Sequence[int]
-    """The signing secrets that verified a delivery in the last 7 days, as numbers. The first secret has the number 1."""
+    """The positions in `BMC_WEBHOOK_SECRETS`, counted from 1, of the secrets that verified a delivery in the last 7 days."""
 
 
 async def find_charge_file(
@@ -348,8 +356,10 @@ async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max:
     """
     Find users whose username contains *part*, in any case.
 
-    If *is_name* is True, also find users to whom a charge was matched whose payer's name contains *part*. Return at most
-    *count_max* users, and whether there are more.
+    If *is_name* is True, also search the names of payers. If a payer's name contains *part*, find the users to whom charges of
+    this payer were matched.
+
+    Return at most *count_max* users, and whether there are more.
     """
     async with transaction(pool) as db:
         rows = await db.fetch(sql("find_users_by_part"), part, part if is_name else None, count_max + 1)
@@ -398,7 +408,9 @@ def _kept_event(row: dict[str, Any]) -> KeptEvent:
 
 async def count_before(pool: Pool, statement: str, mark: int | str, *, with_mark: bool) -> int:
     """
-    Count the rows of a list that come before the row *mark*, which need not be on the list any more.
+    Count the rows of a list that come before the row *mark*.
+
+    The row *mark* may have left the list, for example because an operator has decided about it.
 
     *statement* is one of the statements `count_…_before`. If *with_mark* is True, also count the row itself if it is on the list.
     """

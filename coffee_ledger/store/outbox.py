@@ -2,8 +2,8 @@
 The outbox: find the due notifications, and record the result of sending them. A notification is queued in the transaction that
 causes it.
 
-Messages reach a chat in the order of the events. Newer messages of a chat are loaded only after the first one is sent, given up
-or set aside. See `coffee_ledger/queries/outbox.sql`.
+Messages reach a chat in the order of the events. A message is sent only after each older message of its chat was sent, given up
+or set aside. A message is set aside if it fails for a long time. See `coffee_ledger/queries/outbox.sql`.
 
 Only the process that holds the lease `SENDING` may send. If the process is killed after it sent a message and before it recorded
 the message as sent, the next holder sends the message again. This cannot be avoided, because Telegram's API has no idempotency
@@ -64,7 +64,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
     # Do not send this after a month: the user can no longer reject the guess (DISOWN_WITHIN).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
-    # An operator can correct a refund. So send this while the charge is refunded, but not after a month.
+    # This message lets an operator correct a refund. The query requeue_missed leaves it out if the charge is no longer refunded.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
     # Do not send these after a day: the problem is solved or was reported again. The desk and the alerts show lasting problems.
     NotificationKind.CHARGE_FLAGGED: DAY,
@@ -144,10 +144,10 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Find the messages to all operators that are not addressed yet.
+    Find the messages to all operators that `address_operators` has not processed yet.
 
-    The keys of the result are their notification ids. The values are the ids of the waiting charges that they are about; None for
-    other messages.
+    Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None if
+    the message is about no waiting charge.
     """
     async with connected(pool) as db:
         return {row["notification_id"]: row["charge_id"] for row in await db.fetch(sql("find_unaddressed"))}
@@ -172,10 +172,11 @@ async def address_operators(
     quiet: Collection[int] = (),
 ) -> Folded:
     """
-    Replace each of the *unaddressed* messages by one message for each operator.
+    Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
-    Above `CARDS_PER_MINUTE_MAX`, no separate messages are sent. Each operator gets one summary of the open decisions instead. The
-    messages in *quiet* are counted in this summary too, and the summary makes no sound if they are the only ones.
+    The messages in *quiet* are only counted. So are all messages above `CARDS_PER_MINUTE_MAX`. If messages are counted, each
+    operator without a recent summary gets a new summary of the open decisions. If all counted messages are in *quiet*, the
+    summary makes no sound.
     """
     if not unaddressed:
         return Folded()

@@ -1,7 +1,8 @@
 """
 Store the questions to operators that wait for an answer in words.
 
-The bot needs them to understand a message that is not a reply, also after a restart.
+An operator may answer with a message that is not a reply. The stored questions show what this message answers, also after a
+restart of the bot.
 """
 
 from collections.abc import Collection, Sequence

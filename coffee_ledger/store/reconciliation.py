@@ -1,4 +1,4 @@
-"""Load the charges that rows of BMC's lists may describe."""
+"""BMC's API lists what an account received. Load the charges that rows of these lists may describe."""
 
 from collections import defaultdict
 from collections.abc import Collection

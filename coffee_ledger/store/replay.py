@@ -1,8 +1,8 @@
 """
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
-A replay settles the stored events again, in a read-only transaction. It runs the same statements as for a new event. They read
-the views of the schema `past`, which show the tables as they were when the charge came.
+A replay settles the stored events again, in a read-only transaction. It runs the same statements as for a new event. These
+statements read the views of the schema `past`, which show the tables as they were when the charge came.
 """
 
 from collections.abc import Sequence

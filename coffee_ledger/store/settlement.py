@@ -142,8 +142,9 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # A claim is confirmed only by a charge that was paid before the claim was raised. So read the event with its original
-        # time, which is the time of the payment if BMC sent none. But settle the event as if it came now.
+        # If BMC sent no time of the payment, the time of receipt counts as the time of the payment. So read the event with its
+        # original time of receipt. Otherwise the payment could seem later than the user's claim, and would not confirm the claim.
+        # Then settle the event as if it came now, because the delay of the user's message is measured from the time of receipt.
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])

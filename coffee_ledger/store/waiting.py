@@ -1,7 +1,8 @@
 """
 Find the charges, claims and events that wait for an operator, and sort the charges with the rules of `coffee_ledger.triage`.
 
-The results fill the summary in each operator's chat. They also decide which charges operators get as a card.
+The results fill the summary in each operator's chat. They also decide whether operators get a separate message about a
+charge.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +34,7 @@ CLAIMS_MAX = 200
 
 @dataclass(frozen=True)
 class Probable:
-    """A charge that probably belongs to one user."""
+    """A charge, and the user to whom it probably belongs."""
 
     charge: ShownCharge
     telegram_id: TelegramId
@@ -48,15 +49,15 @@ class Waiting:
     offered: Sequence[ShownCharge] = ()
     """Charges that look like payments of ordinary supporters. The summary shows these and offers to dismiss them."""
     offer_id: int | None = None
-    """The id that the button for these charges contains; None if there are no such charges."""
+    """The id of the stored offer. The button that dismisses the *offered* charges contains it. None if no charge is offered."""
     ordinary: int = 0
     """The number of all charges that look like payments of ordinary supporters."""
     to_decide: int = 0
     """The number of charges that need a decision."""
     unsorted: int = 0
-    """The number of further waiting charges. They are sorted when the longer waiting ones are decided."""
+    """The number of waiting charges that exceed `SORTED_MAX`. They are sorted later, after decisions about older charges."""
     probable: Sequence[Probable] = ()
-    """The first `PROBABLE_MAX` of the charges that need a decision and probably belong to one user."""
+    """The longest waiting charges that need a decision and have exactly one probable user, at most `PROBABLE_MAX`."""
     claims: int = 0
     events: int = 0
     """The number of events that failed or could not be read."""

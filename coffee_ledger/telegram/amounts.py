@@ -40,7 +40,7 @@ SEPARATORS = str.maketrans("٫٬’", ".''")
 INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 WRITTEN = re.compile(r"(?P<before>[^\d\s.,'+-]*) ?(?P<number>[\d.,' ]*\d)(?: ?(?P<after>[^\d\s.,'+-]+)\.?)?", re.ASCII)
 SIMPLE = re.compile(r"(?P<whole>\d{1,9})?(?:[.,](?P<cents>\d{1,2}))?", re.ASCII)
-# A group does not begin with 0, because "0,500" means a half.
+# The first group of digits must not begin with 0, because "0,500" means a half.
 GROUPED = re.compile(
     r"(?P<whole>[1-9]\d{0,2}(?:(?P<separator>[ ',.])\d{3})(?:(?P=separator)\d{3})*)(?:(?!(?P=separator))[.,](?P<cents>\d{1,2}))?",
     re.ASCII,
@@ -93,7 +93,8 @@ def read_written(text: str) -> tuple[Decimal, str | None] | None:
 
     Return None if the text is no amount, or if it can be read as two different amounts.
 
-    The Mini App reads its own field by the same rules. `tests/data/amounts.json` lists examples for both.
+    The Mini App reads the field for the amount by the same rules. `tests/data/amounts.json` lists examples for the bot and the
+    Mini App.
     """
     written = WRITTEN.fullmatch(_normal(text))
     number = written and _number(written["number"])

@@ -49,9 +49,11 @@ running handlers.
 
 NOTIFIER_CONNECTIONS = 2
 """
-The number of database connections that only the notifier and the handovers use, so that busy handlers cannot delay them.
+The number of database connections that only the notifier and the handovers use, so that the handlers of updates cannot delay
+them.
 
-One connection reads the outbox, and the other marks messages as sent. The handovers use them only if a handler is registered.
+One connection reads the outbox, and the other marks messages as sent. The handovers use these connections only if a bot has
+registered a handler with `Payments.on_credited`.
 """
 
 
@@ -179,8 +181,9 @@ async def background_tasks(
         try:
             yield app, Payments(context.pool, handovers)
         finally:
-            # Do not cancel the notifier. Telegram may have accepted a message that is not marked as sent yet. After a
-            # cancellation, this message would be sent again at the next start. The same is true of a call of the handler.
+            # Stop the notifier and the handovers without cancelling their tasks. If they were cancelled between an action and
+            # its record in the database, the next start would repeat the action: send the message again, or call the handler
+            # of the other bot again.
             notifier.stop()
             handovers.stop()
             for task in until_ended:

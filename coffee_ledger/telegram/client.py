@@ -63,12 +63,12 @@ UPDATE_BYTES_MAX = 256 * 1024
 
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
-# aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer before it gives up.
+# This time may exceed REQUEST_SECONDS, because aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer to polling.
 POLLING_SECONDS = 25
 """If there are no updates, Telegram answers a request for updates after this time."""
 
 ADDRESS_SECONDS_MAX = 10
-"""The time for which an address from DNS is cached. The value is aiohttp's default."""
+"""The time for which an address from DNS is cached. aiogram would cache it longer (see `TelegramSession`)."""
 
 RETRY_SECONDS_MAX = 30.0
 """The longest pause between two attempts of `retry_until_done`."""
@@ -176,8 +176,8 @@ class LimitCalls(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
                 # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
-                # Do not retry a message to a group. Telegram limits each group separately, for example by slow mode
-                # (https://github.com/tdlib/telegram-bot-api/issues/75). Other chats must not wait for it.
+                # Do not retry a message to a group, because the retry would pause the messages to all chats. Telegram limits each
+                # group separately, for example by slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
                 # Do not retry any call for longer than the maximum time.
                 is_in_group = (_chat_of(method) or 0) < 0
                 if isinstance(method, GetUpdates) or is_in_group or waited_seconds > RATE_LIMITED_SECONDS_MAX:

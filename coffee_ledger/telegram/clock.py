@@ -21,6 +21,7 @@ OFFSET_SECONDS_MAX = 30
 The difference from which a clock counts as wrong, in /doctor and in the alert (monitoring/thresholds.py).
 
 If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
+This limit is smaller, so that operators learn of the wrong clock earlier.
 """
 
 now_seconds = time.time

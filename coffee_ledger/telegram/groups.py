@@ -29,7 +29,8 @@ CLOSED_SECONDS = 3600.0
 """
 The time for which the bot does not answer in a group after Telegram has refused an answer there.
 
-The bot usually has no right to write in this group. Without the pause, refused calls could fire the alert about Telegram's errors.
+Telegram usually refuses because the bot has no right to write in this group. Without the pause, repeated refusals could fire the
+alert about Telegram's errors.
 """
 
 CLOSED_GROUPS_MAX = 1_000
@@ -43,7 +44,8 @@ class IsAddressed(Filter):
     Match messages that name the bot, as in `/pay@the_bot` or `@the_bot`, and replies to the bot's messages.
 
     A command without the bot's name is not matched, because Telegram sends it to every bot of the group. A reply that begins
-    with such a command or names another bot is not matched either: the group's moderators reply in this way to command their bot.
+    with such a command, or with a command for another bot, is not matched either. The group's moderators send such replies to
+    command another bot.
     """
 
     async def __call__(self, message: Message, bot: Bot) -> bool:
@@ -64,7 +66,8 @@ def is_addressed(message: Message, me: User) -> bool:
         return True
     is_command = any(entity.type == MessageEntityType.BOT_COMMAND and entity.offset == 0 for entity in marked)
     replied = message.reply_to_message
-    # In a forum, Telegram presents every message as a reply to the service message that created the topic.
+    # In a forum, Telegram presents every message as a reply to the service message that created the topic. The bot may have
+    # created the topic, so do not count this as a reply to the bot.
     if is_command or replied is None or replied.from_user is None or replied.forum_topic_created is not None:
         return False
     return replied.from_user.id == me.id
@@ -84,9 +87,9 @@ def _is_from_person(message: Message) -> bool:
     """
     Return whether a person wrote the message to this group.
 
-    Anonymous administrators and people who write as a channel have the id of a bot, but also a `sender_chat`. Forwarded messages
-    were not written to this group. This includes the posts of the group's channel. Other bots are not answered, because they
-    might answer the answer.
+    Anonymous administrators and people who write as a channel have the id of a bot. They count as people, and a `sender_chat`
+    identifies them. Forwarded messages do not count, because they were not written to this group. The posts of the group's
+    channel are forwarded messages too. Other bots do not count, because two bots might answer each other forever.
     """
     is_bot = message.from_user is None or message.from_user.is_bot
     return message.forward_origin is None and (message.sender_chat is not None or not is_bot)

@@ -5,7 +5,9 @@ The handler is called for a user's entries one after another, in the order of th
 handler returns. Until then, the newer entries of this user wait. Other users do not wait.
 
 Only the bot that holds a lease calls the handler. If a bot is frozen during a call, another bot may take the lease and call its
-handler for the same entry. Both calls have the same key. Failed attempts are counted only in memory, so a restart retries at once.
+handler for the same entry. Both calls have the same key, so the handler can recognise the second call as a repetition.
+
+Failed attempts are counted only in memory, so a restart retries at once.
 """
 
 import asyncio
@@ -42,10 +44,10 @@ USERS_AT_ONCE_MAX = 20
 """The maximum number of users for whom the handler runs at the same time."""
 
 HANDLER_SECONDS_MAX = 60.0
-"""The longest time that a call may take. A longer call is cancelled and repeated, so that it cannot hold a place forever."""
+"""The longest time that a call may take. A longer call is cancelled and repeated, because it may never end."""
 
 RETRY_SECONDS_MAX = 60.0
-"""The longest time between two calls for an entry. A failing handler disturbs no other service, so a minute is long enough."""
+"""The longest pause between two calls for an entry. A longer pause is not needed, because the calls disturb no other service."""
 
 SWEEP_SECONDS = 30.0
 """The longest time between two polls. A poll finds entries even if their NOTIFY was lost."""
@@ -96,7 +98,8 @@ class Handovers:
             TypeError: The handler is not declared with `async def`.
             RuntimeError: There is a handler already. With two handlers, a failure of one would repeat the call of the other.
         """
-        # A plain function would return before it could be awaited, so each call would change the balance and then fail.
+        # A plain function would change the balance, and then awaiting its result would fail. So each retry would change the
+        # balance again.
         if not inspect.iscoroutinefunction(handler):
             raise TypeError("declare the handler with `async def`")
         if self._handler is not None:
@@ -171,7 +174,8 @@ class Handovers:
             call = asyncio.create_task(self._hand_over(handover))
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
-        # Forget users whose retry was due but who have no entry any more, because another bot has handed it over.
+        # Forget the failures of users whose retry was due but who have no waiting entry. Another bot has handed over their
+        # entries.
         self._failures = {
             user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
         }
@@ -202,7 +206,7 @@ class Handovers:
         user = handover.credit.telegram_id
         del self._busy[user]
         self._hint.set()
-        # The handler itself may also raise CancelledError.
+        # A call is also cancelled if the handler itself raised CancelledError. If the process is not stopping, this is a failure.
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
         if error is None:
             self._failures.pop(user, None)
@@ -215,7 +219,7 @@ class Handovers:
         seconds = backoff_seconds(attempts, random.random(), seconds_max=RETRY_SECONDS_MAX)  # noqa: S311 — jitter
         self._failures[user] = _Failure(attempts, self._clock() + seconds)
         HANDLER_CALLS.labels(Handling.FAILED).inc()
-        # Do not log the exception itself. Its text comes from the other bot and may contain personal data.
+        # Do not log the exception itself. Its text comes from the handler, which is not our code, and may contain personal data.
         log.warning(
             "handler failed for a credit",
             credit_id=handover.credit_id,

@@ -64,7 +64,8 @@ class MeasureCalls(BaseRequestMiddleware):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
         _count(method, CallOutcome.OK)
-        # Do not measure getUpdates, because Telegram answers it only when there are updates or after a timeout.
+        # Do not measure getUpdates. Telegram answers it only when there are updates or after a timeout, so its duration does not
+        # show how fast Telegram is.
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer

@@ -1,4 +1,4 @@
-"""Middlewares that choose the user's language, answer failures, limit the rate, and let a stopping bot finish its handlers."""
+"""Middlewares that choose the user's language, report failures to users, limit the rate, and let handlers finish at a stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -67,7 +67,7 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # Only log the error. The user will repeat the request. The bot then shows the same pending payment.
+            # Only log the error, because the user will repeat the request. A repeated request to pay opens no second payment.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             # Answer the user here, because aiogram would only log the error.

@@ -31,7 +31,7 @@ A forgotten chat may use its burst again too early, which does little harm.
 """
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
-"""The number of answers sent between two notifications while both are waiting. So every fifth message is a notification."""
+"""The number of answers between two notifications while both kinds wait. So every fifth message is a notification."""
 
 JITTER = 0.1
 """

@@ -144,7 +144,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Compose sets it to on if ALERTS_CHAT_ID is set."},
         ),
     ]
-    # `config_check` checks the form of this address, because the configuration of other containers contains it as well.
+    # Do not check the form of this address here. Other containers use the address too, so `config_check` checks it for all.
     ALERTS_RUNBOOK_URL: Annotated[
         str | None,
         Field(

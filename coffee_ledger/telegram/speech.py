@@ -66,7 +66,7 @@ class Speech:
         return self._with_minus_signs(str(said), values.values())
 
     def _with_minus_signs(self, said: str, values: Iterable[str | int]) -> str:
-        """Write the minus sign of negative numbers as `change` and the Mini App do. Fluent writes a hyphen, at which a line may break."""
+        """Replace the hyphen of negative numbers by a minus sign. Fluent writes a hyphen, and a line may break at a hyphen."""
         for value in values:
             if isinstance(value, int) and value < 0:
                 digits = self.number(-value)
@@ -117,7 +117,7 @@ class Speech:
         return format_decimal(credits, format="+#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
     def new_balance(self, balance: int | None) -> Html:
-        """Return the sentence with the new balance, after a blank. Return an empty text for None: another bot keeps the balance."""
+        """Return a blank and the sentence with the new balance. For None, return an empty text, because another bot keeps it."""
         return Html("" if balance is None else " " + self.say("you-now-have", credits=balance))
 
     def day(self, day: date) -> str:

@@ -96,7 +96,7 @@ def _place(panels: tuple[Panel, ...], line: int) -> tuple[list[tuple[Panel, mode
     """
     Place the panels from left to right.
 
-    Begin a new line if a panel does not fit. Return the places and the line below the panels.
+    Begin a new line if a panel does not fit. Return each panel with its place, and the first line below the panels.
     """
     placed = []
     column = height = 0

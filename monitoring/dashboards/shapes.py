@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 from monitoring.dashboards.parts import Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 
 DECIMALS = {Unit.MONEY: 2, Unit.SHARE: 1, Unit.BYTES: 1, Unit.PER_SECOND: 1, Unit.PER_MINUTE: 1}
-"""The default number of decimals for each unit. Units that are not listed have 0. Exception: `lines` shows seconds with 1."""
+"""The default number of decimals for each unit. Units that are not listed have 0, but the function `lines` gives seconds 1."""
 
 
 class Options(TypedDict, total=False):

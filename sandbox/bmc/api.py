@@ -1,7 +1,7 @@
 """
-Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and Shop purchases, for their owner's token.
+Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and Shop purchases. It requires the creator's token.
 
-Source: copies of BMC's documentation, answers that its users published, and their programs, read 2026-11-29.
+Source: copies of BMC's documentation, and answers and programs that users of the API published, read 2026-11-29.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ _PER_PAGE = 5
 _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
-# A bare HTTP library is refused. Any other name is accepted, as Cloudflare accepted one of the published clients.
+# Refuse a client whose User-Agent begins with the name of an HTTP library. Accept any other User-Agent, as Cloudflare accepted
+# one of the published clients.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -127,7 +128,7 @@ class Api:
         if _LIBRARY.match(request.headers.get("User-Agent") or "python") or self._take(Fault.API_BLOCKED) is not None:
             return _blocked()
         if not self._token.accepts(request.headers.get("Authorization", "")):
-            # BMC leads to its login page even if the client accepts only JSON.
+            # BMC redirects to its login page, even if the client accepts only JSON.
             return web.Response(
                 status=302,
                 headers={"Location": "/bmc/api/login"},
@@ -157,7 +158,7 @@ class Api:
             shown.reverse()
         if self._take(Fault.API_RESHAPED) is not None:
             return {"supports": shown, "meta": {"page": number}}
-        # Read the page before the stranger pays, because only the next page must be shifted.
+        # Store the stranger's payment after this page was read, so that the payment shifts only the rows of the next page.
         if self._take(Fault.API_SHIFTED) is not None:
             self._let_a_stranger_pay()
         if not shown:
@@ -221,7 +222,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 def _blocked() -> web.Response:
-    """Answer as Cloudflare does if it dislikes the client."""
+    """Answer as Cloudflare does when it refuses a client."""
     text = "<html><title>Access denied</title><h1>Error 1010</h1><p>The owner has banned your access.</p></html>"
     return web.Response(status=403, text=text, content_type="text/html", headers={"Server": "cloudflare"})
 

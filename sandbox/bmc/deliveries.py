@@ -96,7 +96,7 @@ class Deliveries:
         """Send the events of one happening, such as a payment or the start of a subscription."""
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
-        # Check the webhook first: a disabled webhook sends nothing, so it must not use up the fault.
+        # Check the webhook first. A disabled webhook sends nothing, so the happening must not count as a use of the fault.
         reason = "the webhook is disabled" if not self._webhook.enabled else None
         if reason is None and self._take(Fault.FORGOTTEN):
             reason = "forgotten"

@@ -63,7 +63,7 @@ class Listing:
 
 
 def in_other_zone(rows: Iterable[Row]) -> list[Row]:
-    """Shift all times of the rows by seven hours. Nothing in a row shows the shift."""
+    """Make all times of the rows seven hours earlier. Nothing in a row shows the change."""
     return [_shifted(row) for row in rows]
 
 
@@ -80,7 +80,11 @@ def _shift(key: str, value: Any) -> Any:
 
 
 def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
-    """Select the changes of a purchase, and apply the changes of its support to the support within the row."""
+    """
+    Return the changed fields of the row of a Shop purchase.
+
+    The row contains the row of its support in the field `support`. Change the fields of the support there.
+    """
     own = {key: value for key, value in changes.items() if key in row}
     inner = {key: value for key, value in changes.items() if key in row["support"]}
     return {**own, "support": {**row["support"], **inner}} if "support" not in own else own

@@ -27,7 +27,7 @@ class Fault(Enum):
     """A stranger pays after this page is read, so the rows of the next page move down by one. No webhook reports the payment."""
     API_UNORDERED = "api_unordered"
     API_OTHER_ZONE = "api_other_zone"
-    """Write the times in California's winter time. Like all times of the API, they have no zone."""
+    """Write all times seven hours early, as in California's summer time. Like all times of the API, they name no zone."""
     API_MISCOUNTED = "api_miscounted"
     API_FOREIGN_LINK = "api_foreign_link"
     """The link to the next page leads to another host. A client that follows it gives its token away."""
@@ -47,12 +47,13 @@ _SECONDS = {
 @dataclass
 class Rule:
     """
-    Turns on a fault. It affects the next *times* events, or requests if it is one of `REQUEST_FAULTS` or a fault of the API.
+    Turns on a fault.
 
-    `FORGOTTEN` affects the next *times* happenings: a payment, a refund, or the start of a subscription, which causes two events.
+    A fault of `REQUEST_FAULTS` or of the API affects the next *times* requests. `FORGOTTEN` affects the next *times* happenings:
+    a payment, a refund, or the start of a subscription, which causes two events. Any other fault affects the next *times* events.
 
-    *seconds* is the delay of a late event or of a slow answer, or the `Retry-After` of a throttled one. If another event should
-    overtake the event, *seconds* is the longest delay.
+    For `LATE` and `API_SLOW`, *seconds* is the delay. For `API_THROTTLED`, it is the value of `Retry-After`. For `OUT_OF_ORDER`
+    and `ONLY_REFUND_FIRST`, the event waits for another event, and *seconds* is the longest wait. Other faults ignore it.
     """
 
     fault: Fault

@@ -26,7 +26,7 @@ _REFUNDED: Sequence[tuple[object, bool]] = ((True, True), (1, True), ("1", False
 _NOT_REFUNDED: Sequence[object] = (None, False, 0, "0", "false")
 
 _PURCHASE_IDS_AHEAD = 1_000_000_000
-"""Purchases have their own ids. The distance keeps them apart from the ids of supports."""
+"""The id of a purchase is the id of its support plus this number, so that it differs from the ids of all supports."""
 
 
 def support_row(payment: Payment) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def support_row(payment: Payment) -> dict[str, Any]:
         "support_updated_on": timestamp(changed_at),
         "transfer_id": None,
         "supporter_name": order.name or _form(payment.id, ("Someone", None)),
-        # BMC reports an amount that the supporter typed in as one coffee at that price.
+        # If a supporter types in an amount, BMC reports one coffee at this price.
         "support_coffee_price": f"{order.amount:.4f}",
         "support_email": email,
         "is_refunded": is_refunded,

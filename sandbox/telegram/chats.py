@@ -1,4 +1,4 @@
-"""The chats of the bot, seen from both sides. This file has the private chats; `groups.py` has the groups."""
+"""The chats of the bot, as the bot and as people see them. This file has the private chats; `groups.py` has the groups."""
 
 import time
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ class Message:
     reply_to: int | None = None
     # The content of a message without text: `web_app_data` from a person, or the content of a service message in a group.
     extra: dict[str, Any] = field(default_factory=dict)
-    # The fields that name the sender of a message in a group. In a private chat, only one person writes.
+    # The fields that name the sender of a message in a group. Empty in a private chat, because only one person writes there.
     sender: dict[str, Any] = field(default_factory=dict)
     # The number of the topic in a forum. None outside forums, and in the topic "General".
     thread_id: int | None = None

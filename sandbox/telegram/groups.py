@@ -19,7 +19,7 @@ from sandbox.telegram.people import Person
 
 _GROUPS_MAX = 1_000
 _SUPERGROUP_IDS = 1_000_000_000_000
-"""Telegram puts -100 in front of the numbers of supergroups and channels."""
+"""The id of a supergroup is minus this number, minus the group's own number. So the id begins with -100, as in Telegram."""
 
 ANONYMOUS_ADMINISTRATOR = {
     "id": 1087968824,
@@ -28,7 +28,11 @@ ANONYMOUS_ADMINISTRATOR = {
     "username": "GroupAnonymousBot",
 }
 CHANNEL_SENDER = {"id": 136817688, "is_bot": True, "first_name": "Channel", "username": "Channel_Bot"}
-"""The senders that Telegram names instead of an anonymous administrator, and for messages in the name of a channel."""
+"""
+Telegram names this sender for a message that a person writes as a channel.
+
+For a message of an anonymous administrator, Telegram names `ANONYMOUS_ADMINISTRATOR`.
+"""
 
 _RIGHTS_OF_ADMINISTRATOR = (
     "can_be_edited",
@@ -159,8 +163,8 @@ class Group(AnyChat):
         """
         Return whether the bot gets this message. The bot has the privacy mode, as every new bot.
 
-        A command without a bot's name always counts as addressed to the bot. Telegram sends such a command only to the bot that
-        was the last to write.
+        In the sandbox, a command without a bot's name always reaches the bot. Telegram sends such a command only to the bot that
+        was the last to write in the group.
         """
         if not self.standing.is_in_group:
             return False

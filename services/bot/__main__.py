@@ -13,12 +13,14 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # `events_isolation` makes the bot handle the updates of one user one after the other. With `disable_fsm`, aiogram does not
-    # register its FSM middleware, so that `payments_in` can register it after the throttle.
+    # `events_isolation` makes the bot handle the updates of one user one after the other. aiogram's FSM middleware queues these
+    # updates. With `disable_fsm`, aiogram does not register this middleware, so `payments_in` can register it after the throttle.
+    # So updates of a user who sends too fast are refused before they are queued.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
     # Open the bot first, so that its session is closed last. Handlers that still run at shutdown need the session to answer.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
-        # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses the calls.
+        # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses to change
+        # the profile.
         introducing = asyncio.create_task(
             retry_until_done(
                 "set up the profile", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop

@@ -24,7 +24,7 @@ def read_expiry(token: str) -> datetime | None:
         return None
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        # Passport writes the time as a number with decimals.
+        # Convert to float and not to int, because Passport writes the time as a number with decimals.
         seconds = float(str((parse_object(payload) or {}).get("exp")))
         return datetime.fromtimestamp(seconds, UTC)
     # OverflowError and OSError: the number is no time that the system knows.

@@ -22,7 +22,11 @@ BODY_BYTES_MAX = 1024 * 1024
 REQUESTS_PER_MINUTE_MAX = 15
 MINUTE_SECONDS = 60.0
 REQUESTS_LEFT_MIN = 5
-"""If BMC reports fewer requests left, make a pause. The creator's other programs may share the limit with us."""
+"""
+If BMC reports fewer requests left than this number, the client makes a pause.
+
+The creator's other programs may share BMC's limit with us, so the client leaves them some requests.
+"""
 
 # Cloudflare, which stands in front of BMC, refuses clients that name themselves like a bare HTTP library.
 # Source: npm buymeacoffee-mcp 0.1.2, read 2026-11-29.
@@ -52,7 +56,7 @@ class RequestBudget:
         return 0.0
 
     def note(self, result: ApiResult, now: float) -> None:
-        """Begin a pause if the answer asks for one."""
+        """Begin a pause if BMC refused the request for its rate, or if BMC reports that few requests are left."""
         is_throttled = result.state is ApiState.THROTTLED
         is_nearly_used_up = result.requests_left is not None and result.requests_left < REQUESTS_LEFT_MIN
         if is_throttled or is_nearly_used_up:
@@ -84,8 +88,8 @@ class BmcClient:
         """
         Read one page of a list. The first page has number 1.
 
-        Every outcome is a `ApiResult`; no exception is raised, so the token cannot become part of a traceback. If the budget allows
-        no request, none is sent.
+        Return an `ApiResult` for every failure and raise no exception, so that the token cannot become part of a traceback.
+        If the budget allows no request now, send none and return the state THROTTLED.
         """
         wait_seconds = self._budget.take(self._clock())
         if wait_seconds:
@@ -100,7 +104,8 @@ class BmcClient:
     async def _ask(self, list_: ApiList, page: int) -> ApiAnswer | ApiResult:
         query = {"page": str(page)}
         if list_ is ApiList.SUBSCRIPTIONS:
-            # The default status is not documented. The links between BMC's pages leave out the status, so they are not followed.
+            # Always send the status, because BMC does not document which status is the default. BMC's links to the next page
+            # contain no status, so this client does not follow them.
             query["status"] = "all"
         headers = {
             "Authorization": f"Bearer {self._token.get_secret_value()}",
@@ -108,11 +113,12 @@ class BmcClient:
             "User-Agent": self._user_agent,
         }
         try:
-            # Open a session for each request. Requests are minutes apart, so an open connection would be idle or broken.
+            # Open a session for each request. Between two passes over the lists, an open connection would be idle, and could
+            # break.
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
                 # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
                 session._retry_connection = False  # noqa: SLF001 — aiohttp has no public switch; a test covers this line
-                # Follow no redirect: it leads to the login page, and could carry the token to another host.
+                # Follow no redirect. BMC redirects to its login page, and a redirect to another host could send the token there.
                 async with session.get(
                     f"{self._url}/{list_}", params=query, headers=headers, allow_redirects=False
                 ) as response:
@@ -124,9 +130,9 @@ class BmcClient:
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """
-    Return the body. If it is larger than `BODY_BYTES_MAX`, return no bytes, because a page of rows is never so large.
+    Return the body, or no bytes if the body is larger than `BODY_BYTES_MAX`. A page of rows is never so large.
 
-    aiohttp unpacks a compressed body in small chunks.
+    aiohttp unpacks a compressed body in small chunks, so even a small body that unpacks to a huge one cannot fill the memory.
     """
     body = bytearray()
     async for chunk in response.content.iter_any():
@@ -139,7 +145,8 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
 def _as_answer(response: aiohttp.ClientResponse, body: bytes) -> ApiAnswer:
     return ApiAnswer(
         status=response.status,
-        # The attribute of aiohttp ignores the parameter `charset`. Without the header it would be `application/octet-stream`.
+        # This attribute contains the media type without parameters such as `charset`. If the answer has no header
+        # `Content-Type`, aiohttp sets the attribute to `application/octet-stream`.
         content_type=response.content_type,
         body=body,
         location=response.headers.get("Location"),

@@ -1,7 +1,7 @@
 """
 Export the last snapshot of the state as metrics.
 
-All its values were measured at the same moment. Do not export an old snapshot.
+All values of a snapshot were measured at the same moment. The values of an old snapshot are not exported.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -15,7 +15,10 @@ from coffee_ledger.rhythm import yearly_gap
 from coffee_ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
-"""A snapshot is exported only up to this age. Values of an old snapshot would hide that the janitor has stopped measuring."""
+"""
+The values of a snapshot are exported only up to this age. Values of an old snapshot would hide that the janitor has stopped
+measuring.
+"""
 
 OTHER_CURRENCY = "other"
 NO_ENTRIES = Entries(0, 0)

@@ -77,7 +77,11 @@ class ProbeSender:
                 raise ProbeError(str(answer.status))
 
     async def _note_expiry(self) -> None:
-        """Export the time when the proxy's certificate expires, if it can be checked. Caddy has no metric for this time."""
+        """
+        Export the time when the proxy's certificate expires. Do nothing if the certificate cannot be checked.
+
+        The janitor exports the time, because Caddy has no metric for it.
+        """
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return

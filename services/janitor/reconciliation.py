@@ -14,7 +14,11 @@ from coffee_ledger.store.reconciliation import load_known_charges
 from services.janitor.bmc_client import BmcClient
 
 PAGES_MAX = 10
-"""The most pages that one pass reads. A pass is far below the limit of requests a minute, so that a claim can be checked too."""
+"""
+The maximum number of pages that one pass reads. Each page is one request.
+
+The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`), so that requests are left to check a claim.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +26,9 @@ class Pass:
     """The result of reading the newest pages of one list."""
 
     state: ApiState
-    """The state of the last request. If it is not healthy, the pass ended early, and *missing* has the rows found until then."""
+    """The state of the last request. If the request failed, the pass ended early, and *missing* has the rows found until then."""
     is_complete: bool
-    """True if the pass reached known ground or the end of the list."""
+    """True if the pass reached the end of the list, or a page after which all payments are known (see `find_missing_rows`)."""
     missing: tuple[Row, ...]
     """The rows without a charge of ours, the newest first. No row is repeated, even if the pages shifted during the pass."""
     rows: int
@@ -36,12 +40,14 @@ async def find_missing_rows(
     client: BmcClient, pool: Pool, list_: ApiList, *, known_before: datetime, pages_max: int = PAGES_MAX
 ) -> Pass:
     """
-    Read the newest pages of a list until known ground, and return the rows that describe no charge of ours.
+    Read the newest pages of a list, and return the rows of payments for which we have no charge.
 
-    Known ground is a page on which every row is known and older than *known_before*. Pass a time a day before the last complete
-    pass, for two reasons: BMC may still repeat a failed delivery of that day, and the times of the rows may be in another zone.
+    Stop after *pages_max* pages, at the end of the list, or at known ground. Known ground is a page without such rows, all of
+    whose rows are older than *known_before*.
 
-    Before the first complete pass, pass a time before all payments.
+    As *known_before*, pass a time one day before the last complete pass, for two reasons: BMC may still repeat a failed delivery
+    of that day, and the times of the rows may be in another time zone. Before the first complete pass, pass a time before all
+    payments.
 
     Raises:
         DatabaseAwayError: The charges could not be loaded.

@@ -109,7 +109,8 @@ class Batcher:
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
         """Settle the events that need no locked row. Fail the others at once, because retries would delay all waiting events."""
-        # The only event of the batch needs the locked row. A second attempt would only block settlement for another half second.
+        # The only event of the batch needs the locked row, so fail it at once. A second attempt would again wait half a second
+        # for the lock, and would block all settlement for that time.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -132,7 +133,7 @@ class Batcher:
             else:
                 _fail(one, error)
         if self._waiting:
-            # Set `_work`, because `run` clears it when it takes the last events from the queue.
+            # Set `_work`, because the queue has events again. `run` cleared `_work` if it had emptied the queue.
             self._work.set()
             await asyncio.sleep(RETRY_SECONDS)
 

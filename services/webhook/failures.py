@@ -25,7 +25,7 @@ from services.webhook.metrics import FAILED_STREAK
 log = structlog.stdlib.get_logger()
 
 PERIOD_SECONDS = 5.0
-"""The time between two writes, however many failures are counted."""
+"""The time between two writes. It is the same for any number of failures, so a flood of failures causes no more writes."""
 
 Keep = Callable[[int], Awaitable[None]]
 KeepAnswers = Callable[[Answers], Awaitable[int]]
@@ -111,8 +111,8 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # A 200 that is not written yet has ended the known streak, so count only the refusals after this 200. During a write, the
-        # 200 may be among the answers that are being written.
+        # The known streak does not contain the answers that are being written and those that are not written yet. If one of these
+        # answers is a 200, it has ended the streak, so count only the refusals after it.
         streak = self._known
         for answers in (self._writing, self._unwritten):
             streak = answers.refused + (0 if answers.accepted_at else streak)

@@ -70,7 +70,7 @@ class VerifiedDelivery:
 class _File:
     bytes: int
     since: float
-    """The Unix time of the last write."""
+    """The Unix time of the last write to the file."""
 
 
 class Spool:
@@ -189,7 +189,7 @@ class Spool:
         """
         Remove the unfinished files that a crash left.
 
-        No payment is lost, because a delivery is answered with 200 only after its event is on disk.
+        No payment is lost. The delivery of an unfinished file was not answered with 200, so BMC sends it again.
         """
         for begun in self._folder.glob(f"*{BEGUN}"):
             with suppress(FileNotFoundError):

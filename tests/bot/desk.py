@@ -30,7 +30,7 @@ async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | No
     Settle a payment that fits no user and needs a decision. Return the card for it: the message with buttons that the operator
     gets.
 
-    A payment that is made from keyword arguments has a code in its note that is not ours.
+    If *event* is None, make a payment from the keyword arguments, and add `NO_CODE_OF_OURS` to its note.
     """
     await operator.ask("/start")
     note = f"{payment.pop('support_note', '')} {NO_CODE_OF_OURS}".strip()

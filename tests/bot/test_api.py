@@ -215,7 +215,10 @@ async def test_an_invalid_request_is_refused_with_a_named_error(visit: Visit, po
 
 
 async def test_an_unread_body_is_answered_and_the_connection_closed(visit: Visit, pool: Pool) -> None:
-    """The body announces more than the limit and contains a second request, which must not be answered."""
+    """
+    Given a request that announces a body over the limit and whose body looks like a second request, then the server answers only
+    the first request. It closes the connection, so that it does not read the body as a request.
+    """
     visitor = visit()
     host, _, port = visitor.url.removeprefix("http://").partition(":")
     head = f"Host: x\r\nAuthorization: tma {visitor.signed}\r\n"
@@ -308,14 +311,23 @@ async def test_init_data_that_telegram_did_not_sign_recently_is_refused(visit: V
 
 
 async def test_init_data_of_today_may_open_payments(visit: Visit) -> None:
-    """Telegram Desktop and macOS pass the same data for hours, so opening the page again does not give newer data."""
+    """
+    Init data may open payments until it is a day old.
+
+    Telegram Desktop and macOS pass the same data for hours. There, a user who opens the page again gets no newer data, so a
+    shorter limit would lock the user out.
+    """
     visitor = visit(age=timedelta(hours=23, minutes=59))
 
     assert (await visitor.open_payment())["status"] == "pending"
 
 
 async def test_init_data_of_yesterday_may_only_watch(visit: Visit) -> None:
-    """A payment that was opened with data that is nearly a day old can be watched until the payment expires a day later."""
+    """
+    Init data that is over a day old may show the user's payments, but may not open or cancel them.
+
+    A payment may be opened with data that is nearly a day old. It is then open for a day, and the page must still show it.
+    """
     payment_id = (await visit().open_payment())["payment_id"]
     visitor = visit(age=timedelta(days=1, seconds=1))
 
@@ -393,7 +405,7 @@ async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webho
 
 
 async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
-    # The last five seconds are enough for the request to arrive, even on a busy machine.
+    # The data expires five seconds after the request is sent. The request arrives in this time, even on a busy machine.
     almost = WATCH_AGE_MAX - timedelta(seconds=5)
 
     async with visit(age=almost).events() as events:

@@ -80,7 +80,9 @@ CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
 """
-The end of an SQL statement that first marks charges as matched. Each matched charge must have a credit, so this part adds it.
+The second part of an SQL statement: it inserts a credit for each charge that the first part, `paid`, marks as matched.
+
+The database refuses a matched charge without a credit.
 """
 
 
@@ -903,7 +905,11 @@ async def steps_of(operator: Person) -> tuple[str, list[str]]:
 async def test_after_the_installation_the_doctor_lists_the_steps_until_all_are_done(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
-    """The operator follows the next step of each line, in the order of the lines. The last step is a setting."""
+    """
+    The installation has six steps, and /doctor shows one line for each. The test does the steps in the order of the lines.
+
+    The last step changes a setting, so it needs a restart of the bot.
+    """
     operator, colleague = await people(sandbox, (OPERATOR, OPERATOR + 1))
     admins = f"{OPERATOR},{OPERATOR + 1}"
     seen: list[tuple[str, str]] = []
@@ -993,7 +999,11 @@ async def test_the_doctor_checks_the_menu_button_and_admits_that_it_does_not_kno
 
 @pytest.mark.usefixtures("bot")
 async def test_a_streak_of_refused_deliveries_ends_after_six_quiet_hours(operator: Person, pool: Pool) -> None:
-    """The alert about the streak ends at the same time."""
+    """
+    A streak of refused deliveries ends when no delivery was refused for six hours.
+
+    Given nine refused deliveries, /doctor reports the streak one minute before this end, but not one minute after it.
+    """
     await operator.ask("/start")
     said = []
     for minutes in (6 * 60 - 1, 6 * 60 + 1):

@@ -176,7 +176,10 @@ async def test_a_question_that_was_not_understood_stays_open(anna: Person, opera
 async def test_the_claim_dialogue_of_an_operator_gets_its_answers(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
-    """Given an operator with an open question of the desk who then makes a claim, the next texts are answers in the claim."""
+    """
+    Given an operator with an open question of the desk, when the operator sends /claim, then the operator's next text answers the
+    question of the claim.
+    """
     card = await card_of(operator, webhook)
     await press_and_hear(operator, card, DISMISS)
     await operator.ask("/claim")

@@ -1,4 +1,8 @@
-"""The desk's lists have pages, which stay in place while rows are decided, and show what helps to decide."""
+"""
+The desk's lists have pages. A list skips no row when an operator decides on other rows and then turns the page.
+
+Each row shows what helps to decide on it.
+"""
 
 import pytest
 

@@ -95,8 +95,9 @@ async def test_a_reply_to_the_bots_answer_is_answered(sandbox: Sandbox, anna: Pe
 @pytest.mark.usefixtures("bot")
 async def test_a_message_that_does_not_address_the_bot_gets_no_answer(sandbox: Sandbox, anna: Person) -> None:
     """
-    The bot is an administrator, so it gets every message. The messages of one person in one group are handled in order, so an
-    answer to one of them would come before the last answer.
+    The bot is an administrator, so it gets every message, even one that does not address it.
+
+    The bot handles Anna's messages in order. So when it answers her last message, it has handled all messages before.
     """
     group = await a_group(sandbox, anna, standing="administrator")
     answer = await group.answer_to(anna, f"@{NAME} hi")
@@ -174,7 +175,11 @@ async def test_a_sender_without_a_name_is_answered(sandbox: Sandbox, bohdan: Per
 
 @pytest.mark.usefixtures("bot")
 async def test_the_answer_stays_in_the_topic(sandbox: Sandbox, anna: Person) -> None:
-    """The bot created one topic. Telegram presents all messages of that topic as replies to the bot."""
+    """
+    Given a topic that the bot created and a topic that Anna created, then the bot answers only the message that addresses it.
+
+    Telegram presents every message in the bot's topic as a reply to the bot, even if nobody replied to the bot.
+    """
     group = await a_group(sandbox, anna, standing="administrator", is_forum=True)
     hers = (await sandbox.post(f"{group.path}/topics", user_id=ANNA))["message_id"]
     the_bots = (await sandbox.post(f"{group.path}/topics"))["message_id"]
@@ -220,7 +225,11 @@ async def test_a_group_shows_and_records_nothing_about_its_members(
 async def test_a_group_that_adds_or_removes_the_bot_does_not_change_whom_the_bot_can_reach(
     sandbox: Sandbox, anna: Person, bohdan: Person, pool: Pool
 ) -> None:
-    """Anna has pressed Start and removes the bot from the group. Bohdan has blocked the bot and adds it to the group."""
+    """
+    Given Anna, whom the bot can reach, when she removes the bot from a group, then the bot can still reach her.
+
+    Given Bohdan, who has blocked the bot, when he adds the bot to a group, then the bot can still not reach him.
+    """
     await anna.ask("/start")
     await bohdan.ask("/start")
     await sandbox.post(f"{bohdan.path}/block")
@@ -248,7 +257,11 @@ async def sent_to(sandbox: Sandbox, chat_id: int) -> list[int]:
 async def test_a_refused_answer_is_no_failure_and_is_not_tried_again_soon(
     sandbox: Sandbox, anna: Person, standing: str, status: int
 ) -> None:
-    """The bot loses its right to write while it is about to answer."""
+    """
+    Given a bot that loses its right to write in a group while it sends an answer, then the refused answer counts as no error.
+
+    When the bot gets the right back, it still does not answer in this group for a while. It answers in other groups.
+    """
     group, before = await a_group(sandbox, anna), failed_updates()
     await sandbox.post("/telegram/pause", method="sendMessage")
     await group.say(anna, f"/pay@{NAME}")
@@ -283,7 +296,11 @@ async def test_an_answer_to_an_upgraded_group_is_dropped(sandbox: Sandbox, anna:
 
 @pytest.mark.usefixtures("bot")
 async def test_a_rate_limit_of_one_group_does_not_delay_other_chats(sandbox: Sandbox, anna: Person) -> None:
-    """In a group with slow mode, Telegram lets the bot wait for minutes."""
+    """
+    Telegram limits each group separately, for example by slow mode, and may ask for a pause of minutes.
+
+    The bot drops an answer that a group's limit refuses. It does not wait, so it answers other chats at once.
+    """
     group, before = await a_group(sandbox, anna), failed_updates()
     limit = {"method": "sendMessage", "kind": "too_many_requests", "retry_after": 300, "user_id": group.id}
     await sandbox.post("/telegram/misbehave", **limit)
@@ -300,7 +317,12 @@ async def test_a_rate_limit_of_one_group_does_not_delay_other_chats(sandbox: San
 async def test_in_webhook_mode_a_group_is_not_answered_while_the_bots_name_is_unknown(
     run_bot: RunBot, sandbox: Sandbox, anna: Person
 ) -> None:
-    """Telegram would repeat the update if the bot answered with an error."""
+    """
+    A bot that does not know its own name cannot tell whether a message addresses it, so it ignores the message.
+
+    Given two messages, when the bot knows its name only at the second one, then it answers only the second one. Both updates get
+    status 200, because Telegram would repeat an update after an error.
+    """
     port = free_port()
     group, before = await a_group(sandbox, anna), failed_updates()
     message = {

@@ -122,7 +122,11 @@ async def host(run_host: RunHost, shop: Shop, pool: Pool) -> AsyncIterator[Payme
 
 @asynccontextmanager
 async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task[None]]:
-    """Run only the handovers of a bot. The test may cancel the task, which ends the bot like a kill: it marks nothing."""
+    """
+    Run only the handovers of a bot.
+
+    A test may cancel the task to simulate a kill: the running calls then end, and their entries are not marked as handed over.
+    """
     async with open_pool(url, size_max=2) as pool:
         running = Handovers(pool)
         running.register(handler)
@@ -372,7 +376,11 @@ async def test_entries_from_before_the_first_handler_are_not_handed_over(
 async def test_an_entry_whose_transaction_began_before_the_first_handler_is_either_earlier_or_handed_over(
     role_url: Callable[[str], str], ledger: Ledger, pool: Pool
 ) -> None:
-    """The first registration waits for a running settlement, so no entry is missed between the two."""
+    """
+    Entries are handed over from the first registration of a handler on.
+
+    The first registration waits until a running settlement ends, so every later settlement hands its entries over.
+    """
     await ledger.open("K7QM2XHD")
     async with open_pool(role_url("bot")) as bot:
         async with transaction(pool) as settlement:
@@ -596,7 +604,10 @@ async def test_the_second_bot_takes_over_when_the_first_one_stops(
 async def test_many_entries_are_all_handed_over_in_order(
     role_url: Callable[[str], str], ledger: Ledger, shop: Shop, pool: Pool
 ) -> None:
-    """More users than run at once, and more entries than one query reads."""
+    """
+    Given more users than the bot serves at the same time, and more entries than one query reads, then each user still gets all
+    entries in order.
+    """
     users = list(range(1, 61))
     await ready(role_url, ledger, *users)
     action = await pool.fetchval(
@@ -659,7 +670,11 @@ async def test_a_second_handler_is_refused(host: Payments, shop: Shop) -> None:
 
 
 async def test_the_bots_role_cannot_queue_an_entry_itself(role_url: Callable[[str], str], ledger: Ledger) -> None:
-    """Only an entry of the ledger leads to a call, so the handler is no second way to be credited."""
+    """
+    The handler must be called only for entries of the ledger.
+
+    If the bot's role could queue a call itself, a stolen password of the role could credit users without an entry.
+    """
     await ready(role_url, ledger)
     bot = await asyncpg.connect(role_url("bot"))
 

@@ -1,10 +1,12 @@
 """
 Payments that are for no user.
 
-A card offers two reasons to dismiss its payment at one tap: *Just a supporter* remembers the supporter or the subscription, and
-*A gift* remembers nothing. After *Other…*, an operator can also remember the item. Later payments of the same supporter,
-subscription or item are then dismissed without a question. An operator can undo this choice. A payment with a valid code is always
-credited.
+A card has buttons to dismiss its payment. The button *Just a supporter* makes the ledger remember the supporter or the
+subscription. The button *A gift* remembers nothing. The button *Other…* also offers to remember the item, such as a
+membership level.
+
+If the supporter, the subscription or the item of a later payment is remembered, the payment is dismissed without a card. An
+operator can end this with *Take back*. A payment with a valid code is always credited.
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,8 @@
 """
 One summary message lists everything that waits for an operator, and is kept up to date.
 
-It replaces the cards of payments that look like those of ordinary supporters, and of payments that are too many at once.
+In two cases, operators get no card for a payment, but find it in the summary: the payment looks like that of an ordinary
+supporter, or too many payments need a card in the same minute.
 """
 
 import asyncio

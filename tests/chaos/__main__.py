@@ -4,8 +4,8 @@ Break the running product at random, under load, and check that no payment was l
 Settings, from the environment:
 
 - `CHAOS`: The mode, `faults` by default. The mode `faults` causes every fault, one after the other and sometimes two at once. The
-  mode `bot-kills` kills the bot about every 8 seconds, but lets it run for about 4 seconds after it became healthy. This mode
-  sends payments only, and measures the delay of the users' notifications.
+  mode `bot-kills` kills the bot about every 8 seconds. If a start is slow, the next kill waits until the bot has been healthy for
+  about 4 seconds. This mode sends payments only, and measures the delay of the users' notifications.
 - `CHAOS_MINUTES`: The duration, 10 by default, or 13 in the mode `bot-kills`.
 - `CHAOS_SEED`: The seed of an earlier run, to repeat its sequence of faults.
 - `CHAOS_ONLY`: A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
@@ -137,7 +137,12 @@ async def keep_logs(stack: Stack, record: report.Record) -> None:
 
 @asynccontextmanager
 async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Use a new connection for each delivery. If a dying proxy closed a reused connection, the delivery would look refused."""
+    """
+    Yield an HTTP session that opens a new connection for each delivery.
+
+    If a fault kills the proxy, the open connections break. A delivery over a broken connection would fail, even if the proxy
+    runs again.
+    """
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session
 

@@ -1,8 +1,9 @@
 """
 Compare the sent events with the rows of the database and the messages in Telegram.
 
-The checker shares no code with the product: it has its own SQL, and it reads the messages that the stand-in for Telegram
-recorded. `test_checker.py` makes each kind of violation and expects the checker to find it.
+The checker shares no code with the product, because shared code would repeat the product's mistakes. So the checker has its own
+SQL, and it reads the messages that the stand-in for Telegram recorded. `test_checker.py` makes each kind of violation and expects
+the checker to find it.
 """
 
 import base64
@@ -61,7 +62,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the ledger. *charge* identifies its charge as `Charge.name` does, or is None for a row without a charge."""
+    """One row of the ledger. *charge* is the `Charge.name` of the row's charge, or None if the row has no charge."""
 
     user: int
     kind: str
@@ -120,14 +121,14 @@ class Verdict:
     violations: Sequence[Violation]
     repeats: Sequence[Repeat]
     seconds_to_message: Sequence[float]
-    """One number for each payment with a message: the seconds from its ledger entry to the first message about it."""
+    """One number for each payment with a message: the seconds from the payment's ledger entry to the payment's first message."""
 
     def count(self, *kinds: Kind) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
 
 
 def check(sent: Sent, tables: Tables, messages: Iterable[Message], faults: Sequence[Fault]) -> Verdict:
-    """Check a run after the load has ended and the product has finished its work."""
+    """Check a run. Before the call, the load must have ended, and the product must have no work left."""
     telling = _check_messages(sent, tables, messages, faults)
     violations = [
         *_check_events(sent, tables),
@@ -216,7 +217,8 @@ def _expected_balances(sent: Sent, tables: Tables) -> Counter[int]:
     """
     Return the balance that each user must have: the sum of the paid charges that were not refunded.
 
-    Every stored event counts, even if its sender got no answer. Without an answer, the product may store the event or not.
+    An event counts if it is in the database, even if its sender got no answer. The product may store an event and then fail
+    before it answers.
     """
     expected: Counter[int] = Counter()
     for name, events in _stored_events(sent, tables).items():
@@ -269,7 +271,7 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     Return the facts that users must be told.
 
     The message about a refund is always required. The message about a payment is optional if the payment and its refund were
-    settled in one transaction.
+    settled in one transaction: if the refund's event arrived first, the bot reports only the refund.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():
@@ -299,9 +301,9 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Pair each surplus message with the message before it, which the surplus message repeats.
+    Pair each message above the *allowed* number with the message that it repeats: the one before it.
 
-    The bot repeats a message if it could not mark the message as sent.
+    The bot sends a message again if it could not mark the message as sent in the database.
     """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]

@@ -47,9 +47,9 @@ def plans() -> list[Plan]:
 
 DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
 """
-The services that no other fault may touch during a fault of a disk.
+The services that no other fault may touch while a disk is full or unwritable.
 
-A full disk has an effect only while deliveries arrive, and deliveries pass through these services.
+Such a disk has an effect only while deliveries arrive. Deliveries pass through these services, so the services must run.
 """
 
 CUTS = (
@@ -94,7 +94,7 @@ def _bound(inflict: Callable[..., AbstractAsyncContextManager[None]], *words: st
 
 @asynccontextmanager
 async def killed(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Kill the service with SIGKILL, and start it again at the end. Docker itself does not restart it after `docker kill`."""
+    """Kill the service, and start it when the context ends. After `docker kill`, Docker does not restart a container itself."""
     await stack.docker("kill --signal KILL", service)
     async with undone(lambda: stack.docker("start", service)):
         yield
@@ -109,7 +109,7 @@ async def paused(stack: Stack, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def restarted(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Restart the service as an update does. At the end, nothing has to be undone."""
+    """Restart the service as an update does. When the context ends, nothing has to be undone."""
     await stack.docker("restart -t 10", service)
     yield
 

@@ -124,7 +124,8 @@ class Load:
         """
         Pay with an unused code in which one character is wrong.
 
-        Remove the code from the user's codes. The product corrects only codes of pending payments, and this payment is now paid.
+        The product corrects a wrong code only while the code's payment is pending, and now this payment is paid. So remove the
+        code from the user's codes, so that it is not used with a wrong character a second time.
         """
         person = self._any_user()
         if not person.codes:

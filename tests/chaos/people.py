@@ -17,7 +17,7 @@ PICKS = (5, 10, 25, 50, 7, 8, 9)
 """Users request codes for these whole amounts. They pay amounts with cents, so no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
-"""The number of users who join per second. Each join causes two or three messages, and Telegram accepts 30 per second."""
+"""The number of users who join per second. A join causes two or three messages, and Telegram accepts 30 in a second."""
 
 ASKS_AGAIN_SECONDS = 15.0
 

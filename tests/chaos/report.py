@@ -135,8 +135,8 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     """
     Count the repeated messages by the fault that probably caused them.
 
-    The probable cause is the last fault that began before the message was first sent. If every possible fault began later, the
-    probable cause is the first of them.
+    Several faults may have caused a repeat. The probable cause is the last fault that began before the message was first sent.
+    If all of them began after that, the probable cause is the first fault.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

@@ -38,7 +38,7 @@ def test_two_faults_at_once_touch_different_services() -> None:
 
 
 def test_every_long_running_service_is_killed() -> None:
-    """Faults do not kill Grafana and Tempo, because payments and alerts work without these two services."""
+    """Each long-running service is killed, except Grafana and Tempo. Payments and alerts work without these two services."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     staying = {name for name, service in services.items() if service["restart"] != "no"}
 

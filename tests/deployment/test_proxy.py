@@ -73,7 +73,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
     proxy = Proxy(request.param, services.port_for(request.param, 443), session)
     async with asyncio.timeout(20):
-        while True:  # the proxy may not answer immediately after its container starts
+        while True:  # the proxy sometimes needs a moment after its container has started
             with suppress(aiohttp.ClientError):
                 await proxy.ask("/")
                 return proxy
@@ -102,7 +102,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # if Caddy retried, the answer would come after 10 seconds
+    async with asyncio.timeout(8):  # Caddy retries for 10 seconds, so a retry would exceed this limit
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413
@@ -388,7 +388,8 @@ def test_the_caddyfile_is_formatted() -> None:
 
 def test_only_requests_from_outside_are_counted_as_such() -> None:
     """
-    The dashboards count the requests of Caddy's handler `subroute`, so only the public site (port 443) may use this handler.
+    The dashboards must count only requests from outside. They count the requests of Caddy's handler `subroute`, so only the
+    public site (port 443) may use this handler.
     """
     servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
 

@@ -412,7 +412,7 @@ def name_of(charge: Row) -> str:
     Return the name by which BMC identifies a charge: the transaction id, if there is one.
 
     Without a transaction id, the name is the subscription id and the start of the period. If the subscription id is missing too,
-    family and number replace the subscription id.
+    the charge's family and number (`bmc_id`) replace it.
     """
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
@@ -484,9 +484,9 @@ def is_of_supporter(row: Row, charge: Row) -> bool:
 
 def subscription_of(charge: Row) -> str | None:
     """
-    Identify a charge's subscription by family and number, because some events have no subscription id (`psp_id`).
+    Identify a charge's subscription by the charge's family and number (`bmc_id`). Some events have no subscription id (`psp_id`).
 
-    Returns None for a charge without a period, because such a charge belongs to no subscription.
+    Return None for a charge without a period, because such a charge belongs to no subscription.
     """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 

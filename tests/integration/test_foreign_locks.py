@@ -42,7 +42,7 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Turn read-only mode off, as every client can do for its own session. So this mode is no protection.
+    # Turn read-only mode off. Every client can do this for its own session, so read-only mode does not protect the locks.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()

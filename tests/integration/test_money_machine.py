@@ -69,7 +69,7 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decision_names = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""Draws an index. The length of the list is not known yet, so the rules later use the index modulo the length."""
+"""Draws an index of a list. The list's length is known only when a rule runs, so the rule uses the index modulo the length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
@@ -77,8 +77,8 @@ REACHED = {
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
 """
-The test fails if all sequences together do not reach each of these: states and methods of charges, states of claims, and kinds of
-ledger entries and notifications.
+The sequences together must reach all of these: states and methods of charges, states of claims, and kinds of ledger entries and
+notifications. If one is missing, the test fails.
 """
 
 TABLES = (

@@ -225,8 +225,8 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # The first and the third message are due. The first message was set aside and may fail again, so the third message is sent
-    # before the first.
+    # The first and the third message are due. The first message is set aside, because it failed before and may fail again. So
+    # the third message is sent before the first.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 

@@ -56,7 +56,7 @@ def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int 
     """
     Expect a charge that only an operator may match, because the event of a subscription has no period.
 
-    Without the period, a second event about the same charge looks like another charge.
+    The period tells the months of a subscription apart. Without it, a second event about one month looks like another charge.
     """
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
@@ -121,9 +121,9 @@ EXPECTED = {
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
 """
-In these events, the buyer of a Shop item answered the item's question, but not with a code.
+In these events, the buyer of a Shop item answered the item's question, but the answer contains no code.
 
-The answer may be a code with too many typos. So the charge is not matched by a guess.
+The answer may be meant as a code, but have too many typos to be recognised. So such a charge is not matched by a guess.
 """
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 

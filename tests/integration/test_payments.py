@@ -368,9 +368,9 @@ async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_i
     bot: Bot, ledger: Ledger, webhook: Webhook, first: str
 ) -> None:
     """
-    Given a cancellation and a charge for the same pending payment at the same time, the user is credited in any case.
+    If a user cancels a pending payment and pays it at the same time, the user is credited in any case.
 
-    Either of them may win the race. The answer to the cancellation must agree with the status in the database.
+    The pending payment is then either cancelled or completed. The answer to the cancellation must agree with this status.
     """
     await ledger.open(CODE)
     start = asyncio.Barrier(2)
@@ -411,7 +411,7 @@ async def test_a_cancellation_waits_for_a_settlement_that_saw_the_payment_open(b
     """
     A settlement may match a charge by a guess only to a pending payment that is still open when the settlement commits.
 
-    So a cancellation waits for the lock that the settlement holds.
+    So a settlement holds a lock until it commits, and a cancellation waits for this lock.
     """
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():

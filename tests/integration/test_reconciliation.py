@@ -1,4 +1,8 @@
-"""The newest pages of BMC's lists are read until known ground, and the rows that no webhook has reported are found."""
+"""
+The janitor finds the payments in BMC's lists that no webhook has reported.
+
+It reads the newest pages of a list until a page on which every row is old and already reported.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -32,7 +36,11 @@ async def client(sandbox: Sandbox) -> BmcClient:
 
 
 async def pay(sandbox: Sandbox, pool: Pool, **order: Any) -> str:
-    """Pay, and settle the webhook of the payment. Return its transaction id, or the id of the subscription."""
+    """
+    Pay, and settle the events that the sandbox sends about the payment.
+
+    Return the transaction id of the payment, or the id of the subscription if the payment starts one.
+    """
     paid = await sandbox.pay(**order)
     for delivery in await sandbox.settled(paid["event_id"]):
         event = read_event(delivery["body"].encode(), received_at=datetime.now(UTC), nonce="1")
@@ -51,7 +59,7 @@ def ids(rows: tuple[Row, ...]) -> list[str | None]:
 
 
 async def tomorrow(client: BmcClient, janitor: Pool, list_: ApiList = ApiList.SUPPORTERS, **how: Any) -> Pass:
-    """Read a list as if all its rows were old."""
+    """Read a list with a limit in the future, so that every row of the list counts as old."""
     return await find_missing_rows(client, janitor, list_, known_before=datetime.now(UTC) + timedelta(days=1), **how)
 
 
@@ -177,7 +185,7 @@ async def test_a_row_with_another_number_is_known_by_its_transaction(
 
 async def test_the_lookup_of_transactions_uses_the_index(pool: Pool) -> None:
     async with pool.acquire() as db, db.transaction():
-        # The table is empty, so the planner would read it from the beginning.
+        # Forbid a scan of the whole table. The table is empty, so the planner would prefer the scan to the index.
         await db.execute("SET LOCAL enable_seqscan = off")
 
         plan = await db.fetch(f"EXPLAIN {sql('find_known_transactions')}", "bmc", ["pi_1", "pi_2"])

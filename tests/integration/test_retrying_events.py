@@ -71,9 +71,10 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
 
 async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     """
-    The supporter may have cancelled the pending payment before the event is settled again.
+    A charge is not matched by a guess if its event is settled again.
 
-    The only pending payment that fits may then be another user's, so the charge must not be matched by a guess.
+    The user who paid may have cancelled the pending payment in the meantime. If another user's pending payment fits the charge, a
+    guess would credit this other user.
     """
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)

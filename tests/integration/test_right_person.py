@@ -123,7 +123,7 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text that contains the code with a slip and does not look like a code.
+    Return a code, and a text in which the code has one wrong character (a slip) and looks like ordinary words.
 
     The text is the two halves of the code with a space between them. A similar letter replaces the only digit of the first half,
     so that this half looks like a word.
@@ -429,9 +429,10 @@ async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, web
 
 async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(ledger: Ledger, webhook: Webhook) -> None:
     """
-    A supporter once paid with Anna's code. Anna and Bohdan now have pending payments of $5.
+    A known supporter may be a user who once paid for another user. So no user is credited if pending payments of two users fit.
 
-    The supporter pays $5 without a code. The supporter may be Bohdan, who once paid for Anna, so no user is credited.
+    A supporter once paid with Anna's code. Anna and Bohdan now have pending payments of $5, and the supporter pays $5 without a
+    code. The supporter may be Bohdan, who once paid for Anna.
     """
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
@@ -552,7 +553,12 @@ async def test_the_same_transaction_in_two_families_is_one_charge(ledger: Ledger
 async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator_can_credit(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """With PayPal or a cart, two payments may have the same transaction id. So the second payment is not always a repeat."""
+    """
+    With PayPal or a cart, two payments may have the same transaction id. So an operator must be able to credit the second one.
+
+    Anna pays with her code, and then Bohdan pays with his code. Both payments have one transaction id, but different numbers.
+    Bohdan's payment stays unmatched until an operator matches it to him.
+    """
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="10")
     second = a_payment(id=2, transaction_id="T", amount=10, support_note=OTHER_CODE)
@@ -958,7 +964,8 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # The item is marked as an outsider, and a buyer's code does not end this mark. So the last purchase is only recorded.
+    # An operator decided that buyers of this item are outsiders. The purchase with a code is credited, but it
+    # does not end the operator's decision. So the last purchase, which has no code, is only recorded.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

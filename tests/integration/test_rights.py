@@ -15,9 +15,11 @@ async def address(
     request: pytest.FixtureRequest, postgres_address: str, original_url: Callable[[str], str]
 ) -> AsyncIterator[str]:
     """
-    Yield the URL of the template database for one role of ROLES.
+    Yield a URL that connects to the template database as one role of ROLES.
 
-    The fixture also creates `shop`, the role of another bot. It has only the privileges of the group role `spender`.
+    The other tests use copies of the template database, but only the template restricts which roles may connect.
+
+    The fixture also creates the role `shop`, which stands for another bot. The role gets only the privileges of `spender`.
     """
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE shop LOGIN; GRANT spender TO shop")

@@ -416,10 +416,11 @@ async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
     """
-    A user who cancels after a charge was paid may be its payer. So the charge is not guessed to be a different user's.
+    A user who cancels after a charge was paid may have paid it. So no guess may match the charge to another user.
 
-    The event arrives three minutes after the charge was paid. If Bohdan cancels one minute before the event arrives, the charge
-    stays unmatched. If he cancels five minutes before the event arrives, he is not the payer, and Anna gets the credits.
+    Anna and Bohdan have pending payments of the same amount. The event arrives three minutes after the charge was paid.
+    If Bohdan cancels two minutes after the charge was paid, the charge stays unmatched.
+    If he cancels two minutes before the charge was paid, he is not the payer, and Anna gets the credits.
     """
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)

@@ -43,9 +43,10 @@ async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subs
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
     """
-    Given that an operator undid the match of the first month, the renewal arrives with the same note and code.
+    If an operator undoes the match of a subscription to a user, the old code in a later renewal must not repeat this match.
 
-    The code must not match the renewal to the user again.
+    Given that an operator undid the match of Anna's first month, the renewal arrives with the same note and code.
+    The renewal must stay unmatched.
     """
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))

@@ -1,4 +1,8 @@
-"""A payment is one trace from the proxy's header to the outbox row. Traces contain no text that people wrote."""
+"""
+The webhook continues the trace that the proxy names in a header, and stores the trace with the notification in the outbox.
+
+Traces contain no text that people wrote.
+"""
 
 import re
 import threading

@@ -192,7 +192,7 @@ async def test_no_delivery_is_acknowledged_without_the_database(role_url: Callab
 
 
 async def turn_away(ledger: Ledger) -> None:
-    """Close the webhook's connections, and let only superusers connect again, so that the webhook loses its database."""
+    """Refuse new connections except those of superusers, and close the webhook's connections, so that it loses its database."""
     await ledger.pool.execute(
         f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
     )
@@ -397,7 +397,11 @@ SENDERS, EVENTS, USERS = 32, 2000, 50
 async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_once(
     webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """32 senders post 2,000 shuffled deliveries to two replicas. 30 % of the deliveries are repeats."""
+    """
+    Each charge is credited once, even if its event is repeated and two replicas of the webhook receive the deliveries.
+
+    32 senders post 2,000 shuffled deliveries to two replicas. 30 % of the deliveries are repeats.
+    """
     chance = random.Random(20261123)
     codes = await _open_payments(ledger, chance)
     events = [

@@ -256,11 +256,12 @@ async def break_telegram(
     """
     Make calls to Telegram fail in several ways.
 
-    The URL of a call contains the token, and its text can contain the note, so a logged error could leak both.
+    The URL of a call contains the token, and the message in a call can contain the note. So a logged error could leak both.
     """
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
-        # Count the logged failures before calls begin to fail. As soon as calls fail, the retry of an earlier message may fail.
+        # Count the logged failures before calls begin to fail. A later count could already include the new failures, because the
+        # bot may retry an earlier message at any time. Then `failed_more` would wait for failures that have already happened.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:

@@ -22,7 +22,8 @@ HOLD = "10s"
 """
 The tests shorten `for`, the waiting time of alert rules, to this value.
 
-Prometheus finds its first targets within five seconds. A shorter `for` would cause alerts about missing targets at the start.
+Prometheus needs up to five seconds to find its first targets. If this value were shorter, alerts about missing targets would fire
+at the start.
 """
 
 

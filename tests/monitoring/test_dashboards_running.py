@@ -65,7 +65,8 @@ def prometheus(stack: Stack) -> str:
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # Wait until the subquery has three points. It gets one point at each full half minute.
+        # Wait until the subquery `[15m:30s]` has three values. It has one value for each half minute, so right after the start
+        # it has none, and the panel that uses it would be empty.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)

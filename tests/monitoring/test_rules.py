@@ -120,9 +120,9 @@ def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
 @each_case
 def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
     """
-    Without `group_eval_order`, promtool evaluates groups in any order.
+    Each test case with several groups sets `group_eval_order`. Without this setting, promtool evaluates the groups in any order.
 
-    A group may read the values of another group, so its results would vary from run to run.
+    A group may read values that another group computes. Without a fixed order, the results would vary from run to run.
     """
     story, groups = story_of(case)
     names = [group["name"] for group in groups]

@@ -1,4 +1,4 @@
-"""The sandbox serves BMC's REST API with the oddities that its users have published."""
+"""The sandbox serves BMC's REST API, including the oddities that users of the real API have published."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ AGENT = "Mozilla/5.0 (compatible; coffee-ledger/0.1.0; +https://example.org)"
 
 
 async def ask(sandbox: Sandbox, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> ClientResponse:
-    """Read a list with a valid token. Its answer may be a refusal."""
+    """Request a list with a valid token, and return the answer, which may be a refusal."""
     token = (await sandbox.get("/bmc/api/token"))["token"]
     sent = {"Authorization": f"Bearer {token}", "User-Agent": AGENT, "Accept": "application/json"} | dict(headers or {})
     response = await sandbox.client.get(f"/bmc/api/v1/{path}", params=query, headers=sent, allow_redirects=False)

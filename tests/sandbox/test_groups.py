@@ -1,4 +1,4 @@
-"""Groups in the stand-in for Telegram: which messages the bot gets, and how Telegram refuses its answers."""
+"""Groups in the stand-in for Telegram: which messages the bot gets, and with which errors the bot's answers are refused."""
 
 from typing import Any
 

@@ -49,7 +49,7 @@ def test_the_links_between_data_sources_name_existing_ones() -> None:
 
 def test_tempo_is_configured_for_version_3() -> None:
     """
-    Tempo 3 does not start if the configuration has a section of version 2.
+    Tempo 3 does not start if the configuration has a section that only version 2 knows.
 
     The retention limits the use of the disk. Tempo's scheduler and its worker each read their own retention, so both must be set.
     """

@@ -38,7 +38,11 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], None] | None = None) -> list[float]:
-    """Queue all messages at once, in this order. For each message, return the seconds until the limiter lets it go out."""
+    """
+    Queue all messages at once, in this order. For each message, return the seconds until the limiter lets it go out.
+
+    If *then* is given, call it with the limiter as soon as all messages are queued.
+    """
 
     async def ask_all() -> list[float]:
         limiter, loop = RateLimiter(), asyncio.get_running_loop()

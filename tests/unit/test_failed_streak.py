@@ -1,4 +1,8 @@
-"""A replica shows a correct streak of failed deliveries while it writes its answers to the database."""
+"""
+A replica of the webhook shows the correct failed streak, which is the number of deliveries refused since the last 200.
+
+The streak stays correct if the replica answers a delivery while it writes earlier answers to the database.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +15,7 @@ from services.webhook.failures import FailedStreak
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STORED = 4
-"""The streak in the database before the test: the refusals of all replicas."""
+"""The failed streak that the database contains before the test. It counts the refusals of all replicas."""
 
 
 class Stored:

@@ -3,7 +3,8 @@ Comments, docstrings and documents are clear at the first reading.
 
 The tests count two signs of unclear prose:
 
-- Words such as "what" and "whoever". The prose of procrastinate and River has about 0.4 of them per 1,000 words.
+- Words such as "what" and "whoever". The prose of two other projects, procrastinate and River, has about 0.4 of them per 1,000
+  words.
 - Sentences that begin with a noun clause ("What it does is …"). Questions are allowed.
 """
 

@@ -1,4 +1,4 @@
-"""The usual gap between payments is estimated from the history of a BMC page. A page exceeds it about once a year."""
+"""The history of a BMC page gives a length: about once a year, a gap between two payments of the page is longer."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -210,7 +210,7 @@ class Database:
         self.is_unnoticed = False
         self.batches: list[list[int]] = []
         self.refuses: set[int] = set()
-        """The numbers of the events that the database can neither settle nor store raw."""
+        """The numbers of the events that the database refuses to settle, and also refuses to store unsettled."""
         self.locked: set[int] = set()
         """The numbers of the events that need a row locked by another client."""
         self.attempts_at_locked: list[int] = []
@@ -414,7 +414,11 @@ async def test_more_than_one_batch_is_settled_batch_by_batch(folder: Path, spool
 
 
 async def test_an_event_that_the_database_refuses_even_raw_is_spooled(folder: Path, spool: Spool) -> None:
-    """The database is up but unusable: its disk is full, or a privilege or a table is missing."""
+    """
+    If the database can neither settle an event nor store it unsettled, the webhook spools the event and retries it later.
+
+    For example, the disk of the database is full, or a privilege or a table is missing.
+    """
     database = Database(is_there=True)
     database.refuses = {1}
     async with process(database, spool) as intake:

@@ -124,8 +124,8 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # Also wake pages that were opened during the query. This may be unnecessary, but it costs only one query of the state
-            # for each page.
+            # Also wake pages that were opened during the query, because they may have read their state before the change. If they
+            # read it after the change, the wake costs one unnecessary query for each page.
             for watcher in self._watchers.get(telegram_id, ()):
                 # Set the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no mark
                 # is stored for this user.

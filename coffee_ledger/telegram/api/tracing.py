@@ -7,7 +7,11 @@ from opentelemetry.trace import SpanKind
 from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
-"""The path of the stream, which is not traced. A span of the stream would end only when the page is closed, which is too late."""
+"""
+The path of the stream. The stream is not traced.
+
+A span is exported only when it ends, and a span of the stream would end only when the page is closed.
+"""
 
 
 @web.middleware

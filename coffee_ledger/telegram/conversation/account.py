@@ -12,9 +12,10 @@ from coffee_ledger.telegram.speech import Speech
 HISTORY_MAX = 10
 CAUSE_LENGTH_MAX = 100
 """
-The maximum length of a cause. A longer cause is cut off.
+The maximum length of a cause in /history. A longer cause is cut off.
 
-Other bots write causes of any length, and Telegram refuses messages of more than 4,096 characters.
+The cause of a ledger entry is the text that explains the entry. Other bots write causes of any length, and Telegram refuses
+messages of more than 4,096 characters.
 """
 
 

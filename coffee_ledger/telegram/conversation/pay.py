@@ -110,7 +110,8 @@ async def _take(
             request,
             draw_code=context.draw_code,
             now=context.clock(),
-            # Reuse an open pending payment of this amount only if at least half of its lifetime is left.
+            # Reuse an open pending payment of this amount only if at least half of its lifetime is left. Otherwise the user would
+            # have too little time to pay.
             reuse_within=context.pending_ttl / 2,
         )
     except TooManyOpenPaymentsError as error:

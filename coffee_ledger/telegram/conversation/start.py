@@ -115,7 +115,8 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # At its start, the bot could not set this command list if the operator had not pressed Start yet. So set the list again.
+        # The bot also sets this list when the process starts. Telegram refuses the list until the operator has pressed Start. So
+        # set the list again.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 

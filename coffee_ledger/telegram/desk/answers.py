@@ -1,8 +1,8 @@
 """
 Take the answers of operators to the bot's prompts, and hand each answer to the part of the desk that asked.
 
-An operator can answer by a reply, which names its prompt. A text that is not a reply is an answer only if exactly one question to
-this operator is open and was asked less than ten minutes ago. If several are open, the bot asks which one is meant.
+An operator can answer by a reply to a prompt. A text that is not a reply is an answer only if exactly one question to this
+operator is open, and the bot asked it less than ten minutes ago. If several questions are open, the bot asks which one is meant.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,10 +41,10 @@ TAKERS: Mapping[Prompt, Callable[..., Awaitable[Any]]] = {
     Prompt.HOW_MUCH: undo.take_amount,
 }
 """
-The function that takes the answer to each kind of prompt.
+For each kind of prompt, the function that takes the answer.
 
-Its arguments are a message to answer, `number` (the number of the charge, claim, event or entry), `said` (the text of the
-answer), and optionally `bot` and `context`.
+Its first argument is a message in the operator's chat, to which the function answers. The other arguments are `number` (the
+number of the charge, claim, event or entry), `said` (the text of the answer), and optionally `bot` and `context`.
 """
 
 
@@ -60,7 +60,7 @@ class Questions:
 
     prompts: Sequence[Question]
     has_claim: bool
-    """True if the operator, who may also be a user, has an open question of the claim dialogue as well."""
+    """True if a question of the claim dialogue is open too. An operator can also be a user who makes a claim."""
 
     @property
     def only(self) -> Question | None:
@@ -69,14 +69,14 @@ class Questions:
 
 
 class AnswerTo(CallbackData, prefix="dw", sep="|"):
-    """Take the quoted text in the message with this button as the answer to a prompt."""
+    """A button that takes the text that is quoted in its message as the answer to a prompt."""
 
     prompt: Prompt
     number: int
 
 
 class AnswerToClaim(CallbackData, prefix="dwc", sep="|"):
-    """Take the operator's next text as an answer in the claim dialogue."""
+    """A button that makes the operator's next text an answer in the claim dialogue."""
 
 
 class Reply(Filter):
@@ -96,8 +96,8 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # No handler runs yet, so nothing would tell the operator about the failure. The handler of the conversation needs the
-            # database too, and answers that it is away.
+            # An error in a filter would leave the operator without an answer. Without a match, the conversation handles the
+            # message. The conversation needs the database too, and tells the operator about the failure.
             return False
         return {"questions": questions} if questions.prompts else False
 
@@ -106,7 +106,7 @@ def make_router() -> Router:
     router = Router(name="desk-answers")
     router.message.register(take_reply, Reply())
     router.message.register(cancel, Command("cancel", ignore_case=True), Asked())
-    # A forwarded text was written by someone else, or for another purpose.
+    # Do not take a forwarded text as an answer, because it was not written for the prompt.
     is_answer = F.text & ~F.text.startswith("/") & ~F.reply_to_message & ~F.external_reply & ~F.forward_origin
     router.message.register(take_text, is_answer, Asked())
     router.callback_query.register(take_choice, AnswerTo.filter())
@@ -168,8 +168,8 @@ async def _take(message: Message, question: Question, said: str, bot: Bot, conte
     now = context.clock()
     values = {"number": question.number, "said": said, "bot": bot, "context": context}
     await CallableObject(TAKERS[question.prompt]).call(message, **values)
-    # Close the prompt only now. If taking the answer fails, the operator can send it again. If the answer was not understood, the
-    # same question was asked again meanwhile, and stays open.
+    # Close the prompt only after the answer is taken. If the call above fails, the operator can send the answer again. If the
+    # answer was not understood, the bot has asked the question again. The new prompt is newer than *now*, so it stays open.
     await close_prompts(context.pool, TelegramId(message.chat.id), [question.prompt], question.number, until=now)
 
 
@@ -178,7 +178,7 @@ async def _find_questions(operator: TelegramId, context: Context) -> Questions:
     prompts = await find_prompts(context.pool, operator, since=now - ANSWER_WITHIN)
     dialogue = await find_dialogue(context.pool, operator, now=now) if prompts else None
     if dialogue is not None and dialogue.updated_at > prompts[0].asked_at:
-        # The operator went on with a claim of their own after the prompt, so the text is an answer in the claim dialogue.
+        # After the newest prompt, the operator has continued to make a claim. So the text is an answer in the claim dialogue.
         return Questions((), has_claim=True)
     return Questions(_questions(prompts), has_claim=dialogue is not None)
 
@@ -188,7 +188,7 @@ async def _find_open(operator: TelegramId, context: Context) -> Sequence[Questio
 
 
 def _questions(prompts: Sequence[OpenPrompt]) -> Sequence[Question]:
-    # Leave out a kind that only a newer version knows, which stored it before a rollback.
+    # Leave out unknown kinds. A newer version may have stored them before a rollback to this version.
     return [Question(Prompt(one.kind), one.number) for one in prompts if one.kind in set(Prompt)]
 
 

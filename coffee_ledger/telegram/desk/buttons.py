@@ -30,7 +30,7 @@ class Step(enum.StrEnum):
     PICK = "p"
     """Ask for confirmation before the charge is matched to the user in the button."""
     PICK_BELOW = "b"
-    """Like `PICK`, but ask in a new message, because the message with the button stays."""
+    """Like `PICK`, but ask in a new message. The message with the button stays, because its other buttons are still needed."""
     MATCH = "m"
     FIND = "f"
     DISMISS = "d"
@@ -63,15 +63,15 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
 
 class Preset(enum.StrEnum):
     """
-    A reason to dismiss a charge that a button on its card offers.
+    A ready reason to dismiss a charge. The buttons on the card of the charge offer these reasons.
 
     Each value is one letter, because Telegram limits the data of a button to 64 bytes.
     """
 
     SUPPORTER = "s"
-    """The payment of an ordinary supporter, who is remembered."""
+    """An ordinary supporter paid. The supporter's other waiting and later charges are dismissed too."""
     GIFT = "g"
-    """A gift. Nothing is remembered."""
+    """The charge is a gift. Only this charge is dismissed."""
 
 
 class DismissAs(CallbackData, prefix="ds", sep="|"):
@@ -148,13 +148,13 @@ class TurnFrom(CallbackData, prefix="dt", sep="|"):
     """
     Show the page of a list after the row *mark*, or the page before it.
 
-    A page number would not suffice. If rows were decided since the page was shown, the next rows have moved to earlier pages.
+    A page number could skip rows. If rows were decided since the page was shown, the next rows have moved to earlier pages.
     """
 
     listing: Listing
     is_back: bool
     mark: str
-    """The id of a row. The row need not be on the list any more."""
+    """The id of a row. This row may have left the list since the page was shown."""
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):

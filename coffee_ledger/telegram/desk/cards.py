@@ -320,17 +320,17 @@ def collapsed(lines: Iterable[str]) -> str:
 
 
 def _about_presets(charge: ShownCharge, speech: Speech) -> str:
-    """Say which of the buttons that dismiss the charge remembers the supporter."""
+    """Explain which other charges the button *Just a supporter* also dismisses, if any."""
     kind = remembered_by_preset(charge)
     return speech.say(f"desk-presets-{kind}" if kind else "desk-presets-nothing")
 
 
 def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
-    Return the property that the button *Just a supporter* remembers. Return None if the charge has none.
+    Return the property by which the button *Just a supporter* also dismisses other charges. Return None if there is none.
 
-    It is the supporter. If the supporter is not known, it is the subscription, which covers fewer charges: a supporter may have
-    several subscriptions.
+    The property is the supporter. If the supporter is not known, the property is the subscription. It covers fewer charges,
+    because a supporter may have several subscriptions.
     """
     kinds = dict(charge.outsider_names())
     return next((one for one in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if one in kinds), None)

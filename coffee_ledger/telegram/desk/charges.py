@@ -107,7 +107,7 @@ async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) 
         why = "desk-refused-no_rate" if user else "desk-refused-unknown_user"
         await press.answer(context.speech.label(why), show_alert=True)
         return
-    # The button may be a suggestion below the question, which this card now replaces.
+    # The button may be a suggestion below the prompt that asks for the user. The operator has now chosen, so end this prompt.
     await end_prompts(context, press.from_user.id, file.charge.charge_id, Prompt.WHO)
     await press.answer()
     await (show_below if callback_data.step is Step.PICK_BELOW else show)(press, card)
@@ -152,7 +152,8 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update the cards of all operators. If the message that was just edited is the card of a claim, it must show the claim again.
+    # Update the cards of all operators. The message that now shows the charge may be the card of a claim. The update makes this
+    # message show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
@@ -175,7 +176,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
     """
     Ask whether to credit the user that the operator's answer names. If the answer names several users, ask which of them.
 
-    If no such user is known, ask again. If the charge was decided before the answer, say so.
+    If the answer names no known user, ask again. If the charge was decided before the answer, say so.
     """
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
@@ -249,7 +250,7 @@ async def dismiss_by_preset(press: CallbackQuery, callback_data: DismissAs, bot:
         operator=TelegramId(press.from_user.id),
         reason=context.speech.label(f"desk-preset-{callback_data.preset.name.lower()}"),
         now=context.clock(),
-        # Do not use the key of the message: after an undo, the same card offers the same buttons again.
+        # Do not make the key from the message. After an undo, the same card offers the button again, and a new press must count.
         request_key=f"press:{press.id}",
     )
     remember = remembered_by_preset(file.charge) if is_supporter else None
@@ -394,7 +395,7 @@ def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Spee
 
 
 def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
-    """Return the text of a button that dismisses a charge. The text is also recorded as the reason."""
+    """Return the text of a button that dismisses a charge. The text is also recorded as the reason for the dismissal."""
     if remember is None:
         return speech.label("desk-preset-gift")
     if remember is OutsiderKind.ITEM:

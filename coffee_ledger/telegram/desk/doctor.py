@@ -129,7 +129,8 @@ def _check_webhook(found: Examination, now: datetime, context: Context) -> Step:
 def _check_secret(found: Examination, now: datetime, speech: Speech) -> Step:
     last = found.last_event
     if found.forged and found.forged_at:
-        # If a later delivery fits, the secret is correct: it was corrected, or the wrong signatures came from a stranger.
+        # If a later delivery had a correct signature, the secret is correct now. Either the operator has corrected the secret, or
+        # the wrong signatures came from a stranger.
         is_corrected = last is not None and last.received_at >= found.forged_at
         text = "desk-doctor-forged-before" if is_corrected else "desk-doctor-forged"
         line = speech.say(text, count=found.forged, ago=ago(now - found.forged_at, speech))
@@ -276,8 +277,8 @@ def find_section(runbook_url: str | None, file: str, heading: str) -> str | None
     """
     Return the address of a section of a document in `docs/`, or None if the address is not known.
 
-    The operator sets only the address of the runbook. The other documents are beside it, unless it was published under another
-    name.
+    The operator sets only the address of the runbook. If this address ends with the file name of the runbook, the other documents
+    are in the same folder. Otherwise their addresses are not known.
     """
     if runbook_url is None or (file != RUNBOOK and not runbook_url.endswith(f"/{RUNBOOK}")):
         return None

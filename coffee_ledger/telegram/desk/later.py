@@ -57,7 +57,7 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
 
 
 def remind_at(delay: Delay, *, now: datetime, language: str) -> datetime | None:
-    """Return the time of the reminder, or None if there shall be no reminder."""
+    """Return the time of the reminder, or None if the operator cancelled the reminder."""
     match delay:
         case Delay.HOUR:
             return now + SHORT
@@ -86,8 +86,9 @@ def zone_of(language: str) -> tzinfo:
     """
     Return the time zone that the bot assumes for an operator.
 
-    Telegram does not tell a bot the zone of a user. Ukrainian speakers probably live by Kyiv time. Telegram shows the chosen time
-    on the card in the reader's own zone, so an operator who lives elsewhere sees it and can choose another time.
+    Telegram does not tell a bot the zone of a user. Ukrainian speakers probably live by Kyiv time. An operator in another zone
+    notices a wrong time, because the card shows the time of the reminder in the operator's own zone. The operator can then choose
+    another time.
     """
     return ZoneInfo("Europe/Kyiv") if language == "uk" else UTC
 

@@ -88,7 +88,7 @@ def _read_page(args: str | None) -> int:
     """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
     written = (args or "").strip()
     is_number = written.isascii() and written.isdecimal()
-    # Cut off long numbers. They name a page after the last one in any case.
+    # Read only seven digits. A longer number names a page after the last one in any case.
     return min(max(int(written[:7]) - 1, 0), PAGES_MAX) if is_number else 0
 
 
@@ -99,7 +99,7 @@ async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) 
 
 
 async def turn_from(press: CallbackQuery, callback_data: TurnFrom, context: Context) -> None:
-    """Show the page after or before a row. Rows that were decided since the page was shown make no row appear twice or get lost."""
+    """Show the page after or before a row. So no row is skipped, even if rows were decided since the page was shown."""
     listing, is_back = callback_data.listing, callback_data.is_back
     mark = _read_mark(listing, callback_data.mark)
     await press.answer()
@@ -117,7 +117,7 @@ def _read_mark(listing: Listing, mark: str) -> int | str | None:
 
 
 async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
-    """Ask for confirmation before the event is settled again."""
+    """Ask whether to settle the event again."""
     speech = context.speech
     number = callback_data.event_no
     keys = rows(
@@ -173,7 +173,7 @@ async def list_card(listing: Listing, skip: int, context: Context) -> Card:
         # There is no such page, or its rows were decided meanwhile. Show the last page.
         total = (await kind.load(context.pool, skip=0, count_max=1)).total
         return await list_card(listing, max(total - 1, 0) // PAGE_LENGTH * PAGE_LENGTH, context)
-    # A page that begins after a given row may begin within a page of the usual division, so round up.
+    # This page may begin after any row, so the rows before it need not fill whole pages. Round up to count the incomplete page.
     before = -(-skip // PAGE_LENGTH)
     pages = before - (skip - page.total) // PAGE_LENGTH
     title = speech.say(f"desk-{name}-title", total=page.total, page=before + 1, pages=pages) + "\n"
@@ -366,7 +366,8 @@ def _amount_seen(seen: Glimpse, speech: Speech) -> str:
 def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
-    # The body has a valid form. So the database refused a failed event, and an older version could not read an unreadable one.
+    # The form of the body is valid. If the event failed, the database refused it. If the event is unreadable, an older version
+    # could not read it.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 

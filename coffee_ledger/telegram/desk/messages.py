@@ -87,7 +87,7 @@ async def show_everywhere(
     """
     Update the cards of a charge, and of the claims about it, in the chats of all operators.
 
-    If *operators* is given, only they see a change: update only their cards of the charge.
+    If the change concerns only some operators, pass them as *operators*. Then only their cards of the charge are updated.
     """
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
@@ -104,7 +104,7 @@ async def show_everywhere(
         await _edit(bot, card.telegram_id, card.message_id, shown)
     if operators is not None:
         return
-    # The decision about the charge also ends the claims that it answers. Their cards still show open claims, so update the cards.
+    # The decision about the charge may also decide claims. The cards of these claims still show open claims, so update them.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -165,7 +165,8 @@ async def ask(
     *keys* are optional buttons with ready answers. With *keys*, Telegram does not open the reply field automatically, because a
     message can have either buttons or a forced reply.
     """
-    # Telegram removes links to hosts without a public name. So the invisible link leads to the creator's page, which has one.
+    # Telegram removes links to hosts without a public name. So the invisible link leads to the
+    # creator's page, whose host has a public name.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
@@ -201,7 +202,7 @@ def request_of_reply(message: Message, said: str, context: Context) -> OperatorR
     """
     Make an operator request from the answer to a prompt. The answer is the reason.
 
-    *message* is a message in the operator's private chat: the answer, or the bot's question which prompt the answer is for.
+    *message* is in the operator's private chat. It is the answer, or the message in which the bot asked which prompt is meant.
     """
     return OperatorRequest(
         # In a private chat, the id of the chat is the id of the user.

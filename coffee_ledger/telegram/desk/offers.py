@@ -1,4 +1,4 @@
-"""Dismiss all charges that a summary shows as payments of ordinary supporters, and take this back."""
+"""Dismiss all charges that a summary shows as payments of ordinary supporters, and undo these dismissals."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ def make_router() -> Router:
 
 
 async def dismiss_all(press: CallbackQuery, callback_data: DismissAll, bot: Bot, context: Context) -> None:
-    """Dismiss the charges that the summary showed. Report the result in a new message, which has a button to take it back."""
+    """Dismiss the charges that the summary showed. Report the result in a new message, with a button that undoes it."""
     speech = context.speech
     request = _request(press, speech.label("desk-reason-dismiss-all"), context)
     done = await dismiss_offered(context.pool, callback_data.offer_id, request)
@@ -66,7 +66,7 @@ def _list(text: str, charge_ids: tuple[int, ...], speech: Speech) -> str:
 
 
 def _skipped(skipped: Mapping[int, SkipCause], speech: Speech) -> list[str]:
-    """Name each charge that was left as it was, and the reason."""
+    """Return a line for each skipped charge. The line says why the charge was skipped. Lines that do not fit are left out."""
     return as_many_as_fit(
         speech.say("desk-skipped", number=str(number), why=speech.label(f"desk-skipped-{why}"))
         for number, why in skipped.items()
@@ -74,6 +74,6 @@ def _skipped(skipped: Mapping[int, SkipCause], speech: Speech) -> list[str]:
 
 
 async def _show_all(done: DoneForAll, bot: Bot, context: Context) -> None:
-    """Update the cards of the charges. Most of these charges have none, because operators got them in a summary."""
+    """Update the cards of the charges. Most of these charges have no card, because only a summary has shown them."""
     for charge_id in done.charge_ids:
         await show_everywhere(bot, context, charge_id)

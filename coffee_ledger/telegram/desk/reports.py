@@ -182,7 +182,7 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     try:
         # Draw in a thread, because drawing takes half a second and would delay the answers to other users.
         async with asyncio.timeout(DRAW_SECONDS_MAX):
-            # A timeout does not stop the thread, because Python cannot stop threads. Its picture is dropped.
+            # A timeout does not stop the thread, because Python cannot stop threads. The thread's picture is dropped.
             return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
         # Only log the error, because /stats can answer without the picture.

@@ -59,7 +59,8 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     """Show the desk's commands in the chat and in Telegram's command menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # At its start, the bot could not set this command list if the operator had not pressed Start yet. So set the list again.
+    # The bot also sets this list when the process starts. Telegram refuses the list until the operator has pressed Start. So set
+    # the list again.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 

@@ -37,7 +37,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PEOPLE_MAX = 5
 CHARGES_MAX = 12
-"""The maximum number of charges in one answer, because each of them has a button."""
+"""The maximum number of charges in one answer. It also limits the number of buttons, because each charge has one."""
 
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -104,7 +104,8 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or @username names its user exactly, so parts of names are then not searched. A number is never part of a name.
+    A known code or @username names its user exactly, so parts of names are not searched in this case. Parts of names are not
+    searched for a number either, because a number is never part of a name.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):
@@ -124,7 +125,8 @@ async def find_people(pool: Pool, said: str) -> list[Found]:
     """
     Find users by the codes in the text. If the text contains no known code, read it as a Telegram id or a username.
 
-    Parts of names are not searched, so commands that change a balance can use this function.
+    Parts of names are not searched, because a part may fit the wrong user. So this function is safe for commands that change a
+    balance.
     """
     payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
     known = [payment for payment in payments if payment is not None]
@@ -180,7 +182,7 @@ def mask(address: str) -> str:
 async def _find_charges(
     pool: Pool, said: str, people: People, *, is_address: bool
 ) -> tuple[Sequence[ShownCharge], bool]:
-    """Return at most `CHARGES_MAX` charges, and whether there are more."""
+    """Find the charges that fit the search. Return at most `CHARGES_MAX` of them, and whether there are more."""
     if is_address:
         return await find_charges_by_email(pool, said), False
     number = without_number_sign(said)

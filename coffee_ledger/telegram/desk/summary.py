@@ -1,7 +1,7 @@
 """
 Keep the summary up to date: one message in each operator's chat that lists the open decisions, and that the bot edits.
 
-The summary shows each payment that looks like one of an ordinary supporter, and dismisses all of them at one tap.
+The summary also lists charges that look like payments of ordinary supporters. One button dismisses all of the listed charges.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ NOTE_LENGTH_MAX = 48
 
 
 def summary_card(waiting: Waiting, speech: Speech) -> Card:
-    """Build the summary. Each group of decisions has a line, and a button if one tap can decide or open it."""
+    """Build the summary. Each group of decisions has a line, and also a button if one tap can decide or open the group."""
     title = speech.say("waiting-summary", count=waiting.total) if waiting.total else speech.say("waiting-summary-none")
     lines = [*_ordinary_lines(waiting, speech), *_other_lines(waiting, speech)]
     others = [

@@ -179,7 +179,7 @@ class _Shown:
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
-    """Describe a charge and the balance after an undo. Return None unless the charge exists and is matched or dismissed."""
+    """Describe a charge and the balance after an undo. Return None if no charge with this number is matched or dismissed."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
