@@ -680,8 +680,8 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        # The fact key prevents a second notification. It contains the contradicting values, so operators are notified once of
-        # each contradiction, and again if a later event reports other values.
+        # A second notification with the same fact key is not sent. The key contains the values that contradict the stored charge.
+        # So operators are notified once about each contradiction, and again if a later event reports other values.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 

@@ -161,7 +161,8 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
             name = str(one["loc"][0])
             # If `_collect` found a problem, keep it. For example, if NAME_FILE cannot be read, do not report NAME as missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
-        raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values, which may be secret
+        # Do not chain pydantic's error to ours: it contains the values, which may be secret, and would be logged.
+        raise SettingsError(_lines(problems)) from None
     if problems:
         raise SettingsError(_lines(problems))
     return settings

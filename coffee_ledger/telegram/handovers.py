@@ -195,7 +195,11 @@ class Handovers:
         log.info("credit handed over", credit_id=handover.credit_id, kind=handover.credit.kind)
 
     async def _end(self, handover: Handover) -> None:
-        """Record that the handler has returned. Retry while the database is away, so that the call is not repeated."""
+        """
+        Record that the handler has returned.
+
+        While the database is away, try again until this succeeds. Otherwise the handler would be called twice for one entry.
+        """
         while True:
             try:
                 return await end_handover(self._pool, handover.credit_id)

@@ -179,7 +179,11 @@ class Notifier:
         self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
         self._was_woken = False
-        """Whether `wake` was called or a chat became free after the last poll that found new messages."""
+        """
+        Whether `wake` was called, or a chat became free, since messages were last found.
+
+        If so, the next messages count as found by a NOTIFY and not by polling.
+        """
         self._stop = asyncio.Event()
         self._sent_at: datetime | None = None
         """The time at which Telegram last accepted a message."""

@@ -661,7 +661,7 @@ def add_at_once(credit: Credit) -> None:
 
 async def test_a_handler_that_is_not_async_is_refused(host: Payments) -> None:
     with pytest.raises(TypeError, match="async def"):
-        host.on_credited(add_at_once)  # type: ignore[arg-type]  # this is what the test is about
+        host.on_credited(add_at_once)  # type: ignore[arg-type]  # the test passes a wrong type on purpose
 
 
 async def test_a_second_handler_is_refused(host: Payments, shop: Shop) -> None:

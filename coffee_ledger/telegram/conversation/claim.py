@@ -200,7 +200,7 @@ def _describe_open(payment: PendingPayment, speech: Speech) -> str:
 async def confirm_payment(
     press: CallbackQuery, callback_data: ClaimOpenPayment, context: Context, state: FSMContext
 ) -> None:
-    """Take the open payment's amount and today as the answers, and ask for the name."""
+    """Store the amount of the open payment and today's date, as if the user had answered these two questions. Ask for the name."""
     await press.answer()
     if press.message is None:
         return

@@ -329,8 +329,8 @@ def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
     Return the property by which the button *Just a supporter* also dismisses other charges. Return None if there is none.
 
-    The property is the supporter. If the supporter is not known, the property is the subscription. It covers fewer charges,
-    because a supporter may have several subscriptions.
+    The property is the supporter, or the subscription if the supporter is not known. The supporter comes first, because one
+    supporter may have several subscriptions.
     """
     kinds = dict(charge.outsider_names())
     return next((one for one in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if one in kinds), None)
