@@ -112,7 +112,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ended:
-    """A request expires, or its user cancels it. This step is ignored if the request has ended already."""
+    """A step in which a request expires or its user cancels it. The step is ignored if the request has ended already."""
 
     payment_id: PaymentId
     status: PaymentStatus
@@ -138,7 +138,8 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # The sort keeps the order of steps at the same time. So the camper's old requests end before the new requests begin.
+        # The sort keeps the order of steps that have the same time. So the old requests of `let_camp` end before the new requests
+        # begin.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:
@@ -173,7 +174,11 @@ class Script:
 
 
 def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
-    """Make a history. The strangers' payments do not depend on *rate* or *camps*, so that the results can be compared."""
+    """
+    Make a history with *rate* unpaid requests per hour for each amount. If *camps* is true, add the steps of `let_camp`.
+
+    All histories of one *setup* have the same payments of strangers, so that their results can be compared.
+    """
     script = Script(_chance(setup, "codes", rate))
     _let_strangers_pay(script, setup, _chance(setup, "strangers"))
     _let_users_pay(script, setup, _chance(setup, "payers"))
@@ -184,7 +189,7 @@ def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
 
 
 def _chance(setup: Setup, *names: object) -> Random:
-    return Random(f"{setup.seed} {names}")  # noqa: S311 — two runs with the same seed must be equal
+    return Random(f"{setup.seed} {names}")  # noqa: S311 — two runs with the same seed must make equal histories
 
 
 def _let_strangers_pay(script: Script, setup: Setup, chance: Random) -> None:
@@ -414,9 +419,9 @@ class Result:
     """Guesses that credited a user who had not paid. In nearly all of these cases, a stranger had paid."""
     right_per_month: float
     camper_total: int
-    """Guesses that credited the camper in the whole run."""
+    """Guesses in the whole run that credited the camper (see `let_camp`)."""
     camper_most: int
-    """The highest number of guesses that credited the camper in any 30 days."""
+    """The highest number of guesses in any 30 days that credited the camper (see `let_camp`)."""
 
 
 @dataclass(frozen=True)
@@ -466,7 +471,7 @@ def _row(one: Comparison) -> list[str]:
 
 def table_of_pauses(setup: Setup) -> str:
     """
-    Return a table of the guesses that credit the camper, with and without pauses after a guess.
+    Return a table of the guesses that credit the camper (see `let_camp`), with and without pauses after a guess.
 
     The table uses the lowest rate of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
     """

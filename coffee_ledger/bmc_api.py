@@ -3,8 +3,8 @@ Read the answers of the REST API of Buy Me a Coffee (BMC). Every answer becomes 
 
 The API lists what an account received, five rows a page, the newest first. It is read-only and has no filter by date. A row is
 weaker evidence than a webhook: it is not signed, its times have no zone, and it does not reliably show the family (kind) of the
-payment. E-mail addresses may be masked, so they are not read. The values are as inconsistent as those of webhooks. A row that
-cannot be read becomes an `UnreadableRow`, so that the other rows of its page can still be read.
+payment. E-mail addresses may be masked, so they are not read. The same value may have several forms, as in webhooks, and all
+these forms are read. A row that cannot be read becomes an `UnreadableRow`, so that the other rows of its page can still be read.
 
 The janitor does not call the API yet. Its task that reconciles BMC's lists with our charges will use this module and
 services/janitor/bmc_client.py.
@@ -39,7 +39,7 @@ TIME = re.compile(
 )
 NO_TIME = frozenset({"", "0000-00-00 00:00:00"})
 SECONDS_MAX = 3600
-"""The longest `Retry-After` that is obeyed. A longer one would stop the reconciliation for as long as BMC likes."""
+"""A `Retry-After` above this number of seconds counts as this number, so that BMC cannot stop our requests for days."""
 
 
 class ApiList(enum.StrEnum):
@@ -308,7 +308,7 @@ def _read_subscription(fields: Json) -> SubscriptionRow | UnreadableRow:
 
 
 def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
-    # The sample in BMC's documentation has no field `support`, but answers of 2026 have it.
+    # The field `support` may be missing: answers of 2026 have it, but the sample in BMC's documentation does not.
     support = as_object(fields.get("support")) or {}
     item = as_object(fields.get("extra")) or {}
     row_id, transaction_id = read_id(fields.get("purchase_id")), read_id(support.get("transaction_id"))
@@ -330,7 +330,7 @@ def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
 
 
 def _read_refund(fields: Json) -> bool | None:
-    """Tell whether a payment was refunded. Read two fields, because published rows have one of them or both."""
+    """Tell whether a payment was refunded; None if unknown. Read two fields, because published rows have one of them or both."""
     return _any_mark(_read_mark(fields.get("is_refunded")), _has_time(fields.get("refunded_at")))
 
 

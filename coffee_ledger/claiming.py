@@ -195,7 +195,8 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
-    # Require more than half of the words of the longer name. Otherwise a claim with a list of first names would fit many charges.
+    # More than half of the words of the longer name must be equal. Otherwise a claim with a list of first names would fit many
+    # charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 

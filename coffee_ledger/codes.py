@@ -253,7 +253,7 @@ class _Spelled:
     by_shape: str
     """The text without *addresses*. Each letter is replaced by the Latin capital letter that it looks like."""
     by_key: str
-    """The text without *addresses*. Each Cyrillic letter is replaced by the Latin capital letter on the same key."""
+    """The text without *addresses*. Cyrillic letters become the Latin capitals on the same keys. Latin letters become `!`."""
 
 
 def _spell_text(text: str) -> _Spelled:
@@ -280,9 +280,10 @@ def _split_addresses(text: str) -> tuple[str, str]:
 
 def _spell(text: str, *, keyboard: bool) -> str:
     """
-    Replace each letter of *text* by the Latin letter that it looks like.
+    Without *keyboard*, replace each letter of *text* by the Latin letter that it looks like.
 
-    With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard.
+    With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard, and each
+    Latin letter by `!`.
     """
     spell = _spell_by_key if keyboard else _spell_by_shape
     spelled = text.translate({ord(char): spell(char) for char in set(text)})
@@ -526,7 +527,7 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Take one more than `SHAPES_CORRECTED_MAX`, to detect a text with more corrected shapes than that limit.
+    # Take one more than `SHAPES_CORRECTED_MAX`, to detect that the text has too many corrected shapes. Then correct nothing.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 

@@ -44,14 +44,18 @@ STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
 REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
 LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
 TRANSACTION_PREFIX = "pi_"
-"""The prefix of payment ids at Stripe, BMC's payment provider. Subscription ids at Stripe begin with `sub_`."""
+"""
+The prefix of payment ids at Stripe, BMC's payment provider.
+
+It distinguishes a payment id from a subscription id, which begins with `sub_`.
+"""
 
 RENEWED_AFTER = timedelta(days=1)
 """A charge is a renewal if its billing period begins more than this time after the start of the subscription."""
 
 ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
 QUESTION_KEYS = frozenset({"question", "extra_question"})
-# Limit the recursion, because the answers in a body may be nested very deeply.
+# Limit the recursion of `_texts`, because a body may contain very deeply nested lists, for example in a Shop buyer's answers.
 ANSWERS_DEPTH_MAX = 6
 TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
@@ -62,7 +66,8 @@ GLIMPSED_AMOUNT = re.compile(r'(?<!\\)"amount"\s*:\s*"?([0-9]{1,9}(?:\.[0-9]{1,4
 GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
 """
 These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they cannot show a note
-or an address. Quotes inside a JSON text have a backslash before them, so a note that quotes such a field is not read as the field.
+or an address. A note may contain a text such as `"amount": "5"`. Quotes in a note have a backslash before them in JSON, and the
+patterns do not accept this backslash. So such a text is not read as a field.
 """
 
 
@@ -144,7 +149,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The name has the form of `_event_name`. The id and the type are empty, because they cannot be read.
+        # The key has the form of `_event_name`, with an empty id and an empty type, because they cannot be read.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = read_text(envelope.get("type"))
     live_mode = read_flag(envelope.get("live_mode"))
@@ -175,13 +180,13 @@ class BodyProblem(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Glimpse:
-    """The fields of a body that help an operator to find the payment on Buy Me a Coffee. It contains no personal data."""
+    """Fields of a body that help an operator to find the payment on Buy Me a Coffee. They contain no personal data."""
 
     type: str | None
     amount: Decimal | None
     currency: str | None
     problem: BodyProblem | None
-    """The reason why the body cannot be read; None if it can be read. An older version may have been unable to read it."""
+    """The reason why the body cannot be read; None if this version can read it, even if an older version could not."""
 
 
 def glimpse_at(body: bytes) -> Glimpse:

@@ -22,7 +22,7 @@ CHECK_SECONDS = 15.0
 
 
 async def listen(database_url: str, wake: Callable[[], None], *, channel: str = CHANNEL) -> None:
-    """Call *wake* for every notification and after every connect, until cancelled. Reconnect with exponential backoff."""
+    """Call *wake* for every NOTIFY and after every connect, until cancelled. Reconnect with exponential backoff."""
     pause_seconds = 0.25
     for metric in (LISTEN_CONNECTED, LISTEN_RECONNECTS, LISTEN_NOTIFICATIONS):
         metric.labels(channel)

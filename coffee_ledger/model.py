@@ -14,7 +14,10 @@ ChargeKey = NewType("ChargeKey", str)
 """
 The permanent key of one charge, made from the first event of the charge.
 
-The key is `family:transaction_id` or `family:number`; for a subscription, `psp_id:period start` or `family:number:period start`.
+The key is `family:transaction_id`, or `family:number` (BMC's number) if there is no transaction id. For a subscription, it is
+`psp_id:period start`, or `family:number:period start` if there is no `psp_id`. If BMC sent no ids or no period, the key contains
+the name of the first event instead.
+
 A later event of the same charge may have other ids, so its key may differ. Find a known charge by its ids (`Identity` in
 coffee_ledger/settling.py), not by a key.
 """
@@ -226,7 +229,7 @@ class PendingPayment:
 
 @dataclass(frozen=True)
 class Rates:
-    """The number of credits for one unit of each currency, as set in `CREDITS_PER_UNIT`. It may have a fraction."""
+    """The number of credits for one unit of each currency, as set in `CREDITS_PER_UNIT`. The number may have a fraction."""
 
     per_unit: Mapping[str, Decimal]
 

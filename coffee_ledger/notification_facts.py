@@ -139,7 +139,7 @@ class ChargeNews(Facts):
             "paid_at": charge.paid_at,
             "code": charge.payment_id,
         }
-        return cls(**{**known, **more})  # type: ignore[arg-type] # the fields of the charge have these types
+        return cls(**{**known, **more})  # type: ignore[arg-type] # each value has the type of its field
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee.
 
 @dataclass(frozen=True, kw_only=True)
 class KnownCharges:
-    """The charges that the rows of a page may describe."""
+    """The charges that the rows on one page of BMC's lists may describe."""
 
     transaction_ids: frozenset[str]
     period_starts: Mapping[str, Sequence[datetime]]
@@ -42,7 +42,7 @@ def is_known(row: Row, known: KnownCharges) -> bool:
         case SupportRow() | ExtraRow() | UnreadableRow():
             return row.transaction_id in known.transaction_ids
         case SubscriptionRow():
-            # A lifetime membership is paid once. Its `psp_id` may be the transaction id of the charge.
+            # A lifetime membership is paid once. Its `psp_id` may be the transaction id of the charge, so look for this id too.
             return row.psp_id in known.transaction_ids or _is_known_period(row, known)
         case _:
             assert_never(row)
@@ -56,7 +56,11 @@ def _is_known_period(row: SubscriptionRow, known: KnownCharges) -> bool:
 
 
 def moves_money(row: Row) -> bool:
-    """Tell whether somebody paid. Nobody paid for a free Shop item or for a membership that was given away."""
+    """
+    Tell whether somebody paid. An unreadable row counts as paid.
+
+    Nobody paid for a free Shop item or for a membership that was given away.
+    """
     match row:
         case UnreadableRow():
             return True
@@ -92,7 +96,7 @@ def _created_at(row: Row) -> datetime | None:
 
 
 def _can_become_known(row: Row) -> bool:
-    """Tell whether the row can get a charge, and has an id to find it. No charge is made from an unreadable row."""
+    """Tell whether we can get a charge for the row and find it by an id. No charge is made from an unreadable row."""
     if isinstance(row, UnreadableRow):
         return False
     return (row.psp_id if isinstance(row, SubscriptionRow) else row.transaction_id) is not None

@@ -1,4 +1,4 @@
-"""Estimate from the earlier payments of a BMC page which pause between two payments is unusually long."""
+"""Estimate, from the earlier payments of a BMC page, how long a pause between two payments must be to count as unusual."""
 
 import math
 from dataclasses import dataclass

@@ -103,7 +103,10 @@ class Book:
     """The stored data that a batch of events may need. It is updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
-    """False if an operator retries an old event. Then no charge is matched by amount and time."""
+    """
+    False if an operator retries an old event. Then no charge is matched by amount and time, because other users may have
+    requested and paid this amount since the event.
+    """
     delivered: set[DeliveryKey] = field(default_factory=set)
     """The delivery keys of the events of the batch that are already settled."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
@@ -515,7 +518,7 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a new charge. If the charge contradicts a known charge or may be the same payment, add a doubt."""
+        """Return a new charge. Add a doubt if it contradicts a known charge, or may be the same payment as a known charge."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
@@ -740,7 +743,8 @@ class _Fold:
         """
         Return whether *report* may be confused with *charge* in a guess.
 
-        Return True if *report* is about a different charge of the same amount and about the same time, without an issued code.
+        Return True if *report* is about a different charge of the same amount and about the same time, and its texts contain no
+        issued code.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
@@ -812,7 +816,7 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
 
 def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
-    Return the charge *known*, for which only a refund was received, with the fields of its payment *paid* added.
+    Add the fields of the payment *paid* to the charge *known*. Until now, only a refund of this charge was received.
 
     If the amounts differ, the refund was partial. Then the charge is matched like any other charge, and operators decide
     about the refund.

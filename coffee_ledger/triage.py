@@ -92,8 +92,8 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
     if found is not None:
         return found
-    # The note may contain a misspelt code that is not among the reasons. Only the last rule looks for it, and only if no other
-    # cause has rejected the charge before. So read the note again.
+    # The note may contain a misspelt code that no reason mentions. Only the last rule looks for misspelt codes, and the charge
+    # may have been rejected before that rule. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
     # An open payment may fit although no reason names it, because the rule that looks for it may be switched off. A renewal never

@@ -33,7 +33,11 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def parse_object(body: bytes) -> Json | None:
-    """Parse a JSON object. Its numbers become int or Decimal, or a text if they have too many digits."""
+    """
+    Parse a JSON object. Return None if the body is not a JSON object.
+
+    Its numbers become int or Decimal. A number with too many digits becomes a text.
+    """
     try:
         # Parse fractions as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
         value = json.loads(body, parse_float=_decimal, parse_int=_integer)
@@ -66,7 +70,7 @@ def as_objects(value: object) -> Sequence[Json]:
 
 
 def read_text(value: object) -> str | None:
-    """Return the text. Replace each character that Postgres cannot store by U+FFFD."""
+    """Return the text, with U+FFFD for each character that Postgres cannot store. Return None if *value* is not a text."""
     return UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else None
 
 

@@ -696,7 +696,7 @@ CREATE TABLE notifications (
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
     -- Messages are sent in the order of created_at, so the default is the time of the insertion. Do not use now(), the time at
-    -- which the transaction began: settlements may run in another order than their transactions began.
+    -- which the transaction began: a transaction that began earlier may insert its message later.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
@@ -1121,8 +1121,8 @@ GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;
 
--- These policies limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a
--- spend.
+-- These policies limit the kinds of entries that each service may insert. No service may insert a spend. The function
+-- spend_credits may, because it runs as the owner of the table, and the policies do not apply to the owner.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
 CREATE POLICY services_read_all_credits ON credits FOR SELECT TO webhook, janitor, bot USING (true);
 CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor

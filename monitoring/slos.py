@@ -19,8 +19,8 @@ ECHO = "45m"
 """
 The error ratio may stay high for this time after its cause has ended.
 
-For up to 15 minutes, the backlog causes more errors. After that, the window of 30 minutes in `FAST` contains these errors for
-another 30 minutes.
+For up to 15 minutes, events that waited for the end of the cause are handled too late and count as errors. After that, the window
+of 30 minutes in `FAST` contains these errors for another 30 minutes.
 """
 
 FAILURES_MIN = 3
@@ -181,7 +181,12 @@ def error_ratio(window: str) -> str:
 
 
 def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
-    """Yield the rules that record `recorded`, the objective, and for each window the error ratio and the number of events."""
+    """
+    Yield the recording rules of the SLO.
+
+    One rule records the objective. For each window, one rule records the error ratio, and one rule records the number of events.
+    If `recorded` is not None, one more rule records its series.
+    """
     labels = {"slo": slo.name}
     if slo.recorded:
         name, expr = slo.recorded

@@ -49,7 +49,7 @@ POSTGRES_TRANSACTION_IDS = 500_000_000
 """
 The number of transaction ids in use at which an alert fires.
 
-Autovacuum begins to freeze old rows at 200 million, so this number means that it does not keep up. Postgres refuses writes near
+Autovacuum begins to freeze old rows at 200 million, so at this number autovacuum does not keep up. Postgres refuses writes near
 2,100 million.
 """
 
@@ -96,10 +96,22 @@ PROXY_START_SECONDS = 15 * 60
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
 NOTIFICATIONS_FAILED = 2
-"""Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence."""
+"""
+The number of notifications that Alertmanager failed to send, in 15 minutes, at which an alert fires.
+
+Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence.
+"""
 
 TOLD_SECONDS = 30
-"""Users should be notified within this time after a payment. A bucket of the histogram must end at this value."""
+"""
+Users should be notified within this time after a payment.
+
+A bucket of the histogram must end at this value, because the SLO counts the notifications in time by this bucket.
+"""
 
 HANDLED_SECONDS = 1
-"""The bot should handle an update within this time. A bucket of the histogram must end at this value."""
+"""
+The bot should handle an update within this time.
+
+A bucket of the histogram must end at this value, because the SLO counts the updates handled in time by this bucket.
+"""

@@ -24,7 +24,7 @@ COMMENT_WIDTH = 130
 
 
 class ComposeSettings(BaseModel):
-    """Settings that none of our services reads. `compose.yaml` and its one-shot programs pass them to other containers."""
+    """Settings that none of our services reads. Docker Compose and the one-shot programs that it starts use them."""
 
     ALERTS_BOT_TOKEN: str | None = Field(
         default=None,

@@ -1,8 +1,8 @@
 -- Statements for claims. In a claim, a user describes a payment that was not credited.
 
 -- name: find_claimable_charges
--- Find charges of these days that are unmatched or were dismissed automatically. One of them may be the claimed payment. The
--- caller ranks the charges for operators. The user never sees them.
+-- Find unmatched and automatically dismissed charges that were paid from day $1 to day $2, but not after $3. One of them may be
+-- the claimed payment. The caller ranks the charges for operators. The user never sees them.
 -- $1 first day, $2 last day, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
        coalesce(supporters.name, charges.payer_name) AS supporter_name
@@ -16,8 +16,9 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
  ORDER BY charges.charge_id;
 
 -- name: find_guessed_charges
--- Find charges of these days and this amount that were matched to other users by weak evidence: a corrected code, a known
--- supporter, or amount and time. Such a match may be wrong, and the charge may belong to the user with the claim.
+-- Find charges with the claimed amount that were paid from day $1 to day $2, but not after $3. Each was matched to another user
+-- by weak evidence: a corrected code, a known supporter, or amount and time. Such a match may be wrong, and the charge may belong
+-- to the claimant.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 claimant, $7 maximum
 SELECT charge_id
   FROM charges
@@ -33,8 +34,8 @@ SELECT charge_id
  LIMIT $7;
 
 -- name: find_dismissed_charges
--- Find charges of these days and this amount that an operator dismissed. One tap can dismiss many charges, so an operator may
--- have dismissed the claimed payment by mistake.
+-- Find charges with the claimed amount that were paid from day $1 to day $2, but not after $3, and that an operator dismissed.
+-- One tap can dismiss many charges, so an operator may have dismissed the claimed payment by mistake.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 maximum
 SELECT charge_id
   FROM charges

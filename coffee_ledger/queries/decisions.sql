@@ -16,7 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if the
--- state contradicts the last decision. The state must be 'unmatched' after the action 'undo_match', and only after this action.
+-- charge's state does not fit the last decision. A charge must be 'unmatched' after the action 'undo_match', and must have a
+-- different state after every other action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges

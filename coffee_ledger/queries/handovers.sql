@@ -5,14 +5,16 @@
 SELECT exists(SELECT FROM handover_start);
 
 -- name: start_handovers!
--- Queue each new entry, except spendings, from now on. An entry is queued if its transaction sees the row inserted here. The
--- caller holds the lock of lock_settling, and so does every transaction that inserts an entry to queue. So each of these
--- transactions either has ended before, or begins to insert later and sees this row.
+-- Insert the row that makes the trigger queue each new entry, except spendings. The trigger queues an entry only if the entry's
+-- transaction sees this row. The caller holds the lock of lock_settling. Every transaction that inserts an entry to queue holds
+-- the same lock. So each of these transactions either ended before the row was inserted, or inserts its entries later and sees
+-- the row.
 INSERT INTO handover_start DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- name: find_handovers
--- Find the oldest waiting entry of each user. Among the oldest 1,000 rows, the first one of a user is the oldest of all rows of
--- this user. The limit keeps the query fast. The caller leaves out the users that are busy, so later calls find the other rows.
+-- Find the oldest waiting entry of each user. To be fast, the query reads only the oldest 1,000 rows. If a user has a row among
+-- them, the user's first row there is the oldest of all rows of this user. The caller leaves out users for whom the handler runs,
+-- and users whose retry is not due yet. So the rows of these users do not fill the 1,000 places.
 -- $1 users to leave out, $2 maximum number of users
 WITH waiting AS MATERIALIZED (
     SELECT credit_id, telegram_id

@@ -3,7 +3,7 @@
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
 -- an operator. The column `remembered` is the kind of the outsider that caused the dismissal of the charge, or that an operator
--- marked when dismissing the charge. Without an outsider, and after the mark has ended, the column is null.
+-- marked when dismissing the charge. The column is null if there is no such outsider, or if the mark of the outsider has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)

@@ -36,10 +36,10 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each of the messages in $4 by one message for each operator, but replace at most $3 messages within a minute.
--- Only count the messages in $5 and the messages above the maximum, in a summary for each operator. The summary makes no sound if
--- all its messages are in $5. Returns the number of messages above the maximum, and the number of messages in $5.
--- Set due_at of each message in $4 to $2. The next calls use due_at to count the messages of the last minute.
+-- Replace each message in $4 by one message for each operator, but replace at most $3 messages within a minute. Do not send the
+-- messages in $5 and the messages above the maximum. Queue one summary for each operator instead. The summary makes no sound if
+-- no message was above the maximum. Returns the number of messages above the maximum, and the number of messages in $5.
+-- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
 -- $5 the ids in $4 of the messages that need no decision soon
 WITH recent AS MATERIALIZED (
@@ -82,9 +82,9 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- Skip an operator who has a pending or a recent summary. A recent summary is at most one day old. If there
-                  -- are too many messages, which is urgent, a recent summary is at most one hour old. A sent summary without
-                  -- message_id does not count, because the bot no longer updates it.
+                  -- Skip an operator who has a pending or a recent summary. A recent summary is at most one day old. Messages
+                  -- above the maximum $3 are urgent. With such messages, a recent summary is at most one hour old. A sent
+                  -- summary without message_id does not count, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -112,7 +112,8 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
 -- name: queue_summary!
--- Queue a new summary for one operator, without a sound. It replaces the previous one. Queue nothing if a summary is pending.
+-- Queue a new summary for one operator, without a sound. Queue nothing if a summary is pending. After sending the new summary,
+-- the bot deletes the previous one.
 -- $1 operator, $2 now
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'waiting_summary', '{"is_silent": true}', $2, $2
@@ -128,7 +129,7 @@ SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid) AS c
          WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL) AS events;
 
 -- name: count_folded
--- For each kind, count the messages to operators that were only counted in a summary, because there were too many of them.
+-- For each kind, count the messages to operators that were not sent, because a summary replaced them.
 -- $1 start of the period
 SELECT kind, count(*) AS messages
   FROM notifications

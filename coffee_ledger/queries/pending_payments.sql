@@ -1,8 +1,8 @@
 -- Statements for a user's pending payments, balance and history.
 
 -- name: lock_opening!
--- Let only one transaction at a time open a pending payment. A new code must differ enough from all earlier codes. So no second
--- transaction may issue a code between this comparison and the storing of the new code.
+-- Let only one transaction at a time open a pending payment. A new code must differ enough from all earlier codes, so the
+-- transaction compares them. No second transaction may store a code between the comparison and the storing of the new code.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request

@@ -2,7 +2,7 @@
 
 -- name: open_prompt!
 -- Store a question. If the same question is still open, it counts as asked now.
--- $1 operator, $2 kind, $3 number of its subject, $4 now
+-- $1 operator, $2 kind, $3 number of the charge, claim, event or entry that the question is about, $4 now
 INSERT INTO prompts (telegram_id, kind, number, asked_at)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (telegram_id, kind, number) DO UPDATE SET asked_at = excluded.asked_at;

@@ -27,7 +27,7 @@ SELECT delivery_key
 
 -- name: find_charges
 -- Find the stored charges that the events of a batch may be about. Each part of the UNION compares different ids. The last part
--- finds charges of the same supporter at about the same time.
+-- finds charges of the same supporter at about the same time, because BMC may report one payment twice with different ids.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of one length
@@ -315,7 +315,8 @@ UPDATE pending_payments
    AND pending_payments.status = 'pending';
 
 -- name: queue_notifications
--- Queue notifications, except those with a fact key that was already used. A notification without a fact key is always queued.
+-- Queue notifications. A fact key names the fact that a notification reports. Skip a notification whose fact key was already
+-- used, so that no fact is reported twice. A notification without a fact key is always queued.
 -- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
 INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
 SELECT *
@@ -352,7 +353,8 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
 -- Compare the times of the answers, because the replicas can write in a different order than they answered.
--- $1 time of the last accepted delivery of the replica, or null, $2 its refusals since, $3 time of its last refusal, or null
+-- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
+-- $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),

@@ -151,7 +151,8 @@ RETURNING offer_id;
 
 -- name: close_answered_claims
 -- Confirm an open claim if a charge was matched to the claim's user after the claim was raised. The charge must have been paid
--- before the claim was raised. The charge must also be a candidate of the claim, or have the amount of the claim.
+-- before the claim was raised. The charge must also have the amount of the claim, or be one of its candidates: the charges that
+-- fitted the claim when it was raised.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id

@@ -12,8 +12,8 @@ SECONDS_MAX = 4.0
 """
 The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-While the service restarts, the proxy tries to connect for up to 10 seconds before it sends a delivery. Together with this limit,
-a stalled delivery ends within 15 seconds.
+While the service restarts, the proxy tries to connect for up to 10 seconds. Then the proxy sends the delivery, and this
+limit begins. So a delivery that stalls still ends within 15 seconds.
 """
 
 # The maximum number of bodies that are read at once, which limits the memory. An update of Telegram has at most 256 KiB, so 256

@@ -37,7 +37,7 @@ HealthCheck = Callable[[], Awaitable[bool]]
 async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
     """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
     # Disable the series `_created` of each counter and histogram, because no alert and no panel uses it.
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate this function
 
     async def answer_health(_request: web.Request) -> web.Response:
         healthy = await is_healthy()

@@ -67,7 +67,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
-    # Use the time limit of `end_tracing` for each request. A stopping process does not wait for a longer request.
+    # Give each request the time limit of `end_tracing`, because a stopping process does not wait for a longer request.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)

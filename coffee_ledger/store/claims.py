@@ -97,7 +97,7 @@ async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: dat
 async def load_declines(
     db: Connection, telegram_id: TelegramId, *, since: datetime | None = None
 ) -> Sequence[datetime]:
-    """Return the times at which claims of this user were declined, the oldest first."""
+    """Return the times at which claims of this user were declined, the oldest first. If *since* is given, only later times."""
     return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
 
 

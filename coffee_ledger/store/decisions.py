@@ -113,7 +113,7 @@ class SkipCause(enum.StrEnum):
     """The reason for which a decision about a set of charges left out one of them."""
 
     DECIDED = "decided"
-    """An operator or a rule decided about the charge after the set of charges was shown to this operator."""
+    """After the set of charges was offered or dismissed, an operator or a rule decided about this charge separately."""
     DOUBT = "doubt"
     CODE = "code"
     CANDIDATE = "candidate"

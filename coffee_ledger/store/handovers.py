@@ -2,7 +2,8 @@
 Hand each entry of the ledger to the handler of a bot that keeps its own balances.
 
 A handover is an entry that waits for the handler. It is queued in the transaction that inserts the entry, and deleted after the
-handler has returned. If the process is killed in between, the handler is called again with the same key.
+handler has returned. If the process is killed during the call or before the deletion, the handler is called again with the
+same key.
 """
 
 from collections.abc import Collection
@@ -26,7 +27,7 @@ class Credit:
     credits: int
     """The change of the balance. It is negative if credits are taken back, and may be 0."""
     kind: CreditKind
-    """The kind of the entry. It is never SPEND, because the other bot itself spends."""
+    """The kind of the entry. It is never SPEND, because the other bot itself makes the spendings and knows them already."""
     amount: Decimal | None
     """The whole amount of the charge, even if only a part was refunded. None if the entry belongs to no charge."""
     currency: str | None
@@ -44,7 +45,7 @@ class Handover:
 
 
 async def start_handovers(pool: Pool) -> None:
-    """Queue each new entry for the handler from now on. Do nothing if this was done before."""
+    """Queue each new entry for the handler from now on. If the queueing has already started, do nothing."""
     async with connected(pool) as db:
         if await db.fetchval(sql("are_handovers_started")):
             return
@@ -85,8 +86,8 @@ def _key(row: Any) -> str:
     A restored backup lacks the newest entries, and new entries get the same ids again. So the key also contains the
     time of the entry.
 
-    The key of a charge's first credit contains the charge instead. If this credit is lost and the charge is credited again, the
-    key is the same, and the other bot recognises the repeat.
+    The key of a charge's first credit contains the charge key instead of the id and the time. If this credit is lost and the
+    charge is credited again, the key is the same, and the other bot recognises the repeat.
     """
     if row["kind"] == CreditKind.PAYMENT and row["follows"] is None:
         return f"payment:{row['charge_key']}"

@@ -85,7 +85,7 @@ class ChargeFile:
     decisions: Sequence[Decision]
     """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
     reminder_at: datetime | None = None
-    """The time at which the reader of the message wants to be reminded of the charge; None if there is no reminder."""
+    """The time at which the operator who gets the message will be reminded of the charge; None if there is no reminder."""
     other: ShownCharge | None = None
     """
     Another charge that makes *charge* doubtful; None if there is none.
@@ -96,7 +96,7 @@ class ChargeFile:
 
 @dataclass(frozen=True)
 class ShownGuess:
-    """A guess (a match by amount and time), and the time at which it was taken back, or None if it was not."""
+    """A guess (a match by amount and time). *taken_back_at* is None if the guess was not taken back."""
 
     charge: ShownCharge
     telegram_id: TelegramId
@@ -177,7 +177,7 @@ class KeptEvent:
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
     glimpse: Glimpse
-    """The type, the amount and the problem of the body, as far as they can be read."""
+    """The type and the amount, as far as the body shows them, and the reason why the body cannot be read, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Period:
 class Stats:
     periods: Mapping[datetime, Period]
     days: Sequence[tuple[date, int, int]]
-    """One tuple for each day: the date, the number of settled charges, and the number of waiting charges."""
+    """One tuple for each day: the date, and, of the charges paid on this day, the number of settled and of waiting ones."""
 
 
 @dataclass(frozen=True)

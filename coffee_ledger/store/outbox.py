@@ -50,7 +50,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
     # Do not send this after a month: an operator has decided, and the user has a newer message about the decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
-    # Do not send this after a day: users know that they did not pay. A late payment is still matched by its code.
+    # Do not send this after a day. Users who did not pay know it. Users who pay late need no message, because their payment is
+    # still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
     # These messages ask operators for a decision. The query requeue_missed leaves them out after the decision, so they need no
     # shorter limit.
@@ -289,7 +290,11 @@ async def mark_dead(pool: Pool, notification_id: int) -> None:
 
 
 async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
-    """Stop sending to a user who cannot be reached. Later, `requeue_missed` queues the messages that still matter."""
+    """
+    Stop sending to a user who cannot be reached.
+
+    When the user can be reached again, `requeue_missed` queues the messages that still matter.
+    """
     async with transaction(pool) as db:
         await db.execute(sql("mark_chat_unreachable"), telegram_id, now)
         await db.execute(sql("mark_unreachable"), telegram_id, now)

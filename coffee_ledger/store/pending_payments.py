@@ -38,7 +38,7 @@ class Request:
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
-    """A payment id in the older form, which a Web App generated. None if the bot should draw a code."""
+    """The id that a Web App generated, in the older form `<telegram_id>_<unix seconds>`. None if the bot should draw a code."""
 
 
 @dataclass(frozen=True)

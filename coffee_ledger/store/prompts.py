@@ -13,7 +13,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 PROMPT_AGE_MAX = timedelta(days=1)
-"""The age at which a question is forgotten. An operator can still answer it by a reply."""
+"""The age at which the bot forgets a question. After that, an operator can answer the question only by a reply."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,6 @@ async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> 
 async def close_prompts(
     pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
 ) -> None:
-    """Close the questions of these *kinds* about one subject. A question that was asked again after *until* stays open."""
+    """Close the questions of these *kinds* about the item *number*. A question that was asked again after *until* stays open."""
     async with connected(pool) as db:
         await db.execute(sql("close_prompts"), operator, list(kinds), number, until)

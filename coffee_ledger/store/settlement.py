@@ -37,7 +37,7 @@ STREAK_PAUSE = timedelta(hours=6)
 """
 If this time passes without a refused delivery, the count of refusals in a row starts again.
 
-BMC retries a refused delivery earlier than that, so its retries belong to one count.
+BMC retries a refused delivery in less than this time, so all refusals of one delivery belong to one count.
 """
 
 RIVALS_MAX = 30

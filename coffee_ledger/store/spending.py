@@ -19,8 +19,10 @@ class SpendingKeyTakenError(LedgerError):
 
 async def spend_credits(pool: Pool, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
     """
-    Spend *credits* of a user, and return the new balance. A repeat with the same *key* spends nothing and returns the same
-    balance.
+    Spend *credits* of a user, and return the new balance.
+
+    A repeat with the same *key* spends nothing and returns the same balance. If a payment was credited during the first call, the
+    repeat may also count this payment.
 
     The user sees *reason* in /history.
 

@@ -22,7 +22,7 @@ class Cause(enum.StrEnum):
     OPEN = "open"
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
-    """An earlier charge of this supporter or name was matched to the user."""
+    """A charge of the same supporter, or with the same name, was matched to the user, but not by a guess."""
     CLAIM = "claim"
     """The user has an open claim about a day near the charge."""
 
@@ -56,10 +56,10 @@ async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggesti
 
 def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
     """
-    Choose at most `SUGGESTED_MAX` suggestions, in the order of the groups, and each user once.
+    Choose at most `SUGGESTED_MAX` suggestions, each user once. Return them in the order of the groups.
 
-    On a busy day, users with open payments alone would fill the list. So the first user of each group is always among the
-    suggestions.
+    From each group, choose at least the first user who is in no earlier group. Without this rule, the users with open payments
+    would fill the whole list on a busy day.
     """
     distinct: dict[TelegramId, Suggestion] = {}
     for one in chain(*groups):

@@ -64,7 +64,8 @@ async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
     The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
     """
     async with transaction(pool) as db:
-        # Wait for a running settlement. If the erasure did not wait, the settlement could write back a note that it read before.
+        # Wait for a running settlement. If the erasure did not wait, the settlement could write back a note that it read
+        # before the erasure.
         await db.execute(sql("lock_settling"))
         await db.execute(sql("erase_user"), telegram_id)
 

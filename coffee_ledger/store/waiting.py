@@ -100,7 +100,11 @@ async def count_folded(pool: Pool, *, since: datetime) -> Mapping[NotificationKi
 
 
 async def queue_summary(pool: Pool, operator: TelegramId, *, now: datetime) -> None:
-    """Queue a new summary at the end of an operator's chat. The bot deletes the previous one."""
+    """
+    Queue a new summary for an operator. If a summary is already queued, queue no second one.
+
+    The bot sends the summary at the end of the operator's chat, and deletes the previous summary.
+    """
     async with connected(pool) as db:
         await db.execute(sql("queue_summary"), operator, now)
         await db.execute(sql("announce"))

@@ -110,7 +110,10 @@ def read_written(text: str) -> tuple[Decimal, str | None] | None:
 
 def _normal(text: str) -> str:
     """
-    Write the digits of all scripts as ASCII digits, and each kind of space and separator in one way.
+    Write a text in the form that the patterns above match.
+
+    Remove invisible characters. Write letters in upper case, the digits of all scripts as ASCII digits, and each run of white
+    space as one space. Replace Arabic separators and the curly apostrophe by "." or "'".
 
     Keep "²" and "½" as they are, so that texts such as "5½" are refused and not read as another number.
     """
@@ -146,7 +149,7 @@ def read_start_payload(payload: str, *, currency: str, currencies: Collection[st
 
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic reports a ValueError
+        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic catches no TypeError
     return value
 
 

@@ -82,7 +82,7 @@ RATE_LIMITED_SECONDS_MAX = 600
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""The maximum number of updates that are handled at once. It is so small that a stop can wait for all their answers."""
+"""The maximum number of updates that are handled at once. The limit lets a stopping bot answer all of them before it ends."""
 
 COMMANDS = (
     "pay",

@@ -83,7 +83,7 @@ class Handovers:
         self._handler: Handler | None = None
         self._lease = Lease(pool, HANDING_OVER)
         self._registered = asyncio.Event()
-        """Set when there is a handler, and when the process stops."""
+        """`run` first waits for this event. It is set when a handler is registered, and when the process stops."""
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}

@@ -48,7 +48,7 @@ class RequestOutcome(enum.StrEnum):
     ERROR = "error"
 
 
-# These methods have their own label. All other methods share one label, so that a new method creates no new time series.
+# Each of these methods has its own label. All other methods share one label, so that a new method creates no new time series.
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",

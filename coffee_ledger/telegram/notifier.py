@@ -8,7 +8,7 @@ as sent. So a message may be sent twice if the first bot could not mark it. This
 same fact.
 
 Messages reach a chat in order. A message that fails blocks the newer messages of its chat until it succeeds. If the message
-itself may be the cause of the failure, it blocks them for at most `BLOCKING_MAX`.
+itself may be the cause of the failure, it blocks the newer messages for at most `BLOCKING_MAX`.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ SWEEP_SECONDS = 30.0
 """The longest time between two polls of the outbox. A poll finds messages even if their NOTIFY was lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""A new notification counts as found by polling if it is older than this and no NOTIFY has arrived."""
+"""If a new notification is older than this and no NOTIFY has arrived, `OUTBOX_CLAIMS` counts it as found by polling."""
 
 STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
@@ -194,7 +194,7 @@ class Notifier:
         Each chat has its own task, so that a slow chat does not delay others.
         """
         self._waiting: set[asyncio.Task[None]] = set()
-        """The tasks in `_busy` that still wait for the rate limiter."""
+        """The tasks in `_busy` that still wait for the rate limiter. `stop` cancels these tasks."""
 
     def wake(self) -> None:
         """Make `run` poll the outbox now."""

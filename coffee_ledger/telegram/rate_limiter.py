@@ -17,7 +17,7 @@ It is slightly below Telegram's limit, because each refusal costs a pause of at 
 """
 
 BURST = 20
-"""The number of messages that may be sent at once after an idle time, or after a timer has fired late."""
+"""The number of messages that may be sent at once, after an idle time or if the timer for the next message was late."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
@@ -45,8 +45,8 @@ class Lane(enum.Enum):
     """
     The three kinds of messages.
 
-    An answer goes to a user who just wrote or pressed a button. A receipt is an edit of the message that shows how to pay, after
-    the payment has ended. All other messages are notifications.
+    An answer goes to a user who just wrote or pressed a button. A receipt is an edit: after a payment has ended, the bot rewrites
+    the message that showed how to pay. All other messages are notifications.
     """
 
     ANSWER = "answer"

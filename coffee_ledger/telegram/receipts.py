@@ -26,8 +26,8 @@ class Receipts:
     """
     Rewrites the messages of ended payments.
 
-    A message is forgotten after Telegram has accepted or finally refused the edit. A second bot may edit the same message.
-    Telegram then answers that nothing was changed.
+    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Two bots may edit the same
+    message. This does no harm, because Telegram refuses an edit that changes nothing.
     """
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter) -> None:
@@ -43,7 +43,7 @@ class Receipts:
     async def run(self) -> None:
         """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the same messages."""
         while True:
-            # A payment that ends during the query sets the event. Clear the event before the query, so that no signal is lost.
+            # If a payment ends during the query, `wake` is called. Clear `_woken` before the query, so that no call is lost.
             self._woken.clear()
             if not await self._rewrite_some():
                 await wait_for_event(self._woken, seconds=POLL_SECONDS)

@@ -61,7 +61,7 @@ def ask(address: str, endpoint: str, **fields: str) -> Any:
     """
     url = f"{address}/api/v1/{endpoint}?{urllib.parse.urlencode(fields)}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- Prometheus serves plain HTTP
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- *address* is always an HTTP URL
             return json.load(answer)["data"]
     except urllib.error.HTTPError as refused:
         raise ValueError(json.load(refused)["error"]) from refused

@@ -27,8 +27,8 @@ _PER_PAGE = 5
 _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
-# Refuse a client whose User-Agent begins with the name of an HTTP library. Accept any other User-Agent, as Cloudflare accepted
-# one of the published clients.
+# Refuse a client whose User-Agent begins with the name of an HTTP library, as Cloudflare does in front of BMC. Accept any other
+# User-Agent: Cloudflare accepted a published client that does not name itself like a library.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -89,7 +89,8 @@ class Api:
         return await self._answer(request, "extras", self._listing.extras)
 
     async def read_subscriptions(self, request: web.Request) -> web.StreamResponse:
-        # BMC does not document the default status. The sandbox uses the one with the fewest rows.
+        # BMC does not document the default status. By default, the sandbox lists only active subscriptions. So a client that
+        # forgets `status=all` misses the cancelled subscriptions.
         status = request.query.get("status", Choice.ACTIVE.value)
         choice = Choice(status) if status in {one.value for one in Choice} else Choice.ACTIVE
         return await self._answer(request, "subscriptions", lambda: self._listing.subscriptions(choice))
@@ -128,7 +129,7 @@ class Api:
         if _LIBRARY.match(request.headers.get("User-Agent") or "python") or self._take(Fault.API_BLOCKED) is not None:
             return _blocked()
         if not self._token.accepts(request.headers.get("Authorization", "")):
-            # BMC redirects to its login page, even if the client accepts only JSON.
+            # Without a valid token, BMC redirects to its login page, even if the client accepts only JSON.
             return web.Response(
                 status=302,
                 headers={"Location": "/bmc/api/login"},
@@ -177,7 +178,7 @@ class Api:
         self._payments.pay(order)
 
     def _take(self, fault: Fault) -> float | None:
-        """Count one use of the fault and return its seconds. Return None if the fault is off."""
+        """Count one use of the fault and return the `seconds` of its rule. Return None if the fault is off."""
         rule = self._deliveries.misbehaviour.take(fault)
         if rule is None:
             return None
@@ -194,7 +195,8 @@ def _page(request: web.Request, number: int, shown: list[Row], *, total: int) ->
     """
     Build the page as Laravel does.
 
-    The links keep no parameter but `page`. So a client that follows the link of `?status=all` gets another list.
+    The links contain only the parameter `page`. So a client that requests `?status=all` and then follows the link to the next
+    page gets a page of another list.
     """
     address = f"{request.url.origin()}{request.path}"
     last = max(1, -(-total // _PER_PAGE))

@@ -81,9 +81,9 @@ def _shift(key: str, value: Any) -> Any:
 
 def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
     """
-    Return the changed fields of the row of a Shop purchase.
+    Return the new fields for *row*, the row of a Shop purchase.
 
-    The row contains the row of its support in the field `support`. Change the fields of the support there.
+    The field `support` of this row contains the row of the support. *changes* may name fields of both rows, so change both rows.
     """
     own = {key: value for key, value in changes.items() if key in row}
     inner = {key: value for key, value in changes.items() if key in row["support"]}

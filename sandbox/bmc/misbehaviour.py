@@ -53,7 +53,8 @@ class Rule:
     a payment, a refund, or the start of a subscription, which causes two events. Any other fault affects the next *times* events.
 
     For `LATE` and `API_SLOW`, *seconds* is the delay. For `API_THROTTLED`, it is the value of `Retry-After`. For `OUT_OF_ORDER`
-    and `ONLY_REFUND_FIRST`, the event waits for another event, and *seconds* is the longest wait. Other faults ignore it.
+    and `ONLY_REFUND_FIRST`, the event waits for another event, and *seconds* is the longest wait. Other faults do not use
+    *seconds*.
     """
 
     fault: Fault

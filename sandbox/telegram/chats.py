@@ -109,7 +109,7 @@ class AnyChat(ABC):
         """Return the error with which Telegram refuses messages of the bot to this chat, or None if the bot may write."""
 
     def next_message_id(self, shared: Counter) -> int:
-        """Return the id of the next message. *shared* counts the messages of all private chats and small groups."""
+        """Return the id of the next message. All private chats and small groups take their ids from the counter *shared*."""
         return shared.next()
 
     @property

@@ -121,9 +121,10 @@ class Launches:
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
     """
-    Find the button in the current reply keyboard. If it is not there, find it in the newest message that shows it.
+    Find the button with this text, and return the launch that the button causes.
 
-    If *message_id* is not None, search only in this message.
+    Search the current reply keyboard first, then the messages from the newest to the oldest. If *message_id* is not None, search
+    only in the message with this id.
     """
     if message_id is None and (button := _named(chat.reply_keyboard, text)) is not None:
         return Launch(URL(button["web_app"]["url"]), is_from_keyboard=True, button_text=text)

@@ -379,7 +379,11 @@ def _read_reply(chat: AnyChat, fields: Fields) -> int | None:
 
 
 def _read_thread(chat: AnyChat, fields: Fields, reply_to: int | None) -> int | None:
-    """Return the topic of a new message. A reply has the topic of the message it answers. Otherwise, the bot may name one."""
+    """
+    Return the topic of a new message, or None if the message has no topic.
+
+    A reply is in the topic of the message that it answers. For any other message, the bot may name a topic.
+    """
     wanted = fields.integer("message_thread_id")
     if wanted is not None and not (isinstance(chat, Group) and wanted in chat.topics):
         raise bad_request("message thread not found")

@@ -76,8 +76,9 @@ class Updates:
 
     async def poll(self, *, limit: int, timeout_seconds: float) -> list[Update]:
         """
-        Wait for updates, at most *timeout_seconds*.
+        Return the first *limit* updates of the queue. If the queue is empty, wait for an update, at most *timeout_seconds*.
 
+        If no update arrives, return an empty list.
         A new poll ends a poll that still runs; the old poll raises an ApiError 409.
         """
         if self._poller is not None:

@@ -69,7 +69,7 @@ class Pusher:
 
     async def _has_work(self) -> bool:
         await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-        # Wait only a short time, because the bot may remove the webhook before the next update arrives.
+        # Wait only a short time, and then check again whether a webhook is set: the bot may remove it during the wait.
         await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
         return bool(self._webhook.url and self._updates.pending)
 

@@ -117,7 +117,7 @@ class BmcClient:
             # break.
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
                 # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
-                session._retry_connection = False  # noqa: SLF001 — aiohttp has no public switch; a test covers this line
+                session._retry_connection = False  # noqa: SLF001 — no public switch turns retries off; a test covers this
                 # Follow no redirect. BMC redirects to its login page, and a redirect to another host could send the token there.
                 async with session.get(
                     f"{self._url}/{list_}", params=query, headers=headers, allow_redirects=False

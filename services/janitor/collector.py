@@ -47,7 +47,7 @@ class SnapshotCollector(Collector):
         snapshot = self._snapshot
         if snapshot is None:
             return
-        # Export the time of the snapshot even if the snapshot is too old, because the alert SnapshotStale computes its age.
+        # Export the snapshot's time even if the snapshot is too old. The alert SnapshotStale computes the snapshot's age from it.
         taken = GaugeMetricFamily("ledger_snapshot_timestamp_seconds", "Unix time when the state was measured.")
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken

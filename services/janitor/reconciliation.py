@@ -17,7 +17,8 @@ PAGES_MAX = 10
 """
 The maximum number of pages that one pass reads. Each page is one request.
 
-The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`), so that requests are left to check a claim.
+The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some requests for another
+use: to look for the payment that a user claims to have made.
 """
 
 
@@ -45,9 +46,9 @@ async def find_missing_rows(
     Stop after *pages_max* pages, at the end of the list, or at known ground. Known ground is a page without such rows, all of
     whose rows are older than *known_before*.
 
-    As *known_before*, pass a time one day before the last complete pass, for two reasons: BMC may still repeat a failed delivery
-    of that day, and the times of the rows may be in another time zone. Before the first complete pass, pass a time before all
-    payments.
+    As *known_before*, pass the time of the last complete pass minus one day. The day is subtracted for two reasons. A payment of
+    that day may still have no charge, because BMC may repeat its failed delivery later. The times of the rows may also be in
+    another time zone. Before the first complete pass, pass a time before all payments.
 
     Raises:
         DatabaseAwayError: The charges could not be loaded.

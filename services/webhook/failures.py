@@ -25,7 +25,7 @@ from services.webhook.metrics import FAILED_STREAK
 log = structlog.stdlib.get_logger()
 
 PERIOD_SECONDS = 5.0
-"""The time between two writes. It is the same for any number of failures, so a flood of failures causes no more writes."""
+"""The time between two writes. It is fixed, so a flood of failures does not increase the number of writes."""
 
 Keep = Callable[[int], Awaitable[None]]
 KeepAnswers = Callable[[Answers], Awaitable[int]]
@@ -54,8 +54,8 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # Do not `await` between these two lines. Otherwise `count` may run between them. Its signal would be cleared, and its
-            # failure would be written only after the next one.
+            # Do not `await` between these two lines. Otherwise `count` may run between them. `clear` then removes the signal of
+            # the new failure, so the new failure is not written until another failure arrives.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
@@ -134,7 +134,7 @@ class FailedStreak:
             # The process stops. Put the answers back, because `work` calls `write` once more after this task has ended.
             self._put_back()
             raise
-        except Exception as error:  # noqa: BLE001 -- counting must not end the service
+        except Exception as error:  # noqa: BLE001 -- a fault in counting must not stop the service
             if self._writing.refused:
                 log.warning("refusals not written", error=type(error).__name__, refused=self._writing.refused)
             self._put_back()

@@ -123,8 +123,9 @@ class Intake:
             raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
-        # Do not count files that wait for a locked row, because later events may be settled before them. Count the deliveries
-        # that are being written (`_spooling`), because `events` does not contain them yet.
+        # If earlier deliveries are in the spool, a new delivery must be spooled behind them. Do not count files that wait for a
+        # locked row, because later events may be settled before them. Count the deliveries that are being written (`_spooling`),
+        # because `events` does not contain them yet.
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
     async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:

@@ -49,7 +49,8 @@ def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None
         yield
         return
     first, *others = traced
-    # Pass the age of the first event. If the event waited long in the spool, `follow` returns a link to its span and no parent.
+    # Pass the age of the first event, because it may have waited long in the spool. For an old event, `follow` returns no
+    # parent, but a link to the event's span.
     parent, links = follow(first.traceparent, age=now - first.received_at)
     # Pass age 0, so that `follow` always returns a context. The real age does not matter, because the other events become links.
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 HEADER = "x-signature-sha256"
 SIGNATURE = re.compile("(?:sha256=)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 """
-The prefix `sha256=`, which GitHub writes, is optional.
+Matches a signature with or without the prefix `sha256=`, which GitHub uses in its webhooks.
 
-Four public receivers strip this prefix, and one of them reports that BMC sometimes sends it.
+The prefix is accepted, because BMC may send it. Four public programs that receive BMC's webhooks strip the prefix, and one of
+them reports that BMC sometimes sends it.
 """
 
 

@@ -546,7 +546,8 @@ async def test_a_closed_page_makes_room_for_another(visit: Visit) -> None:
     for _ in range(7):
         async with visit().events() as events:
             await events.next()
-        await asyncio.sleep(STREAM_CHECK_SECONDS / 2)  # the server does not say when it notices a closed connection
+        # Wait for a fixed time, because the server does not report when it notices the closed connection.
+        await asyncio.sleep(STREAM_CHECK_SECONDS / 2)
 
     async with visit().events() as events:
         assert (await events.next())[0] == "state"

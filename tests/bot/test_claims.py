@@ -71,7 +71,7 @@ async def test_the_answer_reveals_nothing_about_a_strangers_payment(
 ) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
     without = await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
-    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of several types
+    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # `stranger` has values of several types
 
     heard = await claim(anna, "press:Today", "press:$5", "press:Skip")
 

@@ -1,7 +1,7 @@
 """
 Notifications reach users and operators despite faults of Telegram.
 
-Each notification arrives once. If Telegram's answer was lost, the notification may arrive twice.
+Each notification arrives exactly once, with one exception: if Telegram's answer was lost, the notification may arrive twice.
 """
 
 import asyncio

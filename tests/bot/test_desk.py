@@ -73,7 +73,8 @@ FORGED = (
 OTHER = 901
 MANY = range(OPERATOR, OPERATOR + 20)
 """
-The ids of operators for tests with many cases. Each case has its own operator, because the bot limits the messages to one chat.
+The ids of operators for tests with many cases. Each case has its own operator, because the bot limits the message rate
+of each chat.
 """
 
 CREDIT_PAID = (
@@ -428,8 +429,9 @@ async def test_a_question_without_its_reason_moves_no_credits(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     """
-    The bot's question contains the operator's reason, and the bot reads the reason from there. If the question is very old,
-    Telegram omits its text. The bot then does not know the reason, so it must change nothing.
+    Before the bot changes a balance for /credit or /undo, it asks the operator for confirmation. The question quotes the
+    operator's reason for the change. When the operator confirms, the bot reads the reason from the question. If the question is
+    very old, Telegram omits its text. The bot then does not know the reason, so it must change nothing.
     """
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await operator.ask("/start")
@@ -1056,7 +1058,8 @@ async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
     """
-    Six operators ask in turn. With a single operator the test would be slow, because the bot limits the messages to one chat.
+    Six operators ask in turn. A test with a single operator would be slow, because the bot limits the message rate of each
+    chat.
     """
     *present, absent = await people(sandbox, MANY[:7])
     async with run_bot(ADMIN_IDS=",".join(str(one.telegram_id) for one in (*present, absent))):

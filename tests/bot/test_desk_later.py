@@ -1,4 +1,4 @@
-"""*Later* reminds an operator of a payment after an hour, after three hours or in the morning, and the card shows the time."""
+"""The button *Later* reminds an operator of a payment in an hour, in three hours or in the morning. The card shows the time."""
 
 from datetime import UTC, datetime, timedelta
 

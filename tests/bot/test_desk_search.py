@@ -1,4 +1,4 @@
-"""*Find the user* suggests users for a waiting payment, and the search finds parts of names."""
+"""The button *Find the user* suggests users for a waiting payment. The command /find finds users by parts of their names."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

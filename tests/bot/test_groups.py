@@ -176,9 +176,11 @@ async def test_a_sender_without_a_name_is_answered(sandbox: Sandbox, bohdan: Per
 @pytest.mark.usefixtures("bot")
 async def test_the_answer_stays_in_the_topic(sandbox: Sandbox, anna: Person) -> None:
     """
-    Given a topic that the bot created and a topic that Anna created, then the bot answers only the message that addresses it.
+    Given a topic that the bot created and a topic that Anna created, when Anna writes in both, but addresses the bot only in her
+    own topic, then the bot answers only there.
 
-    Telegram presents every message in the bot's topic as a reply to the bot, even if nobody replied to the bot.
+    Telegram presents every message in the bot's topic as a reply to the bot, even if nobody replied to the bot. The bot must not
+    answer such a message.
     """
     group = await a_group(sandbox, anna, standing="administrator", is_forum=True)
     hers = (await sandbox.post(f"{group.path}/topics", user_id=ANNA))["message_id"]

@@ -96,7 +96,7 @@ RunHost = Callable[..., AbstractAsyncContextManager[Payments]]
 
 @pytest.fixture
 def run_host(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunHost:
-    """Return a function that runs another bot with the payments in it, and with a handler if one is given."""
+    """Return a function that runs another bot, with Coffee Ledger in it. If the test passes a handler, the bot registers it."""
 
     @asynccontextmanager
     async def run(handler: Handler | None = None) -> AsyncIterator[Payments]:
@@ -379,7 +379,8 @@ async def test_an_entry_whose_transaction_began_before_the_first_handler_is_eith
     """
     Entries are handed over from the first registration of a handler on.
 
-    The first registration waits until a running settlement ends, so every later settlement hands its entries over.
+    Given a running settlement, when a handler is first registered, then the registration waits until the settlement ends. An
+    entry that is added after the registration is handed over.
     """
     await ledger.open("K7QM2XHD")
     async with open_pool(role_url("bot")) as bot:
@@ -510,7 +511,7 @@ async def test_a_failure_is_logged_by_its_type_and_place_without_its_text(
 
 
 async def ready(role_url: Callable[[str], str], ledger: Ledger, *users: int) -> None:
-    """Make the users known and register a handler, as an earlier run of the bot did."""
+    """Add the users to the database and register a handler, as if the bot had run before."""
     for user in users or (ANNA,):
         await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", user)
     async with open_pool(role_url("bot")) as bot:

@@ -40,7 +40,7 @@ async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_o
     allowed = BURST + math.ceil((time.monotonic() - began) * UPDATES_PER_SECOND)
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(texts := await anna.texts()) <= BURST:  # noqa: ASYNC110 — the bot does not say when it has answered all
+        while len(texts := await anna.texts()) <= BURST:  # noqa: ASYNC110 — the bot does not say when it has sent all answers
             await asyncio.sleep(0.1)
 
     assert "кредитів" in said

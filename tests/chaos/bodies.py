@@ -51,7 +51,7 @@ def payment(paid: Paid) -> Data:
 
 
 def shop(paid: Paid, *, answers: list[str]) -> Data:
-    """Return the `data` field of a shop purchase. The supporter's code is in *answers*, and the note is empty."""
+    """Return the `data` field of a shop purchase. The note is empty. A code that the supporter entered is in *answers*."""
     extra = {
         "id": 581332,
         "title": "Credit pack",

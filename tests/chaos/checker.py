@@ -215,7 +215,7 @@ def _check_balances(sent: Sent, tables: Tables) -> Iterator[Violation]:
 
 def _expected_balances(sent: Sent, tables: Tables) -> Counter[int]:
     """
-    Return the balance that each user must have: the sum of the paid charges that were not refunded.
+    Return the balance that each user must have: the sum of the credits for the paid charges that were not refunded.
 
     An event counts if it is in the database, even if its sender got no answer. The product may store an event and then fail
     before it answers.
@@ -270,8 +270,8 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
     Return the facts that users must be told.
 
-    The message about a refund is always required. The message about a payment is optional if the payment and its refund were
-    settled in one transaction: if the refund's event arrived first, the bot reports only the refund.
+    The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
+    settles both, and the bot reports only the refund. So the message about the payment is optional in this case.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():

@@ -25,7 +25,7 @@ class Plan:
     services: frozenset[str]
     inflict: Inflict
     lasts: bool = True
-    """False if the fault is over as soon as it is inflicted."""
+    """False if the fault is over as soon as it is inflicted, such as a restart. Such a fault is not kept in force for a time."""
 
 
 def plans() -> list[Plan]:

@@ -61,7 +61,11 @@ class Load:
         return len(self._under_way)
 
     async def run(self, *, per_second: float, only_codes: bool = False) -> None:
-        """Start actions at random intervals until cancelled. On average, start *per_second* actions per second."""
+        """
+        Start actions at random intervals until cancelled. On average, start *per_second* actions per second.
+
+        If *only_codes* is true, each action is a payment with a user's code.
+        """
         while True:
             self._start(self._pay_used_code() if only_codes else self._do_something())
             if not only_codes and self.chance.random() < 0.4:

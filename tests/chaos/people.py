@@ -17,7 +17,11 @@ PICKS = (5, 10, 25, 50, 7, 8, 9)
 """Users request codes for these whole amounts. They pay amounts with cents, so no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
-"""The number of users who join per second. A join causes two or three messages, and Telegram accepts 30 in a second."""
+"""
+The number of users who join per second.
+
+A join causes two or three messages, so all joins cause at most 21 messages per second. Telegram accepts 30.
+"""
 
 ASKS_AGAIN_SECONDS = 15.0
 
@@ -68,7 +72,9 @@ class Telegram:
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
         """
-        Request a code without waiting for it, because `follow` reads it from the record. Do nothing if the stand-in is down.
+        Request a code, but do not wait for the bot's answer. `follow` reads the answer later.
+
+        If the stand-in is down, do nothing.
         """
         try:
             await self._say(person, f"/pay {chance.choice(PICKS)}")

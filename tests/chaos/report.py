@@ -136,7 +136,7 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     Count the repeated messages by the fault that probably caused them.
 
     Several faults may have caused a repeat. The probable cause is the last fault that began before the message was first sent.
-    If all of them began after that, the probable cause is the first fault.
+    If all of these faults began later, the probable cause is the first fault.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

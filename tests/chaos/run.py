@@ -99,7 +99,7 @@ class Run:
             async with asyncio.timeout(3):
                 self.credited = await self.stack.sql(CREDITED)
         except (CommandError, TimeoutError):
-            # The database is down, so show the last known number.
+            # The database is down, so keep the last known number of credited payments.
             pass
         acknowledged = sum(event.acknowledged > 0 for event in events)
         given_up = sum(event.given_up for event in events)

@@ -109,7 +109,7 @@ def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[s
         assert f"config-check: {line}" in stack.compose("logs", "--no-color", "config-check").stdout
         assert stack.services("--status", "running") <= {
             "sandbox"
-        }  # `sandbox` does not wait for `config-check`, so it may run
+        }  # `sandbox` may run, because this service does not wait for `config-check`
 
 
 def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(

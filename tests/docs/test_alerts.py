@@ -41,8 +41,8 @@ def test_the_link_in_a_message_leads_to_the_heading() -> None:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
         assert document == "runbook.md"
         assert anchor in anchors(RUNBOOK)
-        # The heading must be unique. If two headings are equal, GitHub adds a number to the second anchor, and the link leads to
-        # the first.
+        # The heading must be unique. If two headings are equal, GitHub adds a number to the second anchor, and the link in the
+        # alert's message leads to the first heading.
         assert [heading.lower() for heading in headings].count(anchor) == 1
 
 

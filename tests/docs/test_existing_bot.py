@@ -44,9 +44,13 @@ class Balances:
 
 
 async def handing_over_has_begun(pool: Pool) -> None:
-    """Wait until the handler is registered. Entries from before its first registration are not handed over."""
+    """
+    Wait until the bot has registered its handler of ledger entries.
+
+    Entries from before this registration are not handed over, so a test must add its entries later.
+    """
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — only the database knows
+        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — new rows send no event
             await asyncio.sleep(0.01)
 
 

@@ -205,7 +205,7 @@ WORDS = all_words()
 
 
 def is_said(quoted: str) -> bool:
-    """Return whether the bot can say this. Split the quotation at each "…", and look for each part in the bot's texts."""
+    """Return whether the bot can say *quoted*. Split it at each "…", and look for each part in the bot's texts."""
     return all(any(_plain(piece) in text for text in WORDS) for piece in quoted.split("…"))
 
 

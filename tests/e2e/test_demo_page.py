@@ -490,6 +490,6 @@ def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> No
 
 
 def screen_faults(screen: Screen) -> list[str]:
-    # In a frame, Telegram's script adds an empty inline style. The Mini App's Content Security Policy blocks it on purpose, so
-    # ignore this error.
+    # In a frame, Telegram's script adds an empty inline style. The Mini App's Content Security Policy blocks this style on
+    # purpose. The browser reports this as an error, so ignore the error.
     return [fault for fault in screen.faults if "Applying inline style" not in fault]

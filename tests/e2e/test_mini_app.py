@@ -715,7 +715,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         await page.clock.run_for(5_000)
-        await page.evaluate("fetch('/app/')")  # when this request ends, the page has already sent each due poll
+        await page.evaluate("fetch('/app/')")  # when the answer arrives, the page has sent each poll that was due
 
     assert (len(polls) > 2) == may_poll
     assert may_poll or not polls

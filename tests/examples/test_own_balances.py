@@ -62,7 +62,7 @@ class Example:
         db.close()
 
     async def balance_becomes(self, coins: int) -> None:
-        """Wait until the example has added the credits. Poll, because its database sends no events."""
+        """Wait until the example has added the credits. Poll, because the example's database sends no events."""
         async with asyncio.timeout(DEADLINE_SECONDS), self.database() as db:
             while db.execute("SELECT total(credits) FROM changes WHERE user = ?", (ANNA,)).fetchone() != (coins,):  # noqa: ASYNC110 — SQLite has no event
                 await asyncio.sleep(0.02)

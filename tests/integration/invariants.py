@@ -102,7 +102,8 @@ class Known:
     """
     Contains pairs of a subscription and a user.
 
-    A charge of the subscription was matched to the user, and then an operator or the user undid the match.
+    A charge of the subscription was matched to the user, and then an operator or the user undid the match. After that, only an
+    operator or the code of an open payment may match a charge of the subscription to the user.
     """
 
 
@@ -412,7 +413,7 @@ def name_of(charge: Row) -> str:
     Return the name by which BMC identifies a charge: the transaction id, if there is one.
 
     Without a transaction id, the name is the subscription id and the start of the period. If the subscription id is missing too,
-    the charge's family and number (`bmc_id`) replace it.
+    the charge's family and number (`bmc_id`) replace the subscription id.
     """
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
@@ -484,9 +485,10 @@ def is_of_supporter(row: Row, charge: Row) -> bool:
 
 def subscription_of(charge: Row) -> str | None:
     """
-    Identify a charge's subscription by the charge's family and number (`bmc_id`). Some events have no subscription id (`psp_id`).
+    Identify a charge's subscription by the charge's family and number (`bmc_id`).
 
-    Return None for a charge without a period, because such a charge belongs to no subscription.
+    The subscription id (`psp_id`) is not used, because some events lack it. Return None for a charge without a period, because
+    such a charge belongs to no subscription.
     """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 

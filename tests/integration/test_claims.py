@@ -107,9 +107,10 @@ async def test_a_supporter_without_a_name_needs_a_confirmation(webhook: Webhook,
 
 async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
     """
-    An operator can confirm a charge with one tap only if its name, amount and day are those of the claim.
+    An operator can confirm a charge with one tap only if the charge has the name, the amount and the day of the claim.
 
-    Given two charges with the claim's name and a wrong day, one of them also with a wrong amount, neither allows one tap.
+    Given two charges with the claim's name and a wrong day, an operator can confirm neither with one tap. One of the two charges
+    also has a wrong amount.
     """
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))

@@ -384,7 +384,7 @@ WITHOUT_VIOLATION = {
     "credits.entry_is_handed_over": "It refuses nothing, it queues entries for a handler: tests/bot/test_handovers.py.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Rules that have no `Violation`, because no statement is refused by the rule alone. Maps each of these rules to the reason."""
+"""Maps each rule that has no `Violation` to the reason why no statement is refused by this rule alone."""
 
 # Find the names of all rules. Omit primary keys, NOT NULL, and foreign keys with generated names, because they only describe
 # columns.

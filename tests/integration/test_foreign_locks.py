@@ -42,7 +42,8 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Turn read-only mode off. Every client can do this for its own session, so read-only mode does not protect the locks.
+    # Some roles start in read-only mode, but every client can turn this mode off for its own session. So the mode cannot keep a
+    # client from taking locks.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()

@@ -408,9 +408,9 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
     """
-    A sender that lost its lease and the next sender may both record a result for the same notification.
+    After a sender loses its lease, this sender and the next one may both record a result for the same notification.
 
-    After one of them marked the notification as sent, later results change nothing.
+    After one of the two senders has marked the notification as sent, later results change nothing.
     """
     owed = await outbox.owe()
     await outbox.mark(owed)

@@ -123,7 +123,7 @@ ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.upd
 """
 In these events, the buyer of a Shop item answered the item's question, but the answer contains no code.
 
-The answer may be meant as a code, but have too many typos to be recognised. So such a charge is not matched by a guess.
+The buyer may have meant the answer as a code, but with too many typos to be recognised. So no guess may match such a charge.
 """
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 

@@ -59,7 +59,7 @@ def ids(rows: tuple[Row, ...]) -> list[str | None]:
 
 
 async def tomorrow(client: BmcClient, janitor: Pool, list_: ApiList = ApiList.SUPPORTERS, **how: Any) -> Pass:
-    """Read a list with a limit in the future, so that every row of the list counts as old."""
+    """Read a list with tomorrow as `known_before`, so that every row of the list is older than this limit."""
     return await find_missing_rows(client, janitor, list_, known_before=datetime.now(UTC) + timedelta(days=1), **how)
 
 

@@ -213,7 +213,7 @@ async def test_a_user_who_repeats_a_request_after_the_window_is_a_rival(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    A charge without a code is not guessed if it may belong to two users.
+    A charge without a code is not matched by a guess if it may belong to two users.
 
     Bohdan repeats his request after 90 minutes and gets his old pending payment again. Anna has a pending payment of the same
     amount. A charge of this amount may be his or hers, so it stays unmatched.
@@ -245,7 +245,7 @@ async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger
 
 async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
     """
-    A charge without a code is not guessed if two users had an open payment of its amount when the charge was paid.
+    A charge without a code is not matched by a guess if two users had an open payment of its amount when the charge was made.
 
     Bohdan pays without his code, and then pays again with the code. The event of his first charge arrives last, when only Anna
     still has an open payment. The first charge must not be matched to Anna.
@@ -554,10 +554,11 @@ async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    With PayPal or a cart, two payments may have the same transaction id. So an operator must be able to credit the second one.
+    With PayPal or a cart, two payments may have the same transaction id. The second payment is then in doubt, and no rule matches
+    it. So an operator must be able to credit it.
 
-    Anna pays with her code, and then Bohdan pays with his code. Both payments have one transaction id, but different numbers.
-    Bohdan's payment stays unmatched until an operator matches it to him.
+    Anna pays with her code, and then Bohdan pays with his code. The two events have the same `transaction_id`, but different
+    values of `id`. Bohdan's payment stays unmatched until an operator matches it to him.
     """
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="10")

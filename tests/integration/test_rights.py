@@ -17,7 +17,8 @@ async def address(
     """
     Yield a URL that connects to the template database as one role of ROLES.
 
-    The other tests use copies of the template database, but only the template restricts which roles may connect.
+    These tests use the template database itself, because only the template restricts which roles may connect. All other tests
+    use copies of the template, which have no such restriction.
 
     The fixture also creates the role `shop`, which stands for another bot. The role gets only the privileges of `spender`.
     """

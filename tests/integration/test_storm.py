@@ -62,7 +62,7 @@ def now() -> datetime:
 
 
 class Bmc:
-    """Creates events: payments, repeats, refunds, updates and renewals. They have a valid code, a wrong code or no code."""
+    """Creates events: payments, repeats, refunds, updates and renewals. Each has a valid code, a wrong code or no code."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance

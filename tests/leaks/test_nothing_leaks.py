@@ -307,7 +307,11 @@ async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: V
 
 
 async def break_the_database(stack: Stack, visitor: Visitor) -> None:
-    """Make the database refuse rows, because its errors quote the rows. Then stop the database for a while."""
+    """
+    Make the database refuse rows, then stop the database for a while.
+
+    The errors of the database quote the refused rows, so a logged error could leak them.
+    """
     for table, condition in (("charges", f"amount <> {REFUSED}"), ("supporters", "supporter_id <> 'refused'")):
         stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
     assert await visitor.deliver(payment(amount=REFUSED)) == 200

@@ -171,7 +171,7 @@ class Matcher:
 
     @classmethod
     def parse(cls, text: str) -> "Matcher":
-        label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # None fails the test
+        label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # no match must fail
         return cls(label, sign == "=~", value)
 
     def fits(self, labels: Labels) -> bool:

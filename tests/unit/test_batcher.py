@@ -218,7 +218,7 @@ async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
 
 
 async def test_the_writer_waits_for_a_database_that_is_away_for_a_moment(database: Database, callers: Callers) -> None:
-    """Without waiting, a short outage could cause more than ten failures in a row, and BMC would disable the webhook."""
+    """If the batcher did not wait, more than ten deliveries in a row could fail, and BMC would disable the webhook."""
     database.absences = 3
     waiting = await callers.submit("a", "paid b")
 
@@ -333,9 +333,9 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
 
 async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
     """
-    If a batch of several events needs a locked row, the batcher tries each event again alone. A batch of one event just fails.
+    If a batch of several events needs a locked row, the batcher tries each event again alone.
 
-    A second attempt would wait for the same lock and delay all other events.
+    A batch of one event is not tried again. The second attempt would wait for the same lock and delay all other events.
     """
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")

@@ -162,7 +162,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial or a similar word can match only one word of the other name. So at least half of the words differ.
+        # An initial or a similar word can match only one word of the other name. So at least half of the words match nothing.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),

@@ -182,7 +182,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """Remove each pair of places from all codes. Two codes that differ only in these two places would become equal."""
+    """Remove each pair of places from all codes. If two codes differed only in this pair, they would become equal."""
     live = live_codes()
 
     assert len(live) == 1000
@@ -333,7 +333,7 @@ def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
 @given(codes, words.filter(bool))
 @example(PaymentId("8J6B6T5M"), "thanks")
 def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, words_between: str) -> None:
-    # Skip words of four letters that look like the other half of a code: "каву 6T5M" is close to the code KA4Y-6T5M.
+    # Skip words that look like a code together with the second half: "каву 6T5M" is close to the code KA4Y-6T5M.
     assume(not read_codes(f"{words_between} {code[4:]}").holds_code)
 
     reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")

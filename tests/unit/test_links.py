@@ -1,4 +1,4 @@
-"""Links in alert rules and dashboards are completed with the operator's addresses. Without an address, they are removed."""
+"""Links in alert rules and dashboards get the operator's addresses. If an address is not set, its links are removed."""
 
 import json
 import re

@@ -107,7 +107,7 @@ def test_a_failure_in_an_unawaited_task_logs_no_private_data(what: str) -> None:
 
 
 class Backend(HTTPServer):
-    """A tracing backend that records the key in the headers of each request, and the resource attributes of the spans."""
+    """A tracing backend that records the header `x-key` of each request, and the resource attributes of the spans."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taking)

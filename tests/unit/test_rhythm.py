@@ -1,4 +1,4 @@
-"""The history of a BMC page gives a length: about once a year, a gap between two payments of the page is longer."""
+"""A limit is computed from the payments of a BMC page. About once a year, the time between two payments exceeds this limit."""
 
 import math
 from datetime import UTC, datetime, timedelta

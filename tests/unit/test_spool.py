@@ -69,9 +69,9 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_a_spooled_delivery_is_read_back_as_the_same_event(folder: Path, spool: Spool, body: bytes | None) -> None:
     """
-    The spool also stores the nonce of a delivery, because it is part of a test event's delivery key.
+    The spool also stores the nonce of a delivery, because the nonce is part of a test event's delivery key.
 
-    With a different key, a repeat would count as a new event.
+    If the key changed, the database would not recognise a spooled event that it has already settled.
     """
     kept = delivery(body=body)
 
@@ -587,7 +587,8 @@ async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None
     """
     Given a full spool and a database that is back, a new event is settled before the spooled events.
 
-    To keep the order, the webhook would have to refuse an event that the database accepts.
+    The spool has no room for the new event. To keep the order, the webhook would have to refuse this event, although the database
+    accepts it.
     """
     database = Database(is_there=False)
     async with process(database, Spool(folder, events_max=2)) as intake:
@@ -656,7 +657,7 @@ async def test_a_delivery_during_a_drain_is_settled_after_it(
 
 
 def test_files_deleted_or_put_aside_make_room(folder: Path) -> None:
-    """A removed file makes room in the spool at once. The spool does not list the folder again to notice it."""
+    """If the spool deletes a file or puts it aside, there is room for a new file at once, without a new listing of the folder."""
     spool = Spool(folder, events_max=2)
     first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
 

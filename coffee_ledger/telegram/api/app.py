@@ -203,7 +203,8 @@ class Api:
                 # Wait no longer than until the initData expires. The stream must end then, even if nothing changes.
                 seconds_left = (visitor.may_watch_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
-                    # Clear the event before the query, because a change during the query sets it again.
+                    # Clear the event before the query. If the event were cleared after the query, a change during the query
+                    # would be lost.
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
         # End the stream. An error answer is no longer possible, because the headers were sent. The page connects again.

@@ -93,7 +93,8 @@ class Live:
 
         If several users have the same number of pages, choose the user who has had a page open for the longest time.
         """
-        # If several users have the same number of pages, `max` returns the first of them.
+        # If several users have the same number of pages, `max` returns the first of them. The users are in the order in which
+        # they opened their first page, so this user has had a page open for the longest time.
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -110,7 +111,8 @@ class Live:
     async def run(self) -> None:
         while True:
             await wait_for_event(self._hint, seconds=CHECK_SECONDS)
-            # Clear the event before the query, because a NOTIFY during the query sets it again.
+            # Clear the event before the query. If the event were cleared after the query, a NOTIFY during the query would be
+            # lost.
             self._hint.clear()
             try:
                 await self._wake_watchers()

@@ -25,7 +25,7 @@ class ProblemError(LedgerError):
 
 
 class UnreadBodyError(ProblemError):
-    """The body of the request was not read to its end."""
+    """The body of the request was not read to its end, so the connection must be closed after the answer."""
 
     def __init__(self, unread: Unread) -> None:
         super().__init__(unread.status, "request_unreadable")

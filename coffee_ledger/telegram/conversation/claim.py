@@ -89,8 +89,8 @@ def make_router() -> Router:
     router.message.register(stop_by_command, Command("cancel", ignore_case=True), StateFilter(ClaimDialogue))
     # Do not treat commands as answers to a question, because they have their own handlers.
     answer = F.text & ~F.text.startswith("/")
-    # The first question may be "Is it this payment?". If the user answers with a day instead of a button, the user means another
-    # payment, so take the answer as its day.
+    # The first question may be "Is it this payment?". If the user answers with a text instead of a button, the user means another
+    # payment. So take the text as the day of this other payment.
     router.message.register(take_day, StateFilter(ClaimDialogue.payment, ClaimDialogue.day), answer)
     router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
     router.message.register(take_name, StateFilter(ClaimDialogue.name), answer)

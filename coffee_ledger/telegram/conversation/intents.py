@@ -39,7 +39,7 @@ PAY = re.compile(
 
 
 def read_intent(text: str) -> Intent | None:
-    """Return the wish that the text expresses, in English or Ukrainian. Return None if the text expresses none of them."""
+    """Return the wish that the text expresses in English or Ukrainian. Return None if the text expresses no known wish."""
     words = _words(text)
     return next((intent for intent, pattern in PATTERNS.items() if pattern.search(words)), None)
 

@@ -154,7 +154,7 @@ def answer_to(message: Message) -> Answer:
     # Many users send the code to the bot by mistake. The answer explains that the code belongs in the note on Buy Me a Coffee.
     if read_codes(words).holds_code:
         return Answer.CODE
-    # Do not look for a wish in a forwarded message, because another person wrote it.
+    # Do not look for the user's wish in a forwarded message, because another person wrote this message.
     intent = None if message.forward_origin else read_intent(words)
     if intent is not None:
         return WISHES[intent]

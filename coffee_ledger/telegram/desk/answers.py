@@ -69,7 +69,7 @@ class Questions:
 
 
 class AnswerTo(CallbackData, prefix="dw", sep="|"):
-    """A button that takes the text that is quoted in its message as the answer to a prompt."""
+    """A button that answers a prompt. The answer is the text that the message with this button quotes."""
 
     prompt: Prompt
     number: int
@@ -96,8 +96,8 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # An error in a filter would leave the operator without an answer. Without a match, the conversation handles the
-            # message. The conversation needs the database too, and tells the operator about the failure.
+            # An error in a filter would leave the operator without an answer. So report no match. Then the conversation handles
+            # the message. The conversation needs the database too, so it fails, and then asks the operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
 
@@ -178,7 +178,7 @@ async def _find_questions(operator: TelegramId, context: Context) -> Questions:
     prompts = await find_prompts(context.pool, operator, since=now - ANSWER_WITHIN)
     dialogue = await find_dialogue(context.pool, operator, now=now) if prompts else None
     if dialogue is not None and dialogue.updated_at > prompts[0].asked_at:
-        # After the newest prompt, the operator has continued to make a claim. So the text is an answer in the claim dialogue.
+        # The operator has continued the claim dialogue after the newest prompt. So the text is an answer in this dialogue.
         return Questions((), has_claim=True)
     return Questions(_questions(prompts), has_claim=dialogue is not None)
 

@@ -88,7 +88,7 @@ class DismissAll(CallbackData, prefix="dl", sep="|"):
 
 
 class UndoAll(CallbackData, prefix="dz", sep="|"):
-    """Take back the dismissals of an offer."""
+    """Undo the dismissals that the button `DismissAll` with the same offer has made."""
 
     offer_id: int
 

@@ -279,7 +279,7 @@ def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
     Return whether an operator may match the charge with one tap, without a confirmation.
 
     The charge must have the claimed amount, day and supporter name, and no other charge may fit the claim. A claim without a name
-    always needs a confirmation, because amounts and days are easy to guess.
+    always needs a confirmation, because a stranger can easily guess an amount and a day.
     """
     fitting = [one for one in file.charges if _is_as_told(file, one)]
     return fitting == [charge]

@@ -152,8 +152,8 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update the cards of all operators. The message that now shows the charge may be the card of a claim. The update makes this
-    # message show the claim again.
+    # Update the cards of all operators. If the button was on the card of a claim, the call of `show` above has replaced this card
+    # by the charge. The update makes the message show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 

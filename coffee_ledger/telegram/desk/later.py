@@ -1,4 +1,4 @@
-"""Postpone a charge: the bot shows it to this operator again at a time that the operator chooses."""
+"""Postpone a charge: the operator chooses a time, and at this time the bot shows the charge to the operator again."""
 
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import assert_never
@@ -52,7 +52,7 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # The operator may have another card of this charge, for example if this one was opened from a list.
+    # If the operator opened this card from a list, the notification about the charge is a second card. Update that card too.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 

@@ -366,8 +366,8 @@ def _amount_seen(seen: Glimpse, speech: Speech) -> str:
 def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
-    # The form of the body is valid. If the event failed, the database refused it. If the event is unreadable, an older version
-    # could not read it.
+    # The body has a valid form. If the event failed, the database refused the event. If the event is unreadable, an older version
+    # could not read the event, but this version probably can.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 

@@ -21,7 +21,7 @@ ABOUT_ONE_CHARGE = (ChargeUnmatched, ChargeGuessed, ChargeRefunded, ChargeContra
 """
 The notifications that are sent as the card of a charge. Each card is updated after a decision about its charge.
 
-The query `find_cards` contains the same list.
+The query `find_cards` contains the same list, so change both lists together.
 """
 
 SILENT = (ChargeGuessed, ChargeRefunded)

@@ -74,6 +74,6 @@ def _skipped(skipped: Mapping[int, SkipCause], speech: Speech) -> list[str]:
 
 
 async def _show_all(done: DoneForAll, bot: Bot, context: Context) -> None:
-    """Update the cards of the charges. Most of these charges have no card, because only a summary has shown them."""
+    """Update the cards of those charges that have a card. Most have none, because only a summary has shown them."""
     for charge_id in done.charge_ids:
         await show_everywhere(bot, context, charge_id)

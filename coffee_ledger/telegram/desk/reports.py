@@ -41,7 +41,7 @@ from coffee_ledger.telegram.speech import Speech
 log = structlog.stdlib.get_logger()
 
 PERIODS = {"today": 1, "week": 7, "month": 30}
-"""The periods of /stats and their lengths in days. The current day counts as a whole day."""
+"""The periods of /stats and their lengths in days. The last day of each period is the current day."""
 
 DRAW_SECONDS_MAX = 20
 """The time limit for drawing the chart. If drawing takes longer, /stats answers without a picture."""

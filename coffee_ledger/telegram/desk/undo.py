@@ -2,8 +2,8 @@
 Undo a match, a dismissal or an adjustment, or record the refund of a part of a charge.
 
 The bot first asks for the reason of an undo, or for the refunded part. Then it sends a message that shows the change, quotes the
-reason and asks for confirmation. After the confirmation, the handler reads the reason from this message, so the bot does not
-store it.
+reason and asks for confirmation. After the confirmation, the handler reads the reason from this message. So the bot does not need
+to store the reason between the two steps.
 """
 
 import re
