@@ -71,9 +71,10 @@ _WEIGHT_RATIOS = {
     for first, second in combinations(range(CODE_LENGTH), 2)
 }
 """
-For each pair of places in a code, the ratio of their weights modulo 31.
+For each pair of places in a code, the weight of the first place divided by the weight of the second, modulo 31.
 
-If the value in the first place grows by 1, the sum stays the same only if the value in the second place falls by this ratio.
+If the value in the first place grows by 1, the weighted sum of the code modulo 31 stays the same only if the value in the second
+place falls by this number.
 """
 
 

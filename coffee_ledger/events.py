@@ -218,9 +218,9 @@ class _Message:
     said_at: datetime
     event_name: str
     """
-    Part of the charge key if the charge has too few ids.
+    A name for the event, which is equal in all deliveries of the event.
 
-    All deliveries of one event have the same value, so they have the same charge key.
+    If the ids of the charge do not identify it, this name becomes part of the charge key. So a repeated delivery gets the same key.
     """
 
 

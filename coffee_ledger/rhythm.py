@@ -21,7 +21,7 @@ DAYS_PER_YEAR = 365
 
 @dataclass(frozen=True)
 class History:
-    """The payments within `HISTORY` before the newest one."""
+    """The newest payment, and all payments that are at most `HISTORY` older than it."""
 
     payments: int
     first_at: datetime | None

@@ -733,8 +733,12 @@ class _Fold:
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
-        """Return the pending payments with the amount of *charge*, or all pending payments if the supporter is known."""
-        # The rule for known supporters also needs open payments of other amounts, to list them as rejected candidates.
+        """
+        Return the loaded pending payments, of all users, with the amount of *charge*.
+
+        If the supporter is known, return the payments of every amount: the rule for known supporters lists those of other amounts as
+        rejected candidates.
+        """
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]

@@ -1,5 +1,5 @@
 """
-Show how an aiogram bot that keeps its own balances adds the credits of payments to them.
+Show an aiogram bot that keeps its own balances, and adds the credits of payments to these balances.
 
 Run `python examples/own_balances.py` with the settings of .env.example.
 """

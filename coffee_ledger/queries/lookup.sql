@@ -452,7 +452,7 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;
 
 -- name: find_last_event
--- Find the newest event with a valid signature, of any type.
+-- Find the newest event, of any type. The table contains only events with a valid signature.
 SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets

@@ -228,7 +228,7 @@ SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 -- Queue the undelivered messages of these chats again, but only the newest $5 useful messages of each chat. A message is useful
 -- for a time that depends on its kind ($4). A message that asks operators for a decision is useful only until they have decided.
 -- Withhold the rest of the undelivered messages, so that no old message is sent after a newer one.
--- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind is useful: arrays of one length; $5 maximum for each chat
+-- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind is useful: arrays of equal length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place

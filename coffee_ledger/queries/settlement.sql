@@ -30,9 +30,9 @@ SELECT delivery_key
 -- finds charges of the same supporter at about the same time, because BMC may report one payment twice with different ids.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 charge keys, $2 transaction ids
--- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of one length
--- $6 psp ids, $7 starts of billing periods: arrays of one length
--- $8 supporter ids, $9 times of payment: arrays of one length; $10 maximum difference from the times in $9
+-- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of equal length
+-- $6 psp ids, $7 starts of billing periods: arrays of equal length
+-- $8 supporter ids, $9 times of payment: arrays of equal length; $10 maximum difference from the times in $9
 -- $11 maximum difference between two starts of the same billing period
 SELECT charges.*
   FROM charges
@@ -71,7 +71,7 @@ SELECT charges.*
 -- name: find_waiting
 -- Find unmatched charges that have one of these amounts and were paid at about the same time. While such a charge is unmatched,
 -- no different charge of its amount is matched by a guess.
--- $1 amounts, $2 currencies, $3 times of payment: arrays of one length; $4 maximum difference from these times
+-- $1 amounts, $2 currencies, $3 times of payment: arrays of equal length; $4 maximum difference from these times
 -- $5 maximum number of charges for each amount
 SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
   FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
@@ -106,7 +106,7 @@ SELECT DISTINCT supporter_id, telegram_id
 -- Find the users to whom charges of these subscriptions were matched, and whether the newest match for the user was undone.
 -- Guesses do not count. A charge belongs to a subscription if the psp ids are equal. If one psp id (the id at the
 -- payment provider) is missing, family and bmc id must be equal.
--- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 bmc ids: arrays of one length
+-- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 bmc ids: arrays of equal length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
       FROM unnest($1::text [], $2::text []) AS named (name, psp_id)
@@ -141,7 +141,7 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
 -- Read only the $7 oldest payments of an amount. A user has at most ten open payments and $7 is larger, so $7 payments belong to
 -- several users. A charge is not matched by its amount if the payments belong to several users. So more payments change nothing.
 -- $1 payment ids, $2 users
--- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of one length; $7 maximum for each amount
+-- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of equal length; $7 maximum for each amount
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
   FROM pending_payments
  WHERE payment_id = ANY($1::text [])
@@ -185,7 +185,7 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
 
 -- name: find_outsiders
 -- Return which of these supporters, subscriptions and items are marked as outsiders.
--- $1 kinds, $2 names: arrays of one length
+-- $1 kinds, $2 names: arrays of equal length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
   JOIN outsiders ON outsiders.kind = named.kind AND outsiders.name = named.name AND outsiders.ended_at IS NULL;
@@ -228,7 +228,7 @@ ON CONFLICT (delivery_key, source) DO NOTHING;
 -- name: meet_supporters
 -- Store the newest name and e-mail address of each supporter. The rows are sorted, so that concurrent transactions lock them in
 -- the same order and cannot deadlock.
--- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of one length; $4 now
+-- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of equal length; $4 now
 INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
 SELECT seen.supporter_id, seen.name, seen.email, $4, $4
   FROM unnest($1::text [], $2::text [], $3::text []) AS seen (supporter_id, name, email)
@@ -262,7 +262,7 @@ SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id =
 -- name: credit_charges
 -- Credit each charge at most once: the unique index credited_once prevents a second credit. Returns only the charges that were
 -- credited now.
--- $1 charge keys, $2 users, $3 credits: arrays of one length; $4 now
+-- $1 charge keys, $2 users, $3 credits: arrays of equal length; $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
 SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
   FROM unnest($1::text [], $2::bigint [], $3::bigint []) AS paid (charge_key, telegram_id, credits)
@@ -283,7 +283,7 @@ RETURNING telegram_id;
 
 -- name: keep_guesses
 -- Record that charges were matched to users by a guess.
--- $1 charge keys, $2 users: arrays of one length; $3 now
+-- $1 charge keys, $2 users: arrays of equal length; $3 now
 INSERT INTO guesses (charge_id, telegram_id, guessed_at)
 SELECT charges.charge_id, guessed.telegram_id, $3
   FROM unnest($1::text [], $2::bigint []) AS guessed (charge_key, telegram_id)
@@ -307,7 +307,7 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
 
 -- name: complete_payments!
 -- Complete pending payments. A payment that is already cancelled or expired keeps its status.
--- $1 payment ids, $2 JSON about the charge that completed each payment: arrays of one length; $3 now
+-- $1 payment ids, $2 JSON about the charge that completed each payment: arrays of equal length; $3 now
 UPDATE pending_payments
    SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
   FROM unnest($1::text [], $2::jsonb []) AS paid (payment_id, bmc_data)
@@ -317,7 +317,7 @@ UPDATE pending_payments
 -- name: queue_notifications
 -- Queue notifications. A fact key names the fact that a notification reports. Skip a notification whose fact key was already
 -- used, so that no fact is reported twice. A notification without a fact key is always queued.
--- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
+-- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of equal length
 INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
 SELECT *
   FROM unnest($1::bigint [], $2::text [], $3::jsonb [], $4::text [], $5::text [])

@@ -1,4 +1,4 @@
-"""Read when the token of BMC's API expires, and warn before that."""
+"""Read the expiry time of the token for BMC's API, and warn before this time."""
 
 import base64
 from datetime import UTC, datetime, timedelta
