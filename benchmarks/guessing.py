@@ -49,7 +49,7 @@ from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settl
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""The number of requests per hour, for each amount, that are never paid. Each value is simulated in a separate run."""
+"""How many requests per hour are never paid, for each amount. Each rate is simulated in separate runs."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"
@@ -74,9 +74,9 @@ RULES_WITHOUT_GUESSES = replace(RULES, fallback=False)
 
 ROWS_KEPT = timedelta(hours=2)
 """
-`Page` forgets ended requests and waiting charges after this time.
+`Page` forgets a request that ended longer ago than this time, and a waiting charge that was paid longer ago than this time.
 
-The time is longer than the window of a guess plus the longest delay of an event, so older rows cannot affect a guess.
+This time is longer than the window of a guess plus the longest delay of an event, so older rows cannot affect a guess.
 """
 
 GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
@@ -294,7 +294,7 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules, except the rule that guesses. If they find no user, guess by the old rule."""
+    """Settle an event by today's rules without guesses. If these rules find no user, guess by the rule of revision 87790ae."""
     readings = read_notes([event])
     book = page.load_book(event, readings)
     waiting = list(book.charges.values())
@@ -344,7 +344,7 @@ class Page:
         self._open: dict[Decimal, dict[PaymentId, None]] = {amount: {} for amount in AMOUNTS}
         """For each amount, the ids of the open payments, the oldest first."""
         self._ended: dict[Decimal, deque[PaymentId]] = {amount: deque() for amount in AMOUNTS}
-        """For each amount, the ids of the payments that ended within `ROWS_KEPT`, in the order in which they ended."""
+        """For each amount, the ids of the payments that ended at most `ROWS_KEPT` ago, sorted by `ended_at`."""
         self._waiting: deque[Charge] = deque()
         self._guesses: dict[TelegramId, GuessRecord] = {}
 
@@ -360,7 +360,7 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return the payments of this amount that are open or ended within `ROWS_KEPT`."""
+        """Return all payments of this amount that are open, and all that ended at most `ROWS_KEPT` ago."""
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 
@@ -471,7 +471,7 @@ def _row(one: Comparison) -> list[str]:
 
 def table_of_pauses(setup: Setup) -> str:
     """
-    Return a table of the guesses that credit the camper (see `let_camp`), with and without pauses after a guess.
+    Return a table: for each rule, with and without the pause after a guess, how many guesses credit the camper (see `let_camp`).
 
     The table uses the lowest rate of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
     """

@@ -87,7 +87,7 @@ class ApiAnswer:
 
     @property
     def is_json(self) -> bool:
-        # The part `+json` stands for types such as `application/problem+json`.
+        # The optional group before `json` allows types such as `application/problem+json`.
         return bool(re.fullmatch(r"application/(?:[\w.-]+\+)?json", self.content_type.strip().lower()))
 
 
@@ -96,7 +96,7 @@ class SupportRow:
     row_id: str
     """BMC's `support_id`. It probably equals the `id` in the webhook, but no published example shows both for one payment."""
     transaction_id: str | None
-    """The same id as in the webhook of the payment; None if the row has no real id, as for a free Shop item."""
+    """The `transaction_id` that the payment's webhook also has; None if the row has no real id, as for a free Shop item."""
     amount: Decimal
     """The price of one coffee times the number of coffees. It is zero for a free Shop item."""
     currency: str
@@ -105,7 +105,7 @@ class SupportRow:
     created_at: datetime | None
     """The time in the row, read as UTC. BMC does not document the zone."""
     is_refunded: bool | None
-    """None if the fields that mark a refund have unknown values."""
+    """True if BMC marks the payment as refunded; None if the values of the marks are unknown."""
     support_type: str | None = None
     platform: str | None = None
 
@@ -124,7 +124,7 @@ class SubscriptionRow:
     period_start: datetime | None
     period_end: datetime | None
     is_cancelled: bool | None
-    """This field and the next two fields are None if BMC sent an unknown value."""
+    """None if BMC sent an unknown value. The same is true for `ends_with_period` and `is_paused`."""
     ends_with_period: bool | None
     is_paused: bool | None
     duration_type: str | None = None
@@ -144,13 +144,13 @@ class ExtraRow:
     name: str | None = field(repr=False)
     created_at: datetime | None
     is_revoked: bool | None
-    """None if the fields that mark a refund have unknown values."""
+    """True if BMC marks the purchase as revoked or its payment as refunded; None if the values of the marks are unknown."""
     item_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableRow:
-    """A row without a readable `row_id` or amount. Each id is None if it cannot be read."""
+    """A row whose `row_id` or amount cannot be read. An id that cannot be read is None."""
 
     row_id: str | None = None
     transaction_id: str | None = None
@@ -367,7 +367,7 @@ def _words(value: object) -> str | None:
 
 
 def _read_time(value: object) -> datetime | None:
-    """Read a time of this century, such as `2026-11-30 11:20:44`, as UTC. If the time has a zone, convert it to UTC."""
+    """Read a time such as `2026-11-30 11:20:44`. A time without a zone is UTC. Return None for any other value."""
     if not isinstance(value, str) or not TIME.fullmatch(value.strip()):
         return None
     try:

@@ -167,7 +167,7 @@ class Charge:
 
     @property
     def may_match(self) -> bool:
-        """True if a rule may match the charge: the charge can be matched, and no operator has undone its match."""
+        """True if the charge can be matched, and no operator has undone its match. If false, no rule may match the charge."""
         return self.can_be_matched and not self.is_held
 
     @property

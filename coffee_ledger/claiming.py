@@ -32,9 +32,9 @@ _ROMAN = str.maketrans(
     "ьъ'`’‘ʼ",
 ) | str.maketrans({"є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia"})
 """
-Transliterates Ukrainian letters as passports do, and replaces similar Latin letters by one (`w` becomes `v`).
+Transliterates Ukrainian letters as passports do. Replaces some Latin letters by a similar Latin letter: `w` becomes `v`.
 
-Letters with diacritics (й, ї, é) are not in the table, because diacritics are removed before.
+Letters with diacritics (й, ї, é) are not in the table, because `_fold` removes the diacritics before it uses the table.
 Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
 """
 
@@ -55,14 +55,14 @@ class DeclineLimit:
     pause: timedelta
 
 
-# A user may make three claims a day. Without these pauses, one user could send operators 90 claims a month; with them, only 4
-# (docs/why.md: "Declined claims delay the next one").
+# A user may make three claims a day. Without these pauses, one user could send operators 90 claims a month. The pauses reduce
+# this number to 4 (docs/why.md: "Declined claims delay the next one").
 DECLINE_LIMITS = (
     DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
 )
 DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
-"""A claim that was declined longer ago than this counts towards no limit."""
+"""A claim that was declined longer ago than this has no effect on any of the `DECLINE_LIMITS`."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def names_agree(told: str | None, known: str | None) -> bool:
     """
     Return whether *told* is the supporter's name (*known*).
 
-    The check is strict, because an operator can credit the user with one tap if the names agree. More than half of all words
-    must be equal. This must also be true if initials and usual words (such as "thanks") are left out. Case, accents, word order
-    and alphabet are ignored.
+    The check is strict, because an operator can credit the user with one tap if the names agree. The names must share more than
+    half of the words of the longer name. After initials and usual words (such as "thanks") are removed, the names must still
+    share more than half of the words of the longer name. Case, accents, word order and alphabet are ignored.
     """
     one, other = _read_name(told), _read_name(known)
     return _are_most_shared(one.words, other.words) and _are_most_shared(one.full_words, other.full_words)
@@ -113,8 +113,9 @@ def names_alike(told: str | None, known: str | None) -> bool:
     """
     Return whether *told* may be the supporter's name (*known*). The result only affects the operator's card.
 
-    The check is less strict than `names_agree`: an initial equals a name that begins with it, and similar spellings are equal.
-    The supporter's initials and usual words may be missing in *told*. More than half of the other words must be equal or similar.
+    The check is less strict than `names_agree`: similar spellings fit, and an initial fits a word that begins with this initial.
+    The supporter's initials and usual words may be missing in *told*. Of the other words of the longer name, more than half must
+    fit.
     """
     one, other = _read_name(told), _read_name(known)
     # A name that has only initials and usual words would fit too many supporters.
@@ -123,8 +124,8 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # If one name has too few words, skip the comparison of spellings. The comparison is slow, and a caller may hold the lock that
-    # settlement needs.
+    # More than half of the words of the longer name must fit. If the shorter name has too few words for that, skip the comparison
+    # of spellings, because the comparison is slow and a caller may hold the lock that settlement needs.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 

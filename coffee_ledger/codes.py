@@ -1,8 +1,8 @@
 r"""
 Issue codes, and read them from text that people write.
 
-A *code* has eight characters (letters or digits) in two halves, shown as `K7QM-2XHD`. The last one is a check character. Each
-half contains a digit and a letter, so that ordinary words and numbers do not look like a code.
+A *code* has eight characters (letters or digits) in two halves, shown as `K7QM-2XHD`. The last character is a check
+character. Each half contains a digit and a letter, so that ordinary words and numbers do not look like a code.
 
 Reading a text gives two sets:
 
@@ -52,7 +52,7 @@ CODES_COUNT = 13_195_732_028
 CODES_READ_MAX = 100
 """The maximum number of codes read from a text. This limit bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""If more parts of a text than this look like mistyped codes, none is corrected. A real note has only a few such parts."""
+"""If more than this many parts of a text look like mistyped codes, none is corrected. A real note has only a few such parts."""
 HALVES_PAIRED_MAX = 12
 """At most this many halves of codes in a text are combined in pairs, because each pair must be checked. Twelve make 66 pairs."""
 
@@ -62,8 +62,9 @@ _DIGITS = frozenset("0123456789")
 _SIGNS = frozenset(ALPHABET)
 _VALUES = {sign: value for value, sign in enumerate(ALPHABET)}
 
-# The check is similar to ISO 7064: the sum of the characters' values, weighted by powers of 11, must be 1 modulo 31. Because 31
-# is prime and the eight weights differ, one wrong character always changes the sum. A swap of two characters changes it too.
+# The check is similar to ISO 7064: each character's value is multiplied by a power of 11 (its weight), and the sum of these
+# products must be 1 modulo 31. Because 31 is prime and the eight weights differ, the sum modulo 31 always changes if one
+# character is wrong, or if two different characters are swapped.
 _WEIGHTS = tuple(pow(11, CODE_LENGTH - 1 - place, _PRIME) for place in range(CODE_LENGTH))
 _SUM = 1
 _WEIGHT_RATIOS = {
@@ -120,7 +121,7 @@ def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     Return all codes that differ from *code* in exactly two places, at most 840. No two codes differ in only one place.
 
     A new code is issued only if neither the code itself nor any of these similar codes was issued before. So a code with one
-    typo can stand for only one issued code.
+    wrong character can stand for only one issued code.
     """
     values = [_VALUES[sign] for sign in code]
     near = set()
@@ -157,8 +158,8 @@ def read_codes(text: str) -> Reading:
     spelled = _spell_text(text)
     by_shape, by_key = spelled.by_shape, spelled.by_key
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
-    # Read codes in links and long words too, because a link may contain an issued code: `https://t.me/bot?start=K7QM2XHD`.
-    # Do not set `holds_code` for these codes, because long words often contain eight characters that pass the check by chance.
+    # Also read codes that are part of a link (`https://t.me/bot?start=K7QM2XHD`) or of a long word (`K7QM2XHDK7QM2XHD`). Do not
+    # set `holds_code` for these codes, because long words often contain eight characters that pass the check by chance.
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
@@ -427,7 +428,8 @@ _JOINING_WORDS = _words_as_spelled(
 
 
 def _find_halves(spelled: str) -> list[re.Match[str]]:
-    # Replace UUIDs by spaces, because their groups look like halves of codes. Keep the length, because callers use the positions.
+    # Replace UUIDs by spaces, because their groups look like halves of codes. Keep the length, because callers use the
+    # positions of the halves in *spelled*.
     return list(islice(_HALF_ALONE.finditer(_UUID.sub(lambda uuid: " " * len(uuid[0]), spelled)), HALVES_PAIRED_MAX))
 
 
@@ -486,7 +488,7 @@ def _shapes_in(clause: str) -> "Iterator[_Shape]":
     words = _words(clause)
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
-    # A word of many groups, such as `550e8400-e29b-41d4-a716-446655440000`, contains no code. Do not pair its groups.
+    # Do not pair the groups of a word with four or more groups, such as `550e8400-e29b-41d4-a716-446655440000`.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
@@ -511,7 +513,7 @@ def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _looks_like_code(shape: _Shape) -> bool:
     """
-    Return whether a person would take *shape* for a code, even if it has two typos.
+    Return whether *shape* looks like a code, perhaps with up to two typos.
 
     A word beside a number does not look like a code: `Privat24`, `25-Dec-2024`, `4 coffees`.
     """
@@ -528,7 +530,8 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Take one more than `SHAPES_CORRECTED_MAX`, to detect that the text has too many corrected shapes. Then correct nothing.
+    # Correct at most one shape more than `SHAPES_CORRECTED_MAX` allows. If the text has so many shapes with corrections, return
+    # no corrections.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 

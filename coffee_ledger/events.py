@@ -93,7 +93,7 @@ class ChargeReport:
     """A charge as one event describes it. Only *charge* is stored in the table `charges`."""
 
     charge: Charge
-    """The charge to store if no earlier event described it. `Book.find` finds the charge of an earlier event."""
+    """The charge to store if this event is the first one of the charge. Otherwise `Book.find` finds the stored charge."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
@@ -135,7 +135,7 @@ class Event:
 
     @property
     def charge_key(self) -> ChargeKey | None:
-        """The key that the charge gets if it is new; None if the event moves no money. A known charge keeps its key."""
+        """The key that the charge gets if it is new; None if the event has no *report*. A known charge keeps its key."""
         return self.report.charge.charge_key if self.report else None
 
 
@@ -218,9 +218,10 @@ class _Message:
     said_at: datetime
     event_name: str
     """
-    A name for the event, which is equal in all deliveries of the event.
+    A name for the event. All deliveries of the same event have the same name.
 
-    If the ids of the charge do not identify it, this name becomes part of the charge key. So a repeated delivery gets the same key.
+    If the charge has no ids that identify the charge, the charge key contains this name. So a repeated delivery of the event has
+    the same charge key.
     """
 
 
@@ -281,7 +282,7 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | Non
     started_at = None if is_renewal else _time(data.get("started_at"))
     # The payment cannot be later than the event, even if the billing period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
-    # Return PAID even if the refund flag is set. `_unpaid_status` then adds a doubt to the charge, and an operator decides.
+    # Return PAID even if the event says that the charge was refunded. `_doubts` then adds a doubt, so that an operator decides.
     return EventKind.PAID, _report(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
 
 

@@ -107,13 +107,13 @@ class Candidates:
     undone: frozenset[TelegramId] = frozenset()
     """Users to whom this subscription was matched before, but whose match was undone and not made again."""
     supporters: frozenset[TelegramId] = frozenset()
-    """Users who own earlier charges of this supporter. Only matches by code count."""
+    """Users who own earlier charges of this supporter. Only charges that were matched by a code count."""
     payments: Sequence[PendingPayment] = ()
     """
     Pending payments that may fit without a code. There are two kinds:
 
     - open payments, of any amount, of the users in *supporters*;
-    - payments of any user for the amount and currency of the charge. They are open now, or were open when the charge was paid.
+    - payments, of any user, that have the amount and currency of the charge and are open now or were open when it was paid.
     """
     mentioned: frozenset[TelegramId] = frozenset()
     """Users whom the supporter's text mentions by Telegram username or id."""
@@ -206,8 +206,8 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
     """
     Match by a code in the text.
 
-    A code always belongs to the same user. So the code decides even if the amount differs from the requested amount, or if the
-    pending payment has ended.
+    Each code belongs to exactly one user. So the code decides even if the charge has a different amount than the pending payment,
+    or if the pending payment has ended.
     """
     if not candidates.coded:
         rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
@@ -217,8 +217,8 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
         rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
     payment, *also_paid = _paid_by(charge, candidates.coded)
-    # A renewal repeats the note of the first charge. So if the payment with this code has ended, the code is no evidence for this
-    # charge. Decide by the subscription instead.
+    # A renewal repeats the note of the first charge. So the code of a payment that has ended may be from an old note. If earlier
+    # charges of the same subscription belong to users, decide by the subscription instead.
     if not payment.is_open and candidates.subscribers:
         return _by_subscription(charge, candidates, rules, rejections)
     # The match of this subscription to this user was undone. The old code in a renewal must not repeat that match.
@@ -271,9 +271,9 @@ def _by_known_supporter(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
     """
-    Match a supporter who has paid with a user's code before. The charge belongs to that user.
+    Match a charge to the user whose code the same supporter has used before.
 
-    The user must have exactly one open payment that fits the charge.
+    The rule matches only if exactly one open payment of this user fits the charge.
     """
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
@@ -415,7 +415,7 @@ def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[Pen
     """
     Choose the pending payments that a charge pays. All payments in *coded* belong to one user, and their codes are in the text.
 
-    Choose the smallest set of open payments whose amounts add up to the charge. If there is none, choose the newest open payment.
+    Choose the smallest set of open payments whose sum is the amount of the charge. If none fits, choose the newest open payment.
     If no payment is open, choose the newest payment. The charge is stored with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)

@@ -130,7 +130,7 @@ class ChargeNews(Facts):
 
     @classmethod
     def of(cls, charge: Charge, **more: object) -> Self:
-        """Make the notification from *charge*. *more* contains the fields of the subclass, and may replace fields of *charge*."""
+        """Make the notification from *charge*. *more* has the other fields, and may override values from *charge*."""
         known = {
             "charge_key": charge.charge_key,
             "family": charge.family,
@@ -222,7 +222,7 @@ class SignatureFailures(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class EventNews(Facts):
-    """Base class of the notifications to operators about test, unknown, unreadable, failed and legacy events."""
+    """Base class of the notifications to operators about test, unknown, unreadable or failed events, or legacy webhooks."""
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""

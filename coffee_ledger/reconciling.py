@@ -81,9 +81,10 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
     """
     Tell whether reading can stop at this page, because all rows of the older pages are probably known.
 
-    All rows must be older than *before*, and no charge may be missing. A row that can never become known is ignored. Otherwise
-    the row would prevent every later reading from stopping here. The rows must be sorted from the newest to the oldest. BMC does
-    not promise this order, and without it an older page may contain a newer row.
+    All rows must be older than *before*, and we must have a charge for each row that shows a payment. A row for which a charge
+    can never be found is ignored, because it would prevent every later reading from stopping at this page. The rows must be
+    sorted from the newest to the oldest. BMC does not promise this order. Without this order, an older page may contain a newer
+    row.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)
@@ -96,7 +97,12 @@ def _created_at(row: Row) -> datetime | None:
 
 
 def _can_become_known(row: Row) -> bool:
-    """Tell whether we can get a charge for the row and find it by an id. No charge is made from an unreadable row."""
+    """
+    Tell whether `is_known` can ever be true for the row.
+
+    It cannot be true for an unreadable row, because no charge is made from such a row. It cannot be true without an id either,
+    because a charge is found by the id.
+    """
     if isinstance(row, UnreadableRow):
         return False
     return (row.psp_id if isinstance(row, SubscriptionRow) else row.transaction_id) is not None

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""The estimate uses only payments that are at most this much older than the newest payment."""
+"""The estimate uses only the newest payment, and payments that were made less than this time before the newest payment."""
 
 PAYMENTS_MIN = 5
 """With fewer payments in the history, there is no estimate."""
 
 SPAN_MIN = timedelta(days=14)
-"""A shorter history is treated as if it lasted this long. Otherwise one busy day would result in a rate that is much too high."""
+"""
+The minimum time over which the payments are counted to get their rate.
+
+If the first and the last payment are closer together, this time is used instead. Otherwise a page with a single busy day would
+get a much too high rate of payments.
+"""
 
 GAP_MIN = timedelta(hours=12)
 """The estimate is never shorter than this. Payments are rare at night, and with a shorter time each night would look unusual."""
@@ -21,7 +26,7 @@ DAYS_PER_YEAR = 365
 
 @dataclass(frozen=True)
 class History:
-    """The newest payment, and all payments that are at most `HISTORY` older than it."""
+    """The payments that the estimate uses. The constant `HISTORY` says how far back from the newest payment they reach."""
 
     payments: int
     first_at: datetime | None

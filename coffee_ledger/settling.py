@@ -114,7 +114,7 @@ class Book:
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each subscription, the users to whom its earlier charges were matched. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each subscription, the users to whom its charges were matched and for whom the newest match was undone."""
+    """For each subscription, the users for whom a match of its charges was undone and not followed by a new match."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each supporter id, the users to whom earlier charges of the supporter were matched by a code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Book:
     known_users: frozenset[TelegramId] = frozenset()
     """The Telegram ids that the texts of the batch mention, but only those of users of the bot."""
     erased: frozenset[TelegramId] = frozenset()
-    """The users who asked to be erased, but only those that the events of the batch may be about."""
+    """Of the users whom the charges of the batch may belong to, those who asked to be erased."""
     erased_supporters: frozenset[str] = frozenset()
     """The supporters in the batch who have paid for a user who asked to be erased."""
     undecided: list[ChargeReport] = field(default_factory=list)
@@ -132,9 +132,9 @@ class Book:
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
     """
-    For each identity, the keys of the charges that were added with it, the oldest first.
+    For each identity, the keys of the charges that had this identity when they were added. The charge added first comes first.
 
-    A charge may have changed later, so callers compare its fields again.
+    The fields of a charge may have changed after it was added, so callers compare the fields again.
     """
 
     def keep(self, charge: Charge) -> None:
@@ -149,8 +149,8 @@ class Book:
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that is the same as *other*, even if their charge keys differ."""
-        # With one of these doubts, *other* lacks its billing period or its ids. So the comparison of ids could find a different
-        # charge. Compare only the charge key, which is equal only if BMC repeats the same event.
+        # A charge with one of these doubts has no billing period or no ids. A search by ids could then find a different charge,
+        # so search only by the charge key. The key of such a charge is equal only if BMC repeats the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -159,7 +159,11 @@ class Book:
         return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, other: Charge) -> Charge | None:
-        """Find the charge that *other* refunds. If the refund has a different transaction id, find the charge by its `bmc_id`."""
+        """
+        Find the charge whose refund is *other*.
+
+        If the two transaction ids differ, find the charge by its `bmc_id` and its billing period.
+        """
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
 
@@ -194,7 +198,8 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # If a charge is also in `charges`, use that version, because the batch may have changed it.
+        # Skip a charge of `_waiting` that is also in `charges`: `kept` handles the version in `charges`, which the batch may have
+        # changed.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -313,7 +318,8 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
         notified = len(done.notifications)
-        # Remove the charge that is decided now. Otherwise it would count as a second charge of its amount and prevent a guess.
+        # The charge of this event is decided now, so it is no longer undecided. If it stayed in the list, it would prevent
+        # guesses for other charges of the same amount, even if it is matched now.
         if event.report in book.undecided:
             book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
@@ -518,7 +524,7 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a new charge. Add a doubt if it contradicts a known charge, or may be the same payment as a known charge."""
+        """Return the new charge of *report*. Add a doubt if it conflicts with a known charge or may repeat a known payment."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
@@ -550,8 +556,8 @@ class _Fold:
         if known.refunded_at is not None:
             # The credits were taken back already. A second refund event must not take them back again.
             return Outcome.RECORDED, known.charge_key
-        # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
-        # before an operator decides.
+        # Treat a refund without an amount as a full refund, because most refunds are full. If an operator had to decide first,
+        # the user could spend the credits in the meantime.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
         # If the amounts differ, operators decide. If a part of the charge was refunded before, operators decide too, because
         # then less than the amount of this refund is left.
@@ -593,8 +599,8 @@ class _Fold:
             dismissed_by=None,
         )
         self._keep(matched)
-        # If a supporter has paid with a code of this user before, a second charge with the same code is normal. Operators are
-        # not notified of it.
+        # If an earlier charge of the supporter was matched to this user by a code, a second charge with the same code is normal.
+        # Then operators are not notified of the second charge.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         # Compute `is_known_payer` before this call, because `_learn` adds the user to the known users of the supporter.
         self._learn(matched, found)
@@ -734,10 +740,10 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """
-        Return the loaded pending payments, of all users, with the amount of *charge*.
+        Return the pending payments in the book, of all users, that have the amount of *charge*.
 
-        If the supporter is known, return the payments of every amount: the rule for known supporters lists those of other amounts as
-        rejected candidates.
+        If the supporter is known, return the payments of all amounts, because the rule for known supporters lists the payments of
+        other amounts as rejected candidates.
         """
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
@@ -747,8 +753,8 @@ class _Fold:
         """
         Return whether *report* may be confused with *charge* in a guess.
 
-        Return True if *report* is about a different charge of the same amount and about the same time, and its texts contain no
-        issued code.
+        Return True if *report* describes a different charge that has the same amount and was paid at about the same time. The
+        texts of *report* must contain no issued code, because a code shows which pending payment the different charge pays.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)

@@ -29,8 +29,9 @@ NOTHING_FOUND = frozenset(
     }
 )
 """
-The reasons that point to no user. All other reasons need an operator, also reasons that only a newer version of this software
-knows.
+The causes that need no operator's decision if the reason names no user and no payment.
+
+A cause that only a newer version of this software knows is not in this set, so it needs a decision.
 """
 
 MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
@@ -96,8 +97,8 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     # may have been rejected before that rule. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
-    # An open payment may fit although no reason names it, because the rule that looks for it may be switched off. A renewal never
-    # pays a pending payment.
+    # An open pending payment may fit although no reason names it, because the rule that looks for it may be switched off.
+    # Skip this check for a renewal, because a renewal never pays a pending payment.
     is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
     if case.has_open_payment and not is_renewal:
         return Attention.CANDIDATE
@@ -108,8 +109,8 @@ def only_candidate(charge: Charge) -> Reason | None:
     """
     Return the reason that names the only user to whom the charge probably belongs.
 
-    Return None if the reasons name no user or several users, or if the charge is doubtful. If several reasons name the user, a
-    reason with a pending payment is preferred.
+    Return None if the charge is doubtful, or if its reasons name no user, several users or several pending payments. If several
+    reasons name the user, prefer a reason that also names a pending payment.
     """
     named = [reason for reason in charge.reasons if reason.telegram_id is not None]
     is_doubtful = charge.doubt is not None or charge.conflicts_with is not None or charge.is_held

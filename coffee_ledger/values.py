@@ -22,7 +22,7 @@ NO_CURRENCY = "XXX"
 """
 The ISO 4217 code for "no currency", stored if the event has no valid currency.
 
-It has no rate for credits, so an operator decides about the charge.
+No rate converts this currency to credits, so an operator decides about the charge.
 """
 
 PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
@@ -36,7 +36,7 @@ def parse_object(body: bytes) -> Json | None:
     """
     Parse a JSON object. Return None if the body is not a JSON object.
 
-    Its numbers become int or Decimal. A number with too many digits becomes a text.
+    Each number in the object becomes an int or a Decimal. A number that is too long for these types becomes a text.
     """
     try:
         # Parse fractions as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
@@ -49,7 +49,7 @@ def parse_object(body: bytes) -> Json | None:
 def _decimal(digits: str) -> Decimal | str:
     try:
         return Decimal(digits)
-    # An exponent of twenty digits is valid JSON, but too large for Decimal.
+    # JSON allows an exponent of twenty digits, but Decimal does not. Such a number is no amount, so keep it as text.
     except InvalidOperation:
         return digits
 

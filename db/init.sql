@@ -41,15 +41,15 @@ CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT
 CREATE FUNCTION as_searched(name text) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN translate(lower(normalize(name)), '’ʼ‘`', '''''''''');
 
--- The number of requests per minute with an invalid signature. Such a request can only increase this counter and queue a
--- notification to the operators.
+-- Each row is the number of requests with an invalid signature in one minute. A request with an invalid signature can only
+-- increase this number and queue a notification to the operators.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
     failures bigint NOT NULL
 );
 
--- The number of consecutively refused deliveries, in one row. Buy Me a Coffee disables the webhook after more than ten
--- consecutive failures, so the refusals of all webhook replicas are counted here, also across restarts.
+-- The only row counts how many deliveries in a row were refused. Buy Me a Coffee disables the webhook after more than ten
+-- failures in a row. The count includes the refusals of all webhook replicas and survives restarts of the replicas.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -243,9 +243,9 @@ COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each ca
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
 -- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity").
--- The index one_charge_per_transaction leaves out a charge with conflicts_with, because this charge has the transaction id of
--- another charge. The index one_charge_per_number leaves out charges with a doubt, because a doubtful charge may lack the fields
--- that identify it.
+-- The index one_charge_per_transaction leaves out charges whose conflicts_with is not null, because such a charge has the same
+-- transaction id as the charge that conflicts_with names. The index one_charge_per_number leaves out charges with a doubt,
+-- because a doubtful charge may lack the fields that identify it.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -412,8 +412,9 @@ COMMENT ON COLUMN credits.action_id
 IS 'The operator''s action that caused the entry. Null if a rule, an event from BMC or the user caused it.';
 COMMENT ON COLUMN credits.is_not_mine IS 'True if the user pressed Not mine on a guess.';
 COMMENT ON COLUMN credits.cause IS 'The reason as text: the purpose of a spending, or the reason of an adjustment or a reversal.';
--- These two indexes ensure that at most one credit of a charge is in force. Each credit after the first must follow a reversal,
--- two credits cannot follow the same reversal, and each entry can be reversed only once.
+-- These two indexes ensure that at most one credit of a charge is in force. By the first index, only one credit of a charge has
+-- a null in the column follows, and each later credit has its own reversal there. By the second index, an entry is reversed only
+-- once.
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
 CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
 CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
@@ -596,8 +597,9 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
--- A repeat with the same key spends nothing. The repeat returns the sum of the user's entries up to the spending. Normally, this
--- is the result of the first call. If a payment was credited during the first call, the repeat may also count this payment.
+-- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the first
+-- call's entry. This sum is nearly always the result of the first call. It differs if another entry of the user was inserted
+-- during the first call and has a lower credit_id, because the sum includes that entry.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -639,8 +641,8 @@ BEGIN
     VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key)
     ON CONFLICT (idempotency_key) DO NOTHING;
     IF NOT found THEN
-        -- A concurrent call for another user has just used the key. A concurrent call for the same user would wait for the row
-        -- lock above and cannot be the cause.
+        -- The query above did not find the key, so a concurrent call has used the key since then. That call was for another
+        -- user, because a concurrent call for the same user waits for the row lock above.
         RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
     END IF;
     RETURN held - spend_credits.amount;
@@ -650,7 +652,8 @@ $$;
 -- Handing entries to another bot --------------------------------------------------------------------------------------
 
 -- A bot that keeps its own balances registers a handler for new entries. The first registration inserts the only row of this
--- table. Older entries are not handed over, because the bot may already have added them to its balances.
+-- table. Entries from before the first registration are not handed over, because the bot may already have added their credits to
+-- its balances.
 CREATE TABLE handover_start (
     is_only boolean PRIMARY KEY DEFAULT true,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -666,8 +669,9 @@ CREATE TABLE handovers (
     CONSTRAINT has_the_user_of_its_entry FOREIGN KEY (credit_id, telegram_id) REFERENCES credits (credit_id, telegram_id)
 );
 
--- Queues each new entry for the handler, in the transaction that inserts the entry. A spending is left out, because the other bot
--- itself spends. The function runs as the owner, so that the services need no privilege to insert handovers.
+-- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out: the
+-- other bot spends credits from its own balances, so a spending here is not for its handler.
+-- The function runs as the owner, so that the services need no privilege to insert handovers.
 -- A queue is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an entry with
 -- a higher id. A bot that stored only the last handled credit_id would miss the entry with the lower id.
 CREATE FUNCTION queue_handovers() RETURNS trigger
@@ -724,7 +728,8 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- The values of status:
 -- pending: the message has to be sent.
 -- sent: Telegram accepted the message.
--- addressed: the message was replaced by one row for each operator. A cancelled reminder has this status too.
+-- addressed: the message to all operators was replaced by one message to each operator. A reminder that was cancelled before it
+-- was sent has this status too.
 -- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
 -- dead: sending was given up, because each further attempt would probably fail.
 -- unreachable: the recipient could not be reached, for example because the user has blocked the bot. If the recipient comes back,
@@ -750,7 +755,8 @@ CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS
 -- This index serves the queries address_operators and find_summaries.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
--- Returns the chats in which a failed message waits for its retry. Newer messages of these chats must wait for it.
+-- Returns the chats in which a failed message waits for its next attempt. Until that attempt, the bot sends no newer message to
+-- the chat. A failed message that was set aside does not block its chat.
 CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -829,9 +835,9 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- Events that move no money, such as a cancellation, have no charge, so they are found by their supporter. The query is a
-    -- UNION, because each half can use an index. It must be fast, because the caller holds the settling lock and payments wait
-    -- for this lock.
+    -- An event that moves no money, such as a cancellation, has no charge. The second half finds such events by their supporter.
+    -- With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the settling lock,
+    -- and payments wait for this lock.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -995,7 +1001,8 @@ SELECT outsider_id, kind, name, remembered_at, NULL::timestamptz AS ended_at
   FROM public.outsiders
  WHERE remembered_at < past.at() AND (ended_at IS NULL OR ended_at >= past.at());
 
--- This view is empty. Otherwise the replay would find the stored events of the charge and treat them as duplicates.
+-- This view is always empty. If it showed the stored events, the replay would find the replayed event among them and treat the
+-- event as a duplicate.
 CREATE VIEW past.events AS
 SELECT * FROM public.events WHERE false;
 

@@ -55,7 +55,7 @@ class Alert:
     """The alert fires after the expression has been true for this time. The format is Prometheus' own, such as "5m"."""
     keep: str | None = None
     """
-    The alert keeps firing for this time after the expression was last true, so that it does not flap.
+    The alert keeps firing for this time after the expression was last true. So short breaks do not end and restart the alert.
 
     None means no extra time.
     """
@@ -295,8 +295,8 @@ ALERT_TABLE = (
     ),
     page(
         "OutboxUndelivered",
-        # OutboxStuck counts only due notifications. During an outage of Telegram, notifications wait for their next attempt and
-        # are not due, so this alert is needed.
+        # During an outage of Telegram, notifications wait for their next attempt and are not due. OutboxStuck does not fire then,
+        # because it counts only due notifications. So use the time since a notification was queued.
         highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A user is not notified of a payment, although the bot keeps trying",
         description="The oldest has waited for {{ $value | humanizeDuration }}. Credits are safe. The bot's log says why sending fails.",
@@ -443,8 +443,8 @@ ALERT_TABLE = (
     ),
     page(
         "TargetAbsent",
-        # TargetDown does not fire for a stopped container: its name does not resolve, so Prometheus has no target. This alert
-        # does.
+        # TargetDown does not fire if a container is stopped. Then the name of the container does not resolve, so Prometheus has
+        # no target and no series `up` of this job. `absent` is true in this case.
         " or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         summary=_harm("gone"),
         description="{{ $labels.job }} has no running container.",

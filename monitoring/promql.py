@@ -41,10 +41,10 @@ def counted(counter: str, window: str) -> str:
 
 def restarts(matchers: str) -> str:
     """
-    Count the restarts of each service in 15 minutes.
+    Return an expression for the number of restarts of each service in 15 minutes.
 
-    A restarted container may get a new address, and then it counts as a new instance. So count the starts of all instances. The
-    first start of each replica is no restart. So subtract the largest number of replicas that ran at the same time.
+    A restarted container may get a new address, and then it counts as a new instance. So add up the starts of all instances. The
+    first start of each replica is no restart. So subtract the largest number of replicas that existed at the same time.
     """
     starts = f"sum by (job) (changes(process_start_time_seconds{{{matchers}}}[15m]) + 1)"
     return f"{starts} - max_over_time(count by (job) (up{{{matchers}}})[15m:30s])"

@@ -17,17 +17,17 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-The error ratio may stay high for this time after its cause has ended.
+The time for which the error ratio may stay high after the cause of the errors has ended.
 
-For up to 15 minutes, events that waited for the end of the cause are handled too late and count as errors. After that, the window
-of 30 minutes in `FAST` contains these errors for another 30 minutes.
+Events that had to wait for this end are handled too late and count as errors, for up to 15 minutes. After that, the 30-minute
+window in `FAST` contains these errors for another 30 minutes.
 """
 
 FAILURES_MIN = 3
 """
-An alert about a burning budget needs at least this number of failures.
+An alert about a burning budget fires only if there are at least this many failures.
 
-If there are few events, a single failure is a large share of them, but not a trend. Other alerts report single failures.
+If there are few events, a single failure makes the error ratio high, but proves no trend. Other alerts report single failures.
 """
 
 
@@ -47,7 +47,7 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """The query for the number of events in `{window}`. Multiplied by the error ratio, it gives the number of failures."""
+    """The query for the number of events in `{window}`. This number times the error ratio is the number of failures."""
     pages: bool = True
     causes: tuple[str, ...] = ()
     """
@@ -75,9 +75,9 @@ class Slo:
 
 def _rate(counter: str) -> str:
     """
-    Add up the rates of all replicas.
+    Return an expression for the sum of the counter's rates in all replicas.
 
-    A missing counter counts as 0, because otherwise a sum of several counters would be empty.
+    A missing counter counts as 0. Otherwise a sum of several counters would have no value as soon as one counter is missing.
     """
     return f"(sum(rate({counter}[{{window}}])) or vector(0))"
 
@@ -102,9 +102,9 @@ API_FAILED = 'ledger_api_requests_total{outcome="error"}'
 STARTING_SECONDS = 300
 WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
 """
-An expression that is 1 if Prometheus has run for more than `STARTING_SECONDS`, and has no value before that.
+An expression that is 1 if Prometheus has run for more than `STARTING_SECONDS`, and otherwise has no value.
 
-Before that, the whole stack may still be starting, so a missing snapshot is no failure.
+In the first `STARTING_SECONDS`, the whole stack may still be starting, so a missing snapshot is no failure.
 """
 
 STALE = "slo:snapshot_stale:bool"
@@ -138,8 +138,8 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # A failed update is bad even if it ended in time, as nearly all failed updates do. The histogram counts failed updates
-        # too, so subtract them from the updates that were handled in time.
+        # Each failed update is bad, even if it ended in time. The histogram counts it as handled in time, so subtract the failed
+        # updates from that number. Subtract all of them, because nearly all failed updates end in time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",

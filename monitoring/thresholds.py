@@ -1,7 +1,7 @@
 """
 Define the limits of the alerts. The dashboards draw these limits as lines.
 
-A panel becomes red at the limit itself, not only above it. So alerts about counts compare with `>=`.
+A panel with an upper limit is red already at the limit itself, not only above it. So alerts about counts compare with `>=`.
 """
 
 from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX
@@ -19,7 +19,11 @@ UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
 CLAIM_AGE_SECONDS = 4 * 3600
 EXPIRY_LATE_SECONDS = 120
-"""Pending payments may expire this late. The task that expires them runs every minute, so a single failed run fires no alert."""
+"""
+An alert fires if a payment is still pending this long after it should have expired.
+
+The task that expires payments runs every minute, so a single failed run fires no alert.
+"""
 
 OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
@@ -30,7 +34,11 @@ Telegram may tell the bot to pause. Usually the pause is shorter than this time,
 """
 
 HANDOVER_AGE_SECONDS = 600
-"""The handler of another bot may fail for this time before an alert fires. The bot calls it again at least once a minute."""
+"""
+The handler of another bot may fail for this time before an alert fires.
+
+During this time, the handler is called again at least once a minute.
+"""
 
 SPOOLED_AGE_SECONDS = 300
 """
@@ -58,9 +66,10 @@ BACKUP_AGE_SECONDS = 26 * 3600
 
 DISK_FREE_BYTES = 2 * 1024**3
 """
-The limit is in bytes, not a share of the disk.
+DiskNearlyFull fires if fewer bytes than this are free.
 
-The services write a few megabytes a day on a disk of any size, so the free bytes show how long the disk will last.
+The limit is not a share of the disk. The services write a few megabytes a day on a disk of any size, so the number of free bytes
+shows how long the disk will last.
 """
 
 DISK_AHEAD_SECONDS = 86400
@@ -69,9 +78,10 @@ DISK_AHEAD_SECONDS = 86400
 DISK_LOOK_BACK = "6h"
 DISK_FREE_SHARE = 0.4
 """
-DiskFilling does not fire if a larger share of the disk is free.
+DiskFilling does not fire if more than this share of the disk is free.
 
-A few hours of growth do not prove that so much space will fill.
+The alert predicts from the growth in the last `DISK_LOOK_BACK`. A few hours of growth are too short to predict that so much free
+space will be used up.
 """
 
 PROBE_SILENCE_SECONDS = 180
@@ -79,7 +89,7 @@ OUTAGE_SECONDS = 300
 """
 WebhookUncheckedAfterOutage does not fire after a shorter outage.
 
-BMC disables the webhook after more than 10 failures in a row, and a shorter outage rarely causes so many.
+BMC disables the webhook after more than 10 failures in a row. A shorter outage rarely causes more than 10 failures.
 """
 
 JANITOR_PERIODS = 3

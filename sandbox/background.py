@@ -11,7 +11,8 @@ class Background:
     """
     Runs tasks and cancels them when the process ends.
 
-    It keeps references to the tasks. asyncio keeps only weak ones, so the garbage collector could remove a running task.
+    This class keeps a reference to each running task. asyncio keeps only weak references, so without this reference the garbage
+    collector could remove a running task.
     """
 
     def __init__(self) -> None:

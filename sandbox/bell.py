@@ -8,8 +8,8 @@ class Bell:
     """
     A signal that wakes all waiting tasks. Each task then checks its own condition.
 
-    A ring of this bell also rings the bell *within*, if it is not None. *rings* counts the rings, so that a task can notice a
-    ring that came between two of its checks.
+    If *within* is not None, each ring of this bell also rings the bell *within*. *rings* is the number of rings so far. If a task
+    finds a larger number than at its last check, the bell has rung since that check.
     """
 
     def __init__(self, within: "Bell | None" = None) -> None:

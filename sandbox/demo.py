@@ -15,7 +15,7 @@ from sandbox.telegram.themes import COLOURS
 _PAGES = Path(__file__).parent / "pages"
 _WAIT_SECONDS_MAX = 60.0
 _HEADERS = {
-    # Allow only the sandbox's own origin. It also serves the Mini App, so the page can show the Mini App in a frame.
+    # Allow only the sandbox's own origin. The sandbox also serves the Mini App, so the page can show the Mini App in a frame.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

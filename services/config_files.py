@@ -16,7 +16,10 @@ FROM = Path("/app/configuration")
 TO = Path("/configuration")
 
 FOR_ALL = 0o755
-"""The mode of all folders and files. All users may read them, because none is secret, and run them, because two are scripts."""
+"""
+The mode of all folders and files. All users may read the files, because no file is secret. All users may also execute the files,
+because two of the files are scripts.
+"""
 
 
 def copy_files(source: Path, target: Path, links: Links) -> None:
@@ -39,7 +42,7 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
 
 def _remove_others(target: Path, wanted: set[Path]) -> None:
     """Remove the files and folders that are not in *wanted*. An earlier version of the image may have contained them."""
-    # Remove the deepest paths first, so that each folder is empty before it is removed.
+    # In reverse order, the content of a folder comes before the folder. So each folder is empty when it is removed.
     for path in sorted(target.rglob("*"), reverse=True):
         if path.relative_to(target) in wanted:
             continue

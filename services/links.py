@@ -1,8 +1,8 @@
 """
 Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses.
 
-The files in the image contain only a heading of the runbook (`runbook.md#outboxstuck`) and the path of a dashboard
-(`/d/ledger-bot`), because only the operator knows the addresses of the published runbook and of Grafana. If the operator sets no
+In the image's files, a link is only a heading of the runbook (`runbook.md#outboxstuck`) or the path of a dashboard
+(`/d/ledger-bot`). Only the operator knows the addresses of the published runbook and of Grafana. If the operator sets no
 address, the links that need this address are removed.
 """
 

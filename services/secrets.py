@@ -2,7 +2,8 @@
 Write each secret to a file in the volume of the service that needs it, and exit.
 
 The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start. It
-generates all other secrets at the first start. It does not change them later, because the database stores the passwords too.
+generates all other secrets at the first start and keeps them: most are passwords that the database stores too, so a changed
+password would not fit.
 """
 
 import os

@@ -65,7 +65,7 @@ class Source:
         ]
 
     def rows(self, target: Json) -> list[Json]:
-        """Query Postgres with Grafana's role and password, so that a missing privilege is noticed here."""
+        """Query Postgres with Grafana's role and password, so that the query fails if Grafana lacks a privilege."""
         statement = plain_sql(target["rawSql"], self.since, self.until)
         ask = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader) psql -XAtq -h db -U grafana_reader -d ledger -f -"
         command = ["docker", "compose", "--project-name", self.project, "exec", "-T", "db", "sh", "-c", ask]
@@ -514,7 +514,7 @@ def photograph(pages: dict[str, str], folder: Path) -> None:
 
 
 def prometheus_of(project: str) -> str:
-    """Find the internal address of Prometheus' container, because the container publishes no port on the host."""
+    """Return the URL of Prometheus with its container's internal address. The container publishes no port on the host."""
     chosen = [
         "--filter",
         f"label=com.docker.compose.project={project}",

@@ -19,7 +19,7 @@ TEST_SECONDS_MAX = 10.0
 """The limit of processor time per test. The slowest test needs a third of this time."""
 
 _NAMED = pytest.StashKey[dict[str, int]]()
-"""Maps each test named on the command line to its position. If no test is named, all tests run."""
+"""Maps each test named on the command line to its position there. If the map is empty, all tests run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

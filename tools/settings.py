@@ -1,7 +1,7 @@
 """
 Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-Run this program by `make settings`. It writes the table into the document that has the two marker lines.
+Run this program by `make settings`. It writes the table between the two marker lines in one of the documents.
 """
 
 import re
@@ -170,7 +170,7 @@ def explain(field: FieldInfo) -> str:
 
 
 def _write_default(field: FieldInfo) -> str:
-    """Return the default in the form in which `.env` would contain it, or an empty text if there is none."""
+    """Return the default in the form in which `.env` would contain it, or an empty text if the setting has no default."""
     match field.get_default():
         case bool(switch):
             return "on" if switch else "off"

@@ -6,9 +6,10 @@
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
--- Find a user's open payments and the payments that ended last, the newest first. A row also has the matched charge that paid the
--- payment. If several charges paid it, the row has the charge that completed the payment. The credits are a sum, because a charge
--- has several entries if its credits were taken back and given again.
+-- Find a user's open payments and the payments that ended last. The payment that was requested last comes first. The columns
+-- `paid_*` describe the matched charge that paid the payment, and are null if there is none. If several charges paid the payment,
+-- the columns describe the charge that completed the payment. `paid_credits` is a sum, because a charge has several entries if
+-- its credits were taken back and given again. The sum is 0 if there is no charge.
 -- $1 Telegram id, $2 maximum of ended payments
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')

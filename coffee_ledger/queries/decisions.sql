@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if the
--- charge's state does not fit the last decision. A charge must be 'unmatched' after the action 'undo_match', and must have a
--- different state after every other action.
+-- charge's state is not the result of the last decision. The result of the action 'undo_match' is the state 'unmatched'. The
+-- result of every other action is a different state.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -140,9 +140,9 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. Charges of a
--- different subscription are also found if they have the same BMC number. So the caller filters the result with
--- `Charge.outsider_names` in coffee_ledger/charges.py.
+-- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. A search
+-- by subscription also finds charges that have a different `psp_id` but the same family and BMC number. Such a charge belongs to
+-- a different subscription, so the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
 -- $1 charge id, $2 supporter, subscription or item, $3 maximum
 SELECT alike.charge_key
   FROM charges

@@ -1,20 +1,19 @@
--- Statements that hand entries of the ledger to the handler of another bot. A trigger queues the entries (db/init.sql). Only the
--- bot that holds the lease `handing_over` calls the handler.
+-- Statements that hand entries of the ledger to the handler that a bot registered with `Payments.on_credited`. A trigger queues
+-- the entries (db/init.sql). If several instances of the bot run, only the holder of the lease `handing_over` calls the handler.
 
 -- name: are_handovers_started
 SELECT exists(SELECT FROM handover_start);
 
 -- name: start_handovers!
 -- Insert the row that makes the trigger queue each new entry, except spendings. The trigger queues an entry only if the entry's
--- transaction sees this row. The caller holds the lock of lock_settling. Every transaction that inserts an entry to queue holds
--- the same lock. So each of these transactions either ended before the row was inserted, or inserts its entries later and sees
--- the row.
+-- transaction sees this row. The caller holds the lock of lock_settling, as does every transaction that inserts entries other
+-- than spendings. So none of these transactions runs at the same time as the caller, and all later transactions see this row.
 INSERT INTO handover_start DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- name: find_handovers
--- Find the oldest waiting entry of each user. To be fast, the query reads only the oldest 1,000 rows. If a user has a row among
--- them, the user's first row there is the oldest of all rows of this user. The caller leaves out users for whom the handler runs,
--- and users whose retry is not due yet. So the rows of these users do not fill the 1,000 places.
+-- Find the oldest waiting entry of each user. To be fast, the query reads only the 1,000 oldest rows of the table `handovers`, so
+-- it finds no entry for a user who has only newer rows. With $1, the caller leaves out users for whom the handler runs at the
+-- moment, and users whose retry is not due yet. Otherwise the rows of these users could be all of the 1,000 rows.
 -- $1 users to leave out, $2 maximum number of users
 WITH waiting AS MATERIALIZED (
     SELECT credit_id, telegram_id

@@ -2,8 +2,9 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
--- an operator. The column `remembered` is the kind of the outsider that caused the dismissal of the charge, or that an operator
--- marked when dismissing the charge. The column is null if there is no such outsider, or if the mark of the outsider has ended.
+-- an operator. A dismissed charge may belong to a mark of an outsider: the mark caused the dismissal, or an operator made the
+-- mark when dismissing the charge. The column `remembered` is the kind of this outsider (supporter, subscription or item). The
+-- column is null if the charge belongs to no mark, or if the mark has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -50,8 +51,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Find users by their username. Several users can have the same stored username. The stored username can be out of date, because
--- it is only updated when its user writes. Meanwhile a different user may have taken the name.
+-- Find users by their username. Several users can have the same stored username: the bot learns of a changed username only when
+-- its owner uses the bot again, and until then a different user may have taken the old name.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -149,7 +150,8 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
 
 -- name: find_outsiders_page
 -- List a page of the outsiders, the newest first. Each row contains the charge that an operator dismissed when marking the
--- outsider. The column `total` counts the rows of all pages.
+-- outsider. If there are several such charges, the row contains the one dismissed last. The column `total` counts the rows of all
+-- pages.
 -- $1 offset, $2 maximum
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.charge_id, count(*) OVER () AS total
   FROM outsiders
@@ -164,8 +166,8 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
  ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
  LIMIT $2 OFFSET $1;
 
--- Each of the next statements counts the rows of a list that come before a given row. The given row may have left the list. If
--- the given row is still on the list and $2 is true, the statement counts it too.
+-- Each of the next statements counts the rows of a list that come before the row $1. The row $1 may no longer be on the list, for
+-- example because an operator has decided about it. If it is on the list and $2 is true, the count includes the row $1.
 
 -- name: count_unmatched_before
 -- $1 charge id, $2 whether to count the row itself
@@ -346,7 +348,8 @@ SELECT claims.claim_id
 SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
 
 -- name: sum_periods
--- For each time in $1, sum the amounts paid since that time in each currency. Refunded charges are left out.
+-- For each time in $1 and each currency, sum the amounts of the charges that were paid since that time. Refunded charges are left
+-- out.
 -- $1 times
 SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amount) AS amount
   FROM unnest($1::timestamptz []) AS since (at)
@@ -355,7 +358,8 @@ SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amo
  ORDER BY since.at DESC, sum(charges.amount) DESC;
 
 -- name: count_periods
--- For each time in $1, count the credits, charges, unmatched charges and refunded charges since that time.
+-- For each time in $1, sum the credits of the ledger entries that were made since that time, without the entries for spent
+-- credits. Also count the charges, the unmatched charges and the refunded charges that were paid since that time.
 -- $1 times
 SELECT since.at AS since,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries
@@ -456,7 +460,7 @@ SELECT clock_timestamp() AS now,
 SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
--- For each signing secret, count the events whose signature it verified, and return the time of the last one.
+-- For each signing secret, count the events whose signature was verified with the secret, and return the time of the last event.
 -- $1 received after this time
 SELECT verified_by, count(*) AS events, max(received_at) AS last_at
   FROM events
@@ -494,8 +498,9 @@ SELECT telegram_id, max(due_at) AS due_at
 -- name: remind_of_charge!
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
 -- charge, move that reminder to $3.
--- Set created_at to $3 too. With the current time in created_at, the reminder would count as delayed when it is due. Messages of
--- a chat are sent in the order of created_at, so the reminder would also be sent before messages that are queued until $3.
+-- Set not only due_at but also created_at to $3. The delay of a message is measured from created_at, so with the current time
+-- there, the reminder would count as delayed as soon as it is due. Messages of a chat are sent in the order of created_at, so the
+-- reminder would also be sent before older messages that still wait at $3.
 -- $1 operator, $2 facts, $3 when
 WITH moved AS (
     UPDATE notifications

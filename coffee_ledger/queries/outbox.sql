@@ -1,4 +1,5 @@
--- Statements for the outbox. Only the bot that holds the lease `sending` sends messages, so two bots never send the same message.
+-- Statements for the outbox. Only the bot that holds the lease `sending` sends messages, so two bots do not send at the same
+-- time.
 --
 -- The messages of a chat are sent in the order of (created_at, notification_id). A message that waits for a retry blocks the
 -- newer messages of its chat until it is sent, given up or set aside (is_set_aside).
@@ -36,9 +37,10 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each message in $4 by one message for each operator, but replace at most $3 messages within a minute. Do not send the
--- messages in $5 and the messages above the maximum. Queue one summary for each operator instead. The summary makes no sound if
--- no message was above the maximum. Returns the number of messages above the maximum, and the number of messages in $5.
+-- Replace each message in $4 by one message for each operator, except two kinds of messages, which are not sent: the messages in
+-- $5, and the messages above the maximum of $3 messages within a minute. For these two kinds, queue one summary for each operator
+-- instead. The summary makes no sound if all messages that were not sent are in $5.
+-- Returns the number of messages above the maximum (`folded`), and the number of messages in $5 (`quiet`).
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
 -- $5 the ids in $4 of the messages that need no decision soon
@@ -82,9 +84,9 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- Skip an operator who has a pending or a recent summary. A recent summary is at most one day old. Messages
-                  -- above the maximum $3 are urgent. With such messages, a recent summary is at most one hour old. A sent
-                  -- summary without message_id does not count, because the bot no longer updates it.
+                  -- Queue no summary for an operator who has a pending or a recent summary. A summary is recent for one day.
+                  -- But if there are messages above the maximum $3, a summary is recent for only one hour, because these messages
+                  -- are urgent. A sent summary without message_id is ignored, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -198,15 +200,16 @@ UPDATE notifications
    AND users.erased_at IS NOT NULL;
 
 -- name: withhold_missed!
--- Withhold the old messages of an erased user who writes again, so that the user gets only new messages.
+-- An erased user writes again. Withhold all messages that were not sent to the user until now, so that the user gets only
+-- messages that are queued from now on.
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
 -- name: find_due_chats
 -- Find chats that have a due message. The chat whose message has been due longest comes first. Skip a chat in which a failed
 -- message waits for its retry.
--- Each call reads at most $4 messages. Later calls find the chats of the remaining messages, because the caller then leaves out
--- the chats in which it is already sending ($3).
+-- Each call reads only the $4 messages that have been due longest. The caller sends in the chats found and leaves them out ($3)
+-- of its next call. So the next call reads the messages of further chats.
 -- Use NOT IN, because Postgres then always hashes the subquery, which is fast. With NOT EXISTS, the planner compared each waiting
 -- message with each blocking message, which took seconds.
 -- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
@@ -225,10 +228,11 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue the undelivered messages of these chats again, but only the newest $5 useful messages of each chat. A message is useful
--- for a time that depends on its kind ($4). A message that asks operators for a decision is useful only until they have decided.
--- Withhold the rest of the undelivered messages, so that no old message is sent after a newer one.
--- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind is useful: arrays of equal length; $5 maximum for each chat
+-- Messages to an unreachable user were not delivered. Queue such messages of these chats again, but only the newest $5 useful
+-- ones of each chat. A message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision
+-- is useful only until an operator or a rule has decided.
+-- Withhold the other undelivered messages. Otherwise a later call could send them after newer messages.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 the limit of age of each kind: arrays of equal length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
@@ -252,8 +256,8 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The message does not contain the number of its event, so it is unknown whether this event still waits for an
-           -- operator. The message counts as useful while any event that is older than the message waits.
+           -- The message does not contain the number of its event, so the event cannot be looked up. Treat the message as useful
+           -- if an operator must still decide about any event that was received before the message was queued.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
@@ -333,8 +337,8 @@ UPDATE notifications
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Return the time at which the next message is due, or null if no message is pending. Skip a due message that must wait for the
--- retry of an older message in its chat.
+-- Return the time at which the next message is due, or null if there is no such message. Skip a due message that must wait for
+-- the retry of an older message in its chat.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

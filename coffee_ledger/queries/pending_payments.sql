@@ -1,8 +1,9 @@
 -- Statements for a user's pending payments, balance and history.
 
 -- name: lock_opening!
--- Let only one transaction at a time open a pending payment. A new code must differ enough from all earlier codes, so the
--- transaction compares them. No second transaction may store a code between the comparison and the storing of the new code.
+-- Let only one transaction at a time open a pending payment. The transaction compares its new code with all earlier codes,
+-- because the new code must differ enough from each of them. Without the lock, a second transaction could store a similar code
+-- after the comparison.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
@@ -49,7 +50,8 @@ UPDATE pending_payments
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: find_balance
--- Return a user's balance. If another bot keeps the balances, return null, because our entries are then not the whole balance.
+-- Return a user's balance. Return null if another bot keeps the balances (handover_start has a row), because our ledger
+-- then contains only a part of the changes of the balance.
 -- $1 Telegram id
 SELECT CASE
            WHEN NOT EXISTS (SELECT FROM handover_start)

@@ -1,7 +1,7 @@
 -- Statements for the questions to operators that wait for an answer in words.
 
 -- name: open_prompt!
--- Store a question. If the same question is still open, it counts as asked now.
+-- Store a question. If the same question is already open, only set its asked_at to now.
 -- $1 operator, $2 kind, $3 number of the charge, claim, event or entry that the question is about, $4 now
 INSERT INTO prompts (telegram_id, kind, number, asked_at)
 VALUES ($1, $2, $3, $4)

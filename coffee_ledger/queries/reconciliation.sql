@@ -1,9 +1,9 @@
 -- Statements that compare Buy Me a Coffee's own lists with our charges.
 
 -- name: find_known_transactions
--- Return which of these transaction ids belong to a charge of any family. Read only charges without `conflicts_with`, because the
--- index one_charge_per_transaction contains only them. No transaction id is missed, because the first charge of each transaction
--- id has no `conflicts_with`.
+-- Return which of these transaction ids belong to a charge of any family. The condition on `conflicts_with` lets Postgres use the
+-- index one_charge_per_transaction, which contains only charges without `conflicts_with`. The condition excludes no transaction
+-- id, because the first charge of each transaction id has no `conflicts_with`.
 -- $1 source, $2 transaction ids
 SELECT transaction_id
   FROM charges

@@ -13,8 +13,9 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
 
 -- name: lock_settling
--- Let only one settlement at a time run, until the end of the transaction. A match depends on further charges and pending
--- payments. A second settlement could change these rows during the first one.
+-- Let only one settlement run at a time. The lock is held until the end of the transaction. The match of a charge depends on
+-- other charges and on pending payments. Without the lock, a second settlement could change these rows while the first one
+-- decides.
 -- The lock costs little, because NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
@@ -69,8 +70,8 @@ SELECT charges.*
        );
 
 -- name: find_waiting
--- Find unmatched charges that have one of these amounts and were paid at about the same time. While such a charge is unmatched,
--- no different charge of its amount is matched by a guess.
+-- Find unmatched charges that have one of these amounts and were paid at about the time given for the amount. While such a charge
+-- is unmatched, a different charge with the same amount and about the same time is not matched by a guess.
 -- $1 amounts, $2 currencies, $3 times of payment: arrays of equal length; $4 maximum difference from these times
 -- $5 maximum number of charges for each amount
 SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
@@ -103,9 +104,10 @@ SELECT DISTINCT supporter_id, telegram_id
    AND method = 'code';
 
 -- name: find_users_of_subscriptions
--- Find the users to whom charges of these subscriptions were matched, and whether the newest match for the user was undone.
--- Guesses do not count. A charge belongs to a subscription if the psp ids are equal. If one psp id (the id at the
--- payment provider) is missing, family and bmc id must be equal.
+-- For each subscription, find the users to whom its charges were matched. The column `is_undone` is true if a match to the user
+-- was undone and no charge of the subscription was matched to the user after that. A guess counts only if it was taken back.
+-- A charge belongs to a subscription if both have the same psp id (the id at the payment provider). If the charge or the
+-- subscription has no psp id, both must have the same family and bmc id.
 -- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 bmc ids: arrays of equal length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
@@ -138,8 +140,9 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
 -- name: find_candidate_payments
 -- Find pending payments that a charge may pay: those with the given codes, the open ones of the given users, and those of the
 -- same amount that are open now or were open when the charge was paid.
--- Read only the $7 oldest payments of an amount. A user has at most ten open payments and $7 is larger, so $7 payments belong to
--- several users. A charge is not matched by its amount if the payments belong to several users. So more payments change nothing.
+-- For each amount, read only the $7 oldest payments. $7 is more than ten, and a user has at most ten open payments, so $7
+-- payments belong to several users. A charge whose amount fits payments of several users is not matched by a guess. Reading more
+-- payments would not change this.
 -- $1 payment ids, $2 users
 -- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of equal length; $7 maximum for each amount
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
@@ -291,14 +294,15 @@ SELECT charges.charge_id, guessed.telegram_id, $3
 ON CONFLICT (charge_id) DO NOTHING;
 
 -- name: end_outsiders!
--- End these marks as outsiders, because matches to users have shown that the marks were wrong.
+-- End these marks of outsiders. A match to a user showed that the mark was wrong, or an operator undid a dismissal that the mark
+-- caused or that made the mark.
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators about each of these users whose balance is negative. The balance is negative because a refund took back
--- credits that the user had already spent.
--- $1 users who have a charge that was just refunded
+-- Notify the operators about each of these users whose balance is negative. This happens if a refund, or a guess that the user
+-- rejected, takes back credits that the user has already spent.
+-- $1 users whose credits were just taken back
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
   FROM balances

@@ -37,7 +37,8 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
 
 -- name: count_notifications
 -- Count the notifications that are dead, due, or waiting for a retry. The column `oldest_at` is the start of the longest delay.
--- The delay of a message starts when the message was last queued or when it is due, whichever is later.
+-- The delay of a message starts at the time when it was last queued or at its due_at, whichever is later. If due_at is in the
+-- future, the delay starts now.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -88,8 +89,8 @@ SELECT (
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- Count the payments in an interval that ends with the newest payment. The interval does not end now, because then a long pause
--- would count as a part of the usual time between payments.
+-- Count the payments in the interval of the length $2 that ends at the newest payment. If the interval ended now, a long pause
+-- after the newest payment would make payments look rarer than they usually are.
 -- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges

@@ -1,8 +1,9 @@
 -- Statements that find users to whom a waiting charge may belong. Operators see the users as suggestions.
 
 -- name: suggest_open
--- Find users who had an open pending payment on the day (UTC) of the charge, one payment per user. Payments of the charge's amount
--- come first, then those that were created at about the time of the charge.
+-- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user. Payments of
+-- the charge's amount are better than others. Among equally good payments, the one created closest to the time of the charge is
+-- better. The best payments come first.
 -- $1 time of the charge, $2 amount, $3 currency, $4 maximum
 WITH open_then AS (
     SELECT payments.payment_id, payments.telegram_id, payments.amount, payments.currency, payments.status, payments.created_at,

@@ -150,8 +150,8 @@ DELETE FROM dismissal_offers
 RETURNING offer_id;
 
 -- name: close_answered_claims
--- Confirm an open claim if a charge was matched to the claim's user after the claim was raised. The charge must have been paid
--- before the claim was raised. The charge must also have the amount of the claim, or be one of its candidates: the charges that
+-- Confirm an open claim if a charge was paid before the claim was raised, and was matched to the claim's user after the claim was
+-- raised. The charge must also have the amount of the claim, or be one of the claim's `candidates`, which are the charges that
 -- fitted the claim when it was raised.
 -- $1 now
 UPDATE claims
@@ -175,7 +175,8 @@ SELECT charge_id, charge_key
  LIMIT $2;
 
 -- name: measure_drift
--- Sum the absolute differences between the balances and the sums of their entries. The result must be 0.
+-- For each user, compute the absolute difference between the balance and the sum of the user's ledger entries. Return the sum of
+-- these differences over all users, which must be 0.
 SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits, 0))), 0)::bigint
   FROM balances
   FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered

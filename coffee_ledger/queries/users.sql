@@ -2,8 +2,8 @@
 
 -- name: meet_user
 -- Insert or update a user. Returns the language, whether the user was erased before, and whether the user can be reached again.
--- An erased user is stored again only if the user did something ($4). A request alone does not prove this, because an open page
--- of the Mini App also sends requests by itself.
+-- An erased user is stored again only if the user did something ($4). A request does not prove that the user did something,
+-- because an open page of the Mini App also sends requests by itself.
 -- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something
 -- $5 whether the user wrote in the chat, which proves that the user can be reached
 WITH before AS (

@@ -12,8 +12,8 @@ SECONDS_MAX = 4.0
 """
 The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-While the service restarts, the proxy tries to connect for up to 10 seconds. Then the proxy sends the delivery, and this
-limit begins. So a delivery that stalls still ends within 15 seconds.
+While the service restarts, the proxy tries to connect for up to 10 seconds. Only then does the proxy send the delivery, and the
+time of this limit begins. So even a delivery whose body stalls gets an answer within 15 seconds.
 """
 
 # The maximum number of bodies that are read at once, which limits the memory. An update of Telegram has at most 256 KiB, so 256
@@ -92,16 +92,16 @@ class BodyReader:
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._deadlines))
         del self._deadlines[oldest]
-        # Do not reschedule an expired timeout, which would raise an error. Its body is being dropped already.
+        # `reschedule` raises an error for an expired timeout. The body of an expired timeout is being dropped already.
         if not oldest.expired():
             oldest.reschedule(asyncio.get_running_loop().time())
 
 
 def close_after(response: AnyResponse) -> AnyResponse:
     """
-    Make the server close the connection after the response, which answers a request whose body was not read.
+    Make the server close the connection after the response. Call this if the body of the request was not read to its end.
 
-    The rest of the body may still arrive. It must not be parsed as the next request.
+    The rest of the body may still arrive. On an open connection, the server would parse the rest as the next request.
     """
     response.force_close()
     return response

@@ -24,10 +24,10 @@ Four turns are enough to accept a connection, read its request and begin the ans
 
 HEADER_BYTES_MAX = 24 * 1024
 """
-The limit for one header.
+The limit for one header, and for the request line.
 
-The proxy accepts headers up to 20 KiB: its limit of 16 KiB, plus 4 KiB that Go adds. The proxy also inserts headers. With a lower
-limit, this server would refuse requests that the proxy accepts.
+The proxy accepts headers up to 20 KiB: its limit of 16 KiB, plus 4 KiB that Go adds. Then the proxy adds headers of its own. With
+a lower limit, this server would refuse requests that the proxy accepts.
 """
 
 HealthCheck = Callable[[], Awaitable[bool]]
@@ -59,7 +59,7 @@ async def answer_metrics(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
     """
-    Serve *app* on all interfaces, and yield the port. If *port* is 0, serve it only on a free port of the loopback interface.
+    Serve *app* on all interfaces, and yield the port. If *port* is 0, serve *app* only on the loopback interface, on a free port.
 
     At the end, refuse new requests and wait up to *drain_seconds* until the open requests are answered.
     """

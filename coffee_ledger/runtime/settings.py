@@ -37,7 +37,11 @@ REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
-    """Settings are missing or malformed. *problems* has one line for each setting, without its value, which may be secret."""
+    """
+    Settings are missing or malformed.
+
+    *problems* has one line for each wrong setting. The line does not contain the value of the setting, which may be secret.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -159,7 +163,8 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            # If `_collect` found a problem, keep it. For example, if NAME_FILE cannot be read, do not report NAME as missing.
+            # A problem that `_collect` found is more precise, so keep it. For example, if the file in NAME_FILE cannot be read,
+            # pydantic only reports that NAME is missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         # Do not chain pydantic's error to ours: it contains the values, which may be secret, and would be logged.
         raise SettingsError(_lines(problems)) from None
@@ -324,7 +329,7 @@ def parse_switch(text: object) -> object:
 
 
 class MatchingSettings(Settings):
-    """The settings that decide which user gets a charge and how many credits it is worth."""
+    """The settings that decide to which user a charge is matched, and how many credits the user gets for the charge."""
 
     CREDITS_PER_UNIT: Annotated[
         dict[str, Decimal],

@@ -80,7 +80,7 @@ class RefusalCause(enum.StrEnum):
     NOT_REFUNDABLE = "not_refundable"
     """The charge was dismissed, or its amount is unknown, or BMC reported only a refund and no payment."""
     NO_PART = "no_part"
-    """The amount to refund must be more than zero, and less than the amount that was not refunded yet."""
+    """The amount to refund is not a part: it is zero or less, or not less than the amount that was not refunded yet."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """
     The operator asked to dismiss similar charges too. But the charge does not have the property (supporter, subscription or item)
@@ -110,7 +110,7 @@ class Done:
 
 
 class SkipCause(enum.StrEnum):
-    """The reason for which a decision about a set of charges left out one of them."""
+    """The reason why a decision about a set of charges did not change one of the charges."""
 
     DECIDED = "decided"
     """After the set of charges was offered or dismissed, an operator or a rule decided about this charge separately."""
@@ -322,8 +322,8 @@ async def undo_match(
     Undoing a match takes the credits back and notifies the user. Then only an operator may match the charge, because a rule could
     make the same mistake again. Undoing a dismissal also stops the automatic dismissal of similar charges.
 
-    *shown* identifies the decision that the operator saw: the time of the match in Unix seconds, or 0 for a dismissal. If this is
-    not the current decision, nothing is undone. If *shown* is None, this check is skipped.
+    *shown* identifies the decision that the operator saw: the time of the match in Unix seconds, or 0 for a dismissal. If the
+    charge has a different decision now, nothing is undone. If *shown* is None, the current decision is undone without this check.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -394,9 +394,10 @@ async def refund_part(
     """
     Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
-    *amount* is the refunded part, in the charge's currency. It is added to earlier partial refunds. If BMC reported a full
-    refund, *amount* replaces that report: only this part counts as refunded. If the charge still waits, nobody has its credits
-    yet. The partial refund is stored, and the later match gives fewer credits.
+    *amount* is the refunded part, in the charge's currency. It is added to the amounts of earlier partial refunds. If BMC
+    reported a full refund, that report is corrected: the user gets the credits back, except those of the refunded part. If the
+    charge still waits for a decision, no user has its credits yet. Then the partial refund is only stored, and a later match
+    gives fewer credits.
 
     *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If this amount has changed
     since then, the request is refused, because another operator was faster. If *kept* is None, this check is skipped.
@@ -641,10 +642,10 @@ async def _reverse_charge(db: Connection, charge_id: int, request: OperatorReque
 
 async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
     """
-    Return the ids of the rows of `outsiders` that must end when the dismissal of *charge* is undone.
+    Return the ids of the marks (rows of `outsiders`) that must end when the dismissal of *charge* is undone.
 
-    If an operator dismissed the charge, return the row that this decision created, if any. If the charge was dismissed
-    automatically, return the row that caused the dismissal. If the charge is not dismissed, return an empty set.
+    A charge that was dismissed automatically has the mark that caused the dismissal. A charge that an operator dismissed has the
+    mark that the operator made with the dismissal, if any. Return an empty set for a charge that is not dismissed.
     """
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED

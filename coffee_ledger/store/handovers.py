@@ -29,7 +29,7 @@ class Credit:
     kind: CreditKind
     """The kind of the entry. It is never SPEND, because the other bot itself makes the spendings and knows them already."""
     amount: Decimal | None
-    """The whole amount of the charge, even if only a part was refunded. None if the entry belongs to no charge."""
+    """The full amount of the entry's charge, also if the charge was partly refunded. None if the entry has no charge."""
     currency: str | None
     key: str
     """The idempotency key. Each call for this entry has the same key, and no other entry has it."""
@@ -83,11 +83,11 @@ def _key(row: Any) -> str:
     """
     Return a key that identifies an entry even after a backup was restored.
 
-    A restored backup lacks the newest entries, and new entries get the same ids again. So the key also contains the
-    time of the entry.
+    A restored backup lacks the newest entries. Entries that are made after the restore get the ids of the lost entries. So the
+    key contains not only the id but also the time of the entry.
 
-    The key of a charge's first credit contains the charge key instead of the id and the time. If this credit is lost and the
-    charge is credited again, the key is the same, and the other bot recognises the repeat.
+    For a charge's first credit, the key contains the charge key instead of the id and the time. If a restore loses this credit,
+    the charge is credited again with the same key, and the other bot recognises the repeat.
     """
     if row["kind"] == CreditKind.PAYMENT and row["follows"] is None:
         return f"payment:{row['charge_key']}"

@@ -141,12 +141,12 @@ class ClaimFile:
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """Charges that fit the claim, but that a rule matched to another user without an exact code. Such a match may be wrong."""
+    """Charges that fit the claim, but that a rule without an exact code matched to another user. The match may be wrong."""
     dismissed: Sequence[ShownCharge] = ()
     """
     Charges that fit the claim, but that an operator dismissed.
 
-    One tap can dismiss many charges. So the claimed payment may be among them.
+    One tap can dismiss many charges, so an operator may have dismissed the claimed payment by mistake.
     """
     declined_at: Sequence[datetime] = ()
     """The times at which earlier claims of this user were declined, the oldest first."""
@@ -177,7 +177,7 @@ class KeptEvent:
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
     glimpse: Glimpse
-    """The type and the amount, as far as the body shows them, and the reason why the body cannot be read, if there is one."""
+    """The type and the amount, if the body shows them. For a body that cannot be read, also the reason for this."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Period:
 class Stats:
     periods: Mapping[datetime, Period]
     days: Sequence[tuple[date, int, int]]
-    """One tuple for each day: the date, and, of the charges paid on this day, the number of settled and of waiting ones."""
+    """One tuple for each day: the date, the number of settled charges paid on this day, and the number of waiting charges."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ class Examination:
     unmatched: int
     claims: int
     drift: int
-    """The number of credits by which the balances differ from the ledger. The number must be 0."""
+    """The sum, over all users, of the absolute difference between the balance and the user's ledger entries. It must be 0."""
     last_event: LastEvent | None
     secrets: Sequence[int]
     """The positions in `BMC_WEBHOOK_SECRETS`, counted from 1, of the secrets that verified a delivery in the last 7 days."""
@@ -346,7 +346,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find the users who have or had this username. There may be several, because another user can take a free username."""
+    """Find the users who have or had this username. There may be several, because a user can take the former name of another."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await load_known_users(db, [row["telegram_id"] for row in rows])).values())
@@ -410,9 +410,9 @@ async def count_before(pool: Pool, statement: str, mark: int | str, *, with_mark
     """
     Count the rows of a list that come before the row *mark*.
 
-    The row *mark* may have left the list, for example because an operator has decided about it.
+    This also works if the row *mark* is no longer on the list, for example because an operator has decided about it.
 
-    *statement* is one of the statements `count_…_before`. If *with_mark* is True, also count the row itself if it is on the list.
+    *statement* is one of the statements `count_…_before`. If *with_mark* is True, also count the row *mark* if it is on the list.
     """
     async with connected(pool) as db:
         return int(await db.fetchval(sql(statement), mark, with_mark))
@@ -548,8 +548,9 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
 
 async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
     """
-    For each time in *since*, compute the totals of the charges since that time. Also count the charges of each day in the longest
-    period.
+    For each time in *since*, compute the totals from that time to now.
+
+    The earliest time in *since* begins the longest period. For each day of this period, also count the charges.
     """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -26,14 +26,14 @@ SENDING = "sending"
 """The name of the lease that a process must hold to send messages."""
 
 WINDOW_MAX = 1000
-"""The maximum number of due messages that one query examines to find chats. The limit keeps the query fast."""
+"""The maximum number of messages that the query for chats with due messages reads. The limit keeps the query fast."""
 
 CARDS_PER_MINUTE_MAX = 5
 """The maximum number of separate messages to each operator within a minute. A summary replaces further messages."""
 
 MISSED_MAX = 20
 """
-The maximum number of missed messages that are sent when a user or an operator can be reached again. The newest are sent.
+The maximum number of missed messages that are sent to a user or an operator who can be reached again. The newest are sent.
 
 Users see the rest in /history, operators in /desk.
 """
@@ -175,8 +175,8 @@ async def address_operators(
     """
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
-    The messages in *quiet* are only counted. So are all messages above `CARDS_PER_MINUTE_MAX`. If messages are counted, each
-    operator without a recent summary gets a new summary of the open decisions. If all counted messages are in *quiet*, the
+    A message is only counted if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is counted,
+    each operator without a recent summary gets a new summary of the open decisions. If all counted messages are in *quiet*, the
     summary makes no sound.
     """
     if not unaddressed:
@@ -203,8 +203,8 @@ async def find_due_notifications(
 
     Skip chats in *except_for*, and chats in which a failed message waits for its retry.
 
-    Queue the missed messages of the found chats again, because a user may have unblocked the bot without writing to it. The
-    missed messages are sent before newer ones.
+    Queue messages again that could not be delivered to the found chats earlier, because a user may have unblocked the bot without
+    writing to it. These older messages are sent before newer messages.
     """
     async with transaction(pool) as db:
         await db.execute(sql("withhold_from_erased"))
@@ -236,9 +236,10 @@ async def _find_due_chats(
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
     """
-    Queue the undelivered messages to *chats* again if they still matter (see `MATTERS_FOR`). Return how many were queued.
+    Queue the missed messages of *chats* again if they still matter (see `MATTERS_FOR`). Return how many were queued.
 
-    At most `MISSED_MAX` messages are queued for each chat. All other undelivered messages to *chats* are never sent.
+    A missed message is one that was not sent because its chat could not be reached. For each chat, at most `MISSED_MAX` missed
+    messages are queued, the newest ones. The other missed messages are never sent.
     """
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
@@ -277,7 +278,7 @@ async def put_off(
     """
     Schedule a retry after a failed attempt.
 
-    Until the retry, newer messages to this chat wait. If *is_set_aside* is True, they do not wait.
+    Newer messages to this chat wait until the retry. If *is_set_aside* is True, the newer messages do not wait.
     """
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)

@@ -20,13 +20,13 @@ from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
 """
-The maximum number of stored timestamps for each payment.
+The maximum number of request times that are stored for each payment.
 
-If a user requests a payment that is already open, the time of the request is stored. Only the newest timestamps are kept.
+If a user requests a payment that is already open, the time of the request is stored. Only the newest times are kept.
 """
 
 OPEN_MAX = 10
-"""The maximum number of open payments of one user. The number of possible codes is limited, and no user needs more payments."""
+"""The maximum number of open payments of one user. No user needs more, and each payment uses up a code."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Change(enum.StrEnum):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """An entry of the ledger. *amount* and *currency* belong to its charge. Both are None if the entry has no charge."""
+    """An entry of the ledger. *amount* and *currency* are those of the entry's charge, or None if the entry has no charge."""
 
     change: Change
     credits: int
@@ -89,8 +89,9 @@ async def open_payment(
     Open a pending payment. If the same request comes again, return the payment that the first request opened.
 
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no second
-    one. Also store the time of the request, because matching by amount and time considers recent requests. If the Web App chose
-    the id, only an existing payment with the same id, user and amount is returned.
+    one. Also store the time of the request, because matching by amount and time considers recent requests.
+
+    If the Web App chose the id, return an existing payment only if its id, user and amount are those of the request.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.

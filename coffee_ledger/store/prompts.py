@@ -1,8 +1,8 @@
 """
 Store the questions to operators that wait for an answer in words.
 
-An operator may answer with a message that is not a reply. The stored questions show what this message answers, also after a
-restart of the bot.
+An operator may answer with a message that is not a reply. The bot then finds the answered question among the stored questions,
+also after a restart.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ PROMPT_AGE_MAX = timedelta(days=1)
 
 @dataclass(frozen=True)
 class OpenPrompt:
-    """A question of a *kind* about a charge, a claim, an event or an entry with this *number*."""
+    """An open question to an operator. *number* is the id of the charge, claim, event or entry that the question is about."""
 
     kind: str
     number: int
@@ -26,7 +26,7 @@ class OpenPrompt:
 
 
 async def open_prompt(pool: Pool, operator: TelegramId, kind: str, number: int, *, now: datetime) -> None:
-    """Store that the operator was asked. Forget the questions to this operator that are older than `PROMPT_AGE_MAX`."""
+    """Store a question to an operator. Delete the questions to this operator that are older than `PROMPT_AGE_MAX`."""
     async with transaction(pool) as db:
         await db.execute(sql("forget_prompts"), operator, now - PROMPT_AGE_MAX)
         await db.execute(sql("open_prompt"), operator, kind, number, now)
@@ -41,6 +41,6 @@ async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> 
 async def close_prompts(
     pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
 ) -> None:
-    """Close the questions of these *kinds* about the item *number*. A question that was asked again after *until* stays open."""
+    """Close the questions of these *kinds* about the item *number*, but not a question that was asked (again) after *until*."""
     async with connected(pool) as db:
         await db.execute(sql("close_prompts"), operator, list(kinds), number, until)

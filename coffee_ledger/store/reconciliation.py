@@ -1,4 +1,4 @@
-"""BMC's API lists what an account received. Load the charges that rows of these lists may describe."""
+"""Find the stored charges that rows from BMC's API may describe. A row is one payment or subscription that BMC lists."""
 
 from collections import defaultdict
 from collections.abc import Collection

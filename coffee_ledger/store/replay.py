@@ -2,7 +2,7 @@
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
 A replay settles the stored events again, in a read-only transaction. It runs the same statements as for a new event. These
-statements read the views of the schema `past`, which show the tables as they were when the charge came.
+statements read the views of the schema `past`, which show the tables as they were when the replayed charge came.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ async def replay(
 async def _load_events(
     db: Connection, keys: Sequence[str] | None, since: datetime, until: datetime
 ) -> dict[ChargeKey, list[Event]]:
-    """Load the events that report a payment, grouped by charge, in the order in which they came."""
+    """Load the events that report a payment. For each charge, return its events in the order in which they came."""
     found: dict[ChargeKey, list[Event]] = {}
     for row in await db.fetch(sql("find_events_to_replay"), keys, since, until, EVENTS_MAX):
         event = read_event(row["body"], received_at=row["received_at"], nonce="replay")

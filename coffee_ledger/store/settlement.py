@@ -37,22 +37,23 @@ STREAK_PAUSE = timedelta(hours=6)
 """
 If this time passes without a refused delivery, the count of refusals in a row starts again.
 
-BMC retries a refused delivery in less than this time, so all refusals of one delivery belong to one count.
+BMC waits less than this time before it retries a refused delivery, so all refusals of one delivery belong to one count.
 """
 
 RIVALS_MAX = 30
 """
 The maximum number of pending payments of one amount that are loaded for a charge.
 
-More are not needed. A user has at most ten open payments, so 30 payments belong to several users, and then no guess is made.
+More are not needed. A user has at most ten open payments, so 30 open payments belong to at least three users. If payments of
+several users fit a charge, no guess is made.
 """
 
 WAITING_MAX = 100
 """
 The maximum number of waiting charges of one amount that are loaded.
 
-More are not needed. One other waiting charge prevents a guess. A batch has at most 64 events, so it can decide at most 64 of the
-100 loaded charges. At least 36 still wait, so a guess is still prevented.
+More are not needed. A single other waiting charge prevents a guess. A batch has at most 64 events, so it can decide at most 64 of
+the 100 loaded charges. The other loaded charges still wait and prevent a guess.
 """
 
 
@@ -174,7 +175,7 @@ async def _end_retry(db: Connection, event_no: int, outcome: Outcome, key: Charg
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
-    """Count deliveries with an invalid signature. Notify the operators when a new burst of them begins."""
+    """Count deliveries with an invalid signature. Notify the operators when a new burst of such deliveries begins."""
     async with transaction(pool) as db:
         minute = now.replace(second=0, microsecond=0)
         if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
@@ -288,7 +289,7 @@ async def _load_waiting(db: Connection, book: Book, charges: Sequence[Charge], r
 
 
 async def _load_people(db: Connection, book: Book, charges: Sequence[Charge], words: Iterable[Words]) -> None:
-    """Load the users who may have paid these charges. They are found by subscription, by supporter, and by mentions in the text."""
+    """Load the users who may have paid these charges. Search by subscription, by supporter and by mentions in the text."""
     await _load_subscribers(db, book, charges)
     supporters = {charge.supporter_id for charge in charges if charge.supporter_id}
     if supporters:
@@ -380,7 +381,7 @@ async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: Out
 
 async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
     """
-    Write a settlement. Write tables that are referenced by foreign keys first, and skip parts that are empty.
+    Write a settlement, and skip its empty parts. A table is written before the tables whose foreign keys refer to it.
 
     Return the ids of the charges that this call credited. Charges that were credited before are not included.
     """

@@ -27,7 +27,7 @@ class Entries:
     """
     The number of ledger entries of one kind, and the sum of their credits without the sign.
 
-    An object counts either only entries that add credits, or only entries that take credits away.
+    The sign is not needed, because the counted entries either all add credits or all take credits away.
     """
 
     count: int

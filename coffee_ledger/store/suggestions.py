@@ -22,7 +22,7 @@ class Cause(enum.StrEnum):
     OPEN = "open"
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
-    """A charge of the same supporter, or with the same name, was matched to the user, but not by a guess."""
+    """Another charge of the same supporter or name was matched to the user, and not by a guess, which may be wrong."""
     CLAIM = "claim"
     """The user has an open claim about a day near the charge."""
 

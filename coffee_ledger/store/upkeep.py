@@ -63,7 +63,7 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
     """
-    Blank raw bodies, notes, names and addresses older than *before*, and delete old notifications that are not pending.
+    Blank raw bodies, notes, names and addresses, and delete notifications that are not pending, if they are older than *before*.
 
     Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an
     operator needs for an open decision. Return how many rows were changed.
@@ -139,7 +139,7 @@ async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
 
 
 async def measure_drift(pool: Pool) -> int:
-    """Return by how many credits the balances differ from the sums of their entries. The result must be 0."""
+    """Sum up the absolute difference between each user's balance and the user's ledger entries. The result must be 0."""
     async with connected(pool) as db:
         drift: int = await db.fetchval(sql("measure_drift"))
     return drift

@@ -18,7 +18,7 @@ from coffee_ledger.triage import Attention, Case, RaisedClaim, find_attention, o
 
 SORTED_MAX = 100
 """
-The maximum number of waiting charges that are sorted for a summary, the longest waiting first.
+The maximum number of waiting charges that are sorted for a summary. The charges that have waited longest are chosen.
 
 Sorting reads the notes, which takes about a millisecond for each charge, and the bot does nothing else meanwhile.
 """
@@ -49,15 +49,15 @@ class Waiting:
     offered: Sequence[ShownCharge] = ()
     """Charges that look like payments of ordinary supporters. The summary shows these and offers to dismiss them."""
     offer_id: int | None = None
-    """The id of the stored offer. The button that dismisses the *offered* charges contains it. None if no charge is offered."""
+    """The id of the stored offer, or None if *offered* is empty. The button that dismisses these charges contains the id."""
     ordinary: int = 0
-    """The number of all charges that look like payments of ordinary supporters."""
+    """The number of sorted charges that look like payments of ordinary supporters, including charges above `OFFERED_MAX`."""
     to_decide: int = 0
-    """The number of charges that need a decision."""
+    """The number of sorted charges that need a decision."""
     unsorted: int = 0
     """The number of waiting charges that exceed `SORTED_MAX`. They are sorted later, after decisions about older charges."""
     probable: Sequence[Probable] = ()
-    """The longest waiting charges that need a decision and have exactly one probable user, at most `PROBABLE_MAX`."""
+    """Charges that need a decision and have exactly one probable user. Only the `PROBABLE_MAX` that have waited longest."""
     claims: int = 0
     events: int = 0
     """The number of events that failed or could not be read."""

@@ -63,8 +63,8 @@ def announce(
     """
     Compose the message of a notification.
 
-    For a message to operators about a charge or a claim, *subject* is that charge or claim. For a summary, it contains the
-    open decisions. Without *subject*, the message contains only the facts that are stored in the notification.
+    For a message to operators about a charge or a claim, *subject* is that charge or claim. For a summary, *subject* contains
+    the open decisions. Without *subject*, the message contains only the facts that are stored in the notification.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT) or (isinstance(facts, WaitingSummary) and facts.is_silent)

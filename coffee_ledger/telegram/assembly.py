@@ -43,8 +43,8 @@ from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
 """
-The maximum time for which the stopping process waits for the Mini App's requests. Then it waits at most the same time again for
-running handlers.
+The maximum time for which the stopping process waits for the Mini App's requests. After these requests, the process waits for
+running handlers, again for at most this time.
 """
 
 NOTIFIER_CONNECTIONS = 2
@@ -68,8 +68,8 @@ class Payments:
         """
         Call *handler* for each new entry of the ledger: credits, refunds and corrections, but not your own spendings.
 
-        Use the method as a decorator, inside the context of `payments_in`. Only one handler is possible. It is called again
-        until it returns, so it must ignore a `Credit.key` that it has already handled.
+        Use the method as a decorator, inside the context of `payments_in`. Only one handler is possible. If a call of
+        the handler fails, the call is repeated, so the handler must ignore a `Credit.key` that it has already handled.
         """
         self.handovers.register(handler)
         return handler

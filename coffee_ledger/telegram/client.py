@@ -176,8 +176,8 @@ class LimitCalls(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
                 # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
-                # Do not retry a message to a group, because the retry would pause the messages to all chats. Telegram limits each
-                # group separately, for example by slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
+                # Do not retry a message to a group. A retry pauses the messages to all chats, but the limit may concern only the
+                # group, for example in slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
                 # Do not retry any call for longer than the maximum time.
                 is_in_group = (_chat_of(method) or 0) < 0
                 if isinstance(method, GetUpdates) or is_in_group or waited_seconds > RATE_LIMITED_SECONDS_MAX:

@@ -18,10 +18,10 @@ CHECK_SECONDS = 300.0
 
 OFFSET_SECONDS_MAX = 30
 """
-The difference from which a clock counts as wrong, in /doctor and in the alert (monitoring/thresholds.py).
+If two clocks differ by more than this, /doctor and the alert (monitoring/thresholds.py) report a wrong clock.
 
 If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
-This limit is smaller, so that operators learn of the wrong clock earlier.
+OFFSET_SECONDS_MAX is less than a minute, so that operators learn of a wrong clock before users are refused.
 """
 
 now_seconds = time.time
@@ -30,7 +30,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Send the request without the bot token, because each answer of Telegram has a `Date` header, also an error or a redirect.
+    # Leave out the bot token, because it is not needed. Each answer of Telegram has a `Date` header, also an error or a redirect.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (

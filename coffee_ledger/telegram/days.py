@@ -71,7 +71,7 @@ def _months() -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class DateRange:
-    """The time from *since* (inclusive) to *until* (exclusive). *name* describes the range and is valid in a file name."""
+    """The time from *since* (inclusive) to *until* (exclusive). *name* describes the range and can be part of a file name."""
 
     name: str
     since: datetime
@@ -84,7 +84,7 @@ def read_date_range(said: str) -> DateRange | None:
     try:
         if len(words) == 1 and (month := MONTH.fullmatch(words[0])):
             first = date(int(month[1]), int(month[2]), 1)
-            # Add 31 days to get a day in the next month. The range ends at the first day of that month.
+            # Add 31 days to get a day in the next month. The range ends before the first day of the next month.
             return _range(f"{first:%Y-%m}", first, (first + timedelta(days=31)).replace(day=1))
         if words and len(words) <= 2 and all(ISO_DAY.fullmatch(word) for word in words):
             first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])

@@ -33,8 +33,8 @@ class DialogueStorage(BaseStorage):
         try:
             dialogue = await find_dialogue(self._pool, TelegramId(key.user_id), now=self._clock())
         except DatabaseAwayError:
-            # Do not raise the error. aiogram reads the state before it calls MeetUser, so the user would get no answer. MeetUser
-            # needs the database too. If the query of MeetUser fails, MeetUser asks the user to try later.
+            # Do not raise the error. aiogram reads the state before it calls `MeetUser`, so nothing would answer the user.
+            # Without the error, aiogram calls `MeetUser`. If the query of `MeetUser` fails too, it asks the user to try later.
             return None
         return dialogue.state if dialogue else None
 

@@ -23,7 +23,11 @@ from coffee_ledger.telegram.token_bucket import TokenBucket
 log = structlog.stdlib.get_logger()
 
 ANSWERS_BURST, ANSWERS_PER_SECOND = 3, 1 / 20
-"""The rate limit of answers in one group. It is stricter than Telegram's 20 messages a minute, to avoid disturbing the group."""
+"""
+The rate limit of the bot's answers in one group: three answers at once, then one answer in 20 seconds.
+
+Telegram allows 20 messages a minute in a group. The bot sends fewer, so that it does not disturb the group.
+"""
 
 CLOSED_SECONDS = 3600.0
 """
@@ -67,7 +71,7 @@ def is_addressed(message: Message, me: User) -> bool:
     is_command = any(entity.type == MessageEntityType.BOT_COMMAND and entity.offset == 0 for entity in marked)
     replied = message.reply_to_message
     # In a forum, Telegram presents every message as a reply to the service message that created the topic. The bot may have
-    # created the topic, so do not count this as a reply to the bot.
+    # created the topic, so do not count a reply to such a service message as a reply to the bot.
     if is_command or replied is None or replied.from_user is None or replied.forum_topic_created is not None:
         return False
     return replied.from_user.id == me.id
@@ -96,7 +100,7 @@ def _is_from_person(message: Message) -> bool:
 
 
 class GroupAnswers:
-    """Answers in groups, a few times a minute in each group, and not in groups where the bot may not write."""
+    """Answers at most a few times a minute in each group, and pauses in a group in which Telegram refuses an answer."""
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)

@@ -60,14 +60,14 @@ BUSY_SECONDS_MAX = 0.5
 
 DATABASE_PAUSE_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
-"""The time for which the stopping process waits for running calls. Then it cancels them, and the next start repeats them."""
+"""The time for which a stopping process waits for running calls. Then it cancels these calls. The next start repeats them."""
 
 Handler = Callable[[Credit], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """The failed calls for a user's oldest entry."""
+    """The failed calls of the handler for a user's oldest waiting entry."""
 
     attempts: int
     retry_at: float
@@ -75,7 +75,7 @@ class _Failure:
 
 
 class Handovers:
-    """Calls the handler for waiting entries, from its registration until `stop`."""
+    """Calls the handler for waiting entries. The calls begin when a handler is registered, and end at `stop`."""
 
     def __init__(self, pool: Pool, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
@@ -87,7 +87,7 @@ class Handovers:
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
-        """For each user for whom the handler runs, the task of this call."""
+        """The running calls: for each user, the task that is calling the handler."""
         self._failures: dict[TelegramId, _Failure] = {}
 
     def register(self, handler: Handler) -> None:
@@ -174,8 +174,8 @@ class Handovers:
             call = asyncio.create_task(self._hand_over(handover))
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
-        # Forget the failures of users whose retry was due but who have no waiting entry. Another bot has handed over their
-        # entries.
+        # Forget the failures of users whose retry was due but for whom the query found no waiting entry. Probably, another bot
+        # has handed over the entries of these users.
         self._failures = {
             user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
         }
@@ -196,9 +196,9 @@ class Handovers:
 
     async def _end(self, handover: Handover) -> None:
         """
-        Record that the handler has returned.
+        Record that the handler has returned for this entry.
 
-        While the database is away, try again until this succeeds. Otherwise the handler would be called twice for one entry.
+        While the database is away, keep trying. Without the record, the handler would be called again for the same entry.
         """
         while True:
             try:
@@ -236,6 +236,6 @@ class Handovers:
 
 
 def _place_of(error: BaseException) -> str | None:
-    """Return the file, line and function that raised the error, or None if it has no traceback."""
+    """Return the file, line and function that raised the error. Return None if the error has no traceback."""
     frames = extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else None

@@ -1,4 +1,4 @@
-"""The buttons under messages, and the data that Telegram sends to the bot when a user presses one."""
+"""The buttons under messages, and the data that Telegram sends to the bot when a user presses a button."""
 
 import enum
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
 
 
 class ClaimOpenPayment(CallbackData, prefix="claimopen", sep="|"):
-    """The user says that they paid this open payment."""
+    """A button with which the user says that they have paid this open pending payment."""
 
     payment_id: str
 
@@ -122,7 +122,7 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
 
 
 class Offer(enum.Enum):
-    """A button under an answer to a message that the bot did not understand. The values are ids of texts."""
+    """A button under an answer to a message that the bot did not understand. Each value is the id of the button's text."""
 
     PAY = "choose-button"
     CLAIM = "claim-button"

@@ -18,7 +18,7 @@ class Sending(enum.StrEnum):
 
 
 class Handling(enum.StrEnum):
-    """The outcome of a call of the handler of a bot that keeps its own balances."""
+    """The outcome of a call to the handler that a bot registers if it keeps its own balances."""
 
     RETURNED = "returned"
     FAILED = "failed"

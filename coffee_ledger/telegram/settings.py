@@ -144,7 +144,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Compose sets it to on if ALERTS_CHAT_ID is set."},
         ),
     ]
-    # Do not check the form of this address here. Other containers use the address too, so `config_check` checks it for all.
+    # Do not check the form of this address here. Other containers use it too, so `config_check` checks it for all of them.
     ALERTS_RUNBOOK_URL: Annotated[
         str | None,
         Field(
@@ -175,7 +175,7 @@ class BotSettings(MatchingSettings):
 
     @property
     def currency(self) -> str:
-        """The default currency: a user who writes an amount without a currency means this one."""
+        """The default currency. If a user writes an amount without a currency, the amount is in the default currency."""
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property

@@ -66,7 +66,7 @@ class Limit:
 
     value: float
     is_floor: bool = False
-    """If true, values below the limit are bad. Otherwise values above the limit are bad."""
+    """If true, a value below the limit is bad. If false, the limit itself and each value above it are bad."""
 
 
 @dataclass(frozen=True)

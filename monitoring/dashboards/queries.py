@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 RATE_INTERVAL = "1m"
-"""The value of `$__rate_interval`. For short time ranges, Grafana uses four scrape intervals, and each is 15 seconds."""
+"""The value of `$__rate_interval`. For short time ranges, Grafana uses four scrape intervals of 15 seconds each."""
 
 ANY = ".+"
 TIMEOUT_SECONDS = 20

@@ -7,7 +7,11 @@ from typing import TypedDict, Unpack
 from monitoring.dashboards.parts import Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 
 DECIMALS = {Unit.MONEY: 2, Unit.SHARE: 1, Unit.BYTES: 1, Unit.PER_SECOND: 1, Unit.PER_MINUTE: 1}
-"""The default number of decimals for each unit. Units that are not listed have 0, but the function `lines` gives seconds 1."""
+"""
+The default number of decimals for each unit. A unit that is not listed here has 0 decimals.
+
+The function `lines` has its own default for seconds: 1 decimal.
+"""
 
 
 class Options(TypedDict, total=False):

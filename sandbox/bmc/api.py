@@ -1,5 +1,7 @@
 """
-Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and Shop purchases. It requires the creator's token.
+Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and Shop purchases.
+
+A client needs the creator's token to read these lists.
 
 Source: copies of BMC's documentation, and answers and programs that users of the API published, read 2026-11-29.
 """
@@ -28,7 +30,7 @@ _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
 # Refuse a client whose User-Agent begins with the name of an HTTP library, as Cloudflare does in front of BMC. Accept any other
-# User-Agent: Cloudflare accepted a published client that does not name itself like a library.
+# User-Agent, because Cloudflare accepted a published client whose User-Agent is not the name of a library.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -45,7 +47,7 @@ class RequestLimit:
         self._used = 0
 
     def take(self) -> int:
-        """Count one request. Return how many are left in this minute, or -1 if there was none left."""
+        """Count one request. Return how many more requests are allowed in this minute, or -1 if this request is not allowed."""
         if self._clock() >= self._ends_at:
             self._ends_at, self._used = self._clock() + _WINDOW_SECONDS, 0
         self._used = min(self._used + 1, _REQUESTS_MAX + 1)

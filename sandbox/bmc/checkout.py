@@ -143,7 +143,8 @@ def read_order(fields: Fields) -> Order:
     email = (fields.text("email") or "").strip() or None
     info = fields.text("additional_info")
     if kind is Kind.COMMISSION_ORDER and info is None:
-        # The form of a commission has one free text field. BMC reports its text as `additional_info`, not as the note.
+        # The form of a commission has only one free text field. BMC reports the text in `additional_info`, and the note is
+        # empty.
         note, info = "", note
     return Order(
         kind=kind,

@@ -86,8 +86,9 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # Events that are held back wait here. In `_overtaken`, an event waits until another event is sent. In `_refunds_sent`, it
-        # waits until the refund of its payment is sent; the keys are transaction ids. In `_late`, it waits for a fixed delay.
+        # Each BMC event that is held back waits for an asyncio event in one of these collections: in `_overtaken`, until another
+        # BMC event is sent; in `_refunds_sent`, by transaction id, until the refund of its payment is sent; in `_late`, until a
+        # fixed delay has passed.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
@@ -96,7 +97,8 @@ class Deliveries:
         """Send the events of one happening, such as a payment or the start of a subscription."""
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
-        # Check the webhook first. A disabled webhook sends nothing, so the happening must not count as a use of the fault.
+        # Check first whether the webhook is enabled. If it is disabled, nothing would be sent even without the fault, so do not
+        # count a use of the fault.
         reason = "the webhook is disabled" if not self._webhook.enabled else None
         if reason is None and self._take(Fault.FORGOTTEN):
             reason = "forgotten"

@@ -91,6 +91,6 @@ def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
 
 
 def _is_chosen(subscription: Subscription, choice: Choice) -> bool:
-    # BMC does not say whether a paused subscription is active. Here it is, because it may continue.
+    # BMC does not say whether a paused subscription is active. The sandbox lists it as active, because it may be continued.
     is_active = subscription.status is not Status.CANCELED
     return choice is Choice.ALL or is_active is (choice is Choice.ACTIVE)

@@ -1,4 +1,4 @@
-"""Define the bodies of the "Send test" button on BMC's dashboard. They are the same for every account: an example about John."""
+"""Define the bodies that the "Send test" button on BMC's dashboard sends. Every account gets the same examples, about John."""
 
 from typing import Any
 

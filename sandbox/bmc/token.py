@@ -13,8 +13,8 @@ class ApiToken:
     """
     The token that the API accepts.
 
-    A generated token looks like one of Laravel Passport: a JWT whose payload contains the time when the token expires. BMC does
-    not say whether its tokens have this form. A token from the settings never expires.
+    A generated token has the form of the tokens of Laravel Passport: a JWT whose payload contains the time at which the token
+    expires. BMC does not say whether its own tokens have this form. A token from the settings never expires.
     """
 
     def __init__(self, given: str = "", *, now: Callable[[], float] = time.time) -> None:

@@ -212,7 +212,11 @@ class ActingInGroups:
 
 
 def _sender(person: Person, group: Group, fields: Fields) -> dict[str, Any]:
-    """Return the fields that name the sender. They hide a person who writes as an anonymous administrator or as a channel."""
+    """
+    Return the fields that name the sender of a message.
+
+    If a person writes as an anonymous administrator or as a channel, these fields do not name the person.
+    """
     if fields.flag("anonymous"):
         return {"from": ANONYMOUS_ADMINISTRATOR, "sender_chat": group.as_chat()}
     if (title := fields.text("channel")) is not None:

@@ -19,7 +19,7 @@ from sandbox.telegram.people import Person
 
 _GROUPS_MAX = 1_000
 _SUPERGROUP_IDS = 1_000_000_000_000
-"""The id of a supergroup is minus this number, minus the group's own number. So the id begins with -100, as in Telegram."""
+"""The id of a supergroup is `-_SUPERGROUP_IDS - number`. So the id begins with -100, as in Telegram."""
 
 ANONYMOUS_ADMINISTRATOR = {
     "id": 1087968824,
@@ -161,7 +161,7 @@ class Group(AnyChat):
 
     def reaches_bot(self, message: Message, bot: Mapping[str, Any]) -> bool:
         """
-        Return whether the bot gets this message. The bot has the privacy mode, as every new bot.
+        Return whether the bot gets this message. The privacy mode of the bot is on, as it is for every new bot.
 
         In the sandbox, a command without a bot's name always reaches the bot. Telegram sends such a command only to the bot that
         was the last to write in the group.

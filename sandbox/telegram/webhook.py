@@ -69,7 +69,7 @@ class Pusher:
 
     async def _has_work(self) -> bool:
         await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-        # Wait only a short time, and then check again whether a webhook is set: the bot may remove it during the wait.
+        # Wait for updates only a short time: the bot may remove its webhook during the wait, so check the webhook again.
         await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
         return bool(self._webhook.url and self._updates.pending)
 

@@ -13,11 +13,11 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # `events_isolation` makes the bot handle the updates of one user one after the other. aiogram's FSM middleware queues these
-    # updates. With `disable_fsm`, aiogram does not register this middleware, so `payments_in` can register it after the throttle.
-    # So updates of a user who sends too fast are refused before they are queued.
+    # With `events_isolation`, the bot handles the updates of one user one after the other: aiogram's FSM middleware queues them.
+    # The throttle must refuse a user's surplus updates before they are queued. So `disable_fsm` keeps aiogram from registering
+    # the FSM middleware at once, and `payments_in` registers the middleware after the throttle.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
-    # Open the bot first, so that its session is closed last. Handlers that still run at shutdown need the session to answer.
+    # Open the bot first, so that its session is closed last. Handlers that still run at shutdown answer through it.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
         # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses to change
         # the profile.

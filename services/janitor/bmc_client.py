@@ -36,10 +36,10 @@ USER_AGENT = f"Mozilla/5.0 (compatible; coffee-ledger/{__version__}; +https://gi
 @dataclass
 class RequestBudget:
     """
-    Limits our requests: at most 15 in any minute, and none while BMC asks for a pause.
+    Limits our requests: at most 15 in any minute, and none during a pause (see `note`).
 
-    BMC does not publish its limit. Published programs suggest about 60 requests a minute. All times are seconds of a monotonic
-    clock.
+    BMC does not publish its limit. Other programs suggest that BMC allows about 60 requests a minute. All times are
+    seconds of a monotonic clock.
     """
 
     _sent_at: deque[float] = field(default_factory=lambda: deque(maxlen=REQUESTS_PER_MINUTE_MAX))
@@ -117,7 +117,7 @@ class BmcClient:
             # break.
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
                 # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
-                session._retry_connection = False  # noqa: SLF001 — no public switch turns retries off; a test covers this
+                session._retry_connection = False  # noqa: SLF001 — aiohttp has no public option that turns retries off
                 # Follow no redirect. BMC redirects to its login page, and a redirect to another host could send the token there.
                 async with session.get(
                     f"{self._url}/{list_}", params=query, headers=headers, allow_redirects=False
@@ -130,7 +130,7 @@ class BmcClient:
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """
-    Return the body, or no bytes if the body is larger than `BODY_BYTES_MAX`. A page of rows is never so large.
+    Return the body, or `b""` if the body is larger than `BODY_BYTES_MAX`. A page of rows is always smaller.
 
     aiohttp unpacks a compressed body in small chunks, so even a small body that unpacks to a huge one cannot fill the memory.
     """

@@ -55,7 +55,7 @@ class ProbeSender:
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)
-            # Do not measure the time of this call, because it opens a second connection, which a payment does not need.
+            # `PROBE_DURATION` must not include this call: the call opens a second connection, which a payment does not need.
             await self._note_expiry()
         # TimeoutError is a subclass of OSError, so a timeout is caught too.
         except (aiohttp.ClientError, OSError) as error:

@@ -17,8 +17,8 @@ PAGES_MAX = 10
 """
 The maximum number of pages that one pass reads. Each page is one request.
 
-The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some requests for another
-use: to look for the payment that a user claims to have made.
+The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some requests for
+another use: when a user claims to have paid, a request can look for this payment.
 """
 
 
@@ -29,7 +29,7 @@ class Pass:
     state: ApiState
     """The state of the last request. If the request failed, the pass ended early, and *missing* has the rows found until then."""
     is_complete: bool
-    """True if the pass reached the end of the list, or a page after which all payments are known (see `find_missing_rows`)."""
+    """True if the pass reached the end of the list or known ground (`find_missing_rows` defines known ground)."""
     missing: tuple[Row, ...]
     """The rows without a charge of ours, the newest first. No row is repeated, even if the pages shifted during the pass."""
     rows: int
@@ -43,12 +43,12 @@ async def find_missing_rows(
     """
     Read the newest pages of a list, and return the rows of payments for which we have no charge.
 
-    Stop after *pages_max* pages, at the end of the list, or at known ground. Known ground is a page without such rows, all of
-    whose rows are older than *known_before*.
+    Stop after *pages_max* pages, at the end of the list, or at known ground. Known ground is a page that shows that
+    older pages need not be read: all its rows are older than *known_before*, and none of its payments lacks a charge of ours.
 
-    As *known_before*, pass the time of the last complete pass minus one day. The day is subtracted for two reasons. A payment of
-    that day may still have no charge, because BMC may repeat its failed delivery later. The times of the rows may also be in
-    another time zone. Before the first complete pass, pass a time before all payments.
+    As *known_before*, pass the time of the last complete pass minus one day. The day is subtracted for two reasons. First, a
+    payment of that day may still have no charge, because its delivery failed and BMC has not repeated the delivery yet. Second,
+    the times of the rows may be in another time zone. Before the first complete pass, pass a time before all payments.
 
     Raises:
         DatabaseAwayError: The charges could not be loaded.

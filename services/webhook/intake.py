@@ -53,7 +53,7 @@ Returned = TypeVar("Returned")
 
 class Intake:
     """
-    Settles deliveries. A delivery that the database cannot take is spooled. Without *spool*, this delivery is refused.
+    Settles deliveries. A delivery that the database cannot take is spooled, or refused if *spool* is None.
 
     The task `run` must be running: it settles the spooled deliveries. It makes no attempt while *is_database_there* returns
     False, because useless attempts would fill the batcher and the traces.
@@ -204,8 +204,8 @@ class Intake:
         """
         Settle the events that needed a locked row, one by one, and stop at the first event whose row is still locked.
 
-        The remaining events probably wait for the same client, and each failed attempt blocks the whole settlement.
-        Return False if the database went away.
+        The method stops, because each failed attempt blocks the settlement of all events, and the same client probably also
+        locks the rows of the remaining events. Return False if the database went away.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
@@ -231,9 +231,9 @@ class Intake:
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # A locked row does not mean that the database went away, although RowLockedError is a subclass of DatabaseAwayError. An
-        # error that is neither a DatabaseAwayError nor an OverloadedError concerns one event only. The file of this event is
-        # retried after the next listing of the folder.
+        # RowLockedError is a subclass of DatabaseAwayError, but it does not mean that the database went away. An error that
+        # is neither a DatabaseAwayError nor an OverloadedError concerns only one event. The file of this event is retried after
+        # the next listing of the folder.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
@@ -258,7 +258,7 @@ class Intake:
         """
         Submit the events of these files to the batcher. Return the outcome or the error of each file that could be read.
 
-        If the database refuses to store even the raw event, its file stays in the spool and is retried later.
+        An event that the database does not even store raw has an error as its result. Its file stays in the spool and is retried.
         """
         found = await self._in_thread(_read, spool, names)
         # With `return_exceptions`, the error of one event does not hide the outcomes of the other events.

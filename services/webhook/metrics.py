@@ -97,11 +97,11 @@ def observe_settlement(done: Settlement, *, now: datetime) -> None:
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
-        # If BMC's clock is behind ours, the time can be negative. Observe 0 in this case.
+        # `paid_at` is from BMC's clock, `picked_at` from ours. If BMC's clock is behind, a negative difference counts as 0.
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # Pass the trace id of the event explicitly, because no trace is current after the settlement of a batch.
+            # Pass the trace id of the event explicitly, because the span of the settlement has already ended.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)

@@ -24,7 +24,7 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
     """
     Return the number of the secret that signed the body, counted from 1, or None if no secret did. Compare in constant time.
 
-    Return None for several signature headers, because proxies and libraries do not agree on which of them is valid.
+    Return None if there are several signatures, because proxies and libraries do not agree on which signature counts.
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None

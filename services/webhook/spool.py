@@ -30,8 +30,8 @@ BYTES_MAX = 64 * 1024 * 1024
 WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
 """
-The age from which an unfinished file is removed: an older file was left by a crash. Another replica may still be writing a
-younger file.
+The age after which an unfinished file is removed, because only a crash can have left it. Another replica may still be writing
+a younger file.
 """
 
 # Only the owner may read the files, because bodies contain names and e-mail addresses.

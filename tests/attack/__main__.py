@@ -61,7 +61,7 @@ PROGRESS_SECONDS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """The number of held connections of each kind, and the time for which they are held."""
+    """The number of connections or streams of each kind that the attack holds, and the seconds for which it holds them."""
 
     seconds: int
     uploads: int
@@ -89,7 +89,7 @@ class Flood:
 
     def is_complete(self, size: Size) -> bool:
         """
-        Return whether the attack has its full size: every upload was begun, and enough of the other connections are held.
+        Return whether the attack has its full size: every upload was begun, and `HELD_SHARE_MIN` is reached.
 
         An upload counts even if it has ended, because the product drops old uploads to admit new ones.
         """

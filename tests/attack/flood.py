@@ -40,7 +40,7 @@ STREAMS_PER_CONNECTION = 5
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
 """The maximum size of a delivery to the webhook, and of an update from Telegram to the bot, in bytes."""
 MISSING_BYTES = 1024
-"""The number of bytes at the end of a stalled body that are never sent."""
+"""The last bytes of a stalled body are never sent. This is their number."""
 FRAME_BYTES = 16 * 1024
 WINDOW_UPDATE = 0x8
 FIRST_WINDOW = 65_535

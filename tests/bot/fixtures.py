@@ -58,10 +58,10 @@ def free_port() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def no_time_for_tls() -> Iterator[None]:
     """
-    Skip aiogram's work for TLS, because the stand-in for Telegram uses plain HTTP.
+    Skip the work that aiogram does for TLS. The stand-in for Telegram uses plain HTTP.
 
-    For each of a bot's two sessions, aiogram reads the trusted certificates. When a session is closed, aiogram waits 250 ms. Both
-    would slow down every test.
+    A bot has two sessions. aiogram reads the trusted certificates for each session, and waits 250 ms when it closes a session.
+    The reading and the wait would slow down every test.
     """
     tls = SimpleNamespace(create_default_context=functools.cache(ssl.create_default_context))
     clock = SimpleNamespace(sleep=lambda _seconds: asyncio.sleep(0), TimeoutError=asyncio.TimeoutError)

@@ -314,8 +314,8 @@ async def test_init_data_of_today_may_open_payments(visit: Visit) -> None:
     """
     Init data may open payments until it is a day old.
 
-    Telegram Desktop and macOS pass the same data for hours. There, a user who opens the page again gets no newer data, so a
-    shorter limit would lock the user out.
+    Telegram's apps for desktop computers and macOS pass the same init data for hours, even if the user opens the page again. A
+    shorter limit would refuse these users.
     """
     visitor = visit(age=timedelta(hours=23, minutes=59))
 
@@ -326,7 +326,8 @@ async def test_init_data_of_yesterday_may_only_watch(visit: Visit) -> None:
     """
     Init data that is over a day old may show the user's payments, but may not open or cancel them.
 
-    A payment may be opened with data that is nearly a day old. It is then open for a day, and the page must still show it.
+    If the data is nearly a day old when a payment is opened, it is nearly two days old when the payment expires. Until then,
+    the page must show the payment.
     """
     payment_id = (await visit().open_payment())["payment_id"]
     visitor = visit(age=timedelta(days=1, seconds=1))
@@ -405,7 +406,7 @@ async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webho
 
 
 async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
-    # The data expires five seconds after the request is sent. The request arrives in this time, even on a busy machine.
+    # The data expires in five seconds. The request arrives earlier, even on a busy machine, so the stream opens first.
     almost = WATCH_AGE_MAX - timedelta(seconds=5)
 
     async with visit(age=almost).events() as events:
@@ -489,8 +490,8 @@ def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
     """
     Given three open pages without a stream, their polls and their attempts to open a stream stay within the rate limit.
 
-    More than three pages are rare, because only visible pages poll. With more, a refused poll does little harm, because the page
-    repeats it a few seconds later.
+    Only visible pages poll, so a user rarely has more than three polling pages. If there are more, a poll may be refused. A
+    refused poll does little harm, because the page polls again a few seconds later.
     """
     script = (ROOT / "miniapp/server.js").read_text(encoding="utf-8")
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))

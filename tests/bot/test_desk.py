@@ -81,9 +81,8 @@ CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
 """
-The second part of an SQL statement: it inserts a credit for each charge that the first part, `paid`, marks as matched.
-
-The database refuses a matched charge without a credit.
+The second part of an SQL statement. The first part, `paid`, marks charges as matched. This part inserts a credit for each of
+these charges, because the database refuses a matched charge without a credit.
 """
 
 
@@ -1111,8 +1110,8 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     """
-    A payment is not matched by its amount while another payment of the same amount waits. A dry run must count the payments that
-    waited at the time of the first decision.
+    A payment is not matched by its amount while another payment of the same amount waits. A dry run decides on a
+    charge again, and must consider the payments that waited at the time of the first decision.
 
     Given two payments of $5, the second is not matched, because the first waits. When both are dismissed and a dry run decides on
     the second again, then the first still counts as waiting.

@@ -260,9 +260,8 @@ async def test_a_refused_answer_is_no_failure_and_is_not_tried_again_soon(
     sandbox: Sandbox, anna: Person, standing: str, status: int
 ) -> None:
     """
-    Given a bot that loses its right to write in a group while it sends an answer, then the refused answer counts as no error.
-
-    When the bot gets the right back, it still does not answer in this group for a while. It answers in other groups.
+    Given a bot that loses its right to write in a group while it sends an answer, then the refused answer does not count as an
+    error. The bot answers in other groups, but not in this group for a while, even if it gets the right back at once.
     """
     group, before = await a_group(sandbox, anna), failed_updates()
     await sandbox.post("/telegram/pause", method="sendMessage")
@@ -301,7 +300,8 @@ async def test_a_rate_limit_of_one_group_does_not_delay_other_chats(sandbox: San
     """
     Telegram limits each group separately, for example by slow mode, and may ask for a pause of minutes.
 
-    The bot drops an answer that a group's limit refuses. It does not wait, so it answers other chats at once.
+    If Telegram refuses an answer because of a group's limit, the bot drops the answer. The bot does not wait for the end of the
+    pause, so it answers other chats at once.
     """
     group, before = await a_group(sandbox, anna), failed_updates()
     limit = {"method": "sendMessage", "kind": "too_many_requests", "retry_after": 300, "user_id": group.id}
@@ -322,8 +322,8 @@ async def test_in_webhook_mode_a_group_is_not_answered_while_the_bots_name_is_un
     """
     A bot that does not know its own name cannot tell whether a message addresses it, so it ignores the message.
 
-    Given two messages, when the bot knows its name only at the second one, then it answers only the second one. Both updates get
-    status 200, because Telegram would repeat an update after an error.
+    Given two messages, when the bot learns its name between them, then it answers only the second message. Both updates get
+    status 200, because Telegram repeats an update after any error status.
     """
     port = free_port()
     group, before = await a_group(sandbox, anna), failed_updates()

@@ -1,7 +1,7 @@
 """
-A bot that keeps its own balances gets each new entry of the ledger by calls of its handler.
+Another bot that keeps its own balances registers a handler. Coffee Ledger calls the handler for each new entry of the ledger.
 
-The bot is assembled as in docs/existing-bot.md, with a real Postgres and the bot's own role.
+The tests assemble this bot as docs/existing-bot.md describes. It uses a real Postgres with the role `bot`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Shop:
         self.failing: set[int] = set()
         """The users for whom `add` fails."""
         self.open: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
-        """For each user in `slow`, the event that lets `add` go on."""
+        """For a user in `slow`, `add` waits until a test sets the user's event."""
         self.slow: set[int] = set()
         self.most_at_once: dict[int, int] = defaultdict(int)
         """For each user, the largest number of calls that ran at the same time."""
@@ -123,9 +123,10 @@ async def host(run_host: RunHost, shop: Shop, pool: Pool) -> AsyncIterator[Payme
 @asynccontextmanager
 async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task[None]]:
     """
-    Run only the handovers of a bot.
+    Run the handovers without the rest of the bot. Yield the task that runs them.
 
-    A test may cancel the task to simulate a kill: the running calls then end, and their entries are not marked as handed over.
+    A test may cancel the task to simulate a kill. The running calls of the handler are then cancelled, and their entries are not
+    marked as handed over.
     """
     async with open_pool(url, size_max=2) as pool:
         running = Handovers(pool)

@@ -5,8 +5,8 @@ A card has buttons to dismiss its payment. The button *Just a supporter* makes t
 subscription. The button *A gift* remembers nothing. The button *Other…* also offers to remember the item, such as a
 membership level.
 
-If the supporter, the subscription or the item of a later payment is remembered, the payment is dismissed without a card. An
-operator can end this with *Take back*. A payment with a valid code is always credited.
+If the supporter, the subscription or the item of a later payment is remembered, the payment is dismissed without a card. With
+the button *Take back*, an operator makes the ledger forget what it remembered. A payment with a valid code is always credited.
 """
 
 from datetime import UTC, datetime

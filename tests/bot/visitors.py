@@ -1,5 +1,5 @@
 """
-A visitor of the Mini App. A library outside the product signs the init data, so the product's own check is tested independently.
+A visitor of the Mini App. The library `init_data_py` signs the init data, so the product's check is tested against foreign code.
 """
 
 import asyncio

@@ -268,7 +268,7 @@ def _check_messages(sent: Sent, tables: Tables, messages: Iterable[Message], fau
 
 def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
-    Return the facts that users must be told.
+    Return the facts about which users get messages, with the limits for the number of messages.
 
     The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
     settles both, and the bot reports only the refund. So the message about the payment is optional in this case.
@@ -301,9 +301,9 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Pair each message above the *allowed* number with the message that it repeats: the one before it.
+    Yield a repeat for each message after the first *allowed* messages. Such a message repeats the message before it.
 
-    The bot sends a message again if it could not mark the message as sent in the database.
+    The bot repeats a message if it could not record in the database that the message was sent.
     """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]

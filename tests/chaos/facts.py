@@ -8,8 +8,8 @@ SETTLES_DOWN_SECONDS = 10.0
 
 TELLING = frozenset({"bot", "db", "sandbox"})
 """
-The services that are needed to send a message and then to mark it as sent. If a fault in one of these services prevents the mark,
-the bot sends the message again.
+The services that the bot needs to send a message and then to mark the message as sent. After a fault in one of these services,
+the bot may send a message twice, because it could not mark the message.
 """
 
 

@@ -25,7 +25,7 @@ class Plan:
     services: frozenset[str]
     inflict: Inflict
     lasts: bool = True
-    """False if the fault is over as soon as it is inflicted, such as a restart. Such a fault is not kept in force for a time."""
+    """True if the fault is kept in force for some time. False if it is over as soon as it is inflicted, such as a restart."""
 
 
 def plans() -> list[Plan]:
@@ -49,7 +49,8 @@ DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
 """
 The services that no other fault may touch while a disk is full or unwritable.
 
-Such a disk has an effect only while deliveries arrive. Deliveries pass through these services, so the services must run.
+A full or unwritable disk causes errors only while deliveries arrive. Another fault in one of these services could stop the
+deliveries.
 """
 
 CUTS = (
@@ -67,7 +68,7 @@ CUTS = (
 
 def deal(chance: random.Random, only: str = "") -> Iterator[Sequence[Plan]]:
     """
-    Yield one or two faults at a time, without end. No fault is repeated before all faults were yielded once.
+    Yield one or two faults at a time, without end. Yield every fault once before yielding a fault again.
 
     If *only* is set, yield only faults whose names contain this text.
     """

@@ -19,7 +19,7 @@ from tests.chaos.people import Person, Telegram
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
 """
-The delay before the first retry, doubled after each attempt.
+The delay before the first retry. The delay before each further retry is twice as long as the delay before it.
 
 BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
 """
@@ -128,8 +128,8 @@ class Load:
         """
         Pay with an unused code in which one character is wrong.
 
-        The product corrects a wrong code only while the code's payment is pending, and now this payment is paid. So remove the
-        code from the user's codes, so that it is not used with a wrong character a second time.
+        The product corrects a wrong character only while the code's payment is pending. After this charge, the payment is no
+        longer pending. So remove the code from the user's codes, to use it only once.
         """
         person = self._any_user()
         if not person.codes:

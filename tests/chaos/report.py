@@ -85,9 +85,9 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
 
 def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
     """
-    Return the number of failed deliveries for each fault, or pair of faults, that was in force.
+    Count the failed deliveries by their error and by the faults that were in force.
 
-    Also return the largest number of failures in a row, because Buy Me a Coffee disables a webhook after more than ten.
+    Also return the largest number of failures in a row. Buy Me a Coffee disables a webhook after more than ten failures in a row.
     """
     by_faults: Counter[str] = Counter()
     streak = longest = 0
@@ -135,8 +135,8 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     """
     Count the repeated messages by the fault that probably caused them.
 
-    Several faults may have caused a repeat. The probable cause is the last fault that began before the message was first sent.
-    If all of these faults began later, the probable cause is the first fault.
+    `Repeat.faults` lists all possible causes of a repeat. The probable cause is the last of these faults that began before the
+    message was sent for the first time. If none began before that time, the probable cause is the first of these faults.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

@@ -22,10 +22,10 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-The shortest time for which the bot runs after it became healthy, chosen at random between the two values.
+A healthy bot is not killed before this time has passed. The time is chosen at random between the two values.
 
-On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without a shortest time, the bot would then be killed
-directly after each start. The time is random, so that the kills interrupt different work.
+On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without this limit, each kill would then follow directly
+after a start. The time is random, so that the kills interrupt different work.
 """
 
 START_SECONDS_MAX = 60.0

@@ -48,7 +48,7 @@ class Stack:
     containers: dict[str, str] = field(default_factory=dict)
     """Maps each service to the id of its container. Faults never replace a container, so the ids stay valid."""
     networks: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    """Maps each service to its networks, and each network to the service's host names. `connect` restores these names."""
+    """Maps a service and a network to the service's host names in this network. `connect` restores these names."""
 
     @property
     def record(self) -> Path:

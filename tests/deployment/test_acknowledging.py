@@ -343,10 +343,10 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
 @pytest.mark.parametrize("is_up", [True, False])
 async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_up: bool) -> None:
     """
-    Given an answer that is sent before the body is complete, the proxy must discard the rest of the body.
+    If the proxy answers before it has received the whole body, it must discard the rest of the body.
 
-    With the option `enable_full_duplex`, Caddy read this rest as a new request, or its HTTP server panicked and logged the
-    sender's address: https://github.com/golang/go/issues/68560.
+    With the option `enable_full_duplex`, Caddy sometimes read the rest as a new request. At other times, Caddy's HTTP server
+    panicked and logged the sender's address: https://github.com/golang/go/issues/68560.
     """
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,16 +15,16 @@ ONE_SHOTS = {"config-check", "config-files", "secrets"}
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
 """
-If the image of another service, such as `grafana`, cannot be pulled, operators start these services, as docs/deploy.md says.
+The services that operators start by name if the image of another service, such as `grafana`, cannot be pulled (docs/deploy.md).
 
-Compose then also starts the services that these services depend on, but no others.
+Compose then also starts the services that the named services depend on, but no others.
 """
 
 NETWORKS_MAX = 4
 """By default, Docker can create only about thirty networks on one machine, so this project must use few of them."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
-"""These services publish a port, but only on 127.0.0.1. It is for a browser on the same machine or behind an SSH tunnel."""
+"""Each of these services publishes its port only on 127.0.0.1, for a browser on the same machine or behind an SSH tunnel."""
 
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
 """

@@ -102,7 +102,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # Caddy retries for 10 seconds, so a retry would exceed this limit
+    async with asyncio.timeout(8):  # if Caddy retried, it would do so for 10 seconds
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413
@@ -388,8 +388,9 @@ def test_the_caddyfile_is_formatted() -> None:
 
 def test_only_requests_from_outside_are_counted_as_such() -> None:
     """
-    The dashboards must count only requests from outside. They count the requests of Caddy's handler `subroute`, so only the
-    public site (port 443) may use this handler.
+    The dashboards must count only requests from outside, which arrive at the public site (port 443).
+
+    The dashboards count the requests that Caddy's handler `subroute` handles. So only the public site may use this handler.
     """
     servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
 

@@ -81,7 +81,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Serve until `shutdown` is called. Then also serve the connections that wait in the kernel's queue."""
+        """Serve until `shutdown` is called. Then serve the connections that the kernel has already queued, and return."""
         super().serve_forever(poll_interval)
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):

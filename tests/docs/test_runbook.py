@@ -100,7 +100,7 @@ def fixes(heading: str) -> Callable[[Test], Test]:
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
     """
-    Return an SQL block under the heading, ready to run. *place* is the index of the block.
+    Return the SQL block with index *place* under the heading, as SQL that runs without psql.
 
     The `\\set` lines define psql variables. Each variable is replaced by its value in *values*, or else by the value of its
     `\\set` line.
@@ -131,7 +131,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """Return the values that the column `status` of the table may have, each with *word* and a space before it."""
+    """Return each value that the column `status` of the table may have, after *word* and a space."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,

@@ -36,10 +36,10 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(autouse=True)
 def operators_have_heard_little(request: pytest.FixtureRequest) -> None:
     """
-    Move earlier messages to operators one minute into the past.
+    Move earlier messages to operators one minute into the past, so that they do not count towards the limit.
 
-    All tests share one stack. After five messages to operators in a minute, the bot sends only a summary, but a test may expect a
-    message.
+    After five messages to operators in a minute, the bot sends a summary in place of further messages. All tests share one stack,
+    so the messages of earlier tests would count.
     """
     if "stack" not in request.fixturenames:
         return

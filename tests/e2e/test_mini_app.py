@@ -464,7 +464,7 @@ async def test_an_open_page_shows_that_an_operator_undid_the_match(
 
 async def test_the_refusal_of_an_eleventh_payment_leads_to_the_open_ones(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
-    # Create the payments only after the page has opened. If they existed before, the page would open with one of them.
+    # Create the payments only after the page has opened. Otherwise, the page would show a payment and not the amounts.
     await expect(button(page, "Support with")).to_be_visible()
     await page.evaluate(
         """async () => {
@@ -715,7 +715,8 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         await page.clock.run_for(5_000)
-        await page.evaluate("fetch('/app/')")  # when the answer arrives, the page has sent each poll that was due
+        # Send another request and wait for its answer. By then, the page has also sent each poll that was due.
+        await page.evaluate("fetch('/app/')")
 
     assert (len(polls) > 2) == may_poll
     assert may_poll or not polls

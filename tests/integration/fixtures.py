@@ -49,7 +49,8 @@ def original_url(postgres_address: str) -> Callable[[str], str]:
     """
     Return a function from a role's name to the URL of the template database.
 
-    Only the template restricts which roles may connect. Its copies, which other tests use, do not.
+    The template restricts which roles may connect, so tests of this restriction connect to it. Postgres does not copy this
+    restriction to the databases of the other tests.
     """
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 

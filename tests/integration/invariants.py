@@ -21,7 +21,7 @@ CLOCK_SLACK = timedelta(minutes=1)
 BETWEEN_GUESSES = timedelta(days=30)
 AFTER_A_MISTAKE = timedelta(days=90)
 
-# Read all tables in one statement, so that all rows are from the same moment. This also needs only one round trip for each step.
+# Read all tables in one statement. All rows are then from the same moment, and each step needs only one round trip.
 SNAPSHOT = """
 SELECT json_build_object(
     'users', (SELECT json_agg(t ORDER BY telegram_id) FROM users AS t),
@@ -97,7 +97,7 @@ class Known:
     A full delivery key ends with the charge key, which the test does not know.
     """
     erased: dict[int, set[str]] = field(default_factory=dict)
-    """Maps each erased user to the keys of the user's charges. If a user uses the bot again, the user's entry is removed."""
+    """Maps each erased user to the keys of the user's charges. A user who uses the bot again is removed from this map."""
     undone: set[tuple[str, int]] = field(default_factory=set)
     """
     Contains pairs of a subscription and a user.
@@ -151,10 +151,10 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
     """
-    Refunds together never exceed the credit that they take back.
+    Check the refunds and reversals of each payment's entry.
 
-    A reversal takes back all credits that are left of an entry. Refunds and reversals take credits only from the user who got
-    them.
+    Together, they never take back more credits than the entry gave. After a reversal, no credits of the entry are left. Refunds
+    and reversals take credits only from the user whom the entry credited.
     """
     for given in after.credits:
         if given["kind"] == "payment":
@@ -243,7 +243,7 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If the note contains a user's code, even with one wrong character, no rule credits another user."""
+    """If the note contains a user's code, even with one wrong character, only the rule `subscription` may credit another user."""
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}
@@ -463,7 +463,7 @@ def new_notifications(before: Snapshot, after: Snapshot) -> list[Row]:
 
 
 def newly_matched(before: Snapshot, after: Snapshot) -> Iterator[Row]:
-    """Yield the charges that were matched in this step. A charge that is already refunded counts, too."""
+    """Yield the charges that were matched in this step, even if the same step also refunded them."""
     for charge in after.charges:
         earlier = earlier_of(before, charge)
         if charge["telegram_id"] is not None and (earlier is None or earlier["matched_at"] != charge["matched_at"]):

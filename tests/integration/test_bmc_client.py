@@ -172,7 +172,7 @@ async def test_no_request_is_sent_during_a_pause(sandbox: Sandbox) -> None:
 
     assert (refused.state, refused.status, refused.retry_after_seconds) == (ApiState.THROTTLED, 429, 7)
     assert (unsent.state, unsent.status, unsent.retry_after_seconds) == (ApiState.THROTTLED, None, 7)
-    # The sandbox allows 60 requests in a minute. It has received two: no request was sent during the pause.
+    # The sandbox allows 60 requests in a minute. It has received only two, because the client sent none during the pause.
     assert (read.state, read.requests_left) == (ApiState.EMPTY, 58)
 
 

@@ -191,9 +191,10 @@ async def test_no_rule_repeats_an_undone_match(webhook: Webhook, ledger: Ledger,
 
 async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     """
-    Given a charge whose match to Anna was undone: an operator dismisses the charge and then undoes the dismissal.
+    An operator undoes the match of a charge to Anna. Then an operator dismisses the charge and undoes the dismissal.
 
-    No rule may match the charge to Anna again. Rules credit a charge only once, so Anna would be matched but get no credits.
+    After that, no rule may match the charge to Anna. Rules credit a charge only once, so Anna would get no credits for the
+    second match.
     """
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))

@@ -80,7 +80,7 @@ INSERT_CHARGES = """
 async def test_erasing_reads_only_the_rows_of_the_user(
     ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    """Erasing holds the lock that settlement needs. If erasing scanned a whole table, every payment would wait."""
+    """Erasing holds the lock that settlement needs. If erasing scanned a whole table, all payments would wait for the scan."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSON))
     await ledger.pool.execute(INSERT_EVENTS, EVENTS, timeout=120)

@@ -92,7 +92,7 @@ class Violation:
     """The rule that refuses the statement, in the form `table.rule`."""
     statement: str
     refused_as: str = ""
-    """The name of the rule in the error. Empty if this is the same name as in `rule`."""
+    """The rule's name in the error message. Empty if the error message contains the name in `rule`."""
     role: str = ""
     """
     The role that runs the statement. Empty means the owner.
@@ -456,9 +456,9 @@ async def db(arranged: str) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def acting_as(db: Connection, role: str) -> AsyncIterator[None]:
     """
-    Run a step with the privileges of *role*, then check deferred constraints as a commit does, and roll back.
+    Run the body of the `async with` statement with the privileges of *role*. Then check deferred constraints, and roll back.
 
-    An empty *role* means the owner.
+    An empty *role* means the database owner.
     """
     step = db.transaction()
     await step.start()
@@ -592,7 +592,7 @@ ENTRIES = {
     "spend": credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
     "spend_credits": "SELECT spend_credits(1, 1, 'a picture', 'spent-2')",
 }
-"""Statements that each add a valid entry. For some of them, the test must first change the state of the entry's charge."""
+"""Statements that each add a valid entry. Some are valid only after the test has changed the state of the entry's charge."""
 
 MAY_ADD = {
     "webhook": {"payment", "refund"},

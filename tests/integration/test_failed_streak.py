@@ -52,9 +52,9 @@ async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[],
 
 async def written(*those: Replica) -> list[float]:
     """
-    Let all replicas write to the database twice, and return the streak that each replica shows.
+    Let each replica write its streak to the database twice. Return the streak that each replica then shows.
 
-    In the second round, each replica reads the failures that the others wrote in the first round.
+    With the second write, each replica also reads the failures that the other replicas wrote first.
     """
     for one in (*those, *those):
         await one.streak.write()
@@ -119,8 +119,8 @@ async def test_the_streak_ends_hours_after_the_last_failure(replicas: Callable[[
     """
     A streak must end six hours after its last failure, even without an accepted delivery.
 
-    Forged requests can cause a streak, and the next real payment may arrive days later. Without this limit, the alert about the
-    streak would fire until then.
+    Forged requests can cause a streak. Without the limit of six hours, the alert about the streak would fire until the next real
+    payment, which may arrive days later.
     """
     one, other = replicas(), replicas()
     one.refuse(2)

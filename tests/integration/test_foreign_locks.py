@@ -42,8 +42,8 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Some roles start in read-only mode, but every client can turn this mode off for its own session. So the mode cannot keep a
-    # client from taking locks.
+    # Some roles start in read-only mode. Turn this mode off, as every client can do for its own session, so that the client may
+    # try to take locks.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -138,10 +138,10 @@ async def spending(
     ledger: Ledger, webhook: Webhook, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
     """
-    Yield a connection of another bot. In its open transaction, the bot has spent credits of the user BLOCKED and so locks the
-    balance.
+    Yield another bot's connection with an open transaction. The transaction spent credits of the user BLOCKED, so it locks the
+    balance of BLOCKED.
 
-    Each user of USERS has requested a payment. Only BLOCKED has been credited so far.
+    Each user of USERS has requested a payment. So far, only the payment of BLOCKED was paid and credited.
     """
     for user in USERS:
         await ledger.open(code_of(user), user=user)
@@ -159,7 +159,8 @@ async def test_an_uncommitted_spending_delays_only_its_own_user(
     """
     Given a locked balance of one user, payments of other users are credited without delay.
 
-    This webhook has no spool, so it answers 503 to the payment of the blocked user. A repeat succeeds after the lock ends.
+    This webhook has no spool, so it answers 503 to the payment of the blocked user. After the lock ends, a further payment of
+    this user is credited.
     """
     blocked = asyncio.create_task(webhook.post(a_payment(support_note=code_of(BLOCKED))))
     await ledger.until_somebody_waits()
@@ -222,7 +223,7 @@ async def test_a_deadlock_with_another_bot_is_resolved(
     Settlement locks Anna's balance before Bohdan's. The other bot locks the two balances in the opposite order, so a deadlock
     occurs.
 
-    Settlement must then fail with RowLockedError, and succeed when it is repeated.
+    Settlement must then fail with RowLockedError. When the same events are settled again, settlement must succeed.
     """
     await ledger.open("K7QM2XHD", user=ANNA)
     await ledger.open("P4RT9WEZ", user=BOHDAN)

@@ -1,8 +1,8 @@
 """
 Check that a new database connection loads all Postgres types before it takes a lock.
 
-Without this, asyncpg would query each unknown type while the transaction holds the lock, and other transactions would wait
-longer.
+If a type were not loaded, asyncpg would query it while the transaction holds the lock. Other transactions would then wait
+longer for the lock.
 """
 
 import asyncio
@@ -49,9 +49,9 @@ async def match_one(pool: Pool) -> None:
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
-    Return a list of the queries of all connections that are opened later.
+    Return an empty list. Every connection that is opened later adds its queries to the list.
 
-    It includes the queries that asyncpg sends by itself.
+    The list then also contains the queries that asyncpg sends by itself.
     """
     logged: list[str] = []
 
@@ -64,7 +64,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def locked(queries: list[str]) -> list[list[str]]:
-    """Return the queries of each transaction that took a lock, from the query that took the lock to the commit."""
+    """Return one list for each transaction that took a lock: its queries from the one that took the lock to the commit."""
     found: list[list[str]] = []
     is_locked = False
     for query in queries:

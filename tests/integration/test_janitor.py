@@ -101,7 +101,7 @@ async def open_many(ledger: Ledger, count: int) -> None:
 
 
 async def count_expired(ledger: Ledger) -> tuple[int, int]:
-    """Return the number of expired payments, and for how many of them a notification is queued."""
+    """Return the number of expired payments, and the number of payments with a notification about the expiry."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT count(*) FROM pending_payments WHERE status = 'expired') AS expired,"
         " (SELECT count(DISTINCT facts ->> 'code') FROM notifications WHERE kind = 'payment_expired') AS told"
@@ -365,8 +365,8 @@ async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     """
     When the task matches charges again, it must not guess.
 
-    One batch contains a stranger's charge of $9 and a charge of Anna's supporter id. Because of the second charge, the task loads
-    Anna's pending payment of $9. The stranger's charge must stay unmatched.
+    One batch contains a stranger's charge of $9, and a charge of $3 with Anna's supporter id. To match the charge of $3, the task
+    loads Anna's pending payment of $9. Both are of $9, but the stranger's charge must not be matched to this payment.
     """
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)

@@ -69,7 +69,7 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decision_names = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""Draws an index of a list. The list's length is known only when a rule runs, so the rule uses the index modulo the length."""
+"""Draws a number with which a rule chooses an item of a list. The rule takes the number modulo the list's length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
@@ -77,8 +77,8 @@ REACHED = {
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
 """
-The sequences together must reach all of these: states and methods of charges, states of claims, and kinds of ledger entries and
-notifications. If one is missing, the test fails.
+The test fails unless each of these occurs in at least one sequence. They are states and methods of charges, states of claims, and
+kinds of ledger entries and notifications.
 """
 
 TABLES = (
@@ -86,9 +86,9 @@ TABLES = (
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Empty the tables before each sequence. This takes a few milliseconds, but creating a new database takes about a hundred. Disable
-# the triggers during the deletion, because they refuse to delete ledger entries. Restart identity columns, so that a sequence
-# always gets the same ids.
+# Empty the tables before each sequence. This takes a few milliseconds, but a new database would take about 100 milliseconds.
+# Disable the triggers during the deletion, because they refuse to delete ledger entries. Restart the identity columns, so that
+# each sequence gets the same ids in each run.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -117,7 +117,7 @@ class World:
         """
         Run two operations at the same time. Both wait for the settling lock, and *first* gets it before *second*.
 
-        The fixed order makes failures reproducible.
+        Because the order is fixed, a sequence that fails once fails again.
         """
         async with self.owner.transaction():
             await self.owner.execute(sql("lock_settling"))
@@ -198,7 +198,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.refunded_first: list[BmcEvent] = []
         self.requests: list[Request] = []
         self.spent: dict[str, tuple[int, int, int]] = {}
-        """Maps the idempotency key of each spending to the user, the credits spent, and the balance after it."""
+        """Maps the idempotency key of each spending to the user, the spent credits, and the balance after the spending."""
         self.do(self.world.begin_anew())
 
     def teardown(self) -> None:
@@ -377,7 +377,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def pay_with_a_code(
         self, which: int, amount: str, currency: str, supporter: str | None, family: str, text: str
     ) -> None:
-        """A payment with a code is always credited to the code's user, even if it comes late or the code was already used."""
+        """A payment with a code is credited to the code's user, even if the code was expired, cancelled or already paid."""
         payment = self.one_of(self.seen.payments, which)
         code, owner = payment["payment_id"], payment["telegram_id"]
         event = self.a_payment(
@@ -736,7 +736,7 @@ class MoneyMachine(RuleBasedStateMachine):
         """
         Renew the subscription.
 
-        As at BMC, the renewal repeats the note of the first month, even if its code is already used.
+        Each renewal from BMC repeats the note of the first month, so it may contain a code that is already used.
         """
         event = self.renewed(first, current_period_start=int(self.now.timestamp())) | {"type": "membership.updated"}
         codes = frozenset({first["data"]["support_note"]} - {""})
@@ -779,7 +779,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def flag_a_subscription_as_refunded(self, which: int) -> None:
-        """BMC's field `refunded` in a subscription event changes no credits. Operators decide whether the period was refunded."""
+        """If BMC sets `refunded` in a subscription event, no credits change. Operators decide whether the period was refunded."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, refunded="true") | {"type": "membership.updated"})
@@ -1016,7 +1016,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A call with a repeated key returns the answer of the first call, even if the balance has changed since then.
+            # A repeated key returns the balance after the first call with this key, even if the balance has changed since then.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 

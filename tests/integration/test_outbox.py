@@ -225,8 +225,8 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # The first and the third message are due. The first message is set aside, because it failed before and may fail again. So
-    # the third message is sent before the first.
+    # The first and the third message are due. The first message failed before, so it is set aside: newer messages to the chat do
+    # not wait for it, and the third message is sent first.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
@@ -326,7 +326,7 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
 
 
 async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
-    """The holder's row in the database does not change when the lease expires, so the holder must check the time itself."""
+    """When a lease expires, its row in the database does not change. So the holder must compare the time with its own clock."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()
@@ -408,9 +408,9 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
     """
-    After a sender loses its lease, this sender and the next one may both record a result for the same notification.
+    After a bot loses its lease, this bot and the next holder may both record a result for the same notification.
 
-    After one of the two senders has marked the notification as sent, later results change nothing.
+    As soon as one of the two bots has marked the notification as sent, later results change nothing.
     """
     owed = await outbox.owe()
     await outbox.mark(owed)

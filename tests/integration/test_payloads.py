@@ -28,7 +28,7 @@ class Money:
     credits: int
     """The credits for the amount. A dollar is worth 100 credits, and a euro is worth 110 credits."""
     paid_at: int | None
-    """The Unix time of the payment. None if the event contains no time: the time of receipt is used then."""
+    """The Unix time of the payment. If the event contains no time, this is None, and the ledger uses the time of receipt."""
     is_doubtful: bool = False
     """True if only an operator may decide which user paid."""
 
@@ -42,7 +42,7 @@ class Expected:
     money: Money | None = None
 
 
-# If `live_mode` is false, the event is a test of the connection, and its other fields do not matter.
+# If `live_mode` is false, the event only tests the connection, so all such events have the same outcome and notification.
 A_TEST = Expected("test", "test_event")
 # An event that reports the end of a subscription moves no money and needs no notification.
 AN_END = Expected("recorded", None)
@@ -54,9 +54,9 @@ def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: 
 
 def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
     """
-    Expect a charge that only an operator may match, because the event of a subscription has no period.
+    Expect a charge that only an operator may match, because the event does not contain the period of the subscription.
 
-    The period tells the months of a subscription apart. Without it, a second event about one month looks like another charge.
+    Only the period tells the charges of two months apart. Without a period, two events about one charge look like two charges.
     """
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
@@ -121,9 +121,9 @@ EXPECTED = {
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
 """
-In these events, the buyer of a Shop item answered the item's question, but the answer contains no code.
+These events contain the buyer's answer to the question of a Shop item, but the answer contains no code.
 
-The buyer may have meant the answer as a code, but with too many typos to be recognised. So no guess may match such a charge.
+The answer may be a user's code with too many typos. A guess could credit another user, so no guess may match these charges.
 """
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 

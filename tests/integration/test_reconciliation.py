@@ -1,7 +1,7 @@
 """
-The janitor finds the payments in BMC's lists that no webhook has reported.
+The janitor finds payments that are in BMC's lists, but that no webhook has reported.
 
-It reads the newest pages of a list until a page on which every row is old and already reported.
+It reads a list from the newest page on, and stops at a page on which every row is old and already reported.
 """
 
 from collections.abc import AsyncIterator

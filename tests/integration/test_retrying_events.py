@@ -71,10 +71,10 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
 
 async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     """
-    A charge is not matched by a guess if its event is settled again.
+    If an event is settled again, no guess may match its charge.
 
-    The user who paid may have cancelled the pending payment in the meantime. If another user's pending payment fits the charge, a
-    guess would credit this other user.
+    The user who paid may have cancelled their pending payment since the first attempt. If another user's pending payment fits
+    the charge, a guess would credit this other user.
     """
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
@@ -163,7 +163,7 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
 async def test_an_event_that_became_readable_is_settled(
     desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """Given a valid event that an older version could not read, the current version settles it when an operator orders this."""
+    """An operator orders a retry of an event that an older version could not read. The current version reads and settles it."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note="hello", amount=9))
     _, event_no = await fail(webhook, ledger, support_note=CODE)

@@ -123,10 +123,10 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text in which the code has one wrong character (a slip) and looks like ordinary words.
+    Return a code, and a text that contains this code with one wrong character (a slip), but looks like ordinary words.
 
-    The text is the two halves of the code with a space between them. A similar letter replaces the only digit of the first half,
-    so that this half looks like a word.
+    The text is the two halves of the code with a space between them. The first half of the code contains one digit. In the text,
+    a similar letter replaces this digit, so that the first half looks like a word.
     """
     chance = Random(5)
     while True:
@@ -554,8 +554,8 @@ async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    With PayPal or a cart, two payments may have the same transaction id. The second payment is then in doubt, and no rule matches
-    it. So an operator must be able to credit it.
+    With PayPal or a cart, two payments may have the same transaction id. The ledger then doubts the second payment, so no rule
+    matches the second payment. An operator must still be able to credit it.
 
     Anna pays with her code, and then Bohdan pays with his code. The two events have the same `transaction_id`, but different
     values of `id`. Bohdan's payment stays unmatched until an operator matches it to him.
@@ -725,9 +725,9 @@ async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: L
 
 async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
     """
-    If operators go back to an older version of the product, rows may contain reasons and flags of the newer version.
+    After a return to an older version of the product, the database may contain reasons and flags of the newer version.
 
-    The older version does not know these values, but it must still settle events.
+    The older version does not know these reasons and flags, but it must still settle events.
     """
     paid = a_payment(support_note="from a friend")
     await webhook.settle(paid)
@@ -905,7 +905,7 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The third charge has a user's code, and the fourth is from another supporter. They still need an operator's decision.
+    # The third charge has a user's code, and the fourth charge has another supporter. So both still wait for an operator.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 
@@ -965,8 +965,8 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # An operator decided that buyers of this item are outsiders. The purchase with a code is credited, but it
-    # does not end the operator's decision. So the last purchase, which has no code, is only recorded.
+    # An operator decided that all buyers of this item are outsiders. The third event has a code, so it is credited. The
+    # decision still holds for the last event, which has no code. So the last event is only recorded.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

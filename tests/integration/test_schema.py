@@ -46,9 +46,9 @@ async def test_no_service_uses_a_database_of_another_schema_version(
     pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
 ) -> None:
     """
-    A service uses no database with a different schema version, because the service's statements could fail there.
+    A service uses no database whose schema version is not `SCHEMA_VERSION`, because the service's statements could fail there.
 
-    Deliveries wait, as if the database were unavailable.
+    Until the versions are equal, deliveries wait, as if the database were unavailable.
     """
     await pool.execute(change)
 

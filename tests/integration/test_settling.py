@@ -416,7 +416,8 @@ async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
     """
-    A user who cancels after a charge was paid may have paid it. So no guess may match the charge to another user.
+    If a user cancels a pending payment after a charge was paid, this user may be the payer. So no guess may match the charge to
+    another user.
 
     Anna and Bohdan have pending payments of the same amount. The event arrives three minutes after the charge was paid.
     If Bohdan cancels two minutes after the charge was paid, the charge stays unmatched.

@@ -43,9 +43,9 @@ async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subs
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
     """
-    If an operator undoes the match of a subscription to a user, the old code in a later renewal must not repeat this match.
+    If an operator undoes the match of a subscription, the user's code in a renewal must not match the renewal to this user.
 
-    Given that an operator undid the match of Anna's first month, the renewal arrives with the same note and code.
+    An operator undoes the match of the first month to Anna. Then the renewal arrives with the same note and code.
     The renewal must stay unmatched.
     """
     await ledger.open(CODE, amount="3")

@@ -192,7 +192,7 @@ async def test_no_delivery_is_acknowledged_without_the_database(role_url: Callab
 
 
 async def turn_away(ledger: Ledger) -> None:
-    """Refuse new connections except those of superusers, and close the webhook's connections, so that it loses its database."""
+    """Make the webhook lose its database: let only superusers open connections, and close the webhook's open connections."""
     await ledger.pool.execute(
         f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
     )

@@ -423,7 +423,7 @@ def test_no_secret_and_no_personal_data_is_leaked(said: Said) -> None:
     leaks = find_leaks(said.secrets, said.texts)
 
     assert not leaks, "\n".join(f"{leak.what} in the {leak.where}: {leak.around}" for leak in leaks)
-    # Each value in PERSONAL contains "kanarka", so this search also finds fragments of the values.
+    # Each value in PERSONAL contains "kanarka", so this search also finds a value that was cut or changed around this word.
     assert [where for where, text in said.texts.items() if "kanarka" in text.lower()] == []
 
 

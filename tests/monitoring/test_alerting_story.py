@@ -22,8 +22,8 @@ HOLD = "10s"
 """
 The tests shorten `for`, the waiting time of alert rules, to this value.
 
-Prometheus needs up to five seconds to find its first targets. If this value were shorter, alerts about missing targets would fire
-at the start.
+Prometheus needs up to five seconds to find its first targets. If `for` were shorter than this search, alerts about missing
+targets would fire at the start.
 """
 
 

@@ -60,13 +60,13 @@ def prometheus(stack: Stack) -> str:
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
-    # Wait until the refund, the last action of `exercise`, is in a snapshot, and until `rate` has the two samples that it needs.
+    # Wait until Prometheus has scraped the refund, which is the last action of `exercise`, and the two samples for `rate`.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # Wait until the subquery `[15m:30s]` has three values. It has one value for each half minute, so right after the start
-        # it has none, and the panel that uses it would be empty.
+        # Wait until the subquery `[15m:30s]` has three values. It gets one value in each half minute. Right after the start it
+        # has no value, so the panel that uses the subquery would be empty.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)

@@ -108,9 +108,9 @@ def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @each_case
 def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
     """
-    A test case evaluates objectives at the same interval as production.
+    Each test case evaluates the rules of the objectives at the interval that production uses.
 
-    With a longer interval, the case could miss an alert that fires only for a short time.
+    With a longer interval, the test case could miss an alert that fires only for a short time.
     """
     story, groups = story_of(case)
 
@@ -252,7 +252,8 @@ def test_a_counter_of_an_alert_exists_from_the_start(metric: str, matchers: str)
     """
     Each counter must exist, with the value 0, before its first event. Otherwise its alert is late or wrong.
 
-    `increase` does not see the first event of a counter that begins at 1, and a ratio leaves out a missing counter.
+    If a counter begins at 1, `increase` does not count the first event, so the alert is late. If a counter is missing, a ratio
+    leaves it out, so the ratio is wrong.
     """
     wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
     samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]

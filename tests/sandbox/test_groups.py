@@ -27,7 +27,7 @@ async def say(sandbox: Sandbox, group: int, text: str, user_id: int = ANNA, **fi
 
 
 async def updates(sandbox: Sandbox, kinds: tuple[str, ...] = ("message", "my_chat_member")) -> list[Update]:
-    """Return the updates for the bot as aiogram parses them, and confirm them."""
+    """Fetch the bot's updates, confirm them so that the sandbox does not return them again, and return them parsed."""
     found = await sandbox.bot("getUpdates", allowed_updates=[*kinds, "edited_message"])
     if found:
         await sandbox.bot("getUpdates", offset=found[-1]["update_id"] + 1)

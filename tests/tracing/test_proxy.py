@@ -1,4 +1,8 @@
-"""The proxy creates spans on the right routes and in the right order. The tests read the JSON that Caddy generates."""
+"""
+The proxy drops the trace headers of callers on every route. If tracing is on, it then creates spans on two routes.
+
+The tests read the JSON configuration that Caddy generates from the Caddyfile.
+"""
 
 import json
 import subprocess

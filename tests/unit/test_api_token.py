@@ -1,4 +1,4 @@
-"""A token of BMC's API that contains the time of its expiry causes a warning 14 days before."""
+"""If a token of BMC's API contains the time of its expiry, the janitor warns 14 days before this time."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The batcher settles all events that arrive during a commit in the next batch, and answers each caller."""
+"""While the batcher commits a batch, new events wait. The next batch settles all waiting events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Test which messages in a group count as addressed to the bot, for content that the stand-in for Telegram cannot send."""
+"""Test which group messages count as addressed to the bot, with contents that the stand-in for Telegram cannot send."""
 
 from datetime import UTC, datetime
 from typing import Any

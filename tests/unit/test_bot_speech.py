@@ -30,7 +30,7 @@ class Names(Visitor):
     def __init__(self) -> None:
         self.variables: set[str] = set()
 
-    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library calls it by this name
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library requires this name
         self.variables.add(node.id.name)
 
 
@@ -52,7 +52,7 @@ def variables(message: ast.Message) -> set[str]:
 
 @cache
 def said(language: str) -> list[tuple[str, str]]:
-    """Return the name and the text of every message in the language, once for each plural form, with values inserted."""
+    """Return the name and the text of every message. Fill in each message with five numbers, so that all plural forms occur."""
     texts = []
     for name, message in messages(language).items():
         for number in (0, 1, 2, 5, 21):

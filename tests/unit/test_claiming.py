@@ -26,7 +26,7 @@ def charge(number: int, **fields: object) -> WaitingCharge:
         "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
         "supporter_name": None,
     }
-    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # the values are typed as `object`
 
 
 def a_claimed_payment(**fields: object) -> ClaimedPayment:
@@ -36,7 +36,7 @@ def a_claimed_payment(**fields: object) -> ClaimedPayment:
         "currency": "USD",
         "name": "Олена",
     }
-    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
+    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # the values are typed as `object`
 
 
 def test_a_full_match_ranks_before_a_partial_one() -> None:
@@ -142,7 +142,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
 @pytest.mark.parametrize(
     ("told", "known"),
     [
-        # The names share only one of two words.
+        # Only one word is in both names, and at least one of the names has a second word.
         ("Jo", "Jo Smith"),
         ("Olena", "Olena Kovalenko"),
         ("Olena Kovalenko", "Olena"),
@@ -162,7 +162,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial or a similar word can match only one word of the other name. So at least half of the words match nothing.
+        # An initial or a similar word can match only one word. So at least half of the words of one name match nothing.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),

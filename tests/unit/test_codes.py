@@ -87,9 +87,9 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
     """
-    Return the code in use that the rules for codes and corrected codes find.
+    Return the code in use that the text means, or None if no code or more than one code is possible.
 
-    Corrections count only if the text contains no code in use. Return None if the rules find no code, or more than one.
+    If the text contains codes in use, only these codes are possible. Otherwise, its corrections that are in use are possible.
     """
     standing = reading.codes & live
     found = standing or reading.corrections & live
@@ -191,7 +191,7 @@ def test_codes_in_use_differ_in_three_places() -> None:
 
 
 def test_the_stated_number_of_codes_is_correct() -> None:
-    """There are too many codes to enumerate. So count the valid halves by their check sums, and combine the counts."""
+    """Count the valid halves of codes for each check sum, and combine the counts, because there are too many codes to list."""
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 
     assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT

@@ -1,5 +1,5 @@
 """
-A replica of the webhook shows the correct failed streak, which is the number of deliveries refused since the last 200.
+A replica of the webhook shows the correct failed streak, the number of refusals since the last answer 200.
 
 The streak stays correct if the replica answers a delivery while it writes earlier answers to the database.
 """

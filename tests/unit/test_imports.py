@@ -14,9 +14,9 @@ gc.disable()
 pydantic.BaseModel.model_rebuild = lambda *_, **__: None
 """
 """
-This program stops pydantic from building validators, because those of aiogram's 600 models take seconds.
+This code stops pydantic from building validators, because building the validators of aiogram's 600 models takes seconds.
 
-No module of ours needs a validator while it is imported. A module that needs one fails the test.
+No module of ours needs a validator while it is imported. If a module needed a validator, the test would fail.
 """
 
 

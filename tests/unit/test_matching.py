@@ -51,9 +51,9 @@ def payment(
     again_minutes_ago: tuple[float, ...] = (),
 ) -> PendingPayment:
     """
-    Return a pending payment of a user. All times are minutes before the charge was paid; a negative time is after it.
+    Return a pending payment of a user. All times are in minutes before the charge was paid. A negative number is a later time.
 
-    If *status* is not `PENDING`, the pending payment ended at *ended_minutes_ago*: by default one minute after the charge.
+    *ended_minutes_ago* is used only if *status* is not `PENDING`. Its default is one minute after the charge was paid.
     """
     return PendingPayment(
         PaymentId(code),
@@ -230,7 +230,7 @@ def test_a_supporter_known_as_two_users_credits_neither() -> None:
 
 def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_too() -> None:
     """
-    Bohdan once paid with Anna's code, so the ledger takes his BMC account for Anna's.
+    Bohdan once paid with Anna's code, so the ledger treats his BMC account as Anna's.
 
     Now he opens his own payment and pays without a code. Neither user may get the credits automatically.
     """

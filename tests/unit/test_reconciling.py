@@ -1,4 +1,4 @@
-"""A row of BMC's lists is compared with our charges by its transaction id, and a page of known old rows ends the reading."""
+"""Each row of BMC's lists is compared with our charges. A page on which all rows are old and known ends the reading."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

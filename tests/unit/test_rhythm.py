@@ -1,4 +1,4 @@
-"""A limit is computed from the payments of a BMC page. About once a year, the time between two payments exceeds this limit."""
+"""Compute, from the payments of a BMC page, a limit that the time between two payments exceeds about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta

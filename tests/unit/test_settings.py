@@ -326,7 +326,7 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
     """
-    The webhook answers 200 to each delivery signed with the probe's secret, and rolls it back.
+    The webhook answers 200 to each delivery that is signed with the probe's secret, but rolls back its settlement.
 
     So a payment signed with this secret would be lost.
     """

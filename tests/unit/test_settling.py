@@ -174,7 +174,7 @@ def settle_all(
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
-    """Return the kinds of the notifications to *user*, in order. Without *user*, return the kinds of those to operators."""
+    """Return the kinds of the notifications to *user* in order, or of the notifications to operators if *user* is None."""
     return [one.facts.kind for one in done.notifications if one.telegram_id == user]
 
 

@@ -30,7 +30,7 @@ WATCH_AGE_MAX = timedelta(days=2)
 """
 The age up to which init data may show the user's payments.
 
-Init data can open a payment until the age of one day. This payment is then open for a day, and the page must still show it.
+Init data that is up to one day old can open a payment. This payment stays open for a day, and the page must still show it then.
 """
 
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
@@ -47,7 +47,7 @@ class InitDataProblem(enum.StrEnum):
     FORGED = "init_data_forged"
     EXPIRED = "init_data_expired"
     CLOCK = "init_data_clock"
-    """According to our clock, Telegram signed the data in the future. So our clock is slow."""
+    """According to this machine's clock, Telegram signed the data in the future. So this clock is slow."""
 
 
 @dataclass(frozen=True)

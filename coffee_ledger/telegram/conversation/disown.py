@@ -25,7 +25,7 @@ def make_router() -> Router:
 
 
 async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context) -> None:
-    """Undo a guess without a confirmation. Change nothing if the guess is not this user's, was undone before, or is too old."""
+    """Undo a guess without a confirmation. Change nothing if the guess is for another user, was undone before, or is too old."""
     user, charge_id = TelegramId(press.from_user.id), callback_data.charge_id
     done = await disown_guess(context.pool, charge_id, user, now=context.clock())
     if isinstance(done, Disowned):

@@ -56,7 +56,8 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
     await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Erase the user last. A message that arrives during the call above records the user, so an earlier erasure would be undone.
+    # Erase the user after the call above. A message that arrives during this call stores the user, which would undo an earlier
+    # erasure.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
     await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

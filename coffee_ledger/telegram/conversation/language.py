@@ -63,8 +63,8 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
 
 async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
     """Set the language of the command list in the user's chat. None means the language of the user's Telegram app."""
-    # Do not change the command list of an operator, because this list also contains desk commands. `list_desk_commands` sets
-    # this list in all languages.
+    # Do not change the command list of an operator. `list_desk_commands` has already set this list, with the desk commands, in
+    # all languages.
     if user in context.operators:
         return
     scope = BotCommandScopeChat(chat_id=user)

@@ -162,6 +162,6 @@ def _request_key(message: Message) -> str:
     """
     Return the key of the request.
 
-    If Telegram delivers the message twice, the keys are equal, and only one payment is opened.
+    Telegram may deliver the same message twice. Both deliveries have the same key, so only one payment is opened.
     """
     return f"message:{message.chat.id}:{message.message_id}"

@@ -51,7 +51,7 @@ Telegram itself generates the messages of all other types, for example after a m
 
 
 class Answer(enum.Enum):
-    """An answer to an unknown message. The values are ids of texts."""
+    """An answer to a message that no other handler has answered. Each value is the id of the answer's text."""
 
     CODE = "code-goes-elsewhere"
     CLAIM = "claim-offered"
@@ -115,8 +115,8 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # The bot also sets this list when the process starts. Telegram refuses the list until the operator has pressed Start. So
-        # set the list again.
+        # The bot sets the list of desk commands when the process starts, but Telegram refuses the list until the operator has
+        # pressed Start. So set the list again here.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 

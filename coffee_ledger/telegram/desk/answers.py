@@ -43,8 +43,9 @@ TAKERS: Mapping[Prompt, Callable[..., Awaitable[Any]]] = {
 """
 For each kind of prompt, the function that takes the answer.
 
-Its first argument is a message in the operator's chat, to which the function answers. The other arguments are `number` (the
-number of the charge, claim, event or entry), `said` (the text of the answer), and optionally `bot` and `context`.
+The first argument of the function is a message in the operator's chat. The function sends its own answer to this message. The
+other arguments are `number` (the number of the charge, claim, event or entry), `said` (the text of the operator's answer) and, if
+the function has parameters with these names, `bot` and `context`.
 """
 
 
@@ -64,7 +65,7 @@ class Questions:
 
     @property
     def only(self) -> Question | None:
-        """The prompt, if it is the only open question."""
+        """The open prompt, if there is exactly one and no question of the claim dialogue is open. None otherwise."""
         return self.prompts[0] if len(self.prompts) == 1 and not self.has_claim else None
 
 
@@ -96,8 +97,8 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # An error in a filter would leave the operator without an answer. So report no match. Then the conversation handles
-            # the message. The conversation needs the database too, so it fails, and then asks the operator to try later.
+            # Do not raise the error, because no handler answers the operator if a filter fails. Without a match, the conversation
+            # handles the message. The conversation also needs the database, so it fails and asks the operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
 
@@ -144,7 +145,7 @@ async def take_choice(press: CallbackQuery, callback_data: AnswerTo, bot: Bot, c
 
 
 async def leave_for_claim(press: CallbackQuery, context: Context) -> None:
-    """Make the question of the claim dialogue the newest one, so that the next text answers it."""
+    """Make the claim dialogue's question newer than all prompts, so that the operator's next text answers this question."""
     operator = TelegramId(press.from_user.id)
     dialogue = await find_dialogue(context.pool, operator, now=context.clock())
     if dialogue is None:
@@ -178,7 +179,8 @@ async def _find_questions(operator: TelegramId, context: Context) -> Questions:
     prompts = await find_prompts(context.pool, operator, since=now - ANSWER_WITHIN)
     dialogue = await find_dialogue(context.pool, operator, now=now) if prompts else None
     if dialogue is not None and dialogue.updated_at > prompts[0].asked_at:
-        # The operator has continued the claim dialogue after the newest prompt. So the text is an answer in this dialogue.
+        # The claim dialogue has continued after the bot sent the newest prompt. So the operator's text is an answer in the claim
+        # dialogue, and not an answer to a prompt.
         return Questions((), has_claim=True)
     return Questions(_questions(prompts), has_claim=dialogue is not None)
 

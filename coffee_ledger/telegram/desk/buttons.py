@@ -1,5 +1,5 @@
 """
-The desk's buttons, and the data that Telegram sends to the bot when an operator presses one.
+The desk's buttons, and the data that Telegram sends to the bot when an operator presses a button.
 
 The data contains only ids and short values. The handlers load everything else from the database, because the state may have
 changed since the message was sent.
@@ -46,7 +46,11 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """The id of the user. It is 0 if the action needs no user, or if *payment_id* is set, because the payment names its user."""
+    """
+    The id of the user, or 0 if the action needs no user.
+
+    If *payment_id* is set, this id is also 0, because the payment names its user.
+    """
     payment_id: str = ""
 
 
@@ -146,9 +150,10 @@ class TurnPage(CallbackData, prefix="dp", sep="|"):
 
 class TurnFrom(CallbackData, prefix="dt", sep="|"):
     """
-    Show the page of a list after the row *mark*, or the page before it.
+    Show the page of a list after the row *mark*. If *is_back* is set, show the page before this row.
 
-    A page number could skip rows. If rows were decided since the page was shown, the next rows have moved to earlier pages.
+    The button contains a row and not a page number. If rows were decided since the page was shown, the rows after them have moved
+    to earlier pages, so a page number would skip rows.
     """
 
     listing: Listing

@@ -161,7 +161,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Return the text that says which later charges will also be dismissed: those of this supporter, subscription or item."""
+    """Say that later charges of the same supporter, subscription or item will be dismissed too. *kind* names one of the three."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -300,7 +300,7 @@ def money(charge: ShownCharge, speech: Speech) -> str:
 
 
 def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
-    """Explain why the charge waits. The decisive reason is visible. The other reasons are in a quotation that opens at a tap."""
+    """Explain why the charge waits. Show the decisive reason first, and the others in a quotation that a tap expands."""
     held = [speech.say("desk-charge-held")] if file.charge.is_held else []
     reasons = decisive_first(file.charge.reasons)
     first, *others = [reason_line(reason, speech, file.users) for reason in reasons[:REASONS_MAX]] or [""]
@@ -312,7 +312,7 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
 
 def collapsed(lines: Iterable[str]) -> str:
     """
-    Put lines of Telegram's HTML into a quotation that shows its first three lines, and the others at a tap.
+    Put lines of Telegram's HTML into a quotation. Telegram shows its first three lines. A tap on the quotation shows all lines.
 
     Source: https://core.telegram.org/bots/api#html-style, read November 2026.
     """

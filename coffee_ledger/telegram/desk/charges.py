@@ -62,7 +62,7 @@ from coffee_ledger.telegram.desk.search import Found, People, find_answered_paym
 from coffee_ledger.telegram.speech import Speech
 
 ABOUT_WAITING = (Prompt.WHO, Prompt.WHY_DISMISS)
-"""The prompts about a charge that waits. A decision ends them."""
+"""The prompts that ask about a waiting charge. A decision about the charge ends these prompts."""
 
 
 def make_router() -> Router:
@@ -152,8 +152,8 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update the cards of all operators. If the button was on the card of a claim, the call of `show` above has replaced this card
-    # by the charge. The update makes the message show the claim again.
+    # Update the cards of all operators. If the button was on the card of a claim, `show` above has replaced the claim in this
+    # message by the charge. `show_everywhere` makes the message show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
@@ -365,7 +365,7 @@ async def find_waiting(press: CallbackQuery, data: OnCharge | Postpone, context:
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Load the user and the pending payment that the button refers to. Return None in place of one that does not exist."""
+    """Load the user and the pending payment that the button names. A user or payment that does not exist is None."""
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment

@@ -37,7 +37,7 @@ async def offer_times(press: CallbackQuery, callback_data: OnCharge, context: Co
 
 
 async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, context: Context) -> None:
-    """Set, change or cancel this operator's reminder of the charge, and show it on the card."""
+    """Set, change or cancel this operator's reminder of the charge. Then update the charge's card, which shows the reminder."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -52,7 +52,7 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # If the operator opened this card from a list, the notification about the charge is a second card. Update that card too.
+    # The operator may have opened this card from a list. Then the notification about the charge is another card: update it too.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 

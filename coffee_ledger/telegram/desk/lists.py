@@ -88,7 +88,7 @@ def _read_page(args: str | None) -> int:
     """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
     written = (args or "").strip()
     is_number = written.isascii() and written.isdecimal()
-    # Read only seven digits. A longer number names a page after the last one in any case.
+    # Read only the first seven digits. A number with seven digits already names a page after the last page.
     return min(max(int(written[:7]) - 1, 0), PAGES_MAX) if is_number else 0
 
 
@@ -99,7 +99,7 @@ async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) 
 
 
 async def turn_from(press: CallbackQuery, callback_data: TurnFrom, context: Context) -> None:
-    """Show the page after or before a row. So no row is skipped, even if rows were decided since the page was shown."""
+    """Show the page after or before a row. No row is skipped, even if other rows have left the list since the page was shown."""
     listing, is_back = callback_data.listing, callback_data.is_back
     mark = _read_mark(listing, callback_data.mark)
     await press.answer()
@@ -173,7 +173,7 @@ async def list_card(listing: Listing, skip: int, context: Context) -> Card:
         # There is no such page, or its rows were decided meanwhile. Show the last page.
         total = (await kind.load(context.pool, skip=0, count_max=1)).total
         return await list_card(listing, max(total - 1, 0) // PAGE_LENGTH * PAGE_LENGTH, context)
-    # This page may begin after any row, so the rows before it need not fill whole pages. Round up to count the incomplete page.
+    # Count the pages before this page. One of them may be incomplete, because this page may begin after any row. So round up.
     before = -(-skip // PAGE_LENGTH)
     pages = before - (skip - page.total) // PAGE_LENGTH
     title = speech.say(f"desk-{name}-title", total=page.total, page=before + 1, pages=pages) + "\n"
@@ -236,7 +236,7 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """The functions that make a list."""
+    """The functions that load and describe a list, and the means to turn its pages."""
 
     load: Callable[..., Awaitable[Page]]
     describe: Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]

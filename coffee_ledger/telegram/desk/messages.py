@@ -85,9 +85,9 @@ async def show_everywhere(
     bot: Bot, context: Context, charge_id: int, *, operators: Sequence[TelegramId] | None = None
 ) -> None:
     """
-    Update the cards of a charge, and of the claims about it, in the chats of all operators.
+    Update the cards of a charge, and the cards of the claims about this charge, in the chats of all operators.
 
-    If the change concerns only some operators, pass them as *operators*. Then only their cards of the charge are updated.
+    If *operators* is given, update only the cards of the charge, and only in the chats of these operators.
     """
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
@@ -104,7 +104,7 @@ async def show_everywhere(
         await _edit(bot, card.telegram_id, card.message_id, shown)
     if operators is not None:
         return
-    # The decision about the charge may also decide claims. The cards of these claims still show open claims, so update them.
+    # The decision about the charge may also decide claims. Update the cards of these claims, which still show the old state.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -165,8 +165,8 @@ async def ask(
     *keys* are optional buttons with ready answers. With *keys*, Telegram does not open the reply field automatically, because a
     message can have either buttons or a forced reply.
     """
-    # Telegram removes links to hosts without a public name. So the invisible link leads to the
-    # creator's page, whose host has a public name.
+    # Telegram removes a link if the name of its host is not public. So the invisible link leads to the creator's page on
+    # Buy Me a Coffee, whose host name is public.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
@@ -176,7 +176,7 @@ async def ask(
 
 
 async def end_prompts(context: Context, operator: int, number: int, *prompts: Prompt) -> None:
-    """End these prompts about one subject, because the operator has just decided by a button."""
+    """End the operator's open prompts of the kinds *prompts* about the charge *number*, because they need no answer any more."""
     await close_prompts(context.pool, TelegramId(operator), prompts, number, until=context.clock())
 
 
@@ -218,7 +218,7 @@ def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest 
     Make an operator request from a button press. The reason is the quotation in the message with the button.
 
     Return None if the message is too old, because Telegram then does not deliver its text. The request key is made from the
-    message, so that a button that is pressed twice repeats the request and does not make a second one.
+    message. So a second press of the button has the same key, and the request takes effect only once.
     """
     message = press.message
     quote = quoted(message) if isinstance(message, Message) else None

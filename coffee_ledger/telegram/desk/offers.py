@@ -28,7 +28,7 @@ def make_router() -> Router:
 
 
 async def dismiss_all(press: CallbackQuery, callback_data: DismissAll, bot: Bot, context: Context) -> None:
-    """Dismiss the charges that the summary showed. Report the result in a new message, with a button that undoes it."""
+    """Dismiss the charges that the summary showed. Report this in a new message with a button that undoes the dismissals."""
     speech = context.speech
     request = _request(press, speech.label("desk-reason-dismiss-all"), context)
     done = await dismiss_offered(context.pool, callback_data.offer_id, request)
@@ -74,6 +74,6 @@ def _skipped(skipped: Mapping[int, SkipCause], speech: Speech) -> list[str]:
 
 
 async def _show_all(done: DoneForAll, bot: Bot, context: Context) -> None:
-    """Update the cards of those charges that have a card. Most have none, because only a summary has shown them."""
+    """Update the cards of the charges. Most of these charges have no card, because only a summary has shown them."""
     for charge_id in done.charge_ids:
         await show_everywhere(bot, context, charge_id)

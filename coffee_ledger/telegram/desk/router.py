@@ -1,8 +1,8 @@
 """
 Make the router of the operators' desk.
 
-Include it before the router of the conversation, which answers every command that it does not know. The Dispatcher's data must
-contain a `Context` under the key `context`, because the handlers need it.
+Include the desk's router before the conversation's router, because the conversation's router answers every unknown command. The
+Dispatcher's data must contain a `Context` under the key `context`, because the handlers need it.
 """
 
 from aiogram import Bot, F, Router
@@ -59,8 +59,8 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     """Show the desk's commands in the chat and in Telegram's command menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # The bot also sets this list when the process starts. Telegram refuses the list until the operator has pressed Start. So set
-    # the list again.
+    # The bot sets the list of desk commands when the process starts, but Telegram refuses the list until the operator has
+    # pressed Start. So set the list again here.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 

@@ -28,9 +28,10 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """
-The shortest time for which the bot keeps editing a summary. After this time, it stops as soon as no decision is open.
+The minimum time for which the bot edits a summary. After this time, the bot stops editing it as soon as no decision is open.
 
-A new summary may make a sound, but an edit does not. So if new decisions become open soon, the bot edits the existing summary.
+A new summary may make a sound, but an edit does not. So if a new decision opens within this time, the bot edits the existing
+summary and sends no new one.
 """
 
 REFRESH_SECONDS = 5.0
@@ -47,11 +48,11 @@ COUNTED_AS_WAITING = frozenset(
 
 NAME_LENGTH_MAX = 24
 NOTE_LENGTH_MAX = 48
-"""The maximum lengths of a name and a note in a line about an ordinary payment. 25 such lines must fit into one message."""
+"""The maximum lengths, in characters, of a name and a note in the line of an ordinary payment. 25 lines must fit in a message."""
 
 
 def summary_card(waiting: Waiting, speech: Speech) -> Card:
-    """Build the summary. Each group of decisions has a line, and also a button if one tap can decide or open the group."""
+    """Build the summary. Each group of decisions has a line. A group that one tap can decide or open also has a button."""
     title = speech.say("waiting-summary", count=waiting.total) if waiting.total else speech.say("waiting-summary-none")
     lines = [*_ordinary_lines(waiting, speech), *_other_lines(waiting, speech)]
     others = [
