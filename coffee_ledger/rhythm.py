@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""The estimate uses only the newest payment, and payments that were made less than this time before the newest payment."""
+"""The estimate ignores payments that are older than the newest payment by this time or more."""
 
 PAYMENTS_MIN = 5
 """With fewer payments in the history, there is no estimate."""

@@ -29,7 +29,7 @@ NOTHING_FOUND = frozenset(
     }
 )
 """
-The causes that need no operator's decision if the reason names no user and no payment.
+A charge that is unmatched for one of these causes needs no operator's decision, unless its reason names a user or a payment.
 
 A cause that only a newer version of this software knows is not in this set, so it needs a decision.
 """

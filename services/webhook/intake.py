@@ -231,9 +231,8 @@ class Intake:
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # RowLockedError is a subclass of DatabaseAwayError, but it does not mean that the database went away. An error that
-        # is neither a DatabaseAwayError nor an OverloadedError concerns only one event. The file of this event is retried after
-        # the next listing of the folder.
+        # A RowLockedError is a DatabaseAwayError by class, but the database is not away, so it does not count here. Any other
+        # error concerns only one event, so the other files can be settled. The file of this event is tried again later.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()

@@ -65,7 +65,7 @@ class Outbox:
         return {row["telegram_id"]: row["status"] for row in rows}
 
     async def put_off(self, *, count: int = 1) -> None:
-        """Wait until the next attempt of at least *count* pending notifications is more than two minutes away."""
+        """Wait until at least *count* notifications are postponed: their next attempt is more than two minutes in the future."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"

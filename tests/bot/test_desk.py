@@ -1001,9 +1001,9 @@ async def test_the_doctor_checks_the_menu_button_and_admits_that_it_does_not_kno
 @pytest.mark.usefixtures("bot")
 async def test_a_streak_of_refused_deliveries_ends_after_six_quiet_hours(operator: Person, pool: Pool) -> None:
     """
-    A streak of refused deliveries ends when no delivery was refused for six hours.
+    A streak of refused deliveries ends six hours after the last refusal.
 
-    Given nine refused deliveries, /doctor reports the streak one minute before this end, but not one minute after it.
+    After nine refusals, /doctor still reports the streak one minute before the six hours are over, but not one minute after.
     """
     await operator.ask("/start")
     said = []

@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     named = tmp_path_factory.mktemp("named") / "compose.yaml"
     named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
     settings = {
-        # Telegram lets only one process poll for updates. So the sandbox sends the updates to the replicas' webhook.
+        # Telegram lets only one process poll for updates. So both bots get their updates by webhook, which needs a public host.
         "PUBLIC_HOST": HOST,
         "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
         "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",

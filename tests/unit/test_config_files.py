@@ -1,4 +1,4 @@
-"""A volume gets the same configuration files as the image, and every Unix user may read them."""
+"""The one-shot service copies the configuration files of the image into a volume, where every Unix user may read them."""
 
 import os
 import stat

@@ -20,7 +20,7 @@ import pytest
 from tests.files import ROOT
 
 FREE_RELATIVES_MAX = 2.0
-"""The limit for words such as "what", per 1,000 words of a folder."""
+"""The maximum number of words such as "what" (see `FREE_RELATIVE`) among 1,000 words of a folder's prose."""
 
 FREE_RELATIVE = re.compile(r"\b(?:what|whatever|whom|whomever|whose|whoever|whichever)\b", re.IGNORECASE)
 NOUN_CLAUSE = re.compile(r"(?:What|Whatever|Whoever|Whom|Whose|Of (?:what|which)|By what|To whom)\b")

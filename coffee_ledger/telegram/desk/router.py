@@ -65,7 +65,7 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
 
 
 async def show_waiting(message: Message, context: Context) -> None:
-    """Send the summary again, at the end of the chat. The notifier sends it, keeps it up to date and deletes the previous one."""
+    """Ask the notifier to send the summary again, at the end of the chat. The notifier then deletes the previous summary."""
     assert message.from_user is not None
     await queue_summary(context.pool, TelegramId(message.from_user.id), now=context.clock())
 
