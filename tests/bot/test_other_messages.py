@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.store.database import Pool
-from tests.bot.desk import card_of
+from tests.bot.desk import card_of, changed, data_of
 from tests.bot.outbox import Outbox
 from tests.bot.people import Person, people
 from tests.integration.bmc import a_payment
@@ -203,12 +203,14 @@ async def test_a_payment_of_an_erased_user_is_credited_silently_and_visible_when
 
 async def test_a_reminder_shows_the_card_again_when_it_is_due(operator: Person, webhook: Webhook, pool: Pool) -> None:
     first = await card_of(operator, webhook, amount=9, support_note="for the cats")
-    later = await operator.press("Later")
+    await operator.press(data_of(first, "Later"))
+    offered = await changed(operator, first)
+    later = await operator.press(data_of(offered, "In 1 h"))
 
     await Outbox(pool).make_due()
     again = await operator.hear()
 
-    assert "I will show it to you again at" in later["text"]
+    assert "I will show it to you again" in later["text"]
     assert again["text"] == first["text"]
     assert again["reply_markup"] == first["reply_markup"]
 

@@ -578,9 +578,11 @@ async def test_an_operator_who_starts_late_gets_only_cards_that_still_wait(
     now = datetime.now(UTC) + SECOND
     await ledger.open(CODE, user=BOHDAN)
     await webhook.settle(
-        a_payment(amount=6, support_note="for the cats"), a_payment(amount=7, support_note="for the dogs")
+        # A code that was never issued lets each payment need an operator's decision.
+        a_payment(amount=6, support_note="9MK6-DYN5 for the cats"),
+        a_payment(amount=7, support_note="9MK6-DYN5 for the dogs"),
     )
-    await ledger.pool.execute("UPDATE charges SET state = 'dismissed' WHERE note = 'for the cats'")
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed' WHERE note LIKE '%for the cats'")
     for status in ("open", "declined"):
         claim = await ledger.pool.fetchval(
             "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at) VALUES"
@@ -597,7 +599,7 @@ async def test_an_operator_who_starts_late_gets_only_cards_that_still_wait(
     told = [one for one in await outbox.drain(now=now + SECOND) if one.telegram_id == OPERATORS[0]]
     assert [one.kind for one in told] == [NotificationKind.CHARGE_UNMATCHED, NotificationKind.CLAIM_RAISED]
     shown = await ledger.pool.fetchval("SELECT note FROM charges WHERE charge_id = $1", told[0].charge_id)
-    assert shown == "for the dogs"
+    assert shown == "9MK6-DYN5 for the dogs"
     assert (
         await ledger.pool.fetchval("SELECT status FROM claims WHERE claim_id = $1", told[1].stored_facts["claim_id"])
         == "open"
