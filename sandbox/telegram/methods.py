@@ -313,6 +313,8 @@ def _send(
     )
     chat.add(message)
     telegram.record.keep_message(chat.id, message.message_id, content.text)
+    if isinstance(chat, Chat):
+        telegram.heard(chat, message)
     log.info("telegram: message %d to %d", message.message_id, chat.id)
     return as_bot_api(telegram, chat, message)
 
