@@ -141,6 +141,7 @@ class Demo:
         profile = self._telegram.profile
         return {
             **self._telegram.chats.of(person).as_read(),
+            "language_code": person.language_code,
             "menu_button": profile.menu_button_seen(user_id),
             "commands": profile.commands_seen(user_id, person.language_code),
             "description": profile.text_seen("description", person.language_code),

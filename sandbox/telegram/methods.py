@@ -14,7 +14,7 @@ from yarl import URL
 
 from sandbox.fields import Fields, Upload
 from sandbox.journal import log
-from sandbox.telegram.chats import AnyChat, CallbackAnswer, Message
+from sandbox.telegram.chats import AnyChat, CallbackAnswer, Chat, Message
 from sandbox.telegram.entities import Entity, Formatted, MarkupError, read_html, read_plain, with_detected
 from sandbox.telegram.errors import ApiError, bad_request, too_many_requests
 from sandbox.telegram.files import File, Kind

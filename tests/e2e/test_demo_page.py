@@ -614,15 +614,19 @@ async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
     await operator.click()
 
     await expect(said_by_bot(fresh, amount).last).to_contain_text("Платіж чекає на вас")
+    await expect(said_by_bot(fresh, amount).last.locator(".words time")).to_contain_text(" р. о ")
     await expect(guide(fresh)).to_contain_text("Тарас is an operator.")
     await expect(timeline(fresh).nth(2)).to_contain_text("an operator decides")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1280, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1160, "dark"), (1280, "light")])
 async def test_nothing_moves_while_a_payment_waits_and_arrives(screen: Screen, width: int, scheme: Scheme) -> None:
     page = await open_fresh(screen, width=width, scheme=scheme)
-    places = """() => ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
-        [id, Math.round(document.getElementById(id).getBoundingClientRect().top + scrollY)])"""
+    places = """() => {
+        scrollTo(0, 0);
+        return ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
+            [id, Math.round(document.getElementById(id).getBoundingClientRect().top)]);
+    }"""
     before = await page.evaluate(places)
 
     await copy_code(page)
