@@ -437,7 +437,7 @@ def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
     """
     Find codes whose halves are in the right order, with any text between them.
 
-    One in 31 pairs of unrelated halves passes the check by chance, so these codes do not set `Reading.holds_code`.
+    One in 31 pairs of unrelated halves has a right check character by chance, so these codes do not set `Reading.holds_code`.
     """
     for text in (spelled.by_shape, spelled.by_key):
         if len(halves := _find_halves(text)) > 1:

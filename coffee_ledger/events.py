@@ -354,7 +354,8 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # Prefer the transaction id: it is the same if an event of another family or BMC's API reports the same charge.
+    # Prefer the transaction id. It stays the same if an event of another kind, such as a Shop item instead of a donation, or BMC's
+    # API reports the same charge.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)

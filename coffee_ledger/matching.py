@@ -87,7 +87,11 @@ class ChargeToMatch:
     is_fresh: bool = True
     """True if the charge is new and is matched for the first time. Only then may it be matched by amount and time."""
     has_answer: bool = False
-    """True if the supporter answered a question of a Shop item. Then the charge is not matched by amount and time."""
+    """
+    True if the supporter answered a question of a Shop item.
+
+    The answer may be a code with too many typos to be recognised. So the charge is not matched by amount and time.
+    """
     doubt: Doubt | None = None
     """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False

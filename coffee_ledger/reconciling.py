@@ -81,10 +81,10 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
     """
     Tell whether reading can stop at this page, because all rows of the older pages are probably known.
 
-    All rows must be older than *before*, and we must have a charge for each row that shows a payment. A row for which a charge
-    can never be found is ignored, because it would prevent every later reading from stopping at this page. The rows must be
-    sorted from the newest to the oldest. BMC does not promise this order. Without this order, an older page may contain a newer
-    row.
+    This is the case if all rows are older than *before*, a charge is known for each row that shows a payment, and the rows are
+    sorted from the newest to the oldest. The order is checked because BMC does not promise it: without it, an older page may contain
+    a newer row. Rows that can never have a charge, such as rows without an id, are ignored. Otherwise every later reading would go
+    on beyond this page.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)

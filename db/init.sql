@@ -26,8 +26,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. The user of a supporter is stored only in the charges, because a second copy in this table
--- could disagree with them.
+-- People who paid on Buy Me a Coffee. Which user a supporter is follows from the matches of the supporter's charges. It is not stored
+-- here too, because the two copies could differ.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -598,8 +598,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
 -- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the first
--- call's entry. This sum is nearly always the result of the first call. It differs if another entry of the user was inserted
--- during the first call and has a lower credit_id, because the sum includes that entry.
+-- call's entry. This sum is nearly always the result of the first call. It differs if another entry of the user with a lower
+-- credit_id was inserted during the first call: the sum includes that entry, but the result of the first call does not.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$

@@ -212,7 +212,8 @@ SELECT count(*)
    AND ($2 OR listed.charge_id <> mark.charge_id);
 
 -- name: count_outsiders_before
--- $1 outsider id, $2 whether to count the row itself
+-- Count the outsiders that come before a given outsider in the operators' list, which has the newest first.
+-- $1 outsider id, $2 whether to count this outsider too
 SELECT count(*)
   FROM outsiders AS listed
   JOIN outsiders AS mark ON mark.outsider_id = $1

@@ -228,10 +228,11 @@ async def dismiss_charge(
 
 async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> DoneForAll | Refused:
     """
-    Dismiss exactly the charges that a summary offered, and remember nothing about their supporters.
+    Dismiss exactly the charges that a summary offered to dismiss.
 
-    A charge is skipped if it was decided after the offer was made, or if it now needs a decision of its own. An offer can be
-    taken only once. If two operators press the button at the same time, the second one is refused.
+    The supporters are not marked as outsiders, so their later charges are handled as usual. A charge is skipped if it was decided
+    after the offer was made, or if an operator must now decide it separately. An offer can be taken only once. If two operators
+    press the button at the same time, the second one is refused.
     """
     async with _settling_transaction(pool) as db:
         charge_ids = await db.fetchval(sql("take_offer"), offer_id, request.now)

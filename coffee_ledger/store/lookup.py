@@ -141,7 +141,7 @@ class ClaimFile:
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """Charges that fit the claim, but that a rule without an exact code matched to another user. The match may be wrong."""
+    """Charges that fit the claim, but that were matched to another user by a rule that needs no exact code. The match may be wrong."""
     dismissed: Sequence[ShownCharge] = ()
     """
     Charges that fit the claim, but that an operator dismissed.

@@ -76,7 +76,7 @@ class Snapshot:
     """
     claims: Queue
     handovers: Queue
-    """The entries that wait for the handler of a bot that keeps its own balances."""
+    """The entries of the ledger that are not yet handed over to a bot that keeps its own balances."""
     unsettled: Mapping[Outcome, int]
     """For each outcome (failed or unreadable), the number of events that were neither settled again nor dismissed."""
     overdrafts: Overdrafts

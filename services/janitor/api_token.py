@@ -16,9 +16,8 @@ def read_expiry(token: str) -> datetime | None:
     """
     Return the time when the token expires. Return None if the token does not contain the time.
 
-    BMC does not document the form of its tokens. If the token is a JWT, its second part contains the time in the claim `exp`. For
-    example, tokens of the library Laravel Passport are JWTs. The signature is not checked, because the time is used only for a
-    warning.
+    BMC does not document the form of its tokens. If the token is a JWT, its second part contains the time in the field `exp`. The
+    signature is not checked, because the time is used only for a warning.
     """
     parts = token.split(".")
     if len(parts) != 3:

@@ -1,5 +1,5 @@
 """
-Check that the runbook covers every state and quotes the bot correctly, and that its remedies work.
+Check that the runbook covers every state of a payment, event and message, quotes the bot correctly, and has remedies that work.
 
 The tests create the state that a remedy is for. Then they run the remedy exactly as the runbook gives it. A remedy is either SQL
 for the database or a command for the chat.

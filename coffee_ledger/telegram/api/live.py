@@ -69,7 +69,10 @@ class Live:
     @contextmanager
     def watch(self, telegram_id: TelegramId) -> Iterator[Watcher]:
         """
-        Yield a watcher for a page of the user. If there are now more than `WATCHERS_MAX` watchers, end the stream to one page.
+        Yield a watcher for a page of the user.
+
+        If all users together now have more than `WATCHERS_MAX` watchers, end the stream to the oldest page of the user who has the
+        most pages.
 
         Raises:
             TooManyWatchersError: The user has too many open pages and must close one first.

@@ -159,7 +159,7 @@ class TurnFrom(CallbackData, prefix="dt", sep="|"):
     listing: Listing
     is_back: bool
     mark: str
-    """The id of a row. This row may have left the list since the page was shown."""
+    """The id of the row from which the next page is counted. The row may have left the list since the page was shown."""
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
