@@ -46,8 +46,8 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
         sign="plus" if credits > 0 else "minus",
         credits=speech.say("credits", credits=abs(credits)),
         user=name_of(user.telegram_id, {user.telegram_id: user}),
-        before=str(user.balance),
-        after=str(user.balance + credits),
+        before=speech.number(user.balance),
+        after=speech.number(user.balance + credits),
         reason=reason,
     )
     yes = Adjust(telegram_id=user.telegram_id, credits=credits)

@@ -220,7 +220,7 @@ def _work(found: Examination, context: Context) -> Iterator[str]:
         yield speech.say("desk-doctor-claims", count=found.claims)
     if found.drift:
         document = _document("Balances differ from the ledger", context)
-        yield speech.say("desk-doctor-drift", count=str(found.drift), document=document)
+        yield speech.say("desk-doctor-drift", count=speech.number(found.drift), document=document)
     else:
         yield speech.say("desk-doctor-drift-none")
 

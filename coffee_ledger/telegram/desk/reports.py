@@ -150,7 +150,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
         caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
         # The query returns at most this number of rows. Add a warning to the caption, because other rows may be missing.
         if len(rows) == EXPORT_ROWS_MAX:
-            caption += "\n" + speech.say("desk-export-cut", rows=str(EXPORT_ROWS_MAX))
+            caption += "\n" + speech.say("desk-export-cut", rows=speech.number(EXPORT_ROWS_MAX))
         file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
         await message.answer_document(file, caption=caption)
 
@@ -297,10 +297,10 @@ def _tell_replay(found: list[Replayed], speech: Speech) -> str:
     same = [one for one in found if not one.differs]
     # Show the differences first, because the operator looks for them.
     shown = as_many_as_fit(_replay_line(one, speech) for one in [*differing, *same][:SHOWN_MAX])
-    lines = [speech.say("desk-replay-title", total=len(found), differing=str(len(differing)))]
+    lines = [speech.say("desk-replay-title", total=len(found), differing=speech.number(len(differing)))]
     lines += shown
     if len(found) > len(shown) or len(found) == REPLAYED_MAX:
-        lines.append(speech.say("desk-replay-cut", count=str(len(shown))))
+        lines.append(speech.say("desk-replay-cut", count=speech.number(len(shown))))
     return "\n".join(lines)
 
 
