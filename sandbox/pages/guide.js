@@ -78,7 +78,7 @@ export class Guide {
     const code = openCode(this.state, this.paidAfter.get(this.people.chosen) ?? 0);
     if (this.paid && !code) return this.stepAfterPaying();
     const { operator } = this.people;
-    if (operator) return step(0, `${operator.first_name} is an operator. Pay without a code, and the bot asks.`, find("checkout"), { isMarked: false });
+    if (operator) return step(0, `${operator.first_name} is an operator. Pay without a code: the bot lists it.`, find("checkout"), { isMarked: false });
     if (!code) return this.stepToCode();
     if (this.checkout.hasCode(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
     if (this.copied === code) return step(3, "Paste the code into the note of the payment.", find("paste"));
@@ -103,7 +103,7 @@ export class Guide {
     if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
     if (isTold) return step(6, "Done: the bot has answered. Now pull a plug and pay again.", find("stage"), { isMarked: false });
     if (CODE.test(this.paid.note)) return step(5, "Delivered. Watch the phone.", log);
-    return step(5, "There was no code: the bot asks the operators who paid.", this.people.operatorButton);
+    return step(5, "There was no code: the bot lists it for the operators.", this.people.operatorButton);
   }
 
   mark(target) {
