@@ -864,7 +864,7 @@ async def test_an_export_is_safe_to_open_in_a_spreadsheet(
     await card_of(operator, webhook, supporter_id=5, supporter_name='=HYPERLINK("http://evil")', transaction_id="-1+2")
     asked = await ask(operator, "/credit @anna -5 =1+1")
     await operator.press(data_of(asked, "Yes"))
-    await shown(operator, asked, "-5")
+    await shown(operator, asked, "−5")
 
     month = datetime.now(UTC).strftime("%Y-%m")
     charges, credits, decisions = await ask(operator, f"/export {month}"), await operator.hear(), await operator.hear()
