@@ -137,15 +137,16 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
 
 
 async def answer_unknown(message: Message, context: Context) -> None:
-    text = message.text or ""
-    answer = answer_to(message)
-    requested = read_amount(read_wished_amount(text), currency=context.currency, currencies=context.currencies)
-    if answer is Answer.UNKNOWN and isinstance(requested, RequestedAmount):
-        await offer_amount(message, requested, context)
-    else:
-        speech = context.speech
-        keyboard = answer_keyboard(speech, answer.offers, context.page_url)
-        await message.answer(speech.say(answer.value), reply_markup=keyboard)
+    answer, speech = answer_to(message), context.speech
+    if answer is Answer.UNKNOWN:
+        wished = read_wished_amount(message.text or "")
+        requested = read_amount(wished, currency=context.currency, currencies=context.currencies)
+        if isinstance(requested, RequestedAmount):
+            await offer_amount(message, requested, context)
+            return
+    await message.answer(
+        speech.say(answer.value), reply_markup=answer_keyboard(speech, answer.offers, context.page_url)
+    )
 
 
 def answer_to(message: Message) -> Answer:
