@@ -1,6 +1,7 @@
 """Serve the page of the demo, and the endpoint that keeps the page up to date."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ from aiohttp import web
 
 from sandbox.bell import Bell
 from sandbox.bmc.dashboard import Dashboard
+from sandbox.cast import Cast
 from sandbox.fields import Fields, read_fields
+from sandbox.journal import log
+from sandbox.plugs import Plugs
+from sandbox.tally import Tally
+from sandbox.telegram.people import Standing
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.themes import COLOURS
 
@@ -28,10 +34,17 @@ _HEADERS = {
 class Demo:
     """Serves the demo's page. The bell *anything* rings at every change that the page shows."""
 
-    def __init__(self, telegram: Telegram, dashboard: Dashboard, anything: Bell) -> None:
+    def __init__(
+        self, telegram: Telegram, dashboard: Dashboard, tally: Tally, plugs: Plugs, cast: Cast, anything: Bell
+    ) -> None:
         self._telegram = telegram
         self._dashboard = dashboard
+        self._tally = tally
+        self._plugs = plugs
+        self._cast = cast
         self._anything = anything
+        # The page shows only deliveries after this time, in seconds since 1970.
+        self._since = 0.0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -40,6 +53,7 @@ class Demo:
             web.get(r"/pages/{name:[a-z_]+\.(?:js|css)}", self.show_part),
             web.get("/demo/changes", self.read_changes),
             web.get("/demo/themes", self.read_themes),
+            web.post("/demo/start-over", self.start_over),
         ]
 
     async def show(self, request: web.Request) -> web.FileResponse:
@@ -54,6 +68,35 @@ class Demo:
 
     async def read_themes(self, request: web.Request) -> web.Response:
         return web.json_response({theme.value: colours for theme, colours in COLOURS.items()})
+
+    async def start_over(self, request: web.Request) -> web.Response:
+        """
+        Show the demo as at its start: new supporters, no payments, no faults, all plugs in.
+
+        The ledger of the product keeps everything. If nothing has happened since the last call, do nothing. So a second click
+        does not replace the new supporters.
+        """
+        await self._plugs.put_all_in()
+        self._dashboard.end_faults()
+        self._telegram.misbehaviour.clear()
+        if self._is_used():
+            self._cast.renew()
+            self._tally.clear()
+            self._since = time.time()
+            log.info("demo: started over")
+        self._anything.ring()
+        return web.json_response({"cast": [actor.as_read() for actor in self._cast.actors]})
+
+    def _is_used(self) -> bool:
+        return not self._tally.is_empty or any(self._has_acted(actor.id) for actor in self._cast.supporters)
+
+    def _has_acted(self, user_id: int) -> bool:
+        """Return whether the person has written more than the first Start, or has blocked the bot."""
+        person = self._telegram.people.get(user_id)
+        if person is None:
+            return False
+        said = [one for one in self._telegram.chats.of(person).messages.values() if not one.from_bot]
+        return len(said) > 1 or person.standing is Standing.BLOCKED
 
     async def read_changes(self, request: web.Request) -> web.Response:
         """
@@ -73,9 +116,12 @@ class Demo:
                 "people": self._people(fields),
                 "chat": self._chat(fields),
                 "telegram_faults": [rule.as_read() for rule in self._telegram.misbehaviour.rules],
+                "cast": [actor.as_read() for actor in self._cast.actors],
+                "plugs": self._plugs.as_read(),
+                "tally": self._tally.as_read(),
                 "webhook": self._dashboard.webhook(),
-                "deliveries": self._dashboard.log(),
-                "payments": self._dashboard.payments(),
+                "deliveries": self._dashboard.log(since=self._since),
+                "payments": self._dashboard.payments(only=self._tally.known()),
                 "bmc_faults": self._dashboard.faults(),
             }
         )
@@ -95,6 +141,7 @@ class Demo:
         profile = self._telegram.profile
         return {
             **self._telegram.chats.of(person).as_read(),
+            "language_code": person.language_code,
             "menu_button": profile.menu_button_seen(user_id),
             "commands": profile.commands_seen(user_id, person.language_code),
             "description": profile.text_seen("description", person.language_code),

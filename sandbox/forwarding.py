@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from sandbox.journal import log
+from sandbox.relay import HERE, Relay
 from sandbox.script import Script
 
 # Do not forward headers that concern a single connection, or that the sandbox sets itself.
@@ -35,10 +36,11 @@ _SILENCE_SECONDS = 120.0
 class Forwarding:
     """Forwards requests to the product's proxy at *origin*, with *public_host* as the host name."""
 
-    def __init__(self, *, origin: URL, public_host: str, script: Script) -> None:
+    def __init__(self, *, origin: URL, public_host: str, script: Script, bot_line: Relay) -> None:
         self._origin = origin
         self._script = script
         self._public_host = public_host
+        self._bot_line = bot_line
         self._session: ClientSession | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -69,7 +71,11 @@ class Forwarding:
             await self._session.close()
 
     def _target(self, request: web.Request) -> URL:
-        return self._origin.origin().join(URL(request.raw_path, encoded=True))
+        origin = self._origin.origin()
+        if request.path.startswith("/api/"):
+            # Only these requests reach the bot. The proxy itself answers the requests for the Mini App's files.
+            origin = origin.with_host(HERE).with_port(self._bot_line.port)
+        return origin.join(URL(request.raw_path, encoded=True))
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         headers = _without(request.headers.items())

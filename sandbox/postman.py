@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
+from sandbox.relay import HERE, Relay
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -30,22 +32,24 @@ class Postman:
 
     A request for *public_host* goes to the proxy at the address *door*, because the public name does not resolve inside the
     compose network. Its Host header still contains *public_host*. All other requests go directly to their URL.
+    Requests to the door go through *line*, so that the demo can cut them off.
     """
 
-    def __init__(self, *, door: URL, public_host: str) -> None:
+    def __init__(self, *, door: URL, public_host: str, line: Relay) -> None:
         self._door = door
         self._public_host = public_host
+        self._line = line
         self._session: ClientSession | None = None
 
     async def post(
         self, url: URL, *, body: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> Answer | NoAnswer:
         target = self._target(url)
-        at_door = target.host == self._door.host
+        at_door = target.origin() == self._door.origin()
         server_name = self._public_host if at_door and target.scheme == "https" else None
         try:
             async with self._open_session().post(
-                target,
+                target.with_host(HERE).with_port(self._line.port) if at_door else target,
                 data=body,
                 headers={**headers, "Host": self._public_host} if at_door else headers,
                 server_hostname=server_name,

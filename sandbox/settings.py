@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from yarl import URL
 
+from sandbox.relay import Address
+
 Value = TypeVar("Value")
 
 
@@ -36,6 +38,10 @@ class Settings:
     answer_seconds: float = 0.0
     # The token of BMC's API. Empty: the sandbox generates one.
     bmc_api_token: str = field(default="", repr=False)
+    # The address of the database. The sandbox listens on the same port and forwards connections to the database. None: it does not.
+    database: Address | None = None
+    # The port on which the bot reaches the stand-in for Telegram while the bot's plug is in. None: only on `port`.
+    telegram_port: int | None = None
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -51,6 +57,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
         answer_seconds=_read(environ, "SANDBOX_ANSWER_SECONDS", _seconds, default="0"),
         bmc_api_token=_raw(environ, "SANDBOX_BMC_API_TOKEN"),
+        database=_read(environ, "SANDBOX_DATABASE", _address, default="none"),
+        telegram_port=_read(environ, "SANDBOX_TELEGRAM_PORT", _optional_port, default="none"),
         record=Path(record) if (record := environ.get("SANDBOX_RECORD", "").strip()) else None,
     )
 
@@ -93,6 +101,19 @@ def _port(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) < 65536:
         raise ValueError("must be a port number from 1 to 65535.")
     return int(raw)
+
+
+def _optional_port(raw: str) -> int | None:
+    return None if raw == "none" else _port(raw)
+
+
+def _address(raw: str) -> Address | None:
+    if raw == "none":
+        return None
+    host, _, port = raw.rpartition(":")
+    if not host:
+        raise ValueError("must be an address with a port, for example db:5432.")
+    return Address(host, _port(port))
 
 
 def _seconds(raw: str) -> float:

@@ -18,6 +18,9 @@ ROLES = ("webhook", "bot", "janitor")
 GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 """Maps each secret setting to the service that gets it."""
 
+DATABASE_ADDRESS = "db:5432"
+"""The default host name and port of the database."""
+
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
 """The token of the bot that sends alerts, and the chat to which the bot sends them. Both must be set, or neither."""
 
@@ -48,9 +51,10 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     # The webhook and the janitor must have the same secret, so it is generated in one volume and copied to the other.
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
+    database = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS
     for role in ROLES:
         password = _generate_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
-        _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
+        _write(root / role / "database_url", f"postgresql://{role}:{password}@{database}/ledger", OWNER_ONLY)
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name, service in OPTIONAL.items():
         _write(root / service / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)

@@ -68,6 +68,11 @@ class ComposeSettings(BaseModel):
         },
     )
     SANDBOX_PORT: int = Field(default=8090, description="the port of the demo's pages, on 127.0.0.1 only")
+    DATABASE_ADDRESS: str = Field(
+        default="db:5432",
+        description="the host name and the port of the database",
+        json_schema_extra={"note": "Only the demo sets it, to lead the connections through the sandbox."},
+    )
     COMPOSE_PROFILES: str | None = Field(
         default=None,
         description="the name tracing to also start Tempo, which stores traces",
@@ -94,7 +99,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The settings that `.env.example` contains, by heading and in the order of the file."""
 
-SELDOM_SET = ("SANDBOX_PORT", "REVISION")
+SELDOM_SET = ("SANDBOX_PORT", "DATABASE_ADDRESS", "REVISION")
 """Settings that a user can change but that `.env.example` omits. Only the demo or the build of the image uses them."""
 
 SET_BY_COMPOSE = (

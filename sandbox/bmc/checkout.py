@@ -1,6 +1,7 @@
 """Handle the requests of the page where people pay, and later actions on a payment, such as a refund."""
 
 import re
+import time
 from decimal import Decimal, InvalidOperation
 
 from aiohttp import web
@@ -12,15 +13,17 @@ from sandbox.counters import Counter
 from sandbox.fields import FieldError, Fields, read_fields
 from sandbox.journal import log
 from sandbox.refusals import conflict, not_found, read_choice
+from sandbox.tally import Tally
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT_MAX = Decimal(10000000)
 
 
 class Checkout:
-    def __init__(self, payments: Payments, deliveries: Deliveries, *, event_ids: Counter) -> None:
+    def __init__(self, payments: Payments, deliveries: Deliveries, tally: Tally, *, event_ids: Counter) -> None:
         self._payments = payments
         self._deliveries = deliveries
+        self._tally = tally
         self._event_ids = event_ids
 
     def routes(self) -> list[web.RouteDef]:
@@ -40,6 +43,7 @@ class Checkout:
         if order.kind.is_subscription:
             return self._start(self._payments.subscribe(order))
         payment = self._payments.pay(order)
+        self._note_payment(payment.transaction_id, of=payment.transaction_id, order=order)
         log.info("bmc: %s %s paid", order.kind.value, payment.transaction_id)
         return web.json_response(
             {
@@ -55,6 +59,7 @@ class Checkout:
         if payment.is_refunded:
             raise conflict("it was refunded before")
         refunded = self._payments.refund(payment)
+        self._tally.note_refund(payment.transaction_id)
         return web.json_response({"event_id": self._report_payment(refunded, "refunded")})
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -64,10 +69,12 @@ class Checkout:
             raise conflict("only shop items ask a question")
         answer = (await read_fields(request)).need_text("answer")
         answered = self._payments.answer(payment, answer)
+        self._tally.note_words(payment.transaction_id, _words(answered.order))
         return web.json_response({"event_id": self._report_payment(answered, "updated")})
 
     async def renew(self, request: web.Request) -> web.Response:
         renewed = self._payments.renew(self._active_subscription(request))
+        self._note_payment(_period_key(renewed), of=renewed.psp_id, order=renewed.order)
         return web.json_response(
             {
                 "event_id": self._report_subscription(renewed, "updated"),
@@ -85,6 +92,7 @@ class Checkout:
         return web.json_response({"event_id": self._report_subscription(paused, "paused")})
 
     def _start(self, subscription: Subscription) -> web.Response:
+        self._note_payment(_period_key(subscription), of=subscription.psp_id, order=subscription.order)
         # The first charge of a subscription causes two events. Report `.updated` first: in BMC's published example, it has the
         # lower id.
         updated = self._subscription_event(subscription, "updated")
@@ -103,7 +111,9 @@ class Checkout:
         )
 
     def _report_payment(self, payment: Payment, happening: str) -> int:
-        event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment))
+        # The refund is a movement of its own, so its deliveries say nothing about the payment.
+        key = None if happening == "refunded" else payment.transaction_id
+        event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment), key)
         self._deliveries.send(event)
         return event.event_id
 
@@ -113,10 +123,18 @@ class Checkout:
         return event.event_id
 
     def _subscription_event(self, subscription: Subscription, happening: str) -> Event:
-        return self._event(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription))
+        key = _period_key(subscription) if happening in ("started", "updated") else None
+        return self._event(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription), key)
 
-    def _event(self, event_type: str, data: dict[str, object]) -> Event:
-        return Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
+    def _event(self, event_type: str, data: dict[str, object], key: str | None) -> Event:
+        """Make an event. *key* is the key of the payment that the event reports, or None if it reports something else."""
+        event = Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
+        if key is not None:
+            self._tally.note_event(key, event.event_id)
+        return event
+
+    def _note_payment(self, key: str, *, of: str, order: Order) -> None:
+        self._tally.note_payment(key, of=of, amount=order.amount, words=_words(order), at=time.time())
 
     def _payment(self, request: web.Request) -> Payment:
         payment = self._payments.payments.get(request.match_info["transaction_id"])
@@ -135,6 +153,14 @@ class Checkout:
         if subscription.status is not Status.ACTIVE:
             raise conflict(f"the subscription is {subscription.status.value}")
         return subscription
+
+
+def _period_key(subscription: Subscription) -> str:
+    return f"{subscription.psp_id}/{subscription.period_start}"
+
+
+def _words(order: Order) -> str:
+    return " ".join(filter(None, (order.note, order.answer, order.additional_info)))
 
 
 def read_order(fields: Fields) -> Order:

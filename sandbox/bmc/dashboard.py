@@ -1,5 +1,6 @@
 """Serve the creator's dashboard: the webhook, its deliveries, the test button, and the switches that turn on faults."""
 
+from collections.abc import Container
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from sandbox.bmc.payments import Order, Payment, Payments, Subscription
 from sandbox.bmc.samples import SAMPLES
 from sandbox.bmc.webhook import Webhook
 from sandbox.fields import FieldError, read_fields
-from sandbox.refusals import conflict, read_choice
+from sandbox.refusals import conflict, not_found, read_choice
 
 _WAIT_SECONDS_MAX = 120.0
 _SHOWN_MAX = 100
@@ -33,6 +34,7 @@ class Dashboard:
             web.get("/bmc/webhook", self.read_webhook),
             web.post("/bmc/webhook/enable", self.enable),
             web.post("/bmc/test-event", self.send_test),
+            web.post(r"/bmc/events/{event_id:\d{1,18}}/send-again", self.send_again),
             web.get("/bmc/misbehave", self.read_misbehaviour),
             web.post("/bmc/misbehave", self.misbehave),
             web.delete("/bmc/misbehave", self.behave),
@@ -73,6 +75,15 @@ class Dashboard:
             raise conflict("the webhook is disabled")
         return web.json_response(delivery.as_read())
 
+    async def send_again(self, request: web.Request) -> web.Response:
+        event_id = int(request.match_info["event_id"])
+        if not self._deliveries.is_unsent(event_id):
+            raise not_found("no such event, or it is on its way")
+        if not self._webhook.enabled:
+            raise conflict("the webhook is disabled")
+        self._deliveries.send_again(event_id)
+        return web.json_response({"event_id": event_id})
+
     async def read_misbehaviour(self, request: web.Request) -> web.Response:
         return web.json_response(self.faults())
 
@@ -96,11 +107,16 @@ class Dashboard:
             self._deliveries.behave()
         return await self.read_misbehaviour(request)
 
-    def payments(self) -> list[dict[str, Any]]:
-        """Return the newest payments and subscriptions, newest first."""
-        paid = map(_payment_row, self._payments.payments.values())
-        subscribed = map(_subscription_row, self._payments.subscriptions.values())
-        return sorted([*paid, *subscribed], key=lambda row: -row["at"])[:_SHOWN_MAX]
+    def payments(self, *, only: Container[str] | None = None) -> list[dict[str, Any]]:
+        """
+        Return the newest payments and subscriptions, newest first.
+
+        *only* contains the ids of the transactions and subscriptions to return; None: all.
+        """
+        paid = [(of, _payment_row(one)) for of, one in self._payments.payments.items()]
+        subscribed = [(of, _subscription_row(one)) for of, one in self._payments.subscriptions.items()]
+        rows = [row for of, row in (*paid, *subscribed) if only is None or of in only]
+        return sorted(rows, key=lambda row: -row["at"])[:_SHOWN_MAX]
 
     def webhook(self) -> dict[str, Any]:
         return {
@@ -113,9 +129,15 @@ class Dashboard:
         rules = self._deliveries.misbehaviour.rules
         return [{"kind": one.fault.value, "times": one.times, "seconds": one.seconds} for one in rules]
 
-    def log(self) -> list[dict[str, Any]]:
-        """Return the last deliveries with their answers, newest first."""
-        return [delivery.as_read() for delivery in reversed(self._deliveries.read()[-_LOG_MAX:])]
+    def log(self, *, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return the last deliveries with their answers, newest first. *since* is a time in seconds since 1970."""
+        newest = [one for one in self._deliveries.read()[-_LOG_MAX:] if one.at.timestamp() >= since]
+        return [delivery.as_read() for delivery in reversed(newest)]
+
+    def end_faults(self) -> None:
+        """End all faults of BMC, and enable the webhook."""
+        self._deliveries.behave()
+        self._webhook.enable()
 
 
 def _payment_row(payment: Payment) -> dict[str, Any]:

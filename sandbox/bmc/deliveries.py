@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,10 @@ from sandbox.bmc.misbehaviour import REQUEST_FAULTS, Fault, Misbehaviour, Rule
 from sandbox.bmc.webhook import Webhook, sign
 from sandbox.journal import log
 from sandbox.postman import Answer, NoAnswer, Postman
+from sandbox.tally import Tally
 
 _KEPT_MAX = 5_000
+_UNSENT_MAX = 1_000
 _ANSWER_TEXT_MAX = 2_000
 # BMC documents "up to 4 more deliveries with exponential delay", so an event is sent at most five times. The delays are not
 # public.
@@ -70,6 +72,7 @@ class Deliveries:
         webhook: Webhook,
         postman: Postman,
         background: Background,
+        tally: Tally,
         *,
         retry_seconds: float,
         answer_timeout_seconds: float = 10.0,
@@ -81,11 +84,14 @@ class Deliveries:
         self._webhook = webhook
         self._postman = postman
         self._background = background
+        self._tally = tally
         self._retry_seconds = retry_seconds
         self._answer_timeout_seconds = answer_timeout_seconds
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
+        # The events that the webhook has not accepted and that are not sent any more.
+        self._unsent: OrderedDict[int, Event] = OrderedDict()
         # Each BMC event that is held back waits for an asyncio event in one of these collections: in `_overtaken`, until another
         # BMC event is sent; in `_refunds_sent`, by transaction id, until the refund of its payment is sent; in `_late`, until a
         # fixed delay has passed.
@@ -105,9 +111,24 @@ class Deliveries:
         for event in events:
             if reason is not None:
                 log.info("bmc: event %d %s not sent: %s", event.event_id, event.type, reason)
+                self._give_up(event)
                 continue
             self._under_way[event.event_id] += 1
             self._background.start(self._deliver(event))
+
+    def send_again(self, event_id: int) -> bool:
+        """
+        Send an event again that was given up. Return False if there is no such event, for example because it was sent again before.
+
+        This is a help of the demo. BMC has no documented way to send an event again.
+        """
+        event = self._unsent.pop(event_id, None)
+        if event is not None:
+            self.send(event)
+        return event is not None
+
+    def is_unsent(self, event_id: int) -> bool:
+        return event_id in self._unsent
 
     async def send_once(self, event: Event) -> Delivery | None:
         """Send the event once, without retries, as BMC's test button does. Return None if the webhook is disabled."""
@@ -154,18 +175,30 @@ class Deliveries:
     async def _send_until_accepted(self, event: Event) -> None:
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             if not self._webhook.enabled:
-                return
+                break
             delivery = await self._post(event, attempt=attempt)
             self._note_sent(event)
             if delivery.is_success:
                 return
-            if attempt < _ATTEMPTS_MAX:
-                await asyncio.sleep(self._retry_seconds * 2 ** (attempt - 1))
+            if attempt < _ATTEMPTS_MAX and self._webhook.enabled:
+                pause_seconds = self._retry_seconds * 2 ** (attempt - 1)
+                self._tally.note_retry(event.event_id, next_at=time.time() + pause_seconds)
+                self.changed.ring()
+                await asyncio.sleep(pause_seconds)
         log.info("bmc: event %d %s given up", event.event_id, event.type)
+        self._give_up(event)
+
+    def _give_up(self, event: Event) -> None:
+        self._tally.note_given_up(event.event_id)
+        self._unsent[event.event_id] = event
+        if len(self._unsent) > _UNSENT_MAX:
+            self._unsent.popitem(last=False)
 
     async def _post(self, event: Event, *, attempt: int) -> Delivery:
         body, headers = self._request(event, attempt=attempt)
         at, started = datetime.now(UTC), time.perf_counter()
+        self._tally.note_sending(event.event_id)
+        self.changed.ring()
         outcome = await self._postman.post(
             self._webhook.url, body=body, headers=headers, timeout_seconds=self._answer_timeout_seconds
         )
@@ -181,6 +214,13 @@ class Deliveries:
             signature=headers.get("x-signature-sha256"),
         )
         self._log.append(delivery)
+        answered = outcome if isinstance(outcome, Answer) else None
+        self._tally.note_answer(
+            event.event_id,
+            status=answered.status if answered else None,
+            text=answered.text if answered else "",
+            at=time.time(),
+        )
         if delivery.is_success:
             self._webhook.note_success()
         else:

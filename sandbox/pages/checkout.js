@@ -4,6 +4,7 @@ import { attempt, find, make, money, post } from "./parts.js";
 
 const AMOUNTS = ["5", "10", "25", "50"];
 const FLASH_MILLISECONDS = 1200;
+const CODE_SIGNS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
 export class Checkout {
   /** *onPaid* gets the order and the answer; *onChange* is called for every change of the form. */
@@ -12,6 +13,7 @@ export class Checkout {
     this.slug = slugOf(location.pathname) ?? "demo";
     this.form = find("pay");
     this.clipboard = "";
+    this.mistyped = null;
     find("amounts").append(...AMOUNTS.map((amount) => make("button", { type: "button", textContent: amount, onclick: () => this.setAmount(amount) })));
     this.form.addEventListener("input", () => {
       this.refresh();
@@ -20,7 +22,8 @@ export class Checkout {
     this.form.addEventListener("submit", (event) => this.pay(event));
     // Ignore the second click of a double click: it may come after the answer has emptied the note.
     find("pay-button").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
-    find("paste").addEventListener("click", () => this.paste());
+    find("paste").addEventListener("click", () => this.paste(this.clipboard));
+    find("mistype").addEventListener("click", () => this.paste((this.mistyped = withOneWrongSign(this.clipboard))));
     this.onChange = onChange;
     this.refresh();
   }
@@ -55,8 +58,17 @@ export class Checkout {
     this.refresh();
   }
 
-  paste() {
-    find("note").value = `${this.note} ${this.clipboard}`.trim();
+  /** Whether the note has the code, as it is or with the slip that the demo made. */
+  hasCode(code) {
+    return this.note.includes(code) || (this.clipboard === code && this.hasSlip);
+  }
+
+  get hasSlip() {
+    return Boolean(this.mistyped) && this.note.includes(this.mistyped);
+  }
+
+  paste(text) {
+    find("note").value = `${this.note} ${text}`.trim();
     this.refresh();
     this.onChange();
     find("pay-button").focus();
@@ -74,7 +86,9 @@ export class Checkout {
     const asksQuestion = kind.value === "extra_purchase";
     find("question").hidden = !asksQuestion;
     answer.disabled = !asksQuestion;
-    find("paste").hidden = !this.clipboard || this.note.includes(this.clipboard);
+    const needsCode = this.clipboard && !this.hasCode(this.clipboard);
+    find("paste").hidden = !needsCode;
+    find("mistype").hidden = !needsCode || !/[0-9A-Z]/.test(this.clipboard);
     find("paste").textContent = `Paste ${this.clipboard}`;
     find("checkout-title").textContent = `Support ${this.slug}`;
     find("pay-button").textContent = `Support with ${money(amount.value.trim() || "…", currency.value)}`;
@@ -91,9 +105,25 @@ export class Checkout {
     if (!paid) return;
     find("note").value = "";
     this.clipboard = "";
+    this.mistyped = null;
     this.refresh();
     this.onPaid(order, paid);
   }
+
+  /** Empty the form, as for a new visitor. */
+  reset() {
+    this.form.reset();
+    this.clipboard = "";
+    this.mistyped = null;
+    find("pay-said").textContent = "";
+    this.refresh();
+  }
+}
+
+/** The code with its third sign replaced by the next one. */
+function withOneWrongSign(code) {
+  const wrong = CODE_SIGNS[(CODE_SIGNS.indexOf(code[2]) + 1) % CODE_SIGNS.length];
+  return `${code.slice(0, 2)}${wrong}${code.slice(3)}`;
 }
 
 function slugOf(path) {

@@ -8,6 +8,7 @@ import { MiniApp } from "./mini_app.js";
 import { call, find, memory } from "./parts.js";
 import { People } from "./people.js";
 import { Phone } from "./phone.js";
+import { Stage } from "./stage.js";
 import { Webhook } from "./webhook.js";
 
 const isCheckoutAlone = location.pathname.startsWith("/bmc/");
@@ -33,15 +34,25 @@ const people = new People((id) => {
 const guide = new Guide({ app, checkout, people });
 const webhook = new Webhook();
 const faults = new Faults();
+const stage = new Stage({
+  onStartOver: () => {
+    checkout.reset();
+    guide.restart();
+  },
+});
 const live = new Live({ who: () => people.shown, onState: show, onConnection: (isThere) => (find("offline").hidden = isThere) });
 
 function show(state) {
+  if (!isCheckoutAlone) people.setCast(state.cast);
+  // The cast may have changed, and then the state has the chat of the person before.
+  const chat = state.person === people.chosen ? state.chat : null;
+  stage.show(state);
   webhook.show(state);
   faults.show(state);
   people.show(state.people);
-  if (state.chat) phone.show(people.chosen, state.chat, state.bot);
-  guide.show(state);
-  if (!isCheckoutAlone) people.bring(state.people);
+  if (chat) phone.show(people.chosen, chat, state.bot);
+  guide.show({ ...state, chat });
+  if (!isCheckoutAlone) people.bring(state.people, state.asked);
 }
 
 function setTheme(theme) {

@@ -48,6 +48,14 @@ export class Guide {
     this.copied = null;
   }
 
+  /** Begin anew and show the guide, as to a new visitor. */
+  restart() {
+    this.begin();
+    this.isHidden = false;
+    memory.set("guide", "shown");
+    this.refresh();
+  }
+
   show(state) {
     this.state = state;
     this.refresh();
@@ -69,9 +77,10 @@ export class Guide {
   step() {
     const code = openCode(this.state, this.paidAfter.get(this.people.chosen) ?? 0);
     if (this.paid && !code) return this.stepAfterPaying();
-    if (this.people.isOperator) return step(0, "Olha is the operator. Pay without a code, and the bot asks her who paid.", find("checkout"), { isMarked: false });
+    const { operator } = this.people;
+    if (operator) return step(0, `${operator.first_name} is an operator. Pay without a code: the bot lists it.`, find("checkout"), { isMarked: false });
     if (!code) return this.stepToCode();
-    if (this.checkout.note.includes(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
+    if (this.checkout.hasCode(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
     if (this.copied === code) return step(3, "Paste the code into the note of the payment.", find("paste"));
     if (this.app.isOpen) return step(2, "Copy the code.", find("app"));
     return step(2, "Copy the code.", find("messages").querySelector(`[data-copies="${code}"]`));
@@ -87,11 +96,14 @@ export class Guide {
 
   stepAfterPaying() {
     const log = find("deliveries").firstElementChild;
+    const pulled = this.state.plugs.find((plug) => plug.pulled);
+    const isTold = newest(this.state) > this.paid.last;
+    if (pulled && !isTold) return step(5, `The ${pulled.name} is unplugged. Plug it in again.`, find("stage"), { isMarked: false });
     const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
     if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
-    if (newest(this.state) > this.paid.last) return step(6, "Done: the bot has answered. Now refund the payment, cause faults below, or switch to the operator.", find("phone-side"), { isMarked: false });
+    if (isTold) return step(6, "Done: the bot has answered. Now pull a plug and pay again.", find("stage"), { isMarked: false });
     if (CODE.test(this.paid.note)) return step(5, "Delivered. Watch the phone.", log);
-    return step(5, "Delivered, but without a code: the bot asks the operator who paid.", this.people.operatorButton);
+    return step(5, "There was no code: the bot lists it for the operators.", this.people.operatorButton);
   }
 
   mark(target) {

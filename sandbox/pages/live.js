@@ -45,12 +45,13 @@ export class Live {
   async ask() {
     this.asking = new AbortController();
     const { person, version } = this;
+    const asked = this.who();
     const wait = version < 0 ? 0 : WAIT_SECONDS;
-    const query = new URLSearchParams({ version, wait, people: this.who(), ...(person ? { person } : {}) });
+    const query = new URLSearchParams({ version, wait, people: asked, ...(person ? { person } : {}) });
     const state = await call("GET", `/demo/changes?${query}`, undefined, { signal: this.asking.signal, cache: "no-store" });
     this.onConnection(true);
     if (person !== this.person || state.version === version) return;
     this.version = state.version;
-    this.onState(state);
+    this.onState({ ...state, asked, person });
   }
 }

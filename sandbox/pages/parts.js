@@ -98,6 +98,10 @@ export function clock(when) {
   return new Date(when).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+export function clockSeconds(when) {
+  return new Date(when).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+}
+
 export function isSafeLink(url) {
   return /^(https?|tg):/i.test(url);
 }

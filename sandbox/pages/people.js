@@ -1,42 +1,52 @@
-// Chooses the person whose phone is shown. A few people exist from the start and have already pressed Start.
+// Chooses the person whose phone is shown. The people of the cast have already pressed Start.
 
 import { find, make, memory, post, showList } from "./parts.js";
-
-const READY = [
-  { id: 1001, first_name: "Anna", username: "anna", language_code: "en", role: "supporter, English" },
-  { id: 1002, first_name: "Богдан", username: "bohdan", language_code: "uk", role: "supporter, Ukrainian" },
-  { id: 1000001, first_name: "Olha", username: "olha", language_code: "en", role: "operator" },
-];
-const OPERATOR = READY[2];
 
 export class People {
   /** *onChoice* gets the id of the chosen person. */
   constructor(onChoice) {
     this.onChoice = onChoice;
-    this.chosen = idInAddress() ?? READY[0].id;
+    this.chosen = idInAddress();
+    this.cast = [];
     this.read = JSON.parse(memory.get("read") ?? "{}");
   }
 
-  get isOperator() {
-    return this.chosen === OPERATOR.id;
+  /** The chosen person if it is an operator, or else undefined. */
+  get operator() {
+    return this.cast.find(({ id, is_operator: isOperator }) => isOperator && id === this.chosen);
+  }
+
+  /** Take the people to show. If the demo has started over, the new person of the same role takes the place of the chosen one. */
+  setCast(cast) {
+    const before = this.cast;
+    if (JSON.stringify(before) === JSON.stringify(cast)) return;
+    this.cast = cast;
+    const heir = cast[before.findIndex(({ id }) => id === this.chosen)];
+    if (this.chosen === null) this.choose(cast[0].id);
+    else if (heir && heir.id !== this.chosen) this.choose(heir.id);
   }
 
   /** The ids of the people with a button; the page needs no news of others. */
   get shown() {
-    return [...new Set([...READY.map(({ id }) => id), this.chosen])];
+    return [...new Set([...this.cast.map(({ id }) => id), ...(this.chosen ? [this.chosen] : [])])];
   }
 
   get operatorButton() {
-    return [...find("people").children].find(({ dataset }) => dataset.key === String(OPERATOR.id));
+    const operator = this.cast.find(({ is_operator: isOperator }) => isOperator);
+    return [...find("people").children].find(({ dataset }) => dataset.key === String(operator?.id));
   }
 
-  /** Create the ready people and press Start for them, unless that is done. A restarted sandbox knows no people. */
-  async bring(known) {
-    if (this.isBringing) return;
+  /**
+   * Create the people of the cast and press Start for them, unless that is done. A restarted sandbox knows no people.
+   *
+   * *asked* are the ids that the page asked for, *known* the people that the sandbox knows among them.
+   */
+  async bring(known, asked) {
+    if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id))) return;
     this.isBringing = true;
     const standings = new Map(known.map(({ id, standing }) => [id, standing]));
     try {
-      for (const person of READY) await this.meet(person, standings.get(person.id));
+      for (const person of this.cast) await this.meet(person, standings.get(person.id));
     } catch {
       // The next state tries again.
     } finally {
@@ -44,7 +54,7 @@ export class People {
     }
   }
 
-  async meet({ role, ...person }, standing) {
+  async meet({ role, is_operator, ...person }, standing) {
     if (standing !== undefined && standing !== "stranger") return;
     if (standing === undefined) await post("/telegram/users", person);
     await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
@@ -52,14 +62,14 @@ export class People {
 
   choose(id) {
     this.chosen = id;
-    history.replaceState(null, "", id === READY[0].id ? location.pathname : `?person=${id}`);
+    history.replaceState(null, "", id === this.cast[0]?.id ? location.pathname : `?person=${id}`);
     this.onChoice(id);
   }
 
   show(people) {
     const byId = new Map(people.map((person) => [person.id, person]));
-    const others = byId.has(this.chosen) && !READY.some(({ id }) => id === this.chosen) ? [byId.get(this.chosen)] : [];
-    const rows = [...READY, ...others].map((person) => this.row({ ...person, ...byId.get(person.id) }));
+    const others = byId.has(this.chosen) && !this.cast.some(({ id }) => id === this.chosen) ? [byId.get(this.chosen)] : [];
+    const rows = [...this.cast, ...others].map((person) => this.row({ ...person, ...byId.get(person.id) }));
     showList(find("people"), rows, ({ id }) => id, (row) => this.button(row));
   }
 

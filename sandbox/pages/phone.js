@@ -45,6 +45,8 @@ export class Phone {
     const isAtEnd = isOther || atEnd(find("messages"));
     this.chat = chat;
     this.bot = bot;
+    // Telegram writes dates in the language of the person.
+    find("messages").lang = chat.language_code;
     find("bot-name").textContent = bot.first_name;
     find("bot-status").textContent = ACTIONS[chat.action] ?? (chat.action ? "busy…" : "bot");
     this.showMessages(chat);

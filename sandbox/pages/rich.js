@@ -55,7 +55,7 @@ function time({ unix_time: unix, date_time_format: format }, words) {
     ...(/d/i.test(format) && { day: "numeric", month: format.includes("D") ? "long" : "2-digit", year: "numeric" }),
     ...(/t/i.test(format) && { hour: "2-digit", minute: "2-digit", ...(format.includes("T") && { second: "2-digit" }), hourCycle: "h23" }),
   };
-  const shown = format === "r" ? words : date.toLocaleString(document.documentElement.lang || undefined, styles);
+  const shown = format === "r" ? words : date.toLocaleString(document.getElementById("messages").lang || undefined, styles);
   return make("time", { dateTime: date.toISOString(), title: words }, shown);
 }
 

@@ -1,6 +1,7 @@
 // The webhook's deliveries with their answers, and the actions for past payments.
 
-import { attempt, find, make, money, post, say, showList } from "./parts.js";
+import { attempt, clockSeconds, find, make, money, post, say, showList } from "./parts.js";
+import { outcomeWords, standing, timeline } from "./timeline.js";
 
 const KINDS = ["donation", "extra_purchase", "commission_order", "wishlist_payment"];
 const SUBSCRIPTIONS = ["recurring_donation", "membership"];
@@ -20,15 +21,20 @@ export class Webhook {
     find("enable").addEventListener("click", () => attempt(find("test-said"), () => post("/bmc/webhook/enable")));
   }
 
-  show({ webhook, deliveries, payments }) {
+  show({ webhook, deliveries, payments, tally }) {
+    const byEvent = new Map(tally.payments.flatMap((story) => story.event_ids.map((id) => [id, story])));
+    // The newest story of a subscription comes first, so it must be the last one in the map's list.
+    const byPayment = new Map(tally.payments.map((story) => [story.of, story]).reverse());
+
     find("webhook-state").textContent = webhook.enabled ? "on" : "switched off after too many failures";
     find("webhook-state").classList.toggle("bad", !webhook.enabled);
     find("webhook-state").title = `${webhook.url}, ${webhook.failures_in_a_row} failures in a row`;
     find("enable").hidden = webhook.enabled;
     find("no-deliveries").hidden = deliveries.length > 0;
-    showList(find("deliveries"), deliveries, ({ number }) => number, delivery);
+    showList(find("deliveries"), deliveries.map((sent) => ({ ...sent, words: outcomeWords(sent, byEvent.get(sent.event_id)) })), ({ number }) => number, delivery);
     find("no-payments").hidden = payments.length > 0;
-    showList(find("payments"), payments, (paid) => paid.transaction_id ?? paid.psp_id, payment);
+    const rows = payments.map((paid, index) => ({ ...paid, story: byPayment.get(paid.transaction_id ?? paid.psp_id), isNewest: index === 0 }));
+    showList(find("payments"), rows, (paid) => paid.transaction_id ?? paid.psp_id, payment);
   }
 
   async sendTest(event) {
@@ -38,17 +44,16 @@ export class Webhook {
   }
 }
 
-function delivery(sent) {
+function delivery(sent, old) {
   const isGood = sent.status >= 200 && sent.status < 300;
-  const chip = make("span", { className: `chip ${isGood ? "good" : "bad"}`, textContent: sent.status ?? "no answer" });
+  const chip = make("span", { className: `chip ${isGood ? "good" : "bad"}`, textContent: sent.status ?? "✕" });
+  const facts = [clockSeconds(sent.at), sent.type, ...(sent.attempt > 1 ? [`attempt ${sent.attempt}`] : []), `${sent.milliseconds} ms`];
   const summary = make("summary", {},
-    make("time", { textContent: new Date(sent.at).toLocaleTimeString() }),
-    make("b", { textContent: sent.type }),
-    make("span", { className: "quiet", textContent: `#${sent.event_id}${sent.attempt > 1 ? `, attempt ${sent.attempt}` : ""}` }),
-    chip, make("span", { className: "quiet", textContent: `${sent.milliseconds} ms` }));
-  const parts = [["Sent", pretty(sent.body)], ["Signature", sent.signature ?? "none"], ["Answered", sent.answer ?? sent.error ?? ""]];
+    make("span", { className: "outcome" }, chip, make("b", { textContent: sent.words })),
+    make("span", { className: "quiet", textContent: facts.join(" · ") }));
+  const parts = [["Event", `#${sent.event_id}, attempt ${sent.attempt}`], ["Sent", pretty(sent.body)], ["Signature", sent.signature ?? "none"], ["Answered", sent.answer ?? sent.error ?? ""]];
   const details = parts.map(([name, text]) => make("div", {}, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })));
-  return make("li", {}, make("details", {}, summary, ...details));
+  return make("li", { className: old ? "" : "new" }, make("details", { open: isOpen(old) }, summary, ...details));
 }
 
 function pretty(body) {
@@ -59,11 +64,26 @@ function pretty(body) {
   }
 }
 
-function payment(paid) {
+function isOpen(old) {
+  return old?.querySelector("details").open ?? false;
+}
+
+function payment(paid, old) {
   const words = make("span", { className: "paid" },
     make("b", { textContent: money(paid.amount, paid.currency) }), ` ${NAMES[paid.kind]}${paid.name ? `, ${paid.name}` : ""} `,
-    make("span", { className: `chip ${paid.status === "succeeded" || paid.status === "active" ? "good" : "bad"}`, textContent: paid.status }));
-  return make("li", {}, words, make("span", { className: "row" }, ...actions(paid)));
+    // A payment that succeeded needs no word about it; its timeline says more.
+    paid.status === "succeeded" ? null : make("span", { className: `chip ${paid.status === "active" ? "good" : "bad"}`, textContent: paid.status }));
+  const head = make("div", { className: "head" }, words, make("span", { className: "row" }, ...actions(paid)));
+  const li = make("li", {}, head, ...(paid.story ? [journey(paid, old)] : []));
+  li.isNewest = paid.isNewest;
+  return li;
+}
+
+/** The timeline. It is open for the newest payment, and the reader can open the others. */
+function journey({ story, isNewest }, old) {
+  const { words, kind } = standing(story);
+  const summary = make("summary", {}, "Timeline ", make("span", { className: `chip ${kind}`, textContent: words }));
+  return make("details", { open: old?.isNewest === isNewest ? isOpen(old) : isNewest }, summary, timeline(story));
 }
 
 function actions(paid) {

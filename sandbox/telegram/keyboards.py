@@ -55,6 +55,11 @@ def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any]
     return None
 
 
+def copied_texts(markup: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the texts that the copy buttons of an inline keyboard copy."""
+    return (button["copy_text"]["text"] for button in buttons_of(markup) if "copy_text" in button)
+
+
 def buttons_of(markup: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
     """Yield the buttons of an inline keyboard or a reply keyboard."""
     rows = (markup or {}).get("inline_keyboard") or (markup or {}).get("keyboard") or []

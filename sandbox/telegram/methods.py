@@ -14,7 +14,7 @@ from yarl import URL
 
 from sandbox.fields import Fields, Upload
 from sandbox.journal import log
-from sandbox.telegram.chats import AnyChat, CallbackAnswer, Message
+from sandbox.telegram.chats import AnyChat, CallbackAnswer, Chat, Message
 from sandbox.telegram.entities import Entity, Formatted, MarkupError, read_html, read_plain, with_detected
 from sandbox.telegram.errors import ApiError, bad_request, too_many_requests
 from sandbox.telegram.files import File, Kind
@@ -313,6 +313,8 @@ def _send(
     )
     chat.add(message)
     telegram.record.keep_message(chat.id, message.message_id, content.text)
+    if isinstance(chat, Chat):
+        telegram.heard(chat, message)
     log.info("telegram: message %d to %d", message.message_id, chat.id)
     return as_bot_api(telegram, chat, message)
 

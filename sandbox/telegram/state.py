@@ -2,13 +2,14 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.bell import Bell
 from sandbox.counters import Counter
 from sandbox.telegram.calls import Calls
-from sandbox.telegram.chats import AnyChat, Chats
+from sandbox.telegram.chats import AnyChat, Chat, Chats, Message
 from sandbox.telegram.files import Files
 from sandbox.telegram.groups import Groups
 from sandbox.telegram.limits import SendLimits
@@ -46,6 +47,10 @@ class Telegram:
     query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
     profile: Profile = field(default_factory=Profile)
     record: Record = field(default_factory=Record)
+    # Called after each message of the bot.
+    heard: Callable[[Chat, Message], None] = lambda _chat, _message: None
+    # The time in seconds since 1970 when a person last pressed a button that the bot answers.
+    pressed_at: float = 0.0
     chats: Chats = field(init=False)
     groups: Groups = field(init=False)
 
@@ -69,6 +74,7 @@ class Telegram:
 
     def ask(self, chat: AnyChat) -> str:
         """Store a new callback query and return its id."""
+        self.pressed_at = time.time()
         query_id = str(self.query_ids.next())
         self.queries[query_id] = CallbackQuery(chat, time.monotonic())
         if len(self.queries) > _QUERIES_MAX:

@@ -240,6 +240,8 @@ def start_stack() -> Stack:
         "HTTP_PORT": f"127.0.0.1:{http_port}",
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": "attack",
+        # Connect the services to the database directly, as in production.
+        "DATABASE_ADDRESS": "db:5432",
         # With this setting, the proxy has a route for Telegram's updates, which half of the uploads use.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",
     }

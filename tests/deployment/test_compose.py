@@ -137,6 +137,15 @@ def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
     assert (mount["type"], mount["target"]) == ("volume", SERVICES["webhook"]["environment"]["SPOOL_FOLDER"])
 
 
+def test_only_the_demo_leads_the_connections_to_the_database_through_the_sandbox() -> None:
+    """The demo's page can cut these connections. The sandbox has no password of the database, and production has no sandbox."""
+    in_production = configuration(DATABASE_ADDRESS="")["services"]
+
+    assert SERVICES["secrets"]["environment"]["DATABASE_ADDRESS"] == "sandbox:5432"
+    assert in_production["secrets"]["environment"]["DATABASE_ADDRESS"] == "db:5432"
+    assert SERVICES["sandbox"].get("volumes") is None
+
+
 def secrets_volumes(name: str) -> set[str]:
     mounts = SERVICES[name].get("volumes") or []
     return {one["source"] for one in mounts if one["type"] == "volume" and one["source"].startswith("secrets-")}

@@ -68,6 +68,7 @@ def test_the_table_of_settings_has_the_settings_and_defaults_of_the_code() -> No
         "HTTP_PORT": "80",
         "SANDBOX_PORT": "8090",
         "GRAFANA_PORT": "3000",
+        "DATABASE_ADDRESS": "db:5432",
     }
     alerts = ("BOT_TOKEN", "CHAT_ID", "WATCHDOG_URL", "RUNBOOK_URL", "DASHBOARD_URL")
     of_compose_alone |= dict.fromkeys((*(f"ALERTS_{name}" for name in alerts), "COMPOSE_PROFILES"))
@@ -104,7 +105,7 @@ RUNBOOK_EXAMPLE = "https://github.com/coffee-ledger/coffee-ledger/blob/main/docs
 def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     named = set(re.findall("^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
-    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER", "ALERTS"}
+    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER", "ALERTS", "DATABASE_ADDRESS"}
 
     assert named == settings_in_table().keys() - not_for_operators
 

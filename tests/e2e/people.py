@@ -151,10 +151,12 @@ class BuyMeACoffee:
         await self._post("/bmc/misbehave", kind=kind, **how)
 
     async def behave(self) -> None:
-        """End all simulated faults, including Telegram's, and enable the webhook."""
+        """End all simulated faults, including Telegram's, put in all plugs, and enable the webhook."""
         for stand_in in ("bmc", "telegram"):
             async with self.session.delete(f"{self.address}/{stand_in}/misbehave") as answer:
                 answer.raise_for_status()
+        for name in ("database", "webhook", "bot"):
+            await self._post("/demo/plugs", name=name, pulled=False)
         await self._post("/bmc/webhook/enable")
 
     async def post_raw(self, body: bytes, headers: Mapping[str, str]) -> int:

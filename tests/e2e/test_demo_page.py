@@ -37,6 +37,7 @@ A JavaScript function.
 
 For each colour of the wallpaper, it returns the visible colours of a chat button's text and background.
 """
+FAILURES_THAT_DISABLE = 11
 THE_END = "Done: the bot has answered."
 
 
@@ -101,7 +102,7 @@ async def test_the_guide_leads_a_newcomer_from_the_menu_button_to_the_credits(
     await follow_the_guide(page)
 
     await expect(page.locator("#deliveries li").first).to_contain_text(
-        re.compile(r"donation\.created.*200.*ms", re.DOTALL)
+        re.compile(r"200credited Anna \+500.*donation\.created.*ms")
     )
     await expect(said_by_bot(page, "500 credits").last).to_be_visible()
     assert elsewhere == []
@@ -163,8 +164,8 @@ async def test_the_guide_finishes_without_the_code_and_starts_again(screen: Scre
     await page.get_by_role("button", name=f"Support with ${amount}").click()
 
     await expect(guide(page)).to_contain_text(THE_END)
-    await page.get_by_role("button", name="operator").click()
-    await expect(guide(page)).to_contain_text("Olha is the operator.")
+    await page.get_by_role("button", name="operator, English").click()
+    await expect(guide(page)).to_contain_text("Olha is an operator.")
     await page.get_by_role("button", name="supporter, English").click()
     await expect(guide(page)).to_have_text("Open the Mini App.")
 
@@ -206,7 +207,7 @@ async def test_the_operator_is_told_of_a_payment_that_fits_no_user(screen: Scree
 
     await page.get_by_role("button", name=f"Support with ${amount}").click()
 
-    operator = page.get_by_role("button", name="operator")
+    operator = page.get_by_role("button", name="operator, English")
     await expect(operator.get_by_label("new messages")).to_be_visible()
     await operator.click()
     await expect(said_by_bot(page, amount).last).to_be_visible()
@@ -342,7 +343,7 @@ async def test_enter_sends_the_answer_to_the_shop_item_and_cancel_does_not(scree
 
     await answer.click()
     await page.get_by_label("Which code did the bot show you?").last.fill("none")
-    await page.get_by_role("button", name="Cancel").click()
+    await page.locator("#ask").get_by_role("button", name="Cancel").click()
     await expect(page.locator("#ask")).to_be_hidden()
     await expect(page.locator("#payments-said")).to_be_empty()
     await answer.click()
@@ -423,6 +424,228 @@ async def test_the_log_shows_the_request_and_the_answer(screen: Screen, anna: Pe
 
     await expect(entry).to_contain_text('"live_mode": false')
     await expect(entry.get_by_role("heading", name="Answered")).to_be_visible()
+
+
+# The plugs, the counter and the timeline ------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fresh(screen: Screen) -> Page:
+    """Start the demo over and open it: the counter is at zero, and the supporters are new."""
+    return await open_fresh(screen)
+
+
+async def open_fresh(screen: Screen, *, width: int = 1280, scheme: Scheme = "light") -> Page:
+    page = await screen.page(width=width, height=900, scheme=scheme)
+    await page.request.post(f"{screen.address}/demo/start-over")
+    await page.goto(screen.address)
+    await expect(said_by_bot(page)).to_have_count(1)
+    return page
+
+
+async def supporters(page: Page) -> list[str]:
+    keys = await page.locator("#people button", has_text="supporter").evaluate_all(
+        "all => all.map((one) => one.dataset.key)"
+    )
+    return [str(key) for key in keys]
+
+
+async def copy_code(page: Page) -> str:
+    """Request a payment of $5 in the chat, and copy the code. Return the code."""
+    await page.get_by_label("Message", exact=True).fill("/pay 5")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    copy = page.locator("[data-copies]")
+    await copy.click()
+    return str(await copy.get_attribute("data-copies"))
+
+
+async def prepare_payment(page: Page) -> None:
+    await copy_code(page)
+    await page.get_by_role("button", name=re.compile("^Paste ")).click()
+
+
+async def support(page: Page) -> None:
+    await page.get_by_role("button", name="Support with $5").click()
+
+
+def plug(page: Page, name: str) -> Locator:
+    return page.get_by_role("switch", name=f"Unplug the {name}")
+
+
+def newest_delivery(page: Page) -> Locator:
+    return page.locator("#deliveries li").first
+
+
+def timeline(page: Page) -> Locator:
+    """Return the steps of the newest payment."""
+    return page.locator("#payments > li").first.locator(".timeline li")
+
+
+async def expect_counter(page: Page, words: str) -> None:
+    await expect(page.locator("#counter")).to_have_text(words, use_inner_text=True)
+
+
+async def test_the_timeline_follows_a_payment_from_the_checkout_to_the_message(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    await support(fresh)
+
+    await expect(timeline(fresh)).to_have_text(
+        [
+            re.compile(r"Paid\d\d:\d\d:\d\d\.\d$"),
+            re.compile(r"Signature ✓"),
+            re.compile(r"Matched by code"),
+            re.compile(r"Committedafter \d+\.\d+ s"),
+            re.compile(r"Anna told, \+500after \d+\.\d+ s"),
+        ]
+    )
+    await expect(newest_delivery(fresh)).to_contain_text("200credited Anna +500")
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+
+
+async def test_a_payment_while_the_database_is_unplugged_is_kept_and_credited_afterwards(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    await plug(fresh, "database").check()
+    await support(fresh)
+
+    await expect(newest_delivery(fresh)).to_contain_text("200kept on disk until the database is back")
+    await expect(timeline(fresh).nth(2)).to_contain_text("Kept on disk")
+    await expect_counter(fresh, "paid 1 credited 0 twice 0 waiting 1")
+    await expect(guide(fresh)).to_contain_text("The database is unplugged.")
+
+    await plug(fresh, "database").uncheck()
+
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+    await expect(newest_delivery(fresh)).to_contain_text("200kept on disk, then credited Anna +500")
+    await expect(timeline(fresh).last).to_contain_text("Anna told, +500")
+
+
+async def test_a_payment_while_the_webhook_is_unplugged_is_delivered_by_a_retry(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    await plug(fresh, "webhook").check()
+    await support(fresh)
+
+    await expect(newest_delivery(fresh)).to_contain_text("no connection")
+    await expect(timeline(fresh).nth(1)).to_contain_text(re.compile(r"No connectionagain at \d\d:\d\d:\d\d"))
+    await expect_counter(fresh, "paid 1 credited 0 twice 0 waiting 1")
+
+    await plug(fresh, "webhook").uncheck()
+
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+    await expect(newest_delivery(fresh)).to_contain_text(re.compile(r"200credited Anna \+500.*attempt"))
+
+
+async def test_a_payment_while_the_bot_is_unplugged_is_credited_and_the_user_told_afterwards(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    await plug(fresh, "bot").check()
+    await support(fresh)
+
+    await expect(timeline(fresh).last).to_contain_text("The message waits for the bot")
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 1")
+
+    await plug(fresh, "bot").uncheck()
+
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+    await expect(said_by_bot(fresh, "Thank you!")).to_have_count(1)
+
+
+async def test_a_payment_that_was_not_sent_because_the_webhook_was_off_can_be_sent_again(
+    fresh: Page, bmc: BuyMeACoffee
+) -> None:
+    await prepare_payment(fresh)
+    await plug(fresh, "webhook").check()
+    for _ in range(FAILURES_THAT_DISABLE):
+        await bmc.send_test()
+    await support(fresh)
+    await expect(timeline(fresh).nth(1)).to_contain_text("Not sent, the webhook is off")
+    await plug(fresh, "webhook").uncheck()
+    await fresh.get_by_role("button", name="Enable it again").click()
+    await expect(fresh.locator("#webhook-state")).to_have_text("on")
+
+    await timeline(fresh).get_by_role("button", name="Send again").click()
+
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+
+
+async def test_a_code_that_the_demo_mistypes_is_corrected(fresh: Page) -> None:
+    code = await copy_code(fresh)
+
+    await fresh.get_by_role("button", name="Mistype it for me").click()
+
+    note = await fresh.locator("#note").input_value()
+    assert sum(one != other for one, other in zip(note, code, strict=True)) == 1
+    await expect(guide(fresh)).to_contain_text("Pay.")
+    await support(fresh)
+    await expect(said_by_bot(fresh, "There was a small slip in the code")).to_be_visible()
+    await expect(timeline(fresh).nth(2)).to_contain_text("one wrong sign corrected")
+
+
+async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_click_changes_nothing(
+    fresh: Page, stack: Stack
+) -> None:
+    await prepare_payment(fresh)
+    await support(fresh)
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+    await fresh.get_by_role("button", name="Hide the guide").click()
+    before, credits = await supporters(fresh), stack.sql("SELECT count(*) FROM credits")
+
+    await fresh.get_by_role("button", name="Start over").click()
+
+    await expect_counter(fresh, "paid 0 credited 0 twice 0 waiting 0")
+    await expect(guide(fresh)).to_have_text("Open the Mini App.")
+    await expect(said_by_bot(fresh)).to_have_count(1)
+    await expect(fresh.locator("#payments > li, #deliveries > li")).to_have_count(0)
+    first = await supporters(fresh)
+    assert set(first).isdisjoint(before)
+
+    async with fresh.expect_response("**/demo/start-over"):
+        await fresh.get_by_role("button", name="Start over").click()
+
+    await expect(guide(fresh)).to_have_text("Open the Mini App.")
+    assert await supporters(fresh) == first
+    assert stack.sql("SELECT count(*) FROM credits") == credits
+
+
+async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
+    # Without the code that was never issued, the payment would get no card of its own.
+    await fresh.get_by_label("Say something nice…").fill("9MK6-DYN5")
+    await fresh.get_by_label("Another").fill(amount)
+    await fresh.get_by_role("button", name=f"Support with ${amount}").click()
+    operator = fresh.get_by_role("button", name="operator, Ukrainian")
+    await expect(operator.get_by_label("new messages")).to_be_visible()
+
+    await operator.click()
+
+    await expect(said_by_bot(fresh, amount).last).to_contain_text("Платіж чекає на вас")
+    await expect(said_by_bot(fresh, amount).last.locator(".words time")).to_contain_text(" р. о ")
+    await expect(guide(fresh)).to_contain_text("Тарас is an operator.")
+    await expect(timeline(fresh).nth(2)).to_contain_text("an operator decides")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1160, "dark"), (1280, "light")])
+async def test_nothing_moves_while_a_payment_waits_and_arrives(screen: Screen, width: int, scheme: Scheme) -> None:
+    page = await open_fresh(screen, width=width, scheme=scheme)
+    places = """() => {
+        scrollTo(0, 0);
+        return ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
+            [id, Math.round(document.getElementById(id).getBoundingClientRect().top)]);
+    }"""
+    before = await page.evaluate(places)
+
+    await copy_code(page)
+    copied = await page.evaluate(places)
+    await page.get_by_role("button", name=re.compile("^Paste ")).click()
+    await plug(page, "database").check()
+    await support(page)
+    await expect(timeline(page).nth(2)).to_contain_text("Kept on disk")
+    waiting = await page.evaluate(places)
+    faults = await grave_faults(page)
+    await plug(page, "database").uncheck()
+    await expect_counter(page, "paid 1 credited 1 twice 0 waiting 0")
+    arrived = await page.evaluate(places)
+
+    assert [copied, waiting, arrived] == [before] * 3
+    assert faults == await grave_faults(page) == []
+    assert await spill(page) <= 0
 
 
 # Accessibility and layout ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from sandbox.relay import Address
 from sandbox.settings import SettingError, read_settings
 
 COMPLETE = {
@@ -20,6 +21,15 @@ def test_unset_settings_have_sensible_defaults() -> None:
 
     assert (settings.port, settings.retry_seconds, settings.webhook_host) == (8090, 2.0, "proxy")
     assert settings.webhook_url == URL("https://proxy/bmc-webhook")
+
+
+def test_the_sandbox_carries_connections_only_if_it_is_told_to() -> None:
+    assert read_settings(COMPLETE).database is None
+    assert read_settings(COMPLETE).telegram_port is None
+
+    settings = read_settings(COMPLETE | {"SANDBOX_DATABASE": "db:5432", "SANDBOX_TELEGRAM_PORT": "8091"})
+
+    assert (settings.database, settings.telegram_port) == (Address("db", 5432), 8091)
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
@@ -56,6 +66,9 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("SANDBOX_WEBHOOK_URL", "proxy/bmc-webhook"),
         ("SANDBOX_PORT", "65536"),
         ("SANDBOX_PORT", "http"),
+        ("SANDBOX_DATABASE", "db"),
+        ("SANDBOX_DATABASE", "db:http"),
+        ("SANDBOX_TELEGRAM_PORT", "0"),
         ("SANDBOX_RETRY_SECONDS", "-1"),
         ("SANDBOX_RETRY_SECONDS", "soon"),
         ("SANDBOX_BMC_SECRET_FILE", "/nowhere/secret"),

@@ -16,6 +16,7 @@ from yarl import URL
 
 from sandbox.app import make_app
 from sandbox.bell import Bell
+from sandbox.relay import Address
 from sandbox.settings import Settings
 
 TOKEN = "4242:not-a-real-token"
@@ -49,6 +50,8 @@ class Product:
     default_status: int = 200
     # This many of the next webhooks get no answer.
     silences: int = 0
+    # The outcome in the answers to webhooks, as the real product gives it.
+    outcome: str | None = None
     # The handlers of GET requests, by path. Other paths get a 404.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
     _arrived: Bell = field(default_factory=Bell)
@@ -61,7 +64,8 @@ class Product:
             self.silences -= 1
             await asyncio.Event().wait()
         status = self.statuses.popleft() if self.statuses else self.default_status
-        return web.json_response({"seen": len(self.received)}, status=status)
+        body = {"seen": len(self.received)} if self.outcome is None else {"outcome": self.outcome}
+        return web.json_response(body, status=status)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         return await self.pages[request.path](request) if request.path in self.pages else web.Response(status=404)
@@ -144,6 +148,8 @@ async def open_sandbox(
     tls: ssl.SSLContext | None = None,
     record: Path | None = None,
     answer_seconds: float = 0.0,
+    retry_seconds: float = 0.01,
+    database: Address | None = None,
 ) -> AsyncIterator[Sandbox]:
     product = Product()
     app = web.Application()
@@ -157,9 +163,11 @@ async def open_sandbox(
             webhook_url=server.make_url("/bmc-webhook"),
             webhook_host="pay.example",
             script_url=server.make_url("/js/script.js"),
-            retry_seconds=0.01,
+            retry_seconds=retry_seconds,
             record=record,
             answer_seconds=answer_seconds,
+            host="127.0.0.1",
+            database=database,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
             yield Sandbox(client, product, server)

@@ -82,6 +82,16 @@ def test_each_database_url_has_the_password_of_its_role(root: Path, role: str) -
     assert address.password == contents(root)[f"db/password_{role}"]
 
 
+@pytest.mark.parametrize(("given", "host"), [("sandbox:5432", "sandbox"), ("", "db")])
+def test_the_demo_can_lead_the_connections_to_the_database_through_the_sandbox(
+    root: Path, given: str, host: str
+) -> None:
+    write_secrets(root, GIVEN | {"DATABASE_ADDRESS": given})
+
+    hosts = {urlsplit(contents(root)[f"{role}/database_url"]).hostname for role in ("webhook", "bot", "janitor")}
+    assert hosts == {host}
+
+
 def test_passwords_are_long_and_unique(root: Path) -> None:
     write_secrets(root, GIVEN)
 

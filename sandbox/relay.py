@@ -1,0 +1,81 @@
+"""Forward TCP connections, so that the demo can cut the line between two programs without stopping either of them."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+HERE = "127.0.0.1"
+_PIECE_BYTES = 64 * 1024
+_CONNECT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+
+class Relay:
+    """
+    Forwards each connection on *port* to *target*.
+
+    Between `cut` and `mend`, the relay refuses new connections. With *port* 0, the system chooses a free port at the first `mend`,
+    and the relay keeps it. *host* is the address to listen on.
+    """
+
+    def __init__(self, target: Address, *, host: str = HERE, port: int = 0) -> None:
+        self.target = target
+        self.port = port
+        self._host = host
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def mend(self) -> None:
+        """Accept connections. The first call opens the relay."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._forward, self._host, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Refuse new connections and close the open ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._join(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._open.discard(writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                answers, target = await asyncio.open_connection(self.target.host, self.target.port)
+        except (OSError, TimeoutError):
+            return
+        self._open.add(target)
+        try:
+            # The line may have been cut while the relay connected to the target.
+            if not writer.transport.is_closing():
+                await asyncio.gather(_pump(reader, target), _pump(answers, writer))
+        finally:
+            target.transport.abort()
+            self._open.discard(target)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy everything from one connection to the other. Pass on the end of a half-closed connection."""
+    with suppress(OSError):
+        while piece := await reader.read(_PIECE_BYTES):
+            writer.write(piece)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+        return
+    # One side is gone, so the other side must not wait for it.
+    writer.transport.abort()
