@@ -45,7 +45,7 @@ class Postman:
         self, url: URL, *, body: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> Answer | NoAnswer:
         target = self._target(url)
-        at_door = target.origin() == self._door.origin()
+        at_door = _address(target) == _address(self._door)
         server_name = self._public_host if at_door and target.scheme == "https" else None
         try:
             async with self._open_session().post(
@@ -77,3 +77,9 @@ class Postman:
             # close an idle one, and the next request on it would look like a failed delivery.
             self._session = ClientSession(connector=TCPConnector(ssl=False, force_close=True, limit=200))
         return self._session
+
+
+def _address(url: URL) -> tuple[str, str | None, int | None]:
+    # Do not compare origins: to yarl, `https://proxy` and `https://proxy:443` differ. `URL.port` is the default port if the address
+    # names none.
+    return url.scheme, url.host, url.port

@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
-from tests.sandbox.world import Sandbox, open_sandbox
+from sandbox.postman import Answer, Postman
+from sandbox.relay import HERE, Address, Relay
+from tests.sandbox.world import DEADLINE_SECONDS, Sandbox, open_sandbox
 
 
 async def test_an_address_at_the_public_name_is_posted_to_the_door(sandbox: Sandbox) -> None:
@@ -16,6 +19,27 @@ async def test_an_address_at_the_public_name_is_posted_to_the_door(sandbox: Sand
     await sandbox.post("/telegram/chats/1/messages", text="hello")
 
     (received,) = await sandbox.product.wait_for(1)
+    assert (received.path, received.headers["host"]) == ("/telegram-webhook", "pay.example")
+
+
+async def test_a_door_whose_address_has_no_port_gets_the_posts_for_the_public_name(sandbox: Sandbox) -> None:
+    """
+    An address without a port means the default port of its scheme.
+
+    Once, `http://proxy` and `http://proxy:80` counted as different doors, so bots in webhook mode got no updates.
+    """
+    line = Relay(Address(HERE, sandbox.product_url.port or 0))
+    await line.mend()
+    postman = Postman(door=URL("http://proxy.invalid/bmc-webhook"), public_host="pay.example", line=line)
+
+    answer = await postman.post(
+        URL("https://pay.example/telegram-webhook"), body=b"{}", headers={}, timeout_seconds=DEADLINE_SECONDS
+    )
+
+    await postman.close()
+    await line.cut()
+    assert isinstance(answer, Answer), answer
+    (received,) = sandbox.product.received
     assert (received.path, received.headers["host"]) == ("/telegram-webhook", "pay.example")
 
 
