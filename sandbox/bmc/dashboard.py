@@ -116,7 +116,8 @@ class Dashboard:
         paid = [(of, _payment_row(one)) for of, one in self._payments.payments.items()]
         subscribed = [(of, _subscription_row(one)) for of, one in self._payments.subscriptions.items()]
         rows = [row for of, row in (*paid, *subscribed) if only is None or of in only]
-        return sorted(rows, key=lambda row: -row["at"])[:_SHOWN_MAX]
+        # `at` is a whole second, so order the payments of one second by their numbers.
+        return sorted(rows, key=lambda row: (row["at"], row["id"]), reverse=True)[:_SHOWN_MAX]
 
     def webhook(self) -> dict[str, Any]:
         return {
@@ -142,16 +143,23 @@ class Dashboard:
 
 def _payment_row(payment: Payment) -> dict[str, Any]:
     status = "refunded" if payment.is_refunded else "succeeded"
-    return {"transaction_id": payment.transaction_id, **_row(payment.order, status, payment.created_at)}
+    return {
+        "transaction_id": payment.transaction_id,
+        **_row(payment.order, status, number=payment.id, at=payment.created_at),
+    }
 
 
 def _subscription_row(subscription: Subscription) -> dict[str, Any]:
     status = subscription.status.value
-    return {"psp_id": subscription.psp_id, **_row(subscription.order, status, subscription.started_at)}
-
-
-def _row(order: Order, status: str, at: int) -> dict[str, Any]:
     return {
+        "psp_id": subscription.psp_id,
+        **_row(subscription.order, status, number=subscription.id, at=subscription.started_at),
+    }
+
+
+def _row(order: Order, status: str, *, number: int, at: int) -> dict[str, Any]:
+    return {
+        "id": number,
         "kind": order.kind.value,
         "name": order.name,
         "words": " ".join(filter(None, (order.note, order.answer, order.additional_info))),

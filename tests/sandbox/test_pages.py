@@ -146,6 +146,15 @@ async def test_a_single_fault_can_be_cleared(sandbox: Sandbox) -> None:
     assert [fault["kind"] for fault in shown["bmc_faults"]] == ["twice"]
 
 
+async def test_the_newest_payment_comes_first_even_among_payments_of_one_second(sandbox: Sandbox) -> None:
+    for amount, kind in ((1, "donation"), (2, "membership"), (3, "donation"), (4, "recurring_donation")):
+        await sandbox.pay(amount=amount, kind=kind)
+
+    payments = await sandbox.get("/bmc/payments")
+
+    assert [payment["amount"] for payment in payments] == ["4", "3", "2", "1"]
+
+
 async def test_the_lists_behind_the_pages_show_people_payments_and_faults(sandbox: Sandbox) -> None:
     await sandbox.meet()
     await sandbox.pay(amount="3.50")
