@@ -15,6 +15,7 @@ export class Guide {
     // By person: the newest message at their last payment. Codes up to there may be credited already, without their name.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
+    find("guide").hidden = this.isHidden;
     this.target = null;
     find("guide-close").addEventListener("click", () => this.setHidden(true));
     find("guide-open").addEventListener("click", () => this.setHidden(false));
@@ -65,6 +66,7 @@ export class Guide {
     if (!this.state?.chat) return;
     const { number, words, target, isMarked } = this.step();
     find("guide").hidden = this.isHidden;
+    find("guide").classList.remove("pending");
     find("guide-open").hidden = !this.isHidden;
     if (find("guide-text").textContent !== words) find("guide-text").textContent = words;
     find("guide-step").textContent = number > LAST ? "✓" : number ? `${number}/${LAST}` : "";
@@ -98,12 +100,19 @@ export class Guide {
     const log = find("deliveries").firstElementChild;
     const pulled = this.state.plugs.find((plug) => plug.pulled);
     const isTold = newest(this.state) > this.paid.last;
-    if (pulled && !isTold) return step(5, `The ${pulled.name} is unplugged. Plug it in again.`, find("stage"), { isMarked: false });
     const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
+    if (pulled && !isTold) return step(5, unplugged(pulled.name, isDelivered), find("stage"), { isMarked: false });
     if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
     if (isTold) return step(6, "Done: the bot has answered. Now pull a plug and pay again.", find("stage"), { isMarked: false });
+    if (this.isSpooled) return step(5, "Kept on disk. The webhook now looks for the database.", find("payments-card"), { isMarked: false });
     if (CODE.test(this.paid.note)) return step(5, "Delivered. Watch the phone.", log);
     return step(5, "There was no code: the bot lists it for the operators.", this.people.operatorButton);
+  }
+
+  /** Whether the webhook keeps the payment on its disk. This lasts some seconds longer than the plug is out. */
+  get isSpooled() {
+    const story = this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
+    return Boolean(story?.spooled_at && !story.is_credited);
   }
 
   mark(target) {
@@ -115,6 +124,12 @@ export class Guide {
     this.target?.scrollIntoView({ block: this.target.offsetHeight > window.innerHeight / 2 ? "start" : "center", behavior: "smooth" });
     this.target?.focus({ preventScroll: true });
   }
+}
+
+function unplugged(name, isDelivered) {
+  // The webhook waits for the database before it keeps the payment on its disk.
+  const isAsking = name === "database" && !isDelivered;
+  return `The ${name} is unplugged. ${isAsking ? "The webhook waits a moment." : "Plug it in again."}`;
 }
 
 function step(number, words, target, { isMarked = true } = {}) {

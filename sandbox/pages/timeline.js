@@ -54,7 +54,7 @@ function paid({ at }) {
 
 function delivered(story) {
   const { verified_at: verified, sending, status, attempts, next_at: next } = story;
-  if (verified) return { state: "done", words: "Signature ✓", when: attempts > 1 ? `attempt ${attempts}` : "" };
+  if (verified) return { state: "done", words: "Signature valid", when: attempts > 1 ? `attempt ${attempts}` : "" };
   const trouble = status === null ? "No connection" : status === 401 ? "Signature refused" : `Answered ${status}`;
   if (sending === "given_up") return { state: "wrong", words: attempts ? `Given up after ${attempts} attempts` : "Not sent, the webhook is off", action: again(story) };
   if (sending === "retry") return { state: "wrong", words: trouble, when: `again at ${exact(next, { decimals: 0 })}` };

@@ -47,13 +47,17 @@ export class Webhook {
 function delivery(sent, old) {
   const isGood = sent.status >= 200 && sent.status < 300;
   const chip = make("span", { className: `chip ${isGood ? "good" : "bad"}`, textContent: sent.status ?? "✕" });
-  const facts = [clockSeconds(sent.at), sent.type, ...(sent.attempt > 1 ? [`attempt ${sent.attempt}`] : []), `${sent.milliseconds} ms`];
+  const facts = [clockSeconds(sent.at), sent.type, ...(sent.attempt > 1 ? [`attempt ${sent.attempt}`] : []), duration(sent.milliseconds)];
   const summary = make("summary", {},
     make("span", { className: "outcome" }, chip, make("b", { textContent: sent.words })),
     make("span", { className: "quiet", textContent: facts.join(" · ") }));
   const parts = [["Event", `#${sent.event_id}, attempt ${sent.attempt}`], ["Sent", pretty(sent.body)], ["Signature", sent.signature ?? "none"], ["Answered", sent.answer ?? sent.error ?? ""]];
   const details = parts.map(([name, text]) => make("div", {}, make("h3", { textContent: name }), make("pre", { textContent: text, tabIndex: 0 })));
   return make("li", { className: old ? "" : "new" }, make("details", { open: isOpen(old) }, summary, ...details));
+}
+
+function duration(milliseconds) {
+  return milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 function pretty(body) {

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 import pytest_asyncio
@@ -472,6 +472,15 @@ def plug(page: Page, name: str) -> Locator:
     return page.get_by_role("switch", name=f"Unplug the {name}")
 
 
+@contextmanager
+def paused(stack: Stack, service: str) -> Iterator[None]:
+    stack.compose("pause", service)
+    try:
+        yield
+    finally:
+        stack.compose("unpause", service)
+
+
 def newest_delivery(page: Page) -> Locator:
     return page.locator("#deliveries li").first
 
@@ -492,7 +501,7 @@ async def test_the_timeline_follows_a_payment_from_the_checkout_to_the_message(f
     await expect(timeline(fresh)).to_have_text(
         [
             re.compile(r"Paid\d\d:\d\d:\d\d\.\d$"),
-            re.compile(r"Signature ✓"),
+            re.compile(r"Signature valid"),
             re.compile(r"Matched by code"),
             re.compile(r"Committedafter \d+\.\d+ s"),
             re.compile(r"Anna told, \+500after \d+\.\d+ s"),
@@ -502,17 +511,23 @@ async def test_the_timeline_follows_a_payment_from_the_checkout_to_the_message(f
     await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
 
 
-async def test_a_payment_while_the_database_is_unplugged_is_kept_and_credited_afterwards(fresh: Page) -> None:
+async def test_a_payment_while_the_database_is_unplugged_is_kept_and_credited_afterwards(
+    fresh: Page, stack: Stack
+) -> None:
     await prepare_payment(fresh)
     await plug(fresh, "database").check()
     await support(fresh)
 
+    await expect(guide(fresh)).to_have_text("The database is unplugged. The webhook waits a moment.")
     await expect(newest_delivery(fresh)).to_contain_text("200kept on disk until the database is back")
     await expect(timeline(fresh).nth(2)).to_contain_text("Kept on disk")
     await expect_counter(fresh, "paid 1 credited 0 twice 0 waiting 1")
-    await expect(guide(fresh)).to_contain_text("The database is unplugged.")
+    await expect(guide(fresh)).to_have_text("The database is unplugged. Plug it in again.")
 
-    await plug(fresh, "database").uncheck()
+    # Otherwise the webhook could settle the payment before the guide is read.
+    with paused(stack, "db"):
+        await plug(fresh, "database").uncheck()
+        await expect(guide(fresh)).to_have_text("Kept on disk. The webhook now looks for the database.")
 
     await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
     await expect(newest_delivery(fresh)).to_contain_text("200kept on disk, then credited Anna +500")
@@ -646,6 +661,26 @@ async def test_nothing_moves_while_a_payment_waits_and_arrives(screen: Screen, w
     assert [copied, waiting, arrived] == [before] * 3
     assert faults == await grave_faults(page) == []
     assert await spill(page) <= 0
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+async def test_nothing_moves_when_the_guide_appears(screen: Screen, width: int) -> None:
+    page = await screen.page(width=width, height=900)
+    answering = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await answering.wait()
+        await route.continue_()
+
+    await page.route("**/demo/changes?*", answer_late)
+    await page.goto(screen.address)
+    top_of_main = "document.querySelector('main').getBoundingClientRect().top"
+    before = await page.evaluate(top_of_main)
+
+    answering.set()
+    await expect(guide(page)).to_have_text("Open the Mini App.")
+
+    assert await page.evaluate(top_of_main) == before
 
 
 # Accessibility and layout ---------------------------------------------------------------------------------------------
