@@ -17,8 +17,8 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
 
 # Create the folders of the volumes with the right owner. A new volume gets the owner of the folder on which it is first mounted.
-RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
-    /configuration/proxy /configuration/miniapp /configuration/db /configuration/prometheus /configuration/alertmanager \
+RUN install -d -o 10001 -g 10001 /secrets/db /secrets/migrate /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
+    /configuration/proxy /configuration/miniapp /configuration/prometheus /configuration/alertmanager \
     /configuration/grafana /configuration/dashboards /configuration/tempo
 
 WORKDIR /app
@@ -26,8 +26,6 @@ WORKDIR /app
 # Files and folders get the same mode, because older Docker engines support only one mode per COPY.
 COPY --chmod=755 proxy/Caddyfile configuration/proxy/Caddyfile
 COPY --chmod=755 miniapp configuration/miniapp
-COPY --chmod=755 db/init.sql configuration/db/10-init.sql
-COPY --chmod=755 db/passwords.sh configuration/db/20-passwords.sh
 COPY --chmod=755 prometheus/prometheus.yml configuration/prometheus/prometheus.yml
 COPY --chmod=755 prometheus/rules configuration/prometheus/rules
 COPY --chmod=755 alertmanager configuration/alertmanager
@@ -46,6 +44,8 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     && uv build --quiet --wheel --build-constraint /tmp/source/requirements/build.lock --require-hashes --out-dir /tmp/wheel /tmp/source \
     && uv pip install --python /opt/venv --no-deps /tmp/wheel/*.whl \
     && rm -r /tmp/source /tmp/wheel
+COPY --chmod=755 db/roles.sql db/init.sql db/
+COPY --chmod=755 db/migrations db/migrations
 COPY --chmod=755 services services
 RUN python -m compileall -q services
 

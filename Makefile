@@ -103,7 +103,8 @@ mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving 
 bench: docker $(READY) ## Measure how fast payments are settled, compared with a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
 	@status=0; \
-	PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger || status=$$?; \
+	{ DATABASE_URL=postgresql://ledger_owner@127.0.0.1:55433/ledger?sslmode=disable $(BIN)/python -m services.migrate && \
+	PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger; } || status=$$?; \
 	docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes; \
 	exit $$status
 
@@ -125,8 +126,8 @@ check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/compose-lint compose.yaml --fail-on high
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql coffee_ledger/queries
-	$(BIN)/shellcheck db/passwords.sh db/backup.sh alertmanager/start.sh .ci/run
+	$(BIN)/sqlfluff lint --disable-progress-bar db/roles.sql db/init.sql db/migrations coffee_ledger/queries
+	$(BIN)/shellcheck db/backup.sh alertmanager/start.sh .ci/run
 	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
 	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
 

@@ -15,15 +15,14 @@ class DatabaseAwayError(LedgerError):
 
 class SchemaDiffersError(DatabaseAwayError):
     """
-    The schema of the database is not the version that this code needs. Callers handle this error like an unreachable database.
+    The schema of the database does not fit this code. Callers handle this error like an unreachable database.
 
-    *found* is None if the schema is so old that it has no version number.
+    *found* is None if the database has no schema yet. The message says which side is too old, and contains no secret.
     """
 
-    def __init__(self, *, found: int | None, wanted: int) -> None:
-        super().__init__(f"schema {found}, {wanted} is wanted")
+    def __init__(self, message: str, *, found: int | None) -> None:
+        super().__init__(message)
         self.found = found
-        self.wanted = wanted
 
 
 class RowLockedError(DatabaseAwayError):

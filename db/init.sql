@@ -1,9 +1,18 @@
--- The current schema. This file runs once, on an empty database. Each rule that must always hold is a constraint, an index, a
+-- The current schema. The service `migrate` runs this file once, on an empty database, after db/roles.sql. It runs as the role
+-- ledger_owner, which owns all objects and which no other service uses. In the image of Postgres this role is also the superuser.
+-- An existing database is changed by the files in db/migrations, and a test checks that both ways lead to the same schema. So a
+-- new column goes to the end of its table here too, because ALTER TABLE adds it there.
+-- Each rule that must always hold is a constraint, an index, a
 -- trigger or a policy that has the name of the rule. So no bug, no race and no manual statement in psql can break the rule.
 
--- The version of the schema. The services refuse a database with another version (coffee_ledger/store/database.py).
--- Increase the version with every change of a statement in this file. tests/integration/test_schema.py checks this.
+-- The version of the schema. Increase the version with every change of a statement in this file, and write a migration.
+-- tests/integration/test_schema.py checks this. A service refuses a database whose version is too low for it
+-- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
+
+-- The lowest version of the schema for which a service that uses this schema may be written. An older service refuses the
+-- database. Increase it only when a column or a table is removed that services of that version use.
+CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
 
@@ -1008,63 +1017,21 @@ SELECT * FROM public.events WHERE false;
 
 -- Roles and privileges ------------------------------------------------------------------------------------------------
 
--- Each service has its own role, with only the privileges that the service needs. passwords.sh reads the passwords of the roles
--- from files.
+-- Each service has its own role, with only the privileges that the service needs. db/roles.sql creates the roles.
 
 REVOKE ALL ON SCHEMA public FROM public;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, past FROM public;
 
-CREATE ROLE webhook LOGIN CONNECTION LIMIT 20;
-CREATE ROLE bot LOGIN CONNECTION LIMIT 20;
-CREATE ROLE janitor LOGIN CONNECTION LIMIT 10;
-CREATE ROLE watcher LOGIN CONNECTION LIMIT 5;
-CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
-CREATE ROLE spender NOLOGIN;
-COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
-
--- Only these roles may connect, and only to this database. They cannot create tables. Temporary tables are refused too, because
--- they could fill the disk and hold back VACUUM.
-DO $$
-BEGIN
-    EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
-    EXECUTE format(
-        'GRANT CONNECT ON DATABASE %I TO webhook, bot, janitor, watcher, grafana_reader, spender', current_database()
-    );
-END
-$$;
-REVOKE ALL ON DATABASE postgres, template1 FROM public;
-
--- Revoke functions that every role may call by default. Large objects could fill the disk, and many advisory locks could fill the
--- lock table that all sessions share. The unlock functions stay allowed, because database drivers call them when a connection
--- returns to its pool.
-DO $$
-DECLARE
-    refused regprocedure;
-BEGIN
-    FOR refused IN
-        SELECT oid
-          FROM pg_proc
-         WHERE pronamespace = 'pg_catalog'::regnamespace
-           AND proname ~ '^(lo_|loread|lowrite|pg_(try_)?advisory_(xact_)?lock)'
-    LOOP
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM public', refused);
-    END LOOP;
-END
-$$;
-
-ALTER ROLE webhook SET statement_timeout = '10s';
-ALTER ROLE bot SET statement_timeout = '10s';
-ALTER ROLE janitor SET statement_timeout = '60s';
-ALTER ROLE webhook SET idle_in_transaction_session_timeout = '30s';
-ALTER ROLE bot SET idle_in_transaction_session_timeout = '30s';
-ALTER ROLE janitor SET idle_in_transaction_session_timeout = '30s';
-ALTER ROLE watcher SET statement_timeout = '5s';
-ALTER ROLE watcher SET default_transaction_read_only = on;
-ALTER ROLE grafana_reader SET statement_timeout = '5s';
-ALTER ROLE grafana_reader SET default_transaction_read_only = on;
+-- The REVOKE and GRANT statements in this section that name ALL objects of a schema apply only to objects that exist now. These
+-- statements do the same for objects that a migration adds. The first one has no IN SCHEMA, because with IN SCHEMA it could not
+-- take back the privilege that every role has by default.
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
+ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO bot;
+ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT EXECUTE ON FUNCTIONS TO bot;
+ALTER DEFAULT PRIVILEGES IN SCHEMA reporting GRANT SELECT ON TABLES TO grafana_reader;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
-GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
+GRANT EXECUTE ON FUNCTION schema_version(), oldest_service() TO webhook, bot, janitor;
 
 -- LOCK TABLE in EXCLUSIVE mode requires the UPDATE privilege. Granting it is harmless, because these tables have no rows.
 GRANT UPDATE ON settling_turn TO webhook, bot, janitor;
@@ -1137,9 +1104,7 @@ WITH CHECK (kind IN ('payment', 'refund') AND follows IS NULL AND action_id IS N
 CREATE POLICY bot_adds_all_but_spend ON credits FOR INSERT TO bot WITH CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment'));
 
 -- The exporter reads statistics of the server and cannot read any table of the product.
-GRANT pg_monitor TO watcher;
 GRANT USAGE ON SCHEMA measuring TO watcher;
-ALTER ROLE watcher SET search_path = measuring;
 
 -- The dashboards can read only the views of the schema reporting.
 GRANT USAGE ON SCHEMA reporting TO grafana_reader;

@@ -3,7 +3,7 @@ Write each secret to a file in the volume of the service that needs it, and exit
 
 The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start. It
 generates all other secrets at the first start and keeps them: most are passwords that the database stores too, so a changed
-password would not fit.
+password would not fit. The service `migrate` sets the passwords of the roles at each start, so a lost one is replaced.
 """
 
 import os
@@ -47,27 +47,31 @@ The mode is safe, because no other running service mounts the volume of Postgres
 def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
-    _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
+    owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
+    # The database has no certificate: it is reached only over a network inside this machine. In the demo, the services reach it
+    # through the sandbox, but `migrate` does not, because it may run before the sandbox.
+    owners_url = f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
+    _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)
     # The webhook and the janitor must have the same secret, so it is generated in one volume and copied to the other.
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
     database = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS
     for role in ROLES:
-        password = _generate_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
+        password = _generate_once(root / "migrate" / f"password_{role}", OWNER_ONLY)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@{database}/ledger", OWNER_ONLY)
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name, service in OPTIONAL.items():
         _write(root / service / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # `watcher` is the role of the Postgres exporter. It gets a password and no `postgresql://` address, because the exporter reads
     # the password from its own file.
-    watcher = _generate_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
+    watcher = _generate_once(root / "migrate" / "password_watcher", OWNER_ONLY)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
     _write_grafana_secrets(root)
 
 
 def _write_grafana_secrets(root: Path) -> None:
     volume = root / "grafana"
-    reader = _generate_once(root / "db" / "password_grafana_reader", ALL_IN_THE_VOLUME)
+    reader = _generate_once(root / "migrate" / "password_grafana_reader", OWNER_ONLY)
     _write(volume / "database_password", reader, ALL_IN_THE_VOLUME)
     _generate_once(volume / "admin_password", ALL_IN_THE_VOLUME)
     _generate_once(volume / "secret_key", ALL_IN_THE_VOLUME)

@@ -4,7 +4,7 @@
 SELECT true;
 
 -- name: find_schema_version
-SELECT schema_version();
+SELECT schema_version(), oldest_service();
 
 -- name: load_types
 -- Each new connection prepares this statement, but never runs it. Preparing it makes asyncpg look up the array types in Postgres.

@@ -5,13 +5,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import asyncpg
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 from prometheus_client import REGISTRY, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.errors import DatabaseAwayError, SchemaDiffersError
 from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
@@ -30,18 +31,21 @@ The proxy accepts headers up to 20 KiB: its limit of 16 KiB, plus 4 KiB that Go 
 a lower limit, this server would refuse requests that the proxy accepts.
 """
 
-HealthCheck = Callable[[], Awaitable[bool]]
+HealthCheck = Callable[[], Awaitable[str | None]]
+"""Returns the problem of an unhealthy process in one sentence, without secrets, or None if the process is healthy."""
 
 
 @asynccontextmanager
-async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
+async def health_server(port: int, find_problem: HealthCheck) -> AsyncIterator[None]:
     """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
     # Disable the series `_created` of each counter and histogram, because no alert and no panel uses it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate this function
 
     async def answer_health(_request: web.Request) -> web.Response:
-        healthy = await is_healthy()
-        return web.json_response({"healthy": healthy}, status=200 if healthy else 503)
+        problem = await find_problem()
+        if problem is None:
+            return web.json_response({"healthy": True})
+        return web.json_response({"healthy": False, "problem": problem}, status=503)
 
     app = web.Application()
     app.router.add_get("/healthz", answer_health)
@@ -95,8 +99,20 @@ def _is_no_malformed_request(record: logging.LogRecord) -> bool:
 
 
 async def reaches_database(pool: Pool) -> bool:
+    return await find_database_problem(pool) is None
+
+
+async def find_database_problem(pool: Pool) -> str | None:
+    """Return why the database cannot be used, or None if it can be used."""
     try:
         async with connected(pool) as db:
-            return await db.fetchval(sql("ping")) is True
-    except DatabaseAwayError:
-        return False
+            await db.fetchval(sql("ping"))
+    except SchemaDiffersError as error:
+        return str(error)
+    except DatabaseAwayError as error:
+        if isinstance(error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
+            return (
+                "the database refuses the password: the service `migrate` sets it, see docs/deploy.md#where-data-lies"
+            )
+        return "the database cannot be reached"
+    return None

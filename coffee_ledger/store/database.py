@@ -23,7 +23,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 log = structlog.stdlib.get_logger()
 
 SCHEMA_VERSION = 5
-"""The schema version that the statements in `queries/` need. This number must equal `schema_version()` in db/init.sql."""
+"""The schema version that this code was written for. This number must equal `schema_version()` in db/init.sql."""
+
+SCHEMA_NEEDED = 5
+"""
+The lowest schema version that has all tables and columns that the statements in `queries/` use.
+
+It may be lower than `SCHEMA_VERSION`. Then this code also runs on a database that is not migrated yet.
+"""
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
@@ -47,8 +54,16 @@ PASSING_ERRORS = (
     asyncpg.TransactionRollbackError,
     # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed.
     asyncpg.InternalClientError,
+    # A migration changed the result of a prepared statement. asyncpg prepares the statement again for the next call.
+    asyncpg.InvalidCachedStatementError,
+    # The one-shot service `migrate` creates the roles and sets their passwords while the other services start.
+    asyncpg.InvalidAuthorizationSpecificationError,
 )
-"""Errors that mean that the database is unreachable, starting, stopping, full or busy. The same call may succeed later."""
+"""
+Errors that mean that the database is unreachable, starting, stopping, being migrated, full or busy.
+
+The same call may succeed later.
+"""
 
 
 @functools.cache
@@ -80,10 +95,10 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
 
 async def prepare_connection(db: Connection) -> None:
     """
-    Check the schema version, convert `jsonb` to and from Python values, and load the types that the statements use.
+    Check that the schema fits, convert `jsonb` to and from Python values, and load the types that the statements use.
 
     Raises:
-        SchemaDiffersError: The database has a different schema version. Callers retry, as if the database were unreachable.
+        SchemaDiffersError: The schema does not fit this code. Callers retry, as if the database were unreachable.
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
@@ -93,18 +108,40 @@ async def prepare_connection(db: Connection) -> None:
 
 async def _check_schema(db: Connection) -> None:
     try:
-        found = await db.fetchval(sql("find_schema_version"))
+        found, oldest_service = await db.fetchrow(sql("find_schema_version")) or (None, 0)
     except asyncpg.UndefinedFunctionError:
-        found = None
-    if found != SCHEMA_VERSION:
-        _log_schema_difference(found)
-        raise SchemaDiffersError(found=found, wanted=SCHEMA_VERSION)
+        found, oldest_service = None, 0
+    problem = find_schema_problem(found, oldest_service)
+    if problem is not None:
+        _log_schema_problem(problem)
+        raise SchemaDiffersError(problem, found=found)
+
+
+def find_schema_problem(found: int | None, oldest_service: int) -> str | None:
+    """
+    Return why this code cannot use a schema, and how to correct it. Return None if the schema fits.
+
+    The schema states its version *found*, and the lowest version *oldest_service* that a service that uses it may be written for.
+    """
+    if found is None:
+        return "the database has no schema yet: the service `migrate` creates it, see docs/deploy.md#updating"
+    if found < SCHEMA_NEEDED:
+        return (
+            f"the database is too old, its schema has version {found} and this service needs {SCHEMA_NEEDED} or later: "
+            "the service `migrate` updates it, see docs/deploy.md#updating"
+        )
+    if oldest_service > SCHEMA_VERSION:
+        return (
+            f"this service is too old, it was written for schema version {SCHEMA_VERSION} and the database needs services "
+            f"written for {oldest_service} or later: update the service, see docs/deploy.md#updating"
+        )
+    return None
 
 
 @functools.cache
-def _log_schema_difference(found: int | None) -> None:
-    """Log the difference only once for each version, not at every attempt to connect."""
-    log.error("schema differs, see docs/deploy.md: When the schema has changed", found=found, wanted=SCHEMA_VERSION)
+def _log_schema_problem(problem: str) -> None:
+    """Log each problem only once, not at every attempt to connect."""
+    log.error("schema does not fit", problem=problem)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from coffee_ledger.codes import issue_code
 from coffee_ledger.listen import listen
-from coffee_ledger.runtime.health import health_server, listening, reaches_database
+from coffee_ledger.runtime.health import find_database_problem, health_server, listening
 from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.spending import spend_credits
@@ -118,7 +118,7 @@ async def payments_in(
         if is_alone:
             dispatcher.include_router(make_group_router())
         async with (
-            health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+            health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
             export_process_metrics(pool, revision=settings.REVISION),
             background_tasks(settings, context, bot) as (app, payments),
         ):

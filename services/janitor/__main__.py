@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import REGISTRY
 
-from coffee_ledger.runtime.health import health_server, reaches_database
+from coffee_ledger.runtime.health import find_database_problem, health_server
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
@@ -19,7 +19,7 @@ log = structlog.stdlib.get_logger()
 async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
-        health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+        health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
         export_process_metrics(pool, revision=settings.REVISION),
     ):
         collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))

@@ -6,7 +6,7 @@ import structlog
 
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
-from coffee_ledger.runtime.health import health_server, listening, reaches_database
+from coffee_ledger.runtime.health import find_database_problem, health_server, listening, reaches_database
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
@@ -62,7 +62,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             async with (
                 # Enter this context first. Contexts are closed in reverse order, so /healthz and /metrics are served until the
                 # last delivery is answered.
-                health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+                health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
                 export_process_metrics(pool, revision=settings.REVISION),
                 listening(
                     make_app(intake, settings.secrets, failures, streak, make_probe(settings, pool)),

@@ -10,8 +10,11 @@ import pytest
 
 from tests.files import ROOT
 
-ONE_SHOTS = {"config-check", "config-files", "secrets"}
-"""These services end before the other services start, so they need no health check."""
+FILLERS = {"config-check", "config-files", "secrets"}
+"""These services check the settings and fill volumes. They end before any other service starts, and have no network."""
+
+ONE_SHOTS = FILLERS | {"migrate"}
+"""These services exit when their work is done, so they need no health check."""
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
 """
@@ -152,19 +155,19 @@ def secrets_volumes(name: str) -> set[str]:
 
 
 def test_each_volume_of_secrets_has_one_reader() -> None:
-    readers = [volume for name in SERVICES.keys() - ONE_SHOTS for volume in secrets_volumes(name)]
+    readers = [volume for name in SERVICES.keys() - FILLERS for volume in secrets_volumes(name)]
 
     assert sorted(readers) == sorted(secrets_volumes("secrets"))
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - FILLERS))
 def test_volumes_of_secrets_are_mounted_read_only(name: str) -> None:
     mounts = [one for one in SERVICES[name].get("volumes") or [] if str(one.get("source")).startswith("secrets-")]
 
     assert all(one.get("read_only") for one in mounts)
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS - {"sandbox"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - FILLERS - {"sandbox"}))
 def test_no_environment_contains_a_secret(name: str) -> None:
     environment = SERVICES[name].get("environment") or {}
 
@@ -239,13 +242,13 @@ def test_only_the_check_depends_on_the_file_modes_of_the_checkout() -> None:
 def test_each_volume_of_configuration_is_filled_once_and_mounted_read_only() -> None:
     mounts = [
         (mount["source"], bool(mount.get("read_only")))
-        for name in SERVICES.keys() - ONE_SHOTS
+        for name in SERVICES.keys() - FILLERS
         for mount in SERVICES[name].get("volumes") or []
         if str(mount.get("source")).startswith("config-")
     ]
 
     assert sorted(mounts) == sorted((mount["source"], True) for mount in SERVICES["config-files"]["volumes"])
-    for name in SERVICES.keys() - ONE_SHOTS:
+    for name in SERVICES.keys() - FILLERS:
         if any(str(mount.get("source")).startswith("config-") for mount in SERVICES[name].get("volumes") or []):
             assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"
 
@@ -253,9 +256,19 @@ def test_each_volume_of_configuration_is_filled_once_and_mounted_read_only() -> 
 def test_the_payment_path_needs_no_image_of_the_monitoring_services() -> None:
     started = needed_by(*PAYMENT_PATH)
 
-    assert started == {"config-check", "config-files", "secrets", "db", "webhook", *PAYMENT_PATH}
+    assert started == {*ONE_SHOTS, "db", "webhook", *PAYMENT_PATH}
     deploy = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     assert f"\ndocker compose up -d {' '.join(PAYMENT_PATH)}\n" in deploy
+
+
+@pytest.mark.parametrize("name", ["webhook", "bot"])
+def test_a_failed_migration_does_not_keep_a_service_from_starting_that_users_wait_for(name: str) -> None:
+    """Compose stops the old containers before it starts `migrate`. The webhook can put deliveries into its spool meanwhile."""
+    assert "migrate" not in needed_by(name)
+
+
+def test_a_failed_migration_fails_the_update() -> None:
+    assert SERVICES["janitor"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
 def test_the_stack_uses_few_of_dockers_networks() -> None:

@@ -24,7 +24,8 @@ from tests.network import changing_network
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 COMMAND_SECONDS_MAX = 120
 BUILD_SECONDS_MAX = 600
-IMAGE_TAG = "tests"
+IMAGE_TAG = os.environ.get("TESTS_IMAGE_TAG", "tests")
+"""The tag of the tests' image. Set another one to test two checkouts on one machine at the same time."""
 
 NOWHERE = "http://127.0.0.1:9/"
 """

@@ -1,7 +1,9 @@
-"""Run a real Postgres for the session, and create a separate database for each test from `db/init.sql`."""
+"""Run a real Postgres for the session, and create a separate database for each test with the current schema."""
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 
 from coffee_ledger.store.database import Pool, open_pool
 from tests.e2e.stack import docker_services
+from tests.files import ROOT
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook, serve_webhook
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
+MIGRATE_SECONDS_MAX = 120
 numbers = itertools.count()
 
 
@@ -22,7 +26,23 @@ def postgres_address() -> Iterator[str]:
     """Start Postgres, and yield its HOST:PORT. Its database `ledger` is the template for the database of each test."""
     project = f"coffee-ledger-tests-db-{os.getpid()}"
     with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
-        yield f"127.0.0.1:{up.port_for('db', 5432)}"
+        address = f"127.0.0.1:{up.port_for('db', 5432)}"
+        run_migrate(f"postgresql://ledger_owner@{address}/ledger?sslmode=disable")
+        yield address
+
+
+def run_migrate(database_url: str) -> None:
+    """Create or update the roles and the schema of a database by the program of the service `migrate`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "services.migrate"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=MIGRATE_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture

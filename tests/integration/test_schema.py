@@ -7,24 +7,35 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
-from coffee_ledger.errors import SchemaDiffersError
-from coffee_ledger.store.database import SCHEMA_VERSION, Pool, connected, open_pool, statements
+import coffee_ledger.store.database as database_module
+from coffee_ledger.errors import DatabaseAwayError, SchemaDiffersError
+from coffee_ledger.runtime.health import find_database_problem
+from coffee_ledger.store.database import (
+    SCHEMA_NEEDED,
+    SCHEMA_VERSION,
+    Pool,
+    connected,
+    open_pool,
+    statements,
+    transaction,
+)
+from services.migrate.migration import find_migrations
 from tests.files import ROOT
 from tests.integration.people import Ledger
 
 SCHEMA = ROOT / "db/init.sql"
+VERSION_CHANGE = re.compile(r"FUNCTION schema_version\(\) RETURNS integer LANGUAGE sql IMMUTABLE RETURN (\d+);")
 DIGESTS = {
-    1: "6970c9ff84049243",
-    2: "9795706b75dab854",
-    3: "367e649ad6f083d8",
-    4: "37974cf6ed54b965",
-    5: "aee13c3892d1177e",
+    5: "85fdd300a5da93e1",
 }
 """
-Maps each schema version to the digest of its SQL.
+Maps each schema version, from the first release on, to the digest of its SQL.
 
-If you change the schema, add the next version here, and increase the version in db/init.sql and in `SCHEMA_VERSION`.
+If you change the schema, add the next version here, increase the version in db/init.sql and in `SCHEMA_VERSION`, and write a
+migration: see CONTRIBUTING.md.
 """
+
+FIRST_RELEASED = min(DIGESTS)
 
 
 def test_a_changed_schema_has_a_new_number() -> None:
@@ -35,29 +46,102 @@ def test_a_changed_schema_has_a_new_number() -> None:
     assert DIGESTS[SCHEMA_VERSION] == digest[:16]
 
 
+def test_each_schema_version_after_the_first_release_has_its_migration() -> None:
+    reached = [
+        int(version)
+        for file in find_migrations(ROOT / "db/migrations")
+        for version in VERSION_CHANGE.findall(file.read_text(encoding="utf-8"))
+    ]
+
+    assert reached == [version for version in DIGESTS if version > FIRST_RELEASED]
+
+
+def states(function: str, version: int) -> str:
+    """Return the statement that changes a version that the schema states about itself."""
+    return f"CREATE OR REPLACE FUNCTION {function}() RETURNS integer LANGUAGE sql IMMUTABLE RETURN {version}"
+
+
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "found", "remedy"),
     [
-        ("CREATE OR REPLACE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1", 1),
-        ("DROP FUNCTION schema_version()", None),
+        ("DROP FUNCTION schema_version()", None, "the database has no schema yet"),
+        (states("schema_version", SCHEMA_NEEDED - 1), SCHEMA_NEEDED - 1, "the database is too old"),
+        (states("oldest_service", SCHEMA_VERSION + 1), SCHEMA_VERSION, "update the service"),
     ],
+    ids=["no schema", "old schema", "old service"],
 )
-async def test_no_service_uses_a_database_of_another_schema_version(
-    pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
+async def test_a_service_uses_no_database_whose_schema_does_not_fit(
+    pool: Pool, role_url: Callable[[str], str], change: str, found: int | None, remedy: str
 ) -> None:
     """
-    A service uses no database whose schema version is not `SCHEMA_VERSION`, because the service's statements could fail there.
+    The service's statements could fail in such a database.
 
-    Until the versions are equal, deliveries wait, as if the database were unavailable.
+    Until the schema fits, deliveries wait, as if the database were unavailable. The message names the side that is too old.
     """
     await pool.execute(change)
 
     async with open_pool(role_url("webhook")) as theirs:
-        with pytest.raises(SchemaDiffersError) as refusal:
+        with pytest.raises(SchemaDiffersError, match=remedy) as refusal:
             async with connected(theirs):
                 pass
+        problem = await find_database_problem(theirs)
 
-    assert (refusal.value.found, refusal.value.wanted) == (found, SCHEMA_VERSION)
+    assert refusal.value.found == found
+    assert problem == str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        states("schema_version", SCHEMA_VERSION + 1),
+        states("oldest_service", SCHEMA_VERSION),
+        states("schema_version", SCHEMA_NEEDED),
+    ],
+    ids=["newer schema", "oldest service", "oldest schema"],
+)
+async def test_a_service_uses_every_schema_in_its_range(
+    pool: Pool, role_url: Callable[[str], str], change: str
+) -> None:
+    await pool.execute(change)
+
+    async with open_pool(role_url("webhook")) as theirs:
+        assert await find_database_problem(theirs) is None
+
+
+async def test_a_service_reports_that_its_password_is_refused(
+    monkeypatch: pytest.MonkeyPatch, role_url: Callable[[str], str]
+) -> None:
+    """The service `migrate` sets the passwords while the other services start, so this is an unavailable database, not an error."""
+
+    async def refuse(*_: object) -> None:
+        raise asyncpg.InvalidPasswordError
+
+    monkeypatch.setattr(database_module, "prepare_connection", refuse)
+
+    async with open_pool(role_url("webhook")) as theirs:
+        problem = await find_database_problem(theirs)
+
+    assert problem is not None
+    assert "refuses the password" in problem
+
+
+async def test_a_migration_under_a_prepared_statement_is_an_unavailable_database(pool: Pool) -> None:
+    """
+    A migration may change the result of a statement that a connection has prepared. Postgres then refuses the statement once.
+
+    The caller retries the whole transaction, and the retry prepares the statement again.
+    """
+    statement = "SELECT * FROM backups"
+    async with transaction(pool) as db:
+        await db.fetch(statement)
+    await pool.execute("ALTER TABLE backups ADD COLUMN place text")
+
+    with pytest.raises(DatabaseAwayError):
+        async with transaction(pool) as db:
+            await db.fetch(statement)
+
+    async with transaction(pool) as db:
+        assert await db.fetch(statement) == []
 
 
 @pytest.mark.parametrize("name", sorted(statements()))

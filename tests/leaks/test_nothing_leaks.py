@@ -323,9 +323,9 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         "SELECT 1 / length(left($1, 0))",
     ):
         as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
-    # Make Postgres log every statement as slow while a script sets the passwords. The log must still not contain a password.
+    # Make Postgres log every statement as slow while `migrate` sets the passwords. The log must still not contain a password.
     stack.sql("ALTER ROLE ledger_owner SET log_min_duration_statement = 0")
-    stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
+    stack.compose("run", "--rm", "migrate")
     stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
     await asyncio.to_thread(stack.compose, "stop", "db")
     assert await visitor.deliver(payment(transaction_id=SPOOLED)) == 200

@@ -17,7 +17,7 @@ GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEB
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a folder with an empty subfolder for each volume."""
-    for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana", "alertmanager"):
+    for volume in ("db", "migrate", "webhook", "bot", "janitor", "watcher", "grafana", "alertmanager"):
         (tmp_path / volume).mkdir()
     return tmp_path
 
@@ -46,15 +46,16 @@ def test_each_service_gets_only_its_own_secrets(root: Path) -> None:
         "janitor/database_url",
         "janitor/probe_secret",
         "db/password_owner",
-        "db/password_webhook",
-        "db/password_bot",
-        "db/password_janitor",
+        "migrate/database_url",
+        "migrate/password_webhook",
+        "migrate/password_bot",
+        "migrate/password_janitor",
         "watcher/password",
         "alertmanager/alerts_bot_token",
         "alertmanager/alerts_chat_id",
         "alertmanager/alerts_watchdog_url",
-        "db/password_watcher",
-        "db/password_grafana_reader",
+        "migrate/password_watcher",
+        "migrate/password_grafana_reader",
         "grafana/admin_password",
         "grafana/database_password",
         "grafana/secret_key",
@@ -79,7 +80,18 @@ def test_each_database_url_has_the_password_of_its_role(root: Path, role: str) -
     address = urlsplit(contents(root)[f"{role}/database_url"])
     assert (address.scheme, address.username, address.hostname, address.port) == ("postgresql", role, "db", 5432)
     assert address.path == "/ledger"
-    assert address.password == contents(root)[f"db/password_{role}"]
+    assert address.password == contents(root)[f"migrate/password_{role}"]
+
+
+def test_only_the_database_and_its_migrations_get_the_owners_password(root: Path) -> None:
+    write_secrets(root, GIVEN)
+
+    owner = contents(root)["db/password_owner"]
+    assert urlsplit(contents(root)["migrate/database_url"]).password == owner
+    assert {name for name, text in contents(root).items() if owner in text} == {
+        "db/password_owner",
+        "migrate/database_url",
+    }
 
 
 @pytest.mark.parametrize(("given", "host"), [("sandbox:5432", "sandbox"), ("", "db")])
@@ -95,7 +107,7 @@ def test_the_demo_can_lead_the_connections_to_the_database_through_the_sandbox(
 def test_passwords_are_long_and_unique(root: Path) -> None:
     write_secrets(root, GIVEN)
 
-    passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
+    passwords = [text for name, text in contents(root).items() if "/password_" in name]
     assert len(set(passwords)) == 6
     assert min(map(len, passwords)) >= 43  # 32 bytes are 43 characters in base64 without padding
 
@@ -105,13 +117,13 @@ def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) ->
 
     modes = {
         oct(file.stat().st_mode & 0o777)
-        for name in ("bot", "webhook", "janitor", "watcher", "alertmanager")
+        for name in ("migrate", "bot", "webhook", "janitor", "watcher", "alertmanager")
         for file in (root / name).iterdir()
     }
     assert modes == {"0o400"}
 
 
-def test_every_user_may_read_the_passwords_for_the_database(root: Path, umask: None) -> None:
+def test_every_user_may_read_the_password_for_the_database(root: Path, umask: None) -> None:
     write_secrets(root, GIVEN)
 
     assert {oct(file.stat().st_mode & 0o777) for file in (root / "db").iterdir()} == {"0o444"}
@@ -147,7 +159,7 @@ def test_a_lost_database_url_is_written_again_with_the_same_password(root: Path)
 
 def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
     (root / "bot" / ".bot_token.new").write_text("half")
-    (root / "db" / ".password_bot.new").write_text("half")
+    (root / "migrate" / ".password_bot.new").write_text("half")
 
     write_secrets(root, GIVEN)
 
@@ -242,9 +254,9 @@ def test_incomplete_alert_settings_are_refused_in_one_line(
 
 def test_an_empty_password_is_generated_again(root: Path) -> None:
     write_secrets(root, GIVEN)
-    (root / "db" / "password_bot").chmod(0o600)
-    (root / "db" / "password_bot").write_text("")
+    (root / "migrate" / "password_bot").chmod(0o600)
+    (root / "migrate" / "password_bot").write_text("")
 
     write_secrets(root, GIVEN)
 
-    assert len(contents(root)["db/password_bot"]) >= 32
+    assert len(contents(root)["migrate/password_bot"]) >= 32

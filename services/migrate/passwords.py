@@ -1,0 +1,63 @@
+"""Set the passwords of the database's roles, without sending them to the server."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+import asyncpg
+import structlog
+from pydantic import SecretStr
+
+from coffee_ledger.store.database import Connection
+
+SCRAM_ITERATIONS = 4096
+SALT_BYTES = 16
+
+log = structlog.stdlib.get_logger()
+
+
+async def set_passwords(db: Connection, passwords: Mapping[str, SecretStr]) -> None:
+    """
+    Set the password of each role.
+
+    Postgres stores a verifier instead of the password, and it also accepts a verifier from a client. So no password is ever part of
+    a statement, which the server might log. Verifiers are kept out of the log too, if the owner may change the settings for this.
+    """
+    async with db.transaction():
+        if await db.fetchval("SELECT current_setting('is_superuser') = 'on'"):
+            await db.execute(
+                "SET LOCAL log_statement = none;"
+                "SET LOCAL log_min_duration_statement = -1;"
+                "SET LOCAL log_min_error_statement = panic"
+            )
+        for role, password in passwords.items():
+            await _set_password(db, role, password.get_secret_value())
+
+
+async def _set_password(db: Connection, role: str, password: str) -> None:
+    # ALTER ROLE takes no parameters. A verifier contains no character that a string in SQL would have to escape.
+    quoted = await db.fetchval("SELECT quote_ident($1)", role)
+    try:
+        async with db.transaction():
+            await db.execute(f"ALTER ROLE {quoted} PASSWORD '{make_verifier(password)}'")
+    except asyncpg.InsufficientPrivilegeError:
+        log.warning("password not set, the owner of the database may not change this role", role=role)
+
+
+def make_verifier(password: str) -> str:
+    """
+    Return the SCRAM-SHA-256 verifier of a password of ASCII characters.
+
+    Source: https://www.postgresql.org/docs/18/catalog-pg-authid.html and RFC 5803, read 2026-11-30
+    """
+    salt = secrets.token_bytes(SALT_BYTES)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, SCRAM_ITERATIONS)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{_base64(salt)}${_base64(stored_key)}:{_base64(server_key)}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
