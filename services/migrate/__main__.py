@@ -7,6 +7,14 @@ from coffee_ledger.runtime.process import EXIT_FAILED, run_service
 from services.migrate.migration import MigrationError, migrate
 from services.migrate.settings import MigrateSettings
 
+FAILURE_PAUSE_SECONDS = 3.0
+"""
+The time that passes before this process exits after a failure.
+
+When the process fails, `docker compose up` starts no more containers. By then it must have started the webhook and the bot, which do
+not wait for this process. Compose needs about half a second for that.
+"""
+
 log = structlog.stdlib.get_logger()
 
 
@@ -18,6 +26,7 @@ async def work(settings: MigrateSettings, stop: asyncio.Event) -> None:
             await migrating
     except MigrationError as error:
         log.error("migration failed", problem=str(error))
+        await asyncio.sleep(FAILURE_PAUSE_SECONDS)
         raise SystemExit(EXIT_FAILED) from None
     finally:
         stopping.cancel()

@@ -14,9 +14,9 @@ PROGRAM = Path(sys.executable).with_name("dbmate")
 TRIES_MAX = 10
 PAUSE_SECONDS = 3.0
 
-BUSY = ("lock timeout", "deadlock detected")
+BUSY = ("(55P03)", "(40P01)")
 """
-Parts of the error messages that mean that a table is in use.
+The SQLSTATEs at the end of dbmate's message that mean that a table is in use: lock timeout and deadlock.
 
 Each migration waits for a lock for two seconds at most, because payments wait behind it. Then it is rolled back, and tried again.
 """
