@@ -903,7 +903,13 @@ CREATE INDEX backups_taken_at ON backups (taken_at);
 -- Statistics about SQL statements, for the exporter of metrics. They are in a separate schema, because the exporter must not use
 -- any other schema.
 CREATE SCHEMA measuring;
-CREATE EXTENSION pg_stat_statements SCHEMA measuring;
+DO $$
+BEGIN
+    CREATE EXTENSION pg_stat_statements SCHEMA measuring;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_file THEN
+    RAISE WARNING 'statements are not measured: %', SQLERRM;
+END
+$$;
 
 -- Views for dashboards -----------------------------------------------------------------------------------------------
 

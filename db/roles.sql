@@ -82,18 +82,21 @@ $$;
 -- returns to its pool.
 DO $$
 DECLARE
-    refused regprocedure;
-BEGIN
-    FOR refused IN
+    refused regprocedure [] := ARRAY(
         SELECT oid
           FROM pg_proc
          WHERE pronamespace = 'pg_catalog'::regnamespace
            AND proname ~ '^(lo_|loread|lowrite|pg_(try_)?advisory_(xact_)?lock)'
            AND has_function_privilege('public', oid, 'execute')
-    LOOP
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM public', refused);
+    );
+    one regprocedure;
+BEGIN
+    IF cardinality(refused) > 0 AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RAISE WARNING 'every role may create large objects and take advisory locks, because only a superuser can revoke this';
+        RETURN;
+    END IF;
+    FOREACH one IN ARRAY refused LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM public', one);
     END LOOP;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'functions of the server cannot be revoked: %', SQLERRM;
 END
 $$;

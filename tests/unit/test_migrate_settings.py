@@ -1,0 +1,25 @@
+"""The service `migrate` reads a password for each role that has a file."""
+
+from pathlib import Path
+
+from coffee_ledger.runtime.settings import read_settings
+from services.migrate.settings import MigrateSettings
+
+URL = {"DATABASE_URL": "postgresql://ledger_owner:a-password@db:5432/ledger"}
+
+
+def test_each_file_of_a_password_names_its_role(tmp_path: Path) -> None:
+    (tmp_path / "database_url").write_text("postgresql://ledger_owner@db/ledger")
+    (tmp_path / "password_bot").write_text("of-the-bot\n")
+    (tmp_path / "password_grafana_reader").write_text("of-the-reader")
+
+    passwords = read_settings(MigrateSettings, {**URL, "ROLES_FOLDER": str(tmp_path)}).read_passwords()
+
+    assert {role: one.get_secret_value() for role, one in passwords.items()} == {
+        "bot": "of-the-bot",
+        "grafana_reader": "of-the-reader",
+    }
+
+
+def test_without_the_folder_no_password_is_set() -> None:
+    assert read_settings(MigrateSettings, URL).read_passwords() == {}
