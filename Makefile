@@ -144,6 +144,10 @@ settings: $(READY) ## Write the table of settings and .env.example from the fiel
 pictures: docker $(READY) $(BROWSER) $(SCRIPT) ## Take the screenshots of the documents from the running product
 	@REVISION=$$(git rev-parse --short HEAD) $(BIN)/python -m tools.pictures
 
+.PHONY: snapshot
+snapshot: docker $(READY) ## Store the schema and a filled database of this release, for the tests of later ones
+	@$(BIN)/python -m tools.snapshot
+
 .PHONY: format
 format: $(READY) ## Format the code and fix lint errors
 	$(BIN)/ruff check --fix .

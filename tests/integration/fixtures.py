@@ -18,14 +18,14 @@ from tests.integration.webhook import Webhook, serve_webhook
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
 MIGRATE_SECONDS_MAX = 120
+PROJECT = f"coffee-ledger-tests-db-{os.getpid()}"
 numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def postgres_address() -> Iterator[str]:
     """Start Postgres, and yield its HOST:PORT. Its database `ledger` is the template for the database of each test."""
-    project = f"coffee-ledger-tests-db-{os.getpid()}"
-    with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
+    with docker_services("docker compose", COMPOSE_FILE, PROJECT, "up --detach --wait", "down --volumes") as up:
         address = f"127.0.0.1:{up.port_for('db', 5432)}"
         run_migrate(f"postgresql://ledger_owner@{address}/ledger?sslmode=disable")
         yield address
@@ -43,6 +43,15 @@ def run_migrate(database_url: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_postgres(program: str, *words: str, given: bytes = b"", project: str = PROJECT) -> bytes:
+    """Run a program of Postgres as the owner, in the container of the tests' Postgres. Return its output."""
+    compose = ("docker", "compose", "--file", str(COMPOSE_FILE), "--project-name", project)
+    command = [*compose, "exec", "-T", "db", program, "--username=ledger_owner", *words]
+    done = subprocess.run(command, input=given, capture_output=True, timeout=MIGRATE_SECONDS_MAX, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 @pytest.fixture
