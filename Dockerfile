@@ -51,7 +51,7 @@ RUN python -m compileall -q services
 
 ARG REVISION=unknown
 ENV REVISION=$REVISION
-LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.revision=$REVISION
+LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.version="0.1.0" org.opencontainers.image.revision=$REVISION
 USER 10001:10001
 CMD ["python", "-m", "services.webhook"]
 

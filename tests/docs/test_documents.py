@@ -210,8 +210,7 @@ def test_paths_and_make_targets_in_a_document_exist(document: Path) -> None:
     targets = re.findall(r"`?make ([a-z]+)`?", text) if document.parent != ROOT / "sandbox" else []
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-    yet_to_come = {"db/migrations/"}
-    assert [path for path in paths if not (ROOT / path).exists() and path not in yet_to_come] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
     assert [target for target in targets if f"\n{target}:" not in makefile and target not in ("alone", "it")] == []
 
 
