@@ -6,8 +6,7 @@ weaker evidence than a webhook: it is not signed, its times have no zone, and it
 payment. E-mail addresses may be masked, so they are not read. The same value may have several forms, as in webhooks, and all
 these forms are read. A row that cannot be read becomes an `UnreadableRow`, so that the other rows of its page can still be read.
 
-The janitor does not call the API yet. Its task that reconciles BMC's lists with our charges will use this module and
-services/janitor/bmc_client.py.
+The janitor calls the API (services/janitor/bmc_client.py). coffee_ledger/listed_events.py turns the rows into events.
 
 Source: copies of BMC's documentation in github.com/DazWilkin/go-buymeacoffee, answers published in npm buymeacoffee-mcp 0.1.2 and
 programs of other users, read 2026-11-29.
@@ -16,7 +15,7 @@ programs of other users, read 2026-11-29.
 import enum
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, assert_never, cast
@@ -165,6 +164,8 @@ class ApiResult:
 
     state: ApiState
     rows: tuple[Row, ...] = ()
+    values: tuple[object, ...] = field(default=(), repr=False)
+    """The rows as BMC sent them, in the order of *rows*."""
     has_more: bool = False
     status: int | None = None
     """The HTTP status; None if no answer came or no request was sent."""
@@ -176,11 +177,9 @@ class ApiResult:
 def read_answer(list_: ApiList, answer: ApiAnswer) -> ApiResult:
     """Read an answer to a request for a page of *list_*. The answer may have any content."""
     refusal = _refusal(answer)
-    state, rows, has_more = (refusal, (), False) if refusal is not None else _read_page(list_, answer)
-    return ApiResult(
-        state=state,
-        rows=rows,
-        has_more=has_more,
+    result = ApiResult(state=refusal) if refusal is not None else _read_page(list_, answer)
+    return replace(
+        result,
         status=answer.status,
         retry_after_seconds=_read_count(answer.retry_after, count_max=SECONDS_MAX),
         requests_left=_read_count(answer.requests_left, count_max=10**6),
@@ -210,21 +209,22 @@ def _refusal(answer: ApiAnswer) -> ApiState | None:
             return ApiState.CHANGED
 
 
-def _read_page(list_: ApiList, answer: ApiAnswer) -> tuple[ApiState, tuple[Row, ...], bool]:
+def _read_page(list_: ApiList, answer: ApiAnswer) -> ApiResult:
     page = parse_object(answer.body) if answer.is_json else None
     if page is None:
-        return ApiState.CHANGED, (), False
+        return ApiResult(state=ApiState.CHANGED)
     values = _values(page.get("data"))
     if values is None:
-        return (ApiState.EMPTY if _says_empty(page) else ApiState.CHANGED), (), False
+        return ApiResult(state=ApiState.EMPTY if _says_empty(page) else ApiState.CHANGED)
     if not values:
-        return ApiState.EMPTY, (), False
-    rows = tuple(_read_row(list_, value) for value in values)
+        return ApiResult(state=ApiState.EMPTY)
+    rows = tuple(read_row(list_, value) for value in values)
     if all(isinstance(row, UnreadableRow) and row.row_id is None for row in rows):
-        return ApiState.CHANGED, (), False
+        return ApiResult(state=ApiState.CHANGED)
     # Do not compute with `total` and `last_page`: in a published answer they contradict each other. If `next_page_url` is
     # missing, assume that there is a next page. This does no harm, because a page after the last one is empty.
-    return ApiState.PAGE, rows, page.get("next_page_url", True) not in (None, False, "")
+    has_more = page.get("next_page_url", True) not in (None, False, "")
+    return ApiResult(state=ApiState.PAGE, rows=rows, values=tuple(values), has_more=has_more)
 
 
 def _values(data: object) -> Sequence[object] | None:
@@ -248,7 +248,8 @@ def _says_empty(page: Json) -> bool:
     return "data" not in page and bool(re.match(r"no\s", words.strip().lower()))
 
 
-def _read_row(list_: ApiList, value: object) -> Row:
+def read_row(list_: ApiList, value: object) -> Row:
+    """Read a row of *list_*. *value* may have any form."""
     fields = as_object(value)
     if fields is None:
         return UnreadableRow()

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from coffee_ledger.model import SOURCE_BMC, ChargeKey, ChargeState, Doubt, Family, Method, PaymentId, TelegramId
+from coffee_ledger.model import (
+    SOURCE_BMC,
+    Channel,
+    ChargeKey,
+    ChargeState,
+    Doubt,
+    Family,
+    Method,
+    PaymentId,
+    TelegramId,
+)
 
 Money = tuple[Decimal | None, str]
 """An amount and its currency. The amount is None if it is unknown."""
@@ -50,6 +60,7 @@ class Rejection(enum.StrEnum):
     IDENTITY_MISSING = "identity_missing"
     CONFLICT = "conflict"
     ANNOUNCED_TWICE = "announced_twice"
+    LISTED_ONLY = "listed_only"
 
 
 class Flag(enum.StrEnum):
@@ -155,6 +166,8 @@ class Charge:
     refunded_at: datetime | None = None
     refunded_amount: Decimal | None = None
     """The refunded part of the amount, if an operator recorded a partial refund; None if there was no partial refund."""
+    channel: Channel | str = Channel.WEBHOOK
+    """How we first learned of the charge."""
 
     @property
     def waits(self) -> bool:

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import cast
 
 from coffee_ledger.charges import Charge
-from coffee_ledger.model import ChargeKey, DeliveryKey, Doubt, Family
+from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Doubt, Family
 from coffee_ledger.values import (
     ID_LENGTH_MAX,
     NO_CURRENCY,
@@ -132,6 +132,7 @@ class Event:
     """The position of the secret in `BMC_WEBHOOK_SECRETS` that verified the delivery, counted from 1; None if unknown."""
     traceparent: str | None = None
     """The trace of the delivery, as a W3C `traceparent`; None if the delivery is not traced."""
+    channel: Channel = Channel.WEBHOOK
 
     @property
     def charge_key(self) -> ChargeKey | None:
@@ -176,6 +177,8 @@ class BodyProblem(enum.StrEnum):
     """The body is not a JSON object. Perhaps it was cut off."""
     NO_TYPE = "no_type"
     NO_DATA = "no_data"
+    ROW_UNREADABLE = "row_unreadable"
+    """The body is a row of BMC's list whose number or amount cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
     Doubt.IDENTITY: Rejection.IDENTITY_MISSING,
     Doubt.CONFLICT: Rejection.CONFLICT,
     Doubt.ANNOUNCED_TWICE: Rejection.ANNOUNCED_TWICE,
+    Doubt.LISTED_ONLY: Rejection.LISTED_ONLY,
 }
 
 
@@ -96,6 +97,12 @@ class ChargeToMatch:
     """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
     """True if an operator marked the supporter, subscription or item as an outsider. Then only a code can match the charge."""
+    is_listed: bool = False
+    """
+    True if only a row of BMC's list reports the charge. Then only an exact code can match the charge.
+
+    The other rules are still applied, to find candidates for the operator.
+    """
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
         # If the text contains codes of several users, each of these users may be waiting for this payment. Notify all of them.
         named = frozenset(payment.telegram_id for payment in candidates.coded)
         return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
-    rejection = _rejection_of_any_match(charge, rules)
+    rejection = _rejection_of_any_match(charge, found, rules)
     if rejection is None:
         return Match(
             found.method, found.telegram_id, found.payment, found.flag, tuple(rejections.reasons), found.also_paid
@@ -197,9 +204,11 @@ def _apply_rules(charge: ChargeToMatch, candidates: Candidates, rules: Rules, re
     return None
 
 
-def _rejection_of_any_match(charge: ChargeToMatch, rules: Rules) -> Rejection | None:
+def _rejection_of_any_match(charge: ChargeToMatch, found: Match, rules: Rules) -> Rejection | None:
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
+    if charge.is_listed and found.method is not Method.CODE:
+        return Rejection.LISTED_ONLY
     return Rejection.NO_RATE if rules.rates.credits_for(charge.amount, charge.currency) is None else None
 
 

@@ -10,6 +10,19 @@ from typing import NewType
 SOURCE_BMC = "bmc"
 """The value of `source` for money that came in on Buy Me a Coffee. There is no other source today."""
 
+
+class Channel(enum.StrEnum):
+    """
+    How an event reached us, and so how we first learned of its charge.
+
+    The channel is not part of the identity of a charge: a charge that was seen in both channels is one charge.
+    """
+
+    WEBHOOK = "webhook"
+    API = "api"
+    """A row of BMC's own list, read through BMC's REST API. A row is weaker evidence than a webhook, because it is not signed."""
+
+
 ChargeKey = NewType("ChargeKey", str)
 """
 The permanent key of one charge, made from the first event of the charge.
@@ -97,6 +110,8 @@ class Doubt(enum.StrEnum):
     """A known charge of the same family has the same transaction id but a different BMC number."""
     ANNOUNCED_TWICE = "announced_twice"
     """BMC seems to have announced one payment twice: as a donation and as the first month of a subscription."""
+    LISTED_ONLY = "listed_only"
+    """Only BMC's list shows the payment, and the row is too weak to credit a user. A webhook of the payment removes this doubt."""
 
 
 class CreditKind(enum.StrEnum):
@@ -122,6 +137,8 @@ class NotificationKind(enum.StrEnum):
     CREDITS_ADJUSTED = "credits_adjusted"
     """An operator changed the balance by hand, or took back a charge that had been matched to the wrong user."""
     CLAIM_DECLINED = "claim_declined"
+    CLAIM_LOOKED_UP = "claim_looked_up"
+    """A user raised a claim, and BMC's own list shows no payment with the user's code."""
 
     CHARGE_UNMATCHED = "charge_unmatched"
     CHARGE_FLAGGED = "charge_flagged"
@@ -131,6 +148,8 @@ class NotificationKind(enum.StrEnum):
     """A refund took back all credits of a charge, although BMC may have refunded only a part. This message is sent silently."""
     CHARGE_CONTRADICTED = "charge_contradicted"
     """A later event of a charge has other values than the stored charge, such as another amount."""
+    CHARGE_NOT_LISTED = "charge_not_listed"
+    """BMC's own list does not contain a charge that came by webhook."""
     REFUND_UNKNOWN = "refund_unknown"
     """A refund came for a charge that is not known."""
     GUESS_DISOWNED = "guess_disowned"
@@ -173,6 +192,7 @@ USERS_KINDS = frozenset(
         NotificationKind.PAYMENT_UNDER_REVIEW,
         NotificationKind.CREDITS_ADJUSTED,
         NotificationKind.CLAIM_DECLINED,
+        NotificationKind.CLAIM_LOOKED_UP,
     }
 )
 """The kinds of notifications that are sent to users. All other kinds are sent to operators."""

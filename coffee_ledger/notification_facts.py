@@ -113,6 +113,16 @@ class ClaimDeclined(Facts):
     kind = NotificationKind.CLAIM_DECLINED
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClaimLookedUp(Facts):
+    """The amount that the user claims to have paid."""
+
+    kind = NotificationKind.CLAIM_LOOKED_UP
+
+    amount: Decimal
+    currency: str
+
+
 # To operators --------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +182,11 @@ class ChargeContradicted(ChargeNews):
     told_currency: str | None
     told: str | None = None
     """The unknown status or the unreadable amount that BMC sent, as text; None if there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeNotListed(ChargeNews):
+    kind = NotificationKind.CHARGE_NOT_LISTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +290,7 @@ FACTS: dict[NotificationKind, type[Facts]] = {
     one.kind: one
     for one in (
         PaymentCredited, PaymentRefunded, PaymentExpired, PaymentUnderReview, CreditsAdjusted, ClaimDeclined,
+        ClaimLookedUp, ChargeNotListed,
         ChargeUnmatched, ChargeFlagged, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned,
         CodeCameLate, RefundOverdrawn, ClaimRaised, SignatureFailures, TestEvent, EventUnreadable, EventUnknown,
         LegacyWebhook, EventRetried, WaitingSummary,

@@ -22,6 +22,7 @@ from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import Candidates, ChargeToMatch, GuessRecord, Match, Rules, Unmatched, flag_of, match
 from coffee_ledger.mentions import Mentions, read_mentions
 from coffee_ledger.model import (
+    Channel,
     ChargeKey,
     ChargeState,
     DeliveryKey,
@@ -72,6 +73,12 @@ Two such charges are probably one payment if the difference between their times 
 the amount and the note must be equal too.
 """
 
+LISTED_TWICE_WITHIN = timedelta(hours=26)
+"""
+As `ANNOUNCED_TWICE_WITHIN`, for a charge from BMC's list. The times in the list have no zone, so they may be wrong by up to 14 hours,
+in either direction. A false doubt costs an operator one look; a missed one would credit a payment twice.
+"""
+
 
 Identity = tuple[str | Decimal | None, ...]
 """A key that finds a charge in the book, such as its transaction id. A charge can have several identities."""
@@ -92,6 +99,10 @@ def _by_subscription(charge: Charge) -> Identity | None:
 
 def _by_supporter(charge: Charge) -> Identity | None:
     return ("supporter", charge.supporter_id) if charge.supporter_id is not None else None
+
+
+def _by_note(charge: Charge) -> Identity | None:
+    return ("note", charge.note) if charge.note else None
 
 
 def _by_money(charge: Charge) -> Identity | None:
@@ -179,8 +190,11 @@ class Book:
 
         One of the two charges is a donation, and the other is the first month of a subscription.
         """
-        alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
-        return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
+        of_supporter = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
+        named = (other for other in of_supporter if other.note == charge.note or self._is_note_erased(other))
+        # A row of BMC's list does not name the supporter, so its charge is compared by the note.
+        noted = (other for other in self._all_by(_by_note(charge)) if _is_listed_twice(other, charge))
+        return next(chain(named, noted), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
         # The note of an erased user's charge was blanked, so it cannot be compared. Treat such a note as equal.
@@ -208,7 +222,7 @@ class Book:
         return (self.charges[key] for key in self._found_by.get(identity, ())) if identity else iter(())
 
 
-_IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by_money)
+_IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by_note, _by_money)
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
@@ -242,12 +256,28 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
     )
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
-    is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # If *other* has a doubt, return False. No rule credits a charge with a doubt, so a rule can credit only *charge*, and the
-    # payment is not credited twice.
-    is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
-    return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
+    return is_donation_and_subscription and is_one_supporter and is_close and _may_repeat(charge, other)
+
+
+def _is_listed_twice(other: Charge, charge: Charge) -> bool:
+    """
+    Return whether one of two charges with the same note comes from BMC's list, and both are probably one payment.
+
+    This is possible only if one of them has no transaction id. For example, BMC lists the first month of a subscription as support,
+    and the webhook reports a subscription, which has no transaction id.
+    """
+    is_listed = Channel.API in (other.channel, charge.channel)
+    lacks_id = None in (other.transaction_id, charge.transaction_id)
+    is_close = abs(other.paid_at - charge.paid_at) <= LISTED_TWICE_WITHIN
+    return is_listed and lacks_id and is_close and _may_repeat(charge, other)
+
+
+def _may_repeat(charge: Charge, other: Charge) -> bool:
+    """Return whether *charge* may be the money that *other* has credited already, or will credit by a rule."""
+    # No rule credits a charge with a doubt. Unless an operator has matched *other*, only *charge* can be credited by a rule.
+    is_credited = other.doubt is None or other.state is ChargeState.MATCHED
+    return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
 
 @dataclass(frozen=True)
@@ -459,12 +489,15 @@ class _Fold:
             charge = _add_payment_to_refund(known, report.charge)
             if charge.waits:
                 self._notify_of_contradiction(charge, Contradiction.REFUND, known)
-        return self._decide(charge, report, is_fresh=self._book.is_fresh)
+        # Time has passed before a payment is found in BMC's list. An open payment of this amount may belong to a different user.
+        is_fresh = self._book.is_fresh and report.charge.channel is not Channel.API
+        return self._decide(charge, report, is_fresh=is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         """Fill the empty fields of *known* from a later event. Notify operators if the event contradicts *known*."""
-        if self._is_of_erased_user(known):
-            # Store nothing from the later event, because it may contain the name and the note that were erased.
+        # Store nothing from the later event if its user was erased, because the event may contain the erased name and note. Store
+        # nothing from a row of BMC's list either: the row is weaker evidence than the stored charge.
+        if self._is_of_erased_user(known) or report.charge.channel is Channel.API:
             self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
         self._keep_supporter(report)
@@ -482,9 +515,14 @@ class _Fold:
         return Outcome.RECORDED, charge.charge_key
 
     def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
-        words = self._readings[report.texts]
+        words, is_listed = self._readings[report.texts], report.charge.channel is Channel.API
         described = self.describe_charge(
-            charge, words, is_fresh=is_fresh, is_renewal=report.is_renewal, has_answer=report.has_answer
+            charge,
+            words,
+            is_fresh=is_fresh,
+            is_renewal=report.is_renewal,
+            has_answer=report.has_answer,
+            is_listed=is_listed,
         )
         found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
@@ -494,6 +532,9 @@ class _Fold:
                 self._erase_supporter(report)
             self.apply_match(charge, found)
             return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.charge_key
+        if is_listed and charge.doubt is None:
+            # Without this doubt, the janitor would match the waiting charge again later, by all rules.
+            charge = replace(charge, doubt=Doubt.LISTED_ONLY)
         return self._leave_unmatched(charge, found), charge.charge_key
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
@@ -707,6 +748,7 @@ class _Fold:
         is_fresh: bool,
         is_renewal: bool = False,
         has_answer: bool = False,
+        is_listed: bool = False,
     ) -> ChargeToMatch:
         return ChargeToMatch(
             family=charge.family,
@@ -720,6 +762,7 @@ class _Fold:
             has_answer=has_answer,
             doubt=_known_doubt(charge.doubt),
             is_outsider=self._book.find_outsider(charge) is not None,
+            is_listed=is_listed,
         )
 
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
@@ -801,8 +844,8 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
 
     Replace the note if *later* has one. Remove a doubt that *later* resolves, or add a doubt that *later* raises.
     """
-    # A later event can resolve only these two doubts. The other doubts are about the identity of the charge.
-    is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
+    # A later event can resolve only these doubts. The other doubts are about the identity of the charge.
+    is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT, Doubt.LISTED_ONLY) and later.doubt is None
     # Add a doubt only while the charge waits for a decision. After the decision, operators are notified instead.
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
@@ -810,7 +853,8 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
         # Take amount and currency from the same event, because an amount has no meaning in a different currency.
         amount=later.amount if known.amount is None else known.amount,
         currency=later.currency if known.amount is None else known.currency,
-        bmc_id=known.bmc_id or later.bmc_id,
+        # BMC numbers each family separately, so a number of another family would name a different charge.
+        bmc_id=known.bmc_id or (later.bmc_id if later.family == known.family else None),
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
         supporter_id=known.supporter_id or later.supporter_id,

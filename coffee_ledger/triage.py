@@ -45,6 +45,7 @@ DOUBTS = frozenset(
         Rejection.IDENTITY_MISSING,
         Rejection.CONFLICT,
         Rejection.ANNOUNCED_TWICE,
+        Rejection.LISTED_ONLY,
     }
 )
 """The reasons that prevent every match. A charge with one of these reasons waits, even if a rule has found its user."""

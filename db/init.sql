@@ -8,7 +8,7 @@
 -- The version of the schema. Increase the version with every change of a statement in this file, and write a migration.
 -- tests/integration/test_schema.py checks this. A service refuses a database whose version is too low for it
 -- (coffee_ledger/store/database.py).
-CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
 -- The lowest version of the schema for which a service that uses this schema may be written. An older service refuses the
 -- database. Increase it only when a column or a table is removed that services of that version use.
@@ -146,12 +146,14 @@ CREATE TABLE events (
     dismissed_at timestamptz,
     source text NOT NULL DEFAULT 'bmc',
     supporter_id text,
+    channel text NOT NULL DEFAULT 'webhook',
     CONSTRAINT delivered_once UNIQUE (delivery_key, source),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
         'credited', 'unmatched', 'refunded', 'recorded', 'duplicate', 'test', 'unknown', 'unreadable', 'legacy',
         'failed'
-    ))
+    )),
+    CONSTRAINT channel_is_known CHECK (channel IN ('webhook', 'api'))
 );
 COMMENT ON COLUMN events.body IS 'The raw bytes of the request, valid JSON or not. Null once the retention time is over.';
 COMMENT ON COLUMN events.verified_by IS 'The position in BMC_WEBHOOK_SECRETS of the secret that verified the signature, from 1.';
@@ -164,6 +166,9 @@ CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS 
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
 -- This index serves the query find_kept_page. It stays small, because few events fail or cannot be read.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
+COMMENT ON COLUMN events.channel IS 'How the event reached us: as a webhook, or as a row of BMC''s own list (api).';
+-- This index serves the query find_listed_events.
+CREATE INDEX events_from_list ON events (event_no) WHERE channel = 'api';
 
 -- Supporters, subscriptions and items that an operator marked as "not one of our users". Charges of these outsiders are dismissed
 -- automatically, without a card for the operators.
@@ -212,6 +217,7 @@ CREATE TABLE charges (
     matched_at timestamptz,
     refunded_at timestamptz,
     refunded_amount numeric,
+    channel text NOT NULL DEFAULT 'webhook',
     CONSTRAINT recorded_once UNIQUE (charge_key),
     CONSTRAINT state_is_known CHECK (state IN ('matched', 'unmatched', 'dismissed', 'refunded')),
     CONSTRAINT method_is_known CHECK (method IN (
@@ -228,7 +234,8 @@ CREATE TABLE charges (
     CONSTRAINT only_a_dismissed_has_its_outsider CHECK (dismissed_by IS NULL OR state = 'dismissed'),
     CONSTRAINT conflicts_with_a_charge FOREIGN KEY (conflicts_with) REFERENCES charges (charge_key),
     CONSTRAINT refunded_has_its_time CHECK ((state = 'refunded') = (refunded_at IS NOT NULL)),
-    CONSTRAINT refunded_part_is_smaller CHECK (refunded_amount > 0 AND refunded_amount < amount)
+    CONSTRAINT refunded_part_is_smaller CHECK (refunded_amount > 0 AND refunded_amount < amount),
+    CONSTRAINT channel_is_known CHECK (channel IN ('webhook', 'api'))
 );
 COMMENT ON COLUMN charges.charge_key
 IS 'Permanent name, taken from the first event. Later events find the charge by its ids, number and period.';
@@ -267,6 +274,9 @@ CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT 
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
+COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
+-- BMC may list a payment as support and report it as a subscription. This index serves the search for such a pair by the note.
+CREATE INDEX charges_from_list ON charges (paid_at) WHERE channel = 'api';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
 -- The charges that were matched by a guess, that is, by amount and time. The matching rules read this table to limit the number
@@ -887,6 +897,68 @@ BEGIN
 END
 $$;
 
+-- Reconciliation -----------------------------------------------------------------------------------------------------
+
+-- The janitor compares BMC's own lists with the table charges (docs/reconciliation.md). Each row is one of these lists.
+CREATE TABLE reconciliation_lists (
+    list text PRIMARY KEY,
+    state text NOT NULL,
+    checked_at timestamptz NOT NULL,
+    completed_at timestamptz,
+    old_page integer NOT NULL DEFAULT 2,
+    rotation_began_at timestamptz,
+    covered_at timestamptz,
+    differs_in_zone boolean NOT NULL DEFAULT false,
+    CONSTRAINT list_is_known CHECK (list IN ('supporters', 'subscriptions', 'extras'))
+);
+COMMENT ON COLUMN reconciliation_lists.state IS 'The result of the last request: an ApiState of coffee_ledger/bmc_api.py.';
+COMMENT ON COLUMN reconciliation_lists.completed_at
+IS 'The start of the last pass that read all new rows. Null before the first such pass.';
+COMMENT ON COLUMN reconciliation_lists.old_page IS 'The older page that the next pass reads too, to find late refunds.';
+COMMENT ON COLUMN reconciliation_lists.rotation_began_at IS 'When the reading of the older pages last began at page 2.';
+COMMENT ON COLUMN reconciliation_lists.covered_at
+IS 'The start of the last reading that has covered the whole list. A charge that was paid before and is not listed is reported.';
+COMMENT ON COLUMN reconciliation_lists.differs_in_zone IS 'True if the times in the list seem to be in another zone than UTC.';
+
+-- The rows of BMC's lists for which no charge is known yet. Most of them are settled by their own webhook within seconds. Then the
+-- row is deleted here. Otherwise the janitor settles it a quarter of an hour after first_seen_at.
+CREATE TABLE missing_rows (
+    row_name text PRIMARY KEY,
+    list text NOT NULL,
+    amount numeric,
+    currency text,
+    paid_at timestamptz,
+    first_seen_at timestamptz NOT NULL
+);
+COMMENT ON COLUMN missing_rows.row_name IS 'The list and the number of the row, as in the key of the event that the row becomes.';
+COMMENT ON COLUMN missing_rows.paid_at IS 'The time in the row, which has no zone. Null if it cannot be read.';
+
+-- Requests to compare now. The janitor answers each request once.
+CREATE TABLE reconciliation_requests (
+    request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    cause text NOT NULL,
+    claim_id bigint REFERENCES claims,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    answered_at timestamptz,
+    CONSTRAINT cause_is_known CHECK (cause IN ('operator', 'claim', 'restore')),
+    CONSTRAINT only_a_claim_has_its_claim CHECK ((cause = 'claim') = (claim_id IS NOT NULL)),
+    CONSTRAINT looked_up_once UNIQUE (claim_id)
+);
+COMMENT ON COLUMN reconciliation_requests.cause
+IS 'An operator sent /reconcile, a user raised a claim, or a backup was restored.';
+CREATE INDEX reconciliation_requests_open ON reconciliation_requests (request_id) WHERE answered_at IS NULL;
+
+-- Which charges from webhooks BMC's lists contain. A charge that the lists do not contain may be forged with a leaked secret.
+CREATE TABLE charge_listings (
+    charge_id bigint PRIMARY KEY REFERENCES charges,
+    listed_at timestamptz,
+    reported_at timestamptz,
+    CONSTRAINT is_listed_or_reported CHECK (listed_at IS NOT NULL OR reported_at IS NOT NULL)
+);
+COMMENT ON COLUMN charge_listings.listed_at IS 'When the charge was first found in a list. Null if it was not found.';
+COMMENT ON COLUMN charge_listings.reported_at
+IS 'When operators were told that the lists do not contain the charge. Null if they were not.';
+
 -- Operation ----------------------------------------------------------------------------------------------------------
 
 -- Each row is a backup that was taken, and restored once as a test. An alert fires if there is no recent row. db/backup.sh
@@ -996,7 +1068,7 @@ SELECT charges.*
 UNION ALL
 SELECT charge_id, source, charge_key, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
        item_name, payer_name, paid_at, 'unmatched', NULL, reasons, NULL::varchar(100), NULL, NULL, is_paid, is_held, doubt, told,
-       conflicts_with, NULL, recorded_at, NULL, NULL, refunded_amount
+       conflicts_with, NULL, recorded_at, NULL, NULL, refunded_amount, channel
   FROM public.charges
  WHERE charges.recorded_at < past.at() AND charges.charge_key <> past.without()
    AND past.was_decided_later(charges.charge_id, charges.state, coalesce(charges.matched_at, charges.refunded_at));
@@ -1076,6 +1148,11 @@ GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT, DELETE ON dialogues TO janitor;
 GRANT SELECT, DELETE ON dismissal_offers TO janitor;
 GRANT SELECT ON backups, handovers TO janitor;
+GRANT INSERT ON events TO janitor;
+GRANT SELECT, INSERT, UPDATE ON reconciliation_lists TO janitor;
+GRANT SELECT, INSERT, DELETE ON missing_rows TO janitor;
+GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
+GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
@@ -1097,6 +1174,8 @@ GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;
 GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;
 GRANT UPDATE (retry_requested_at, dismissed_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
+GRANT SELECT ON reconciliation_lists, missing_rows, charge_listings TO bot;
+GRANT SELECT, INSERT ON reconciliation_requests TO bot;
 GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;

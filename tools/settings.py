@@ -86,7 +86,7 @@ class ComposeSettings(BaseModel):
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Required": ("PUBLIC_HOST", "BOT_TOKEN", "ADMIN_IDS", "BMC_PAGE_URL", "BMC_WEBHOOK_SECRETS", "CREDITS_PER_UNIT"),
     "Payments": ("AMOUNTS", "PENDING_TTL_HOURS", "FALLBACK_MATCH", "FALLBACK_WINDOW_MINUTES", "RETENTION_DAYS"),
-    "Reconciliation": ("BMC_API_TOKEN",),
+    "Reconciliation": ("BMC_API_TOKEN", "BMC_API_URL"),
     "Alerts": (
         "ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID", "ALERTS_WATCHDOG_URL", "ALERTS_RUNBOOK_URL", "ALERTS_DASHBOARD_URL",
     ),

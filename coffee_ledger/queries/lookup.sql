@@ -123,7 +123,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
 -- List a page of the events that failed or could not be read and that no operator has dismissed, the newest first. The column
 -- `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
-SELECT event_no, type, outcome, body, received_at, retry_requested_at, count(*) OVER () AS total
+SELECT event_no, type, outcome, body, channel, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  ORDER BY event_no DESC
@@ -323,7 +323,8 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
    AND (
        (
            notifications.kind IN (
-               'charge_unmatched', 'charge_guessed', 'charge_refunded', 'charge_contradicted', 'refund_unknown', 'guess_disowned'
+               'charge_unmatched', 'charge_guessed', 'charge_refunded', 'charge_contradicted', 'charge_not_listed',
+               'refund_unknown', 'guess_disowned'
            )
            AND notifications.facts ->> 'charge_key' = $2
        )
@@ -438,7 +439,7 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
 -- are due or wait for a retry.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
-       (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days') AS events_week,
+       (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days' AND channel = 'webhook') AS events_week,
        (SELECT count(*) FROM events
          WHERE outcome IN ('failed', 'unreadable')
            AND body IS NOT NULL
@@ -457,8 +458,8 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;
 
 -- name: find_last_event
--- Find the newest event, of any type. The table contains only events with a valid signature.
-SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
+-- Find the newest event that came by webhook, of any type.
+SELECT received_at, outcome FROM events WHERE channel = 'webhook' ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
 -- For each signing secret, count the events whose signature was verified with the secret, and return the time of the last event.
@@ -473,7 +474,7 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
 -- Find stored events that are about a charge and still have their body, the oldest first. Some of these events report no
 -- payment. The caller reads the bodies and ignores the events without a payment.
 -- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
-SELECT event_no, body, received_at, charge_key
+SELECT event_no, body, received_at, charge_key, channel
   FROM events
  WHERE body IS NOT NULL
    AND charge_key IS NOT NULL

@@ -5,7 +5,7 @@
 -- index one_charge_per_transaction, which contains only charges without `conflicts_with`. The condition excludes no transaction
 -- id, because the first charge of each transaction id has no `conflicts_with`.
 -- $1 source, $2 transaction ids
-SELECT transaction_id
+SELECT transaction_id, state = 'refunded' AS is_refunded
   FROM charges
  WHERE source = $1
    AND transaction_id = ANY($2::text [])
@@ -19,3 +19,182 @@ SELECT psp_id, period_start
  WHERE source = $1
    AND psp_id = ANY($2::text [])
    AND period_start IS NOT NULL;
+
+-- name: find_known_numbers
+-- Return which of these BMC numbers belong to a one-time payment that has no transaction id.
+-- $1 source, $2 families, $3 BMC numbers
+SELECT bmc_id
+  FROM charges
+ WHERE source = $1
+   AND family = ANY($2::text [])
+   AND bmc_id = ANY($3::text [])
+   AND transaction_id IS NULL;
+
+-- name: keep_listings!
+-- Record that the lists contain these charges. A row of a subscription shows only the last period, but it proves all earlier
+-- periods since the start of the subscription.
+-- $1 source, $2 transaction ids
+-- $3 ids of subscriptions, $4 times after which their periods may begin, $5 times until which they may begin: arrays of one length
+-- $6 families, $7 BMC numbers of payments without a transaction id
+-- $8 now
+INSERT INTO charge_listings (charge_id, listed_at)
+SELECT charge_id, $8::timestamptz
+  FROM charges
+ WHERE source = $1
+   AND transaction_id = ANY($2::text [])
+   AND conflicts_with IS NULL
+ UNION
+SELECT charges.charge_id, $8::timestamptz
+  FROM unnest($3::text [], $4::timestamptz [], $5::timestamptz []) AS listed (psp_id, begins_after, begins_until)
+  JOIN charges
+    ON charges.source = $1
+   AND charges.psp_id = listed.psp_id
+   AND charges.period_start BETWEEN listed.begins_after AND listed.begins_until
+ UNION
+SELECT charge_id, $8::timestamptz
+  FROM charges
+ WHERE source = $1
+   AND family = ANY($6::text [])
+   AND bmc_id = ANY($7::text [])
+   AND transaction_id IS NULL
+ON CONFLICT (charge_id) DO UPDATE
+SET listed_at = excluded.listed_at
+WHERE charge_listings.listed_at IS NULL;
+
+-- name: find_first_day
+-- Return when the product began to be used: the time of the first pending payment or event. Null if there is none.
+SELECT least(
+           (SELECT min(created_at) FROM pending_payments),
+           (SELECT min(received_at) FROM events WHERE live_mode IS NOT FALSE)
+       );
+
+-- name: find_lists
+-- Find the state of the reconciliation of each list.
+SELECT list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone
+  FROM reconciliation_lists
+ ORDER BY list;
+
+-- name: keep_list!
+-- Store the state of the reconciliation of a list.
+-- $1 list, $2 state, $3 now, $4 start of the last complete pass, $5 next older page, $6 start of the rotation, $7 start of the last
+-- reading of the whole list, $8 whether the times seem to be in another zone
+INSERT INTO reconciliation_lists (list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (list) DO UPDATE
+SET state = excluded.state, checked_at = excluded.checked_at, completed_at = excluded.completed_at, old_page = excluded.old_page,
+    rotation_began_at = excluded.rotation_began_at, covered_at = excluded.covered_at, differs_in_zone = excluded.differs_in_zone;
+
+-- name: note_missing_rows
+-- Store the rows that are missing now, and return when each was seen first.
+-- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment: arrays of one length; $6 now
+WITH missing AS (
+    SELECT *
+      FROM unnest($1::text [], $2::text [], $3::numeric [], $4::text [], $5::timestamptz [])
+               AS missing (row_name, list, amount, currency, paid_at)
+),
+
+added AS (
+    INSERT INTO missing_rows (row_name, list, amount, currency, paid_at, first_seen_at)
+    SELECT row_name, list, amount, currency, paid_at, $6 FROM missing
+    ON CONFLICT (row_name) DO NOTHING
+    RETURNING row_name, first_seen_at
+)
+
+SELECT row_name, first_seen_at FROM added
+ UNION ALL
+SELECT missing_rows.row_name, missing_rows.first_seen_at
+  FROM missing_rows
+  JOIN missing USING (row_name);
+
+-- name: forget_missing_rows!
+-- Delete rows that are no longer missing.
+-- $1 names of the rows
+DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
+
+-- name: count_missing_rows
+SELECT count(*) FROM missing_rows;
+
+-- name: request_reconciliation
+-- Ask the janitor to compare now. Inserts nothing if the janitor has not read a list lately, because it would not answer.
+-- $1 cause, $2 claim or null, $3 now, $4 the time since which the janitor must have read a list
+INSERT INTO reconciliation_requests (cause, claim_id, requested_at)
+SELECT $1, $2::bigint, $3
+ WHERE EXISTS (SELECT FROM reconciliation_lists WHERE checked_at >= $4)
+ON CONFLICT (claim_id) DO NOTHING
+RETURNING request_id;
+
+-- name: find_open_requests
+-- Find the requests that are not answered yet, with the claim that a request is about.
+-- $1 requested since
+SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_id, claims.amount, claims.currency
+  FROM reconciliation_requests AS requests
+  LEFT JOIN claims USING (claim_id)
+ WHERE requests.answered_at IS NULL
+   AND requests.requested_at >= $1
+ ORDER BY requests.request_id;
+
+-- name: answer_requests!
+-- $1 request ids, $2 now
+UPDATE reconciliation_requests SET answered_at = $2 WHERE request_id = ANY($1::bigint []) AND answered_at IS NULL;
+
+-- name: is_request_answered
+-- $1 request id
+SELECT answered_at IS NOT NULL FROM reconciliation_requests WHERE request_id = $1;
+
+-- name: find_own_codes
+-- Return which of these codes belong to the user.
+-- $1 codes, $2 Telegram id
+SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND telegram_id = $2;
+
+-- name: find_unlisted_charges
+-- Find charges from webhooks that were settled long enough ago, and that no list contains although the lists were read completely
+-- since. A refunded charge is left out, because it gives no credits.
+-- $1 settled since, $2 one-time payments settled before, $3 purchases in the Shop settled before, $4 subscriptions settled before,
+-- $5 maximum
+SELECT charges.charge_key
+  FROM charges
+ WHERE charges.paid_at >= $1
+   AND charges.recorded_at < CASE
+           WHEN charges.family IN ('recurring_donation', 'membership') THEN $4::timestamptz
+           WHEN charges.family = 'extra_purchase' THEN $3::timestamptz
+           ELSE $2::timestamptz
+       END
+   AND charges.channel = 'webhook'
+   AND charges.is_paid
+   AND charges.state <> 'refunded'
+   AND NOT EXISTS (SELECT FROM charge_listings WHERE charge_listings.charge_id = charges.charge_id)
+ ORDER BY charges.charge_id
+ LIMIT $5;
+
+-- name: keep_unlisted!
+-- Record that operators were told that no list contains these charges.
+-- $1 charge keys, $2 now
+INSERT INTO charge_listings (charge_id, reported_at)
+SELECT charge_id, $2 FROM charges WHERE charge_key = ANY($1::text [])
+ON CONFLICT (charge_id) DO NOTHING;
+
+-- name: find_listed_events
+-- Find the newest events that came from BMC's lists, with their charges.
+-- $1 maximum
+SELECT events.event_no, events.type, events.outcome, events.received_at, charges.charge_id, charges.amount, charges.currency,
+       charges.paid_at, charges.state, charges.telegram_id
+  FROM events
+  LEFT JOIN charges ON charges.charge_key = events.charge_key
+ WHERE events.channel = 'api'
+ ORDER BY events.event_no DESC
+ LIMIT $1;
+
+-- name: find_missing_rows
+-- Find the rows that wait for their webhook, the oldest first.
+-- $1 maximum
+SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
+
+-- name: find_reported_charges
+-- Find the newest charges that operators were told are in no list, and that no list contains until now.
+-- $1 maximum
+SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, charges.state, charges.telegram_id
+  FROM charge_listings
+  JOIN charges USING (charge_id)
+ WHERE charge_listings.listed_at IS NULL
+ ORDER BY charge_listings.reported_at DESC
+ LIMIT $1;

@@ -27,14 +27,16 @@ SELECT delivery_key
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- Find the stored charges that the events of a batch may be about. Each part of the UNION compares different ids. The last part
--- finds charges of the same supporter at about the same time, because BMC may report one payment twice with different ids.
+-- Find the stored charges that the events of a batch may be about. Each part of the UNION compares different ids. The last two
+-- parts find charges that were paid at about the same time: by the supporter, and by the note if the charge is from BMC's list. BMC may
+-- report one payment twice with different ids.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of equal length
 -- $6 psp ids, $7 starts of billing periods: arrays of equal length
 -- $8 supporter ids, $9 times of payment: arrays of equal length; $10 maximum difference from the times in $9
 -- $11 maximum difference between two starts of the same billing period
+-- $12 notes, $13 times of payment: arrays of equal length; $14 maximum difference from the times in $13
 SELECT charges.*
   FROM charges
  WHERE charges.charge_id IN (
@@ -67,7 +69,24 @@ SELECT charges.*
              JOIN charges AS by_supporter
                ON by_supporter.supporter_id = paid.supporter_id
               AND by_supporter.paid_at BETWEEN paid.paid_at - $10::interval AND paid.paid_at + $10::interval
+            UNION
+           SELECT by_note.charge_id
+             FROM unnest($12::text [], $13::timestamptz []) AS written (note, paid_at)
+             JOIN charges AS by_note
+               ON by_note.channel = 'api'
+              AND by_note.note = written.note
+              AND by_note.paid_at BETWEEN written.paid_at - $14::interval AND written.paid_at + $14::interval
        );
+
+-- name: find_charges_noted
+-- Find charges that have the same note as a row of BMC's list and were paid at about the same time. BMC may list a payment as
+-- support and report it as a subscription, with different ids.
+-- $1 notes, $2 times of payment: arrays of equal length; $3 maximum difference from these times
+SELECT charges.*
+  FROM unnest($1::text [], $2::timestamptz []) AS written (note, paid_at)
+  JOIN charges
+    ON charges.note = written.note
+   AND charges.paid_at BETWEEN written.paid_at - $3::interval AND written.paid_at + $3::interval;
 
 -- name: find_waiting
 -- Find unmatched charges that have one of these amounts and were paid at about the time given for the amount. While such a charge
@@ -216,15 +235,15 @@ SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_
 -- name: keep_events
 -- Store the events of a batch. An event that is already stored is skipped.
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys, $8 times of receipt,
--- $9 positions of the verifying secrets, $10 supporter ids, $11 times at which the bodies were blanked, or nulls: arrays of one
--- length
+-- $9 positions of the verifying secrets, $10 supporter ids, $11 times at which the bodies were blanked, or nulls, $12 channels:
+-- arrays of one length
 INSERT INTO events (
-    delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
+    delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at, channel
 )
 SELECT *
   FROM unnest(
            $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::text [], $7::text [],
-           $8::timestamptz [], $9::smallint [], $10::text [], $11::timestamptz []
+           $8::timestamptz [], $9::smallint [], $10::text [], $11::timestamptz [], $12::text []
        )
 ON CONFLICT (delivery_key, source) DO NOTHING;
 
@@ -247,11 +266,11 @@ SET name = coalesce(excluded.name, known.name),
 INSERT INTO charges AS kept (
     charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
     payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
-    matched_at, refunded_at, refunded_amount
+    matched_at, refunded_at, refunded_amount, channel
 )
 SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
        payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
-       flag, matched_at, refunded_at, refunded_amount
+       flag, matched_at, refunded_at, refunded_amount, channel
   FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
 ON CONFLICT (charge_key) DO UPDATE
 SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,

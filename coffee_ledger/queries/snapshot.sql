@@ -85,8 +85,9 @@ SELECT (
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
 -- name: find_newest_delivery
--- Return the time of the newest stored event, of any type. Test events from the button "Send test" of Buy Me a Coffee count too.
-SELECT max(received_at) AS received_at FROM events;
+-- Return the time of the newest event that came by webhook, of any type. Test events from the button "Send test" of Buy Me a Coffee
+-- count too.
+SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm
 -- Count the payments in the interval of the length $2 that ends at the newest payment. If the interval ended now, a long pause

@@ -43,7 +43,7 @@ SELECT event_no
 -- name: find_requested_retry
 -- Find an event that an operator asked to settle again. Returns no row if the retry has ended.
 -- $1 event number
-SELECT delivery_key, body, received_at
+SELECT delivery_key, body, received_at, channel
   FROM events
  WHERE event_no = $1 AND body IS NOT NULL AND retry_requested_at IS NOT NULL;
 

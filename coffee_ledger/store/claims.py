@@ -19,6 +19,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.notification_facts import ClaimRaised, NewNotification
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.outbox import queue_notifications
+from coffee_ledger.store.reconciliation import request_within
 
 CLAIMS_A_DAY_MAX = 3
 
@@ -67,6 +68,8 @@ async def raise_claim(
     """
     Store a claim with the charges that it may be about, notify the operators, and return the id of the claim.
 
+    Also ask the janitor to look for the payment in BMC's own list, if the janitor reads it.
+
     If the user may not raise a claim now, store nothing and return the reason. The user must exist.
     """
     async with transaction(pool) as db:
@@ -85,6 +88,7 @@ async def raise_claim(
             return NotRaised.OPEN_BEFORE
         facts = ClaimRaised(claim_id=claim_id, telegram_id=telegram_id)
         await queue_notifications(db, [NewNotification(None, facts, f"claim:{claim_id}")])
+        await request_within(db, "claim", claim_id, now=now)
     return claim_id
 
 

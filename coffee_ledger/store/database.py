@@ -22,10 +22,10 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The schema version that this code was written for. This number must equal `schema_version()` in db/init.sql."""
 
-SCHEMA_NEEDED = 5
+SCHEMA_NEEDED = 6
 """
 The lowest schema version that has all tables and columns that the statements in `queries/` use.
 

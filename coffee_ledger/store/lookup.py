@@ -10,7 +10,8 @@ import asyncpg
 
 from coffee_ledger.charges import Charge
 from coffee_ledger.claiming import DAYS_APART_MAX, ClaimedPayment
-from coffee_ledger.events import Glimpse, glimpse_at
+from coffee_ledger.events import Glimpse
+from coffee_ledger.listed_events import glimpse_at_stored
 from coffee_ledger.model import (
     ChargeState,
     CreditKind,
@@ -402,7 +403,7 @@ async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
 
 
 def _kept_event(row: dict[str, Any]) -> KeptEvent:
-    glimpse = glimpse_at(row.pop("body"))
+    glimpse = glimpse_at_stored(row.pop("channel"), row.pop("body"))
     return KeptEvent(**{**row, "outcome": Outcome(row["outcome"]), "glimpse": glimpse})
 
 

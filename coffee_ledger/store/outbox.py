@@ -48,6 +48,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CREDITS_ADJUSTED: YEAR,
     # Do not send this after a month: the user has raised another claim or has given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
+    # Do not send this after a day: an operator has probably decided about the claim.
+    NotificationKind.CLAIM_LOOKED_UP: DAY,
     # Do not send this after a month: an operator has decided, and the user has a newer message about the decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
     # Do not send this after a day. Users who did not pay know it. Users who pay late need no message, because their payment is
@@ -63,6 +65,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     # these problems, and the database does not record whether an operator has checked them.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
+    NotificationKind.CHARGE_NOT_LISTED: 30 * DAY,
     # Do not send this after a month: the user can no longer reject the guess (DISOWN_WITHIN).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     # This message lets an operator correct a refund. The query requeue_missed leaves it out if the charge is no longer refunded.

@@ -1,22 +1,318 @@
-"""Find the stored charges that rows from BMC's API may describe. A row is one payment or subscription that BMC lists."""
+"""Store the reconciliation of BMC's lists with the charges. A row is one payment or subscription that BMC lists."""
 
 from collections import defaultdict
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 
-from coffee_ledger.bmc_api import Row, SubscriptionRow
-from coffee_ledger.model import SOURCE_BMC
-from coffee_ledger.reconciling import KnownCharges
-from coffee_ledger.store.database import Pool, connected, sql
+from coffee_ledger.bmc_api import ApiList, ApiState, Row, SubscriptionRow, SupportRow
+from coffee_ledger.codes import read_codes
+from coffee_ledger.events import Event
+from coffee_ledger.listed_events import row_name
+from coffee_ledger.model import SOURCE_BMC, ChargeKey, ChargeState, Family, Outcome, TelegramId
+from coffee_ledger.notification_facts import ChargeNotListed, ClaimLookedUp, NewNotification
+from coffee_ledger.reconciling import SAME_PERIOD, KnownCharges
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.outbox import queue_notifications
+from coffee_ledger.store.rows import charge_of
+
+ONE_TIME_FAMILIES = [family for family in Family if not family.is_subscription]
+
+STARTED_SLACK = timedelta(days=1)
+"""The first period of a subscription may begin this much before the row was created."""
+
+CHECKED_WITHIN = timedelta(hours=1)
+"""The reconciliation counts as on if the janitor has read a list within this time."""
+
+REQUEST_AGE_MAX = timedelta(minutes=10)
+"""An older request is not answered any more, because nobody waits for the answer."""
+
+LISTED_AFTER = timedelta(days=1)
+"""A charge that the lists do not contain is reported if the lists were read completely this long after the charge was settled."""
+
+UNLISTED_AGE_MAX = timedelta(days=30)
+"""Older charges are not reported. BMC may have shown them in another way when they were paid."""
+
+UNLISTED_MAX = 20
+"""The maximum number of charges that are reported at once, so that a mistake cannot flood the operators."""
+
+REPORTED_ROWS_MAX = 10
+
+
+@dataclass(frozen=True)
+class ListState:
+    """The state of the reconciliation of one list."""
+
+    list: ApiList
+    state: ApiState | str
+    """The result of the last request. A string if a newer version of this software stored it."""
+    checked_at: datetime
+    completed_at: datetime | None = None
+    """The start of the last pass that read all new rows; None before the first one."""
+    old_page: int = 2
+    """The older page that the next pass reads too."""
+    rotation_began_at: datetime | None = None
+    covered_at: datetime | None = None
+    """The start of the last reading that has covered the whole list; None before the first one."""
+    differs_in_zone: bool = False
+    """True if the times in the list seem to be in another zone than UTC."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to compare now. The last three fields describe the claim; they are None if the request is not about a claim."""
+
+    request_id: int
+    cause: str
+    claim_id: int | None
+    telegram_id: TelegramId | None
+    amount: Decimal | None
+    currency: str | None
+
+
+@dataclass(frozen=True)
+class ListedEvent:
+    """An event that came from a list. The fields about the charge are None if the event has no charge."""
+
+    event_no: int
+    type: str
+    outcome: Outcome
+    received_at: datetime
+    charge_id: int | None
+    amount: Decimal | None
+    currency: str | None
+    paid_at: datetime | None
+    state: ChargeState | None
+    telegram_id: TelegramId | None
+
+
+@dataclass(frozen=True)
+class MissingRow:
+    """A row that waits for its webhook."""
+
+    list: ApiList
+    amount: Decimal | None
+    currency: str | None
+    paid_at: datetime | None
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True)
+class UnlistedCharge:
+    """A charge from a webhook that no list contains."""
+
+    charge_id: int
+    amount: Decimal | None
+    currency: str
+    paid_at: datetime
+    state: ChargeState
+    telegram_id: TelegramId | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of the reconciliation for operators. It lists rows, the newest first, at most `REPORTED_ROWS_MAX` of each kind."""
+
+    lists: Sequence[ListState]
+    missing: Sequence[MissingRow]
+    found: Sequence[ListedEvent]
+    unlisted: Sequence[UnlistedCharge]
+
+
+# The janitor's pass -----------------------------------------------------------------------------------------------------
 
 
 async def load_known_charges(pool: Pool, rows: Collection[Row]) -> KnownCharges:
+    """Find the stored charges that the rows may describe."""
     payments = [row.transaction_id for row in rows if not isinstance(row, SubscriptionRow) and row.transaction_id]
     subscriptions = [row.psp_id for row in rows if isinstance(row, SubscriptionRow) and row.psp_id]
+    numbers = _numbers_without_id(rows)
     async with connected(pool) as db:
         found = await db.fetch(sql("find_known_transactions"), SOURCE_BMC, payments + subscriptions)
         periods = await db.fetch(sql("find_known_periods"), SOURCE_BMC, subscriptions)
+        numbered = await db.fetch(sql("find_known_numbers"), SOURCE_BMC, ONE_TIME_FAMILIES, numbers) if numbers else []
     starts = defaultdict[str, list[datetime]](list)
     for period in periods:
         starts[period["psp_id"]].append(period["period_start"])
-    return KnownCharges(transaction_ids=frozenset(row["transaction_id"] for row in found), period_starts=starts)
+    return KnownCharges(
+        transaction_ids=frozenset(row["transaction_id"] for row in found),
+        period_starts=starts,
+        refunded=frozenset(row["transaction_id"] for row in found if row["is_refunded"]),
+        numbers=frozenset(row["bmc_id"] for row in numbered),
+    )
+
+
+async def keep_listings(pool: Pool, rows: Collection[Row], *, now: datetime) -> None:
+    """Record that BMC's lists contain the charges that the rows describe."""
+    subscriptions = [row for row in rows if isinstance(row, SubscriptionRow) and row.psp_id]
+    periods = [row for row in subscriptions if row.created_at and row.period_start]
+    paid = [row.transaction_id for row in rows if not isinstance(row, SubscriptionRow) and row.transaction_id]
+    async with connected(pool) as db:
+        await db.execute(
+            sql("keep_listings"),
+            SOURCE_BMC,
+            paid + [row.psp_id for row in subscriptions],
+            [row.psp_id for row in periods],
+            [row.created_at - STARTED_SLACK for row in periods if row.created_at],
+            [row.period_start + SAME_PERIOD for row in periods if row.period_start],
+            ONE_TIME_FAMILIES,
+            _numbers_without_id(rows),
+            now,
+        )
+
+
+def _numbers_without_id(rows: Collection[Row]) -> list[str]:
+    return [row.row_id for row in rows if isinstance(row, SupportRow) and row.transaction_id is None]
+
+
+async def find_first_day(pool: Pool) -> datetime | None:
+    """Return when the product began to be used. Older payments are none of ours. None if it was never used."""
+    async with connected(pool) as db:
+        first: datetime | None = await db.fetchval(sql("find_first_day"))
+    return first
+
+
+async def load_lists(pool: Pool) -> dict[ApiList, ListState]:
+    async with connected(pool) as db:
+        return await _load_lists(db)
+
+
+async def _load_lists(db: Connection) -> dict[ApiList, ListState]:
+    rows = await db.fetch(sql("find_lists"))
+    return {ApiList(row["list"]): ListState(**{**row, "list": ApiList(row["list"])}) for row in rows}
+
+
+async def keep_list(pool: Pool, state: ListState) -> None:
+    values = state.completed_at, state.old_page, state.rotation_began_at, state.covered_at, state.differs_in_zone
+    async with connected(pool) as db:
+        await db.execute(sql("keep_list"), state.list, state.state, state.checked_at, *values)
+
+
+async def note_missing_rows(
+    pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
+) -> dict[str, datetime]:
+    """Store the rows that these events stand for, and return when each was seen first, by its name."""
+    charges = [event.report.charge if event.report else None for event in events]
+    async with connected(pool) as db:
+        rows = await db.fetch(
+            sql("note_missing_rows"),
+            [row_name(event) for event in events],
+            [list_ for _ in events],
+            [charge.amount if charge else None for charge in charges],
+            [charge.currency if charge else None for charge in charges],
+            [charge.paid_at if charge else None for charge in charges],
+            now,
+        )
+    return {row["row_name"]: row["first_seen_at"] for row in rows}
+
+
+async def forget_missing_rows(pool: Pool, names: Collection[str]) -> None:
+    """Delete rows that are no longer missing. Names that are not stored are ignored."""
+    async with connected(pool) as db:
+        await db.execute(sql("forget_missing_rows"), list(names))
+
+
+async def count_missing_rows(pool: Pool) -> int:
+    async with connected(pool) as db:
+        count: int = await db.fetchval(sql("count_missing_rows"))
+    return count
+
+
+async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: datetime) -> int:
+    """
+    Notify the operators of charges from webhooks that BMC's lists do not contain, once per charge. Return their number.
+
+    Such a charge may be forged by somebody who knows a signing secret.
+    """
+    covered = {state.list: state.covered_at for state in lists if state.covered_at is not None}
+    supporters, extras = covered.get(ApiList.SUPPORTERS), covered.get(ApiList.EXTRAS)
+    subscriptions = covered.get(ApiList.SUBSCRIPTIONS)
+    both = min(supporters, extras) if supporters and extras else None
+    before = [None if time is None else time - LISTED_AFTER for time in (supporters, both, subscriptions)]
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_unlisted_charges"), now - UNLISTED_AGE_MAX, *before, UNLISTED_MAX)
+        keys = [ChargeKey(row["charge_key"]) for row in rows]
+        if keys:
+            charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+            told = [NewNotification(None, ChargeNotListed.of(one), f"not_listed:{one.charge_key}") for one in charges]
+            await db.execute(sql("keep_unlisted"), keys, now)
+            await queue_notifications(db, told)
+    return len(keys)
+
+
+# Requests -------------------------------------------------------------------------------------------------------------
+
+
+async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> int | None:
+    """Ask the janitor to compare now, and return the id of the request. Return None if the janitor does not reconcile."""
+    async with connected(pool) as db:
+        return await request_within(db, cause, None, now=now)
+
+
+async def request_within(db: Connection, cause: str, claim_id: int | None, *, now: datetime) -> int | None:
+    """As `request_reconciliation`, in the caller's transaction. *claim_id* is the claim to look up, or None."""
+    request_id: int | None = await db.fetchval(
+        sql("request_reconciliation"), cause, claim_id, now, now - CHECKED_WITHIN
+    )
+    return request_id
+
+
+async def is_answered(pool: Pool, request_id: int) -> bool:
+    async with connected(pool) as db:
+        answered: bool = await db.fetchval(sql("is_request_answered"), request_id)
+    return answered
+
+
+async def load_open_requests(pool: Pool, *, now: datetime) -> list[Request]:
+    async with connected(pool) as db:
+        return [Request(**row) for row in await db.fetch(sql("find_open_requests"), now - REQUEST_AGE_MAX)]
+
+
+async def answer_requests(pool: Pool, requests: Collection[Request], *, now: datetime) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("answer_requests"), [request.request_id for request in requests], now)
+
+
+async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
+    """
+    Answer a request about a claim, and tell the user that no payment with their code was found.
+
+    The text does not depend on payments of others, so that a claim cannot be used to learn about them.
+    """
+    async with transaction(pool) as db:
+        await db.execute(sql("answer_requests"), [request.request_id], now)
+        if request.telegram_id is not None and request.amount is not None and request.currency is not None:
+            facts = ClaimLookedUp(amount=request.amount, currency=request.currency)
+            told = NewNotification(request.telegram_id, facts, f"looked_up:{request.claim_id}")
+            await queue_notifications(db, [told])
+
+
+async def has_code_of(pool: Pool, row: Row, user: TelegramId) -> bool:
+    """Tell whether the note of the row contains an exact code of the user."""
+    codes = read_codes(row.note or "").codes if isinstance(row, SupportRow | SubscriptionRow) else frozenset()
+    if not codes:
+        return False
+    async with connected(pool) as db:
+        return bool(await db.fetch(sql("find_own_codes"), sorted(codes), user))
+
+
+# For operators ----------------------------------------------------------------------------------------------------------
+
+
+async def load_report(pool: Pool) -> Report:
+    async with connected(pool) as db:
+        lists = await _load_lists(db)
+        missing = await db.fetch(sql("find_missing_rows"), REPORTED_ROWS_MAX)
+        found = await db.fetch(sql("find_listed_events"), REPORTED_ROWS_MAX)
+        unlisted = await db.fetch(sql("find_reported_charges"), REPORTED_ROWS_MAX)
+    return Report(
+        list(lists.values()),
+        [MissingRow(**{**row, "list": ApiList(row["list"])}) for row in missing],
+        [ListedEvent(**{**row, "outcome": Outcome(row["outcome"]), "state": _state(row["state"])}) for row in found],
+        [UnlistedCharge(**{**row, "state": ChargeState(row["state"])}) for row in unlisted],
+    )
+
+
+def _state(value: str | None) -> ChargeState | None:
+    return None if value is None else ChargeState(value)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coffee_ledger.charges import Reason
-from coffee_ledger.events import Event, EventKind, read_event
+from coffee_ledger.events import Event, EventKind
+from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import Rules
 from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
 from coffee_ledger.settling import read_notes, settle
@@ -71,7 +72,7 @@ async def _load_events(
     """Load the events that report a payment. For each charge, return its events in the order in which they came."""
     found: dict[ChargeKey, list[Event]] = {}
     for row in await db.fetch(sql("find_events_to_replay"), keys, since, until, EVENTS_MAX):
-        event = read_event(row["body"], received_at=row["received_at"], nonce="replay")
+        event = read_stored_event(row["channel"], row["body"], received_at=row["received_at"], nonce="replay")
         if event.kind is EventKind.PAID and (row["charge_key"] in found or len(found) < REPLAYED_MAX):
             found.setdefault(row["charge_key"], []).append(event)
     return found

@@ -12,7 +12,16 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from coffee_ledger.charges import Charge, Flag, Reason, Rejection
-from coffee_ledger.model import ChargeState, Doubt, Family, Method, NotificationKind, PaymentStatus, PendingPayment
+from coffee_ledger.model import (
+    Channel,
+    ChargeState,
+    Doubt,
+    Family,
+    Method,
+    NotificationKind,
+    PaymentStatus,
+    PendingPayment,
+)
 from coffee_ledger.notification_facts import FACTS, Facts
 
 Row = asyncpg.Record | Mapping[str, Any]
@@ -38,6 +47,7 @@ def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge
         "method": _enum_or_string(Method, row["method"]),
         "flag": _enum_or_string(Flag, row["flag"]),
         "doubt": _enum_or_string(Doubt, row["doubt"]),
+        "channel": _enum_or_string(Channel, row["channel"]),
         "reasons": reasons_of(row["reasons"]),
     }
     return kind(**{**values, **words, **more})

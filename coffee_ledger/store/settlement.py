@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharge
-from coffee_ledger.events import Event, read_event
+from coffee_ledger.events import Event
+from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
-from coffee_ledger.model import ChargeKey, DeliveryKey, Outcome, TelegramId
+from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Outcome, TelegramId
 from coffee_ledger.notification_facts import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
+    LISTED_TWICE_WITHIN,
     PERIOD_SLACK,
     Book,
     EventRecord,
@@ -146,7 +148,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         # If BMC sent no time of the payment, the time of receipt counts as the time of the payment. So read the event with its
         # original time of receipt. Otherwise the payment could seem later than the user's claim, and would not confirm the claim.
         # Then settle the event as if it came now, because the delay of the user's message is measured from the time of receipt.
-        read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
+        read = read_stored_event(kept["channel"], kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await load_book(db, [event], readings, rules)
@@ -224,6 +226,11 @@ async def load_book(db: Connection, events: Sequence[Event], readings: Readings,
         return book
     for row in await _fetch_charges(db, charges):
         book.keep(charge_of(row))
+    listed = [one for one in charges if one.channel is Channel.API and one.note]
+    if listed:
+        columns = [one.note for one in listed], [one.paid_at for one in listed]
+        for row in await db.fetch(sql("find_charges_noted"), *columns, LISTED_TWICE_WITHIN):
+            book.keep(charge_of(row))
     await _load_waiting(db, book, charges, rules)
     await _load_people(db, book, [*charges, *book.charges.values()], readings.values())
     await _load_payments(db, book, readings.values(), charges)
@@ -258,6 +265,7 @@ async def _fetch_charges(db: Connection, charges: Sequence[Charge]) -> list[asyn
     numbered = [one for one in charges if one.bmc_id]
     subscribed = [one for one in charges if one.psp_id and one.period_start]
     supported = [one for one in charges if one.supporter_id is not None]
+    noted = [one for one in charges if one.note]
     return await db.fetch(
         sql("find_charges"),
         [one.charge_key for one in charges],
@@ -271,6 +279,9 @@ async def _fetch_charges(db: Connection, charges: Sequence[Charge]) -> list[asyn
         [one.paid_at for one in supported],
         ANNOUNCED_TWICE_WITHIN,
         PERIOD_SLACK,
+        [one.note for one in noted],
+        [one.paid_at for one in noted],
+        LISTED_TWICE_WITHIN,
     )
 
 
@@ -426,6 +437,7 @@ async def _keep_events(db: Connection, records: Sequence[EventRecord], now: date
         [record.event.verified_by for record in records],
         [record.event.supporter_id for record in records],
         [now if record.is_erased else None for record in records],
+        [record.event.channel for record in records],
     )
 
 

@@ -14,6 +14,7 @@ from coffee_ledger.notification_facts import (
     ChargeNews,
     ChargeUnmatched,
     ClaimDeclined,
+    ClaimLookedUp,
     ClaimRaised,
     CodeCameLate,
     CreditsAdjusted,
@@ -127,6 +128,8 @@ def _text(notification: Notification, facts: Facts, speech: Speech, rates: Rates
             return _adjusted(notification, facts, speech)
         case ClaimDeclined():
             return speech.say("claim-declined")
+        case ClaimLookedUp():
+            return speech.say("claim-looked-up", amount=_paid(facts, speech))
         case ClaimRaised():
             return speech.say("claim-raised", user=str(facts.telegram_id))
         case EventRetried():
@@ -198,7 +201,8 @@ def _charge(facts: ChargeNews, speech: Speech) -> dict[str, str]:
 
 
 def _paid(
-    facts: PaymentCredited | PaymentRefunded | PaymentExpired | PaymentUnderReview | ChargeNews, speech: Speech
+    facts: PaymentCredited | PaymentRefunded | PaymentExpired | PaymentUnderReview | ClaimLookedUp | ChargeNews,
+    speech: Speech,
 ) -> str:
     return _money(facts.amount, facts.currency, speech)
 

@@ -113,6 +113,7 @@ OPERATOR_COMMANDS = (
     "guesses",
     "outsiders",
     "export",
+    "reconcile",
     "doctor",
 )
 

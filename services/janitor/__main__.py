@@ -16,16 +16,20 @@ from services.janitor.tasks import make_tasks
 log = structlog.stdlib.get_logger()
 
 
+def clock() -> datetime:
+    return datetime.now(UTC)
+
+
 async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
         export_process_metrics(pool, revision=settings.REVISION),
     ):
-        collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
+        collector = SnapshotCollector(settings.rules.rates.per_unit, clock=clock)
         REGISTRY.register(collector)
         log.info("janitor ready")
-        await run_tasks(make_tasks(settings, pool, collector), stop, clock=lambda: datetime.now(UTC))
+        await run_tasks(make_tasks(settings, pool, collector, clock), stop, clock=clock)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""
-Call the REST API of Buy Me a Coffee (BMC).
-
-No task of the janitor uses the client yet. The task that reconciles BMC's lists with our charges will use it.
-"""
+"""Call the REST API of Buy Me a Coffee (BMC)."""
 
 import math
 import time

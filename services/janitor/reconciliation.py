@@ -1,72 +1,332 @@
 """
-Find payments in BMC's own lists that no webhook has reported.
+Compare the lists of Buy Me a Coffee (BMC) with our charges, and settle the payments that no webhook has reported.
 
-No task of the janitor uses this module yet. The task that settles the missing payments will use it.
+A pass reads the newest pages of each list until known ground, and one older page in rotation. So it also finds late refunds and
+rows that were missed before. A row with news is left to its webhook for a quarter of an hour. Then it is settled as an event, on
+the same path as a webhook.
+
+The task runs every few seconds, but most runs only look for requests. A pass runs every ten minutes, after an outage, and when an
+operator asks for one. When a user claims to have paid, only the first pages are read, for a payment that fits the claim.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from coffee_ledger.bmc_api import ApiList, ApiState, Row
-from coffee_ledger.reconciling import is_known_ground, is_missing
+import structlog
+
+from coffee_ledger.bmc_api import ApiList, ApiResult, ApiState, Row
+from coffee_ledger.errors import DatabaseAwayError, RowLockedError
+from coffee_ledger.events import Event
+from coffee_ledger.listed_events import listed_body, read_listed_event, row_name
+from coffee_ledger.matching import Rules
+from coffee_ledger.model import Outcome
+from coffee_ledger.reconciling import differs_in_zone, find_news, is_before_us, is_known_ground
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.reconciliation import load_known_charges
+from coffee_ledger.store.reconciliation import (
+    ListState,
+    Request,
+    answer_claim,
+    answer_requests,
+    count_missing_rows,
+    find_first_day,
+    forget_missing_rows,
+    has_code_of,
+    keep_list,
+    keep_listings,
+    load_known_charges,
+    load_lists,
+    load_open_requests,
+    note_missing_rows,
+    report_unlisted,
+)
+from coffee_ledger.store.settlement import keep_failed_event, settle_events
+from coffee_ledger.store.settlement_log import log_charges
 from services.janitor.bmc_client import BmcClient
+from services.janitor.metrics import (
+    HEALING_DURATION,
+    LIST_HEALTHY,
+    MISSING_ROWS,
+    PASSES,
+    RECONCILED_ROWS,
+    RECONCILIATION_LAST_GOOD,
+    REQUESTS_LEFT,
+    UNLISTED_CHARGES,
+)
+from services.janitor.outages import OutageWatch
 
-PAGES_MAX = 10
+log = structlog.stdlib.get_logger()
+
+PASS_PERIOD = timedelta(minutes=10)
+RETRY_PAUSE = timedelta(minutes=1)
+"""After a failed pass, an outage that has ended does not cause the next pass earlier than this."""
+
+WEBHOOK_WAIT = timedelta(minutes=15)
+"""A row with news is left to its webhook for this time. BMC may still be retrying the delivery."""
+
+LATE_AFTER = timedelta(minutes=25)
+"""If the last complete pass began longer ago than this, the janitor or the network was away, so this counts as an outage."""
+
+REREAD = timedelta(days=1)
 """
-The maximum number of pages that one pass reads. Each page is one request.
+Each pass reads all rows that are at most this much older than the last complete pass.
 
-The number is less than the limit of requests per minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some requests for
-another use: when a user claims to have paid, a request can look for this payment.
+The times of the rows may be in another time zone, and the delivery of a payment may have been retried for hours.
 """
 
+PAGES_MAX = {ApiList.SUPPORTERS: 5, ApiList.SUBSCRIPTIONS: 2, ApiList.EXTRAS: 2}
+"""
+The maximum number of newest pages that a pass reads of each list. One older page of each list is read too.
 
-@dataclass(frozen=True, kw_only=True)
-class Pass:
-    """The result of reading the newest pages of one list."""
+The sum is less than the number of requests that are allowed in a minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some
+requests for a user who claims to have paid.
+"""
 
-    state: ApiState
-    """The state of the last request. If the request failed, the pass ended early, and *missing* has the rows found until then."""
-    is_complete: bool
-    """True if the pass reached the end of the list or known ground (`find_missing_rows` defines known ground)."""
-    missing: tuple[Row, ...]
-    """The rows without a charge of ours, the newest first. No row is repeated, even if the pages shifted during the pass."""
-    rows: int
-    """The number of different rows that were read."""
-    pages: int
+OLD_PAGE_FIRST = 2
 
 
-async def find_missing_rows(
-    client: BmcClient, pool: Pool, list_: ApiList, *, known_before: datetime, pages_max: int = PAGES_MAX
-) -> Pass:
-    """
-    Read the newest pages of a list, and return the rows of payments for which we have no charge.
+@dataclass
+class Reading:
+    """The pages of one list that a pass has read."""
 
-    Stop after *pages_max* pages, at the end of the list, or at known ground. Known ground is a page that shows that
-    older pages need not be read: all its rows are older than *known_before*, and none of its payments lacks a charge of ours.
+    list_: ApiList
+    state: ApiState = ApiState.PAGE
+    """The state of the last request. If the request failed, the pass ended early."""
+    is_complete: bool = False
+    """True if the reading reached the end of the list or known ground."""
+    is_whole: bool = False
+    """True if the reading reached the end of the list."""
+    news: list[Event] = field(default_factory=list)
+    """The events of the rows that have news."""
+    quiet: list[str] = field(default_factory=list)
+    """The names of the rows without news."""
+    seen: set[str] = field(default_factory=set)
+    differs_in_zone: bool = False
 
-    As *known_before*, pass the time of the last complete pass minus one day. The day is subtracted for two reasons. First, a
-    payment of that day may still have no charge, because its delivery failed and BMC has not repeated the delivery yet. Second,
-    the times of the rows may be in another time zone. Before the first complete pass, pass a time before all payments.
 
-    Raises:
-        DatabaseAwayError: The charges could not be loaded.
-    """
-    missing: list[Row] = []
-    seen: set[str] = set()
-    rows = 0
-    for page in range(1, pages_max + 1):
-        result = await client.read_page(list_, page)
+class Reconciler:
+    """Runs the reconciliation. Only one instance may run, because two would share the limit of requests."""
+
+    def __init__(
+        self,
+        client: BmcClient,
+        pool: Pool,
+        rules: Rules,
+        outages: OutageWatch,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._pool = pool
+        self._rules = rules
+        self._outages = outages
+        self._clock = clock
+        self._passed_at: datetime | None = None
+        self._has_failed = False
+        # Create the series at 0. If a series first appears with its first increase, `increase` in Prometheus misses this increase.
+        for result in ("good", *(state for state in ApiState if not state.is_healthy)):
+            PASSES.labels(result)
+        for outcome in Outcome:
+            RECONCILED_ROWS.labels(outcome)
+
+    async def run_once(self, now: datetime) -> int:
+        """Answer the open requests, and run a pass if one is due. Return how many rows were settled."""
+        try:
+            requests = await load_open_requests(self._pool, now=now)
+            self._outages.note_database(is_away=False)
+            settled = sum([await self._look_up(request, now=now) for request in requests if request.claim_id])
+            asked = [request for request in requests if not request.claim_id]
+            if asked or self._is_due(now):
+                settled += await self._run_pass(is_restored=any(one.cause == "restore" for one in asked), now=now)
+                await answer_requests(self._pool, asked, now=self._clock())
+        except DatabaseAwayError:
+            self._outages.note_database(is_away=True)
+            raise
+        return settled
+
+    def _is_due(self, now: datetime) -> bool:
+        if self._passed_at is None or now - self._passed_at >= PASS_PERIOD:
+            return True
+        is_early = self._has_failed and now - self._passed_at < RETRY_PAUSE
+        return self._outages.has_ended and not is_early
+
+    # A pass ---------------------------------------------------------------------------------------------------------------
+
+    async def _run_pass(self, *, is_restored: bool, now: datetime) -> int:
+        self._passed_at = now
+        states = await load_lists(self._pool)
+        since = await find_first_day(self._pool) or now
+        is_after_outage = is_restored or self._outages.has_ended or _is_late(states.values(), now)
+        readings, settled = [], 0
+        for list_ in ApiList:
+            reading = await self._read_list(states.get(list_), list_, since=since, now=now)
+            readings.append(reading)
+            # Settle the rows before the next list is read, because a purchase in the Shop is in two lists.
+            due = await self._find_due(reading, waits=not is_after_outage, now=now)
+            settled += sum([await self._settle(event, now=now) for event in due])
+        is_good = all(reading.state.is_healthy for reading in readings)
+        self._has_failed = not is_good
+        if is_good:
+            self._outages.forget()
+            RECONCILIATION_LAST_GOOD.labels("all").set(now.timestamp())
+        await self._report(readings, now=now)
+        return settled
+
+    async def _report(self, readings: Sequence[Reading], *, now: datetime) -> None:
+        failed = next((reading.state for reading in readings if not reading.state.is_healthy), None)
+        PASSES.labels(failed or "good").inc()
+        if failed is not None:
+            log.warning("list not read", state=failed)
+        for reading in readings:
+            LIST_HEALTHY.labels(reading.list_).set(reading.state.is_healthy)
+        if any(reading.differs_in_zone for reading in readings):
+            log.warning("times in the list are in another zone than UTC")
+        MISSING_ROWS.set(await count_missing_rows(self._pool))
+        lists = await load_lists(self._pool)
+        unlisted = await report_unlisted(self._pool, lists.values(), now=now)
+        UNLISTED_CHARGES.inc(unlisted)
+        if unlisted:
+            log.warning("charges are not in the list", charges=unlisted)
+
+    async def _read_list(self, known: ListState | None, list_: ApiList, *, since: datetime, now: datetime) -> Reading:
+        state = known or ListState(list_, ApiState.EMPTY, now)
+        reading = Reading(list_)
+        before = (state.completed_at or since) - REREAD
+        page = 0
+        while not reading.is_complete and page < PAGES_MAX[list_] and reading.state is ApiState.PAGE:
+            page += 1
+            await self._read_page(reading, page, before=before, since=since, now=now)
+        state = replace(state, state=reading.state, checked_at=now)
+        if reading.is_complete:
+            state = replace(state, completed_at=now, covered_at=now if reading.is_whole else state.covered_at)
+        if reading.state is ApiState.PAGE and not reading.is_whole:
+            state = await self._read_old_page(reading, state, page, since=since, now=now)
+        await keep_list(self._pool, replace(state, differs_in_zone=reading.differs_in_zone))
+        return reading
+
+    async def _read_page(
+        self, reading: Reading, page: int, *, before: datetime, since: datetime, now: datetime
+    ) -> ApiResult:
+        result = await self._client.read_page(reading.list_, page)
+        if result.requests_left is not None:
+            REQUESTS_LEFT.labels("all").set(result.requests_left)
+        reading.state = result.state
         if result.state is not ApiState.PAGE:
-            is_complete = result.state is ApiState.EMPTY
-            return Pass(state=result.state, is_complete=is_complete, missing=tuple(missing), rows=rows, pages=page)
-        # A new payment moves all rows down by one, so the last row of a page may be on the next page again.
-        fresh = [row for row in result.rows if row.row_id not in seen]
-        seen |= {row.row_id for row in fresh if row.row_id is not None}
-        rows += len(fresh)
-        known = await load_known_charges(pool, result.rows)
-        missing += [row for row in fresh if is_missing(row, known)]
-        if not result.has_more or is_known_ground(result.rows, known, before=known_before):
-            return Pass(state=result.state, is_complete=True, missing=tuple(missing), rows=rows, pages=page)
-    return Pass(state=ApiState.PAGE, is_complete=False, missing=tuple(missing), rows=rows, pages=pages_max)
+            reading.is_complete = reading.is_whole = result.state is ApiState.EMPTY
+            return result
+        known = await load_known_charges(self._pool, result.rows)
+        await keep_listings(self._pool, result.rows, now=now)
+        for row, value in zip(result.rows, result.values, strict=True):
+            event = read_listed_event(listed_body(reading.list_, value), received_at=now)
+            name = row_name(event)
+            reading.differs_in_zone = reading.differs_in_zone or differs_in_zone(row)
+            # A new payment moves all rows down by one, so the last row of a page may be on the next page again.
+            if name in reading.seen:
+                continue
+            reading.seen.add(name)
+            if find_news(row, known, since=since) is None:
+                reading.quiet.append(name)
+            else:
+                reading.news.append(event)
+        reading.is_whole = not result.has_more or is_before_us(result.rows, since=since)
+        reading.is_complete = reading.is_whole or is_known_ground(result.rows, known, before=before, since=since)
+        return result
+
+    async def _read_old_page(
+        self, reading: Reading, state: ListState, newest: int, *, since: datetime, now: datetime
+    ) -> ListState:
+        """Read the next older page, and return the state with the page after it. After the last page, begin again."""
+        page = max(state.old_page, newest + 1)
+        began_at = (
+            now if state.old_page <= OLD_PAGE_FIRST or state.rotation_began_at is None else state.rotation_began_at
+        )
+        old = Reading(reading.list_, seen=reading.seen)
+        await self._read_page(old, page, before=since, since=since, now=now)
+        reading.news += old.news
+        reading.quiet += old.quiet
+        reading.differs_in_zone = reading.differs_in_zone or old.differs_in_zone
+        if not old.state.is_healthy:
+            return replace(state, state=old.state)
+        if old.is_whole:
+            return replace(state, old_page=OLD_PAGE_FIRST, rotation_began_at=None, covered_at=began_at)
+        return replace(state, old_page=page + 1, rotation_began_at=began_at)
+
+    async def _find_due(self, reading: Reading, *, waits: bool, now: datetime) -> list[Event]:
+        """Return the events that are settled now. The other rows with news wait for their webhook."""
+        if reading.quiet:
+            await forget_missing_rows(self._pool, reading.quiet)
+        if not reading.news:
+            return []
+        seen_at = await note_missing_rows(self._pool, reading.list_, reading.news, now=now)
+        return [one for one in reading.news if not waits or now - seen_at[row_name(one)] >= WEBHOOK_WAIT]
+
+    async def _settle(self, event: Event, *, now: datetime) -> bool:
+        """Settle a row as an event. Return False if nothing changed, or if the row must be settled by a later pass."""
+        try:
+            done = await settle_events(self._pool, [event], self._rules, now=now)
+        except RowLockedError:
+            log.warning("row needs a locked row of the database", delivery_key=event.delivery_key)
+            return False
+        except DatabaseAwayError:
+            raise
+        except Exception:
+            # Keep the row for the operators. Otherwise one row that the database refuses would stop all later passes.
+            log.exception("row of the list refused", delivery_key=event.delivery_key)
+            await keep_failed_event(self._pool, event)
+            outcome = Outcome.FAILED
+        else:
+            log_charges(done)
+            outcome = done.outcomes[0]
+        await forget_missing_rows(self._pool, [row_name(event)])
+        if outcome is Outcome.DUPLICATE:
+            return False
+        log.info("row of the list settled", delivery_key=event.delivery_key, outcome=outcome)
+        RECONCILED_ROWS.labels(outcome).inc()
+        if event.report is not None:
+            HEALING_DURATION.observe(max((self._clock() - event.report.charge.paid_at).total_seconds(), 0))
+        return True
+
+    # A claim --------------------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, request: Request, *, now: datetime) -> int:
+        """
+        Look for the payment of a claim on the first page of each list, and settle it at once. Return the number of settled rows.
+
+        Rows that do not fit the claim are left to their webhooks.
+        """
+        since = await find_first_day(self._pool) or now
+        settled, is_read, is_credited = 0, True, False
+        for list_ in ApiList:
+            reading, rows = Reading(list_), dict[str, Row]()
+            result = await self._read_page(reading, 1, before=now, since=since, now=now)
+            is_read = is_read and result.state.is_healthy
+            for row, value in zip(result.rows, result.values, strict=True):
+                rows[row_name(read_listed_event(listed_body(list_, value), received_at=now))] = row
+            for event in reading.news:
+                has_code = await self._has_code(rows[row_name(event)], request)
+                if has_code or _fits(event, request):
+                    settled += await self._settle(event, now=now)
+                    is_credited = is_credited or has_code
+            if is_credited:
+                break
+        # The settlement notifies the user of the credit. If a list could not be read, say nothing: the operator has the claim.
+        if is_credited or not is_read:
+            await answer_requests(self._pool, [request], now=self._clock())
+        else:
+            await answer_claim(self._pool, request, now=self._clock())
+        return settled
+
+    async def _has_code(self, row: Row, request: Request) -> bool:
+        return request.telegram_id is not None and await has_code_of(self._pool, row, request.telegram_id)
+
+
+def _fits(event: Event, request: Request) -> bool:
+    """Tell whether the row has the amount of the claim. The amount decides only that operators see the row now."""
+    charge = event.report.charge if event.report else None
+    return charge is not None and charge.money == (request.amount, request.currency)
+
+
+def _is_late(states: Iterable[ListState], now: datetime) -> bool:
+    """Tell whether the last complete pass is so long ago that there was an outage. Before the first pass, there was none."""
+    times = [state.completed_at for state in states if state.completed_at is not None]
+    return bool(times) and now - min(times) > LATE_AFTER

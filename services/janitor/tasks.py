@@ -19,9 +19,12 @@ from coffee_ledger.store.upkeep import (
     retry_requested_events,
 )
 from services.janitor.api_token import read_expiry, warn_before_expiry
+from services.janitor.bmc_client import BmcClient
 from services.janitor.collector import SnapshotCollector
 from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
-from services.janitor.probe import ProbeSender
+from services.janitor.outages import OutageWatch
+from services.janitor.probe import ProbeError, ProbeSender
+from services.janitor.reconciliation import Reconciler
 from services.janitor.settings import JanitorSettings
 
 log = structlog.stdlib.get_logger()
@@ -38,8 +41,11 @@ class Task:
     """Does the work. The argument is the current time. Returns the number of changed rows, or 0 if the task only measures."""
 
 
-def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollector) -> list[Task]:
+def make_tasks(
+    settings: JanitorSettings, pool: Pool, collector: SnapshotCollector, clock: Callable[[], datetime]
+) -> list[Task]:
     rules, ttl, retention = settings.rules, settings.pending_ttl, settings.retention
+    outages = OutageWatch()
     tasks = [
         Task("expire_payments", MINUTE, lambda now: expire_old_payments(pool, ttl, now=now)),
         # Match charges that could not be matched when they arrived. For example, a charge contains a code, and the pending
@@ -57,12 +63,26 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
     ]
     if settings.PROBE_URL and settings.PROBE_SECRET:
         sender = ProbeSender(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET)
-        tasks.append(Task("send_probe", 30 * SECOND, sender.send))
-    token = settings.BMC_API_TOKEN
-    expires_at = None if token is None else read_expiry(token.get_secret_value())
-    if expires_at is not None:
-        tasks.append(Task("check_api_token", DAY, lambda now: warn_before_expiry(expires_at, now=now)))
+        tasks.append(Task("send_probe", 30 * SECOND, lambda now: send_probe(sender, outages, now=now)))
+    if settings.BMC_API_TOKEN is not None:
+        client = BmcClient(settings.BMC_API_TOKEN, url=settings.BMC_API_URL)
+        reconciler = Reconciler(client, pool, rules, outages, clock=clock)
+        # The period is short, so that a user who claims to have paid is answered within seconds.
+        tasks.append(Task("reconcile", 2 * SECOND, reconciler.run_once))
+        expires_at = read_expiry(settings.BMC_API_TOKEN.get_secret_value())
+        if expires_at is not None:
+            tasks.append(Task("check_api_token", DAY, lambda now: warn_before_expiry(expires_at, now=now)))
     return tasks
+
+
+async def send_probe(sender: ProbeSender, outages: OutageWatch, *, now: datetime) -> int:
+    try:
+        rows = await sender.send(now)
+    except ProbeError:
+        outages.note_probe(passed=False)
+        raise
+    outages.note_probe(passed=True)
+    return rows
 
 
 async def expire_old_payments(pool: Pool, ttl: timedelta, *, now: datetime) -> int:

@@ -98,7 +98,10 @@ async def test_a_month_reported_in_two_ways_waits_and_names_the_first_charge(
     again = a_subscription("recurring_donation.started", amount=5, supporter_id=9, support_note=code)
     card = await card_of(operator, webhook, again)
 
-    assert "It looks like payment #1, announced once as support and once as a subscription" in card["text"]
+    assert (
+        "It looks like payment #1, announced a second time, for example once as support and once as a subscription"
+        in card["text"]
+    )
     assert await ledger.credits() == [500]
 
 

@@ -17,10 +17,14 @@ ENVIRON = {
 }
 
 
+def clock() -> datetime:
+    return datetime.now(UTC)
+
+
 def janitor_tasks(pool: Pool, **environ: str) -> dict[str, Task]:
     settings = read_settings(JanitorSettings, ENVIRON | environ)
-    collector = SnapshotCollector(settings.CREDITS_PER_UNIT, clock=lambda: datetime.now(UTC))
-    return {task.name: task for task in make_tasks(settings, pool, collector)}
+    collector = SnapshotCollector(settings.CREDITS_PER_UNIT, clock=clock)
+    return {task.name: task for task in make_tasks(settings, pool, collector, clock)}
 
 
 def janitor_task(pool: Pool, name: str, **environ: str) -> Task:

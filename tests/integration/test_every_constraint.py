@@ -159,6 +159,7 @@ VIOLATIONS = [
     Violation("events.body_stays_until_blanked", "UPDATE events SET body = NULL"),
     Violation("events.body_stays_until_blanked", "UPDATE events SET blanked_at = now()"),
     Violation("events.outcome_is_known", "UPDATE events SET outcome = 'lost'"),
+    Violation("events.channel_is_known", "UPDATE events SET channel = 'mail'"),
     # Outsiders
     Violation("outsiders.kind_is_known", "UPDATE outsiders SET kind = 'country'"),
     Violation("outsiders.remembered_once", "INSERT INTO outsiders (kind, name) VALUES ('supporter', 's-1')"),
@@ -168,6 +169,7 @@ VIOLATIONS = [
         charge("bmc_id", "'donation', '10'").replace("'another'", "'waiting'"),
     ),
     Violation("charges.state_is_known", change(2, "state = 'lost'")),
+    Violation("charges.channel_is_known", change(2, "channel = 'mail'")),
     Violation("charges.method_is_known", change(2, "method = 'luck'")),
     Violation("charges.money_is_positive", change(2, "amount = 0")),
     Violation("charges.money_is_positive", change(2, "amount = 1e9")),
@@ -184,6 +186,26 @@ VIOLATIONS = [
     Violation("charges.refunded_has_its_time", change(3, "refunded_at = NULL")),
     Violation("charges.refunded_part_is_smaller", change(2, "refunded_amount = 5")),
     Violation("charges.refunded_part_is_smaller", change(2, "refunded_amount = 0")),
+    Violation(
+        "reconciliation_lists.list_is_known",
+        "INSERT INTO reconciliation_lists (list, state, checked_at) VALUES ('coffees', 'page', now())",
+    ),
+    Violation(
+        "reconciliation_requests.cause_is_known", "INSERT INTO reconciliation_requests (cause) VALUES ('curiosity')"
+    ),
+    Violation(
+        "reconciliation_requests.only_a_claim_has_its_claim",
+        "INSERT INTO reconciliation_requests (cause) VALUES ('claim')",
+    ),
+    Violation(
+        "reconciliation_requests.only_a_claim_has_its_claim",
+        "INSERT INTO reconciliation_requests (cause, claim_id) VALUES ('operator', 1)",
+    ),
+    Violation(
+        "reconciliation_requests.looked_up_once",
+        "INSERT INTO reconciliation_requests (cause, claim_id) VALUES ('claim', 1), ('claim', 1)",
+    ),
+    Violation("charge_listings.is_listed_or_reported", "INSERT INTO charge_listings (charge_id) VALUES (1)"),
     Violation("charges.one_charge_per_transaction", charge("transaction_id", "'extra_purchase', 'pi_1'")),
     Violation("charges.one_charge_per_number", charge("bmc_id", "'donation', '2'")),
     Violation("charges.one_charge_per_period", charge("psp_id, period_start", "'membership', 'sub_1', '2026-11-01'")),

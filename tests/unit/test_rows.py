@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from coffee_ledger.charges import Charge, Flag, Reason, Rejection
 from coffee_ledger.model import (
+    Channel,
     ChargeKey,
     ChargeState,
     Doubt,
@@ -27,9 +28,11 @@ from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeFlagged,
     ChargeGuessed,
+    ChargeNotListed,
     ChargeRefunded,
     ChargeUnmatched,
     ClaimDeclined,
+    ClaimLookedUp,
     ClaimRaised,
     CodeCameLate,
     Contradiction,
@@ -97,6 +100,7 @@ FULL = Charge(
     matched_at=NOW + timedelta(hours=1),
     refunded_at=NOW + timedelta(hours=2),
     refunded_amount=Decimal("1.25"),
+    channel=Channel.API,
 )
 TIMES = [one.name for one in fields(Charge) if "datetime" in str(one.type)]
 AMOUNTS = [one.name for one in fields(Charge) if "Decimal" in str(one.type)]
@@ -123,6 +127,8 @@ EVERY_KIND: list[Facts] = [
     PaymentUnderReview(amount=Decimal(5), currency="USD", charge_key=KEY),
     CreditsAdjusted(credits=-500, cause=AdjustmentCause.MATCH_UNDONE),
     ClaimDeclined(),
+    ClaimLookedUp(amount=Decimal(5), currency="USD"),
+    ChargeNotListed.of(FULL),
     ChargeUnmatched.of(FULL),
     ChargeFlagged.of(FULL),
     ChargeGuessed.of(FULL),

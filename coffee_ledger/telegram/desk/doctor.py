@@ -20,7 +20,9 @@ from aiogram.filters import Command
 from aiogram.types import MenuButtonWebApp, Message
 
 from coffee_ledger import __version__
+from coffee_ledger.bmc_api import ApiState
 from coffee_ledger.store.lookup import Examination, examine, find_users
+from coffee_ledger.store.reconciliation import CHECKED_WITHIN, Report, load_report
 from coffee_ledger.store.settlement import STREAK_PAUSE
 from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX, telegram_ahead
 from coffee_ledger.telegram.context import Context
@@ -34,7 +36,8 @@ BACKUP_OLD = timedelta(hours=26)
 """A backup older than this is too old. The limit is a day plus two hours for making the backup, the same as in the alert."""
 OWED_LONG = timedelta(minutes=5)
 
-RUNBOOK, DEPLOYMENT = "runbook.md", "deploy.md"
+RUNBOOK, DEPLOYMENT, RECONCILIATION = "runbook.md", "deploy.md", "reconciliation.md"
+SECTION_OF_LISTS = "The token"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ async def report(message: Message, bot: Bot, context: Context) -> None:
         *_debts(found, now, context),
         _clocks(clocks, speech),
         *_work(found, context),
+        *_reconciliation(await load_report(context.pool), now, context),
         speech.say(
             "desk-doctor-versions",
             version=__version__,
@@ -223,6 +227,26 @@ def _work(found: Examination, context: Context) -> Iterator[str]:
         yield speech.say("desk-doctor-drift", count=speech.number(found.drift), document=document)
     else:
         yield speech.say("desk-doctor-drift-none")
+
+
+def _reconciliation(report: Report, now: datetime, context: Context) -> Iterator[str]:
+    """Say how the comparison with BMC's own lists goes. It is optional, so its absence is not a warning."""
+    speech = context.speech
+    if not report.lists:
+        yield speech.say("desk-doctor-lists-off", document=_document(SECTION_OF_LISTS, context, RECONCILIATION))
+        return
+    failed = next((one for one in report.lists if one.state not in (ApiState.PAGE, ApiState.EMPTY)), None)
+    oldest = min(one.checked_at for one in report.lists)
+    if now - oldest > CHECKED_WITHIN:
+        yield speech.say("desk-doctor-lists-stale", ago=ago(now - oldest, speech))
+    elif failed is not None:
+        yield speech.say("desk-doctor-lists-failed", remedy=speech.word("desk-list-remedy", failed.state))
+    else:
+        yield speech.say("desk-doctor-lists", ago=ago(now - oldest, speech))
+    if report.unlisted:
+        yield speech.say("desk-doctor-unlisted", count=len(report.unlisted))
+    if any(one.differs_in_zone for one in report.lists):
+        yield speech.say("desk-doctor-zone")
 
 
 def _clocks(clocks: Clocks, speech: Speech) -> str:

@@ -7,6 +7,7 @@ from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeGuessed,
     ChargeNews,
+    ChargeNotListed,
     ChargeRefunded,
     ChargeUnmatched,
     Contradiction,
@@ -17,7 +18,15 @@ from coffee_ledger.store.lookup import ChargeFile, ShownCharge
 from coffee_ledger.telegram.desk.cards import Card, charge_card
 from coffee_ledger.telegram.speech import Speech
 
-ABOUT_ONE_CHARGE = (ChargeUnmatched, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned)
+ABOUT_ONE_CHARGE = (
+    ChargeUnmatched,
+    ChargeGuessed,
+    ChargeRefunded,
+    ChargeContradicted,
+    ChargeNotListed,
+    RefundUnknown,
+    GuessDisowned,
+)
 """
 The notifications that are sent as the card of a charge. Each card is updated after a decision about its charge.
 

@@ -22,6 +22,7 @@ from coffee_ledger.telegram.desk import (
     later,
     lists,
     offers,
+    reconciliation,
     reports,
     search,
     undo,
@@ -45,7 +46,7 @@ def make_router() -> Router:
     router.message.register(show_overview, Command("desk", ignore_case=True))
     router.message.register(show_waiting, Command("waiting", ignore_case=True))
     router.callback_query.register(leave, LeaveAsIs.filter())
-    for part in (lists, search, reports, doctor, charges, later, offers, claims, credit, undo, answers):
+    for part in (lists, search, reports, doctor, reconciliation, charges, later, offers, claims, credit, undo, answers):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
     # Also accept button presses without a message, because Telegram does not send the message if it is very old.

@@ -196,6 +196,7 @@ claim-withdrawn = Withdrawn. Send /claim whenever you need it.
 claim-none = You have no open claim.
 claim-too-many = You have reported several payments today. An operator will look for them first; please come back tomorrow.
 claim-paused = We looked for several payments you reported, and did not find them. You can send /claim again after { $time }. A payment with your code is credited all the same.
+claim-looked-up = I have looked at Buy Me a Coffee’s own list: it shows no payment with your code yet. An operator now looks for your { $amount }. You will hear from us here.
 claim-declined = We looked for the payment you reported and did not find it. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
 credits-adjusted = { $sign ->
     [plus] An operator added <b>{ $credits }</b> to your balance.{ $balance }

@@ -18,6 +18,7 @@ command-replay = How today’s rules would decide
 command-failed = Events that could not be settled
 command-guesses = Payments found by amount and time
 command-export = Charges, credits and decisions as CSV
+command-reconcile = Compare with Buy Me a Coffee’s own list
 command-doctor = The state of the system
 
 desk-overview = <b>The operator’s desk</b>
@@ -48,6 +49,7 @@ desk-overview = <b>The operator’s desk</b>
     <b>Check and export</b>
     /replay <i>payment number, or 2026-11-21</i> – changes nothing
     /export <i>2026-11</i> – three CSV files
+    /reconcile – compares with Buy Me a Coffee’s own list
 
     A list opens at any page: <code>/unmatched 2</code>. Every decision is recorded with your name and your reason. Before credits change, the bot shows the result.
 
@@ -76,7 +78,8 @@ desk-doubt-amount = ⚠️ Its amount could not be read: “{ $told }”.
 desk-doubt-period = ⚠️ It is for a subscription but names no period, so a repeat of it could not be recognised.
 desk-doubt-identity = ⚠️ It has neither a transaction id nor a number, so a repeat of it could not be recognised.
 desk-doubt-conflict = ⚠️ Payment { $other } has the same transaction id under another number. Compare both on Buy Me a Coffee.
-desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced once as support and once as a subscription. If it is the same money, dismiss it.
+desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced a second time, for example once as support and once as a subscription. If it is the same money, dismiss it.
+desk-doubt-listed_only = ⚠️ No webhook came for it; it was found in Buy Me a Coffee’s own list. The list is weaker evidence, so it is not credited automatically.
 desk-doubt-unknown = ⚠️ { $doubt }: { $told }
 desk-dismissed-by-memory = ⚪ Dismissed automatically: remembered as not from one of our users.
 desk-remembered-supporter = Remembered: this supporter is not one of our users. Their other payments are dismissed without a card, unless they carry a valid code.
@@ -289,6 +292,35 @@ desk-claim-confirmed = ✅ It was payment #{ $charge }. { $operator }
 desk-claim-declined = ⚪ Declined by { $operator }.
 desk-claim-withdrawn = ⚪ Withdrawn by the user.
 
+## The comparison with Buy Me a Coffee’s own lists
+
+desk-lists-title = <b>Buy Me a Coffee’s own list</b>
+desk-lists-off = <b>Buy Me a Coffee’s own list is not compared.</b> To find payments whose webhook never came, set BMC_API_TOKEN in .env and run docker compose up -d. See docs/reconciliation.md
+desk-lists-reading = ⏳ Reading Buy Me a Coffee’s own list …
+desk-lists-slow = <b>Buy Me a Coffee’s own list</b> is still being read. This is the state so far; send /reconcile again in a minute.
+desk-list-supporters = Supporters
+desk-list-subscriptions = Subscriptions
+desk-list-extras = Shop
+desk-list-state-page = ✅ { $list }: read { $ago } ago.
+desk-list-state-empty = ✅ { $list }: empty, read { $ago } ago.
+desk-list-stale = 🟡 { $list }: last read { $ago } ago. Check that BMC_API_TOKEN is set and the janitor runs: docker compose ps janitor
+desk-list-state-failed = 🔴 { $list }: could not be read { $ago } ago. { $remedy }
+desk-list-remedy-token_refused = Buy Me a Coffee refuses the token. Make a new one on https://developers.buymeacoffee.com, write it into BMC_API_TOKEN, and run docker compose up -d
+desk-list-remedy-blocked = Cloudflare, in front of Buy Me a Coffee, blocks this machine. Nothing here can change that; webhooks still work.
+desk-list-remedy-throttled = Too many requests. It goes on by itself in a few minutes.
+desk-list-remedy-unreachable = Buy Me a Coffee does not answer. It goes on by itself; if it lasts, check this machine’s way to the internet.
+desk-list-remedy-changed = Buy Me a Coffee answers in an unknown form. Look for a new version of Coffee Ledger.
+desk-lists-agree = Every payment in the list is known here, and every payment here is in the list.
+desk-lists-missing = <b>In the list, but no webhook yet</b> – it gets 15 minutes:
+desk-lists-missing-row = • { $amount } ({ $list }), seen { $ago } ago
+desk-lists-found = <b>Found in the list, without a webhook</b>, the newest first:
+desk-lists-found-row = • #{ $number }: { $amount }, { $time } – { $became }
+desk-lists-found-row-of = • #{ $number }: { $amount }, { $time } – { $became }: { $user }
+desk-lists-found-event = • Event #{ $number } – { $became }
+desk-lists-unlisted = <b>Not in the list, although a webhook came</b> – somebody may know your signing secret:
+desk-lists-unlisted-row = • #{ $number }: { $amount }, { $time }
+desk-lists-unlisted-row-of = • #{ $number }: { $amount }, { $time }, { $user }. If it does not exist: <code>/undo { $number }</code>
+
 ## Lists
 
 desk-unmatched-title = <b>{ $total ->
@@ -318,6 +350,7 @@ desk-failed-line = #{ $number } · { $type } · <b>{ $amount }</b> · { $time } 
 desk-failed-cause = └ { $cause }
 desk-failed-no-amount = amount unknown
 desk-cause-no_json = Its content is no valid JSON, or was cut off.
+desk-cause-row_unreadable = It is a row of Buy Me a Coffee’s list whose number or amount cannot be read.
 desk-cause-no_type = Its type is missing.
 desk-cause-no_data = Its data are missing.
 desk-cause-refused = The database refused it. For the reason see: docker compose logs webhook
@@ -397,6 +430,7 @@ desk-kind-payment_under_review = under review
 desk-kind-payment_expired = expired
 desk-kind-credits_adjusted = balance changed
 desk-kind-claim_declined = claim declined
+desk-kind-claim_looked_up = looked up in Buy Me a Coffee’s list
 desk-kind-charge_unmatched = a payment waits
 desk-kind-charge_flagged = a code was paid twice
 desk-kind-code_came_late = a code came late
@@ -404,6 +438,7 @@ desk-kind-refund_overdrawn = balance below zero
 desk-kind-charge_guessed = found by amount and time
 desk-kind-charge_refunded = a payment was refunded
 desk-kind-charge_contradicted = a later event contradicts it
+desk-kind-charge_not_listed = not in Buy Me a Coffee’s list
 desk-kind-refund_unknown = a refund without a payment
 desk-kind-guess_disowned = “not mine”
 desk-kind-claim_raised = a claim
@@ -568,6 +603,15 @@ desk-doctor-claims = 🟡 { $count ->
 }: /claims
 desk-doctor-drift-none = ✅ Balances agree with the ledger.
 desk-doctor-drift = 🔴 Balances differ from the ledger, by { $count } in all. What to do: { $document }
+desk-doctor-lists = ✅ Compared with Buy Me a Coffee’s own list { $ago } ago: /reconcile
+desk-doctor-lists-off = ⚪ Not compared with Buy Me a Coffee’s own list. To find payments whose webhook never came, set BMC_API_TOKEN: { $document }
+desk-doctor-lists-stale = 🟡 Last compared with Buy Me a Coffee’s own list { $ago } ago. Check that BMC_API_TOKEN is set and the janitor runs: docker compose ps janitor
+desk-doctor-lists-failed = 🟡 Buy Me a Coffee’s own list cannot be read. { $remedy }
+desk-doctor-unlisted = 🔴 { $count ->
+    [one] { $count } payment is
+   *[other] { $count } payments are
+} not in Buy Me a Coffee’s own list: /reconcile
+desk-doctor-zone = 🟡 The times in Buy Me a Coffee’s list seem to be in another time zone than UTC. Payments found there show these times.
 desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } s
@@ -590,6 +634,7 @@ charge-contradicted = <b>A later event contradicts our data.</b> Nothing was cha
 contradicted-amount = We have { $known }; the later event says { $told }.
 contradicted-status = We have { $known } as paid; the later event says “{ $status }”.
 contradicted-refund = We have a payment of { $known }; the refund is of { $told }.
+charge-not-listed = <b>Not in Buy Me a Coffee’s list.</b> A webhook reported this payment more than a day ago, but Buy Me a Coffee’s own list does not contain it. Look for it there. If it does not exist, somebody knows your signing secret: change the secret, and take back the credits.
 refund-unknown = <b>A refund came that fits no payment.</b> Its payment may still come; then the two are joined. If it does not, look on Buy Me a Coffee.
 guess-disowned = <b>User <code>{ $user }</code> says: not my payment.</b> It had been found by amount and time. Its credits were taken back.
 charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
@@ -636,6 +681,7 @@ why-period_missing = the period is missing
 why-identity_missing = neither a transaction id nor a number
 why-conflict = another payment has the same transaction id
 why-announced_twice = looks like a payment that was announced before
+why-listed_only = found only in Buy Me a Coffee’s list
 why-new_supporter = not seen before
 why-several_users = several users fit
 why-other_user = the supporter is known as another user

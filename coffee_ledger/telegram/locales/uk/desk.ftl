@@ -18,6 +18,7 @@ command-replay = Перевірити рішення за нинішніми п�
 command-failed = Події, яких не вдалося опрацювати
 command-guesses = Платежі, знайдені за сумою й часом
 command-export = Платежі, кредити й рішення у CSV
+command-reconcile = Порівняти зі списком Buy Me a Coffee
 command-doctor = Стан системи
 
 desk-overview = <b>Панель оператора</b>
@@ -48,6 +49,7 @@ desk-overview = <b>Панель оператора</b>
     <b>Перевірка й експорт</b>
     /replay <i>номер платежу або 2026-11-21</i> – нічого не змінює
     /export <i>2026-11</i> – три файли CSV
+    /reconcile – порівнює зі списком Buy Me a Coffee
 
     Список можна відкрити на будь-якій сторінці: <code>/unmatched 2</code>. Кожне рішення записується з вашим іменем і причиною. Перш ніж змінити баланс, бот показує, що саме станеться.
 
@@ -76,7 +78,8 @@ desk-doubt-amount = ⚠️ Суму не вдалося прочитати: «{ 
 desk-doubt-period = ⚠️ Це підписка, але її період не вказано, тож повтор платежу неможливо розпізнати.
 desk-doubt-identity = ⚠️ Немає ні ID транзакції, ні номера платежу, тож повтор платежу неможливо розпізнати.
 desk-doubt-conflict = ⚠️ Платіж { $other } має той самий ID транзакції, але інший номер. Порівняйте обидва на Buy Me a Coffee.
-desk-doubt-announced_twice = ⚠️ Схоже на платіж { $other }: перше повідомлення було про підтримку, друге — про підписку. Якщо це ті самі гроші, зніміть цей платіж із розгляду.
+desk-doubt-announced_twice = ⚠️ Схоже на платіж { $other }, про який повідомлено вдруге, наприклад спершу як про підтримку, а тоді як про підписку. Якщо це ті самі гроші, зніміть цей платіж із розгляду.
+desk-doubt-listed_only = ⚠️ Вебхук про нього не надійшов: платіж знайдено у списку Buy Me a Coffee. Самого списку замало, щоб зарахувати автоматично.
 desk-doubt-unknown = ⚠️ { $doubt }: { $told }
 desk-dismissed-by-memory = ⚪ Знято з розгляду автоматично: запам’ятовано, що це не від наших користувачів.
 desk-remembered-supporter = Запам’ятовано: цей прихильник — не наш користувач. Інші його платежі без чинного коду зніматимуться з розгляду без картки.
@@ -289,6 +292,35 @@ desk-claim-confirmed = ✅ Це був платіж №{ $charge }. { $operator 
 desk-claim-declined = ⚪ Відхилив оператор { $operator }.
 desk-claim-withdrawn = ⚪ Користувач відкликав звернення.
 
+## Порівняння зі списками Buy Me a Coffee
+
+desk-lists-title = <b>Список самого Buy Me a Coffee</b>
+desk-lists-off = <b>Зі списком Buy Me a Coffee не порівнюється.</b> Щоб знаходити платежі, вебхук яких не надійшов, задайте BMC_API_TOKEN у .env і виконайте docker compose up -d. Див. docs/reconciliation.md
+desk-lists-reading = ⏳ Читаю список Buy Me a Coffee…
+desk-lists-slow = <b>Список самого Buy Me a Coffee</b> ще читається. Ось що відомо зараз; надішліть /reconcile ще раз за хвилину.
+desk-list-supporters = Підтримка
+desk-list-subscriptions = Підписки
+desk-list-extras = Крамниця
+desk-list-state-page = ✅ { $list }: прочитано { $ago } тому.
+desk-list-state-empty = ✅ { $list }: порожньо, прочитано { $ago } тому.
+desk-list-stale = 🟡 { $list }: востаннє прочитано { $ago } тому. Перевірте, чи задано BMC_API_TOKEN і чи працює janitor: docker compose ps janitor
+desk-list-state-failed = 🔴 { $list }: { $ago } тому прочитати не вдалося. { $remedy }
+desk-list-remedy-token_refused = Buy Me a Coffee не приймає токен. Створіть новий на https://developers.buymeacoffee.com, впишіть його в BMC_API_TOKEN і виконайте docker compose up -d
+desk-list-remedy-blocked = Cloudflare перед Buy Me a Coffee блокує цей сервер. Тут цього не змінити; вебхуки працюють.
+desk-list-remedy-throttled = Забагато запитів. За кілька хвилин порівняння продовжиться саме.
+desk-list-remedy-unreachable = Buy Me a Coffee не відповідає. Порівняння продовжиться саме; якщо це триває довго, перевірте доступ сервера до інтернету.
+desk-list-remedy-changed = Buy Me a Coffee відповідає в невідомій формі. Перевірте, чи є нова версія Coffee Ledger.
+desk-lists-agree = Усі платежі зі списку відомі тут, і всі тутешні є у списку.
+desk-lists-missing = <b>Є у списку, але вебхука ще немає</b> – чекаємо на нього 15 хвилин:
+desk-lists-missing-row = • { $amount } ({ $list }), помічено { $ago } тому
+desk-lists-found = <b>Знайдено у списку без вебхука</b>, спершу найновіші:
+desk-lists-found-row = • №{ $number }: { $amount }, { $time } – { $became }
+desk-lists-found-row-of = • №{ $number }: { $amount }, { $time } – { $became }: { $user }
+desk-lists-found-event = • Подія №{ $number } – { $became }
+desk-lists-unlisted = <b>Немає у списку, хоча вебхук надійшов</b> – можливо, хтось знає ваш секрет підпису:
+desk-lists-unlisted-row = • №{ $number }: { $amount }, { $time }
+desk-lists-unlisted-row-of = • №{ $number }: { $amount }, { $time }, { $user }. Якщо такого платежу немає: <code>/undo { $number }</code>
+
 ## Списки
 
 desk-unmatched-title = <b>{ $total ->
@@ -322,6 +354,7 @@ desk-failed-line = №{ $number } · { $type } · <b>{ $amount }</b> · { $time 
 desk-failed-cause = └ { $cause }
 desk-failed-no-amount = сума невідома
 desk-cause-no_json = Це не правильний JSON, або його обрізано.
+desk-cause-row_unreadable = Це рядок зі списку Buy Me a Coffee, у якому не вдалося прочитати номер або суму.
 desk-cause-no_type = Не вказано типу події.
 desk-cause-no_data = У події немає даних.
 desk-cause-refused = База даних відхилила зміни. Причину покаже docker compose logs webhook
@@ -403,6 +436,7 @@ desk-kind-payment_under_review = на перевірці
 desk-kind-payment_expired = час минув
 desk-kind-credits_adjusted = баланс змінено
 desk-kind-claim_declined = звернення відхилено
+desk-kind-claim_looked_up = перевірено за списком Buy Me a Coffee
 desk-kind-charge_unmatched = платіж без власника
 desk-kind-charge_flagged = код оплачено двічі
 desk-kind-code_came_late = код надійшов пізніше
@@ -410,6 +444,7 @@ desk-kind-refund_overdrawn = від’ємний баланс
 desk-kind-charge_guessed = знайдено за сумою й часом
 desk-kind-charge_refunded = платіж повернуто
 desk-kind-charge_contradicted = пізніша подія суперечить
+desk-kind-charge_not_listed = немає у списку Buy Me a Coffee
 desk-kind-refund_unknown = повернення без платежу
 desk-kind-guess_disowned = «не мій»
 desk-kind-claim_raised = звернення
@@ -552,6 +587,16 @@ desk-doctor-unmatched = 🟡 Платежів без власника: { $count 
 desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Список: /claims
 desk-doctor-drift-none = ✅ Баланси збігаються з журналом операцій.
 desk-doctor-drift = 🔴 Баланси розходяться з журналом операцій, разом на { $count }. Що робити: { $document }
+desk-doctor-lists = ✅ Зі списком Buy Me a Coffee порівняно { $ago } тому: /reconcile
+desk-doctor-lists-off = ⚪ Зі списком Buy Me a Coffee не порівнюється. Щоб знаходити платежі, вебхук яких не надійшов, задайте BMC_API_TOKEN: { $document }
+desk-doctor-lists-stale = 🟡 Зі списком Buy Me a Coffee востаннє порівняно { $ago } тому. Перевірте, чи задано BMC_API_TOKEN і чи працює janitor: docker compose ps janitor
+desk-doctor-lists-failed = 🟡 Список Buy Me a Coffee не вдається прочитати. { $remedy }
+desk-doctor-unlisted = 🔴 { $count ->
+    [one] { $count } платежу
+    [few] { $count } платежів
+   *[many] { $count } платежів
+} немає у списку Buy Me a Coffee: /reconcile
+desk-doctor-zone = 🟡 Час у списку Buy Me a Coffee, схоже, не в UTC. Знайдені там платежі показано з цим часом.
 desk-doctor-versions = ⚪ Версія { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } с
@@ -574,6 +619,7 @@ charge-contradicted = <b>Пізніша подія суперечить наши
 contradicted-amount = У нас { $known }, у пізнішій події { $told }.
 contradicted-status = У нас { $known } сплачено, а стан у пізнішій події — «{ $status }».
 contradicted-refund = У нас платіж на { $known }, а повернення — на { $told }.
+charge-not-listed = <b>Немає у списку Buy Me a Coffee.</b> Вебхук про цей платіж надійшов понад добу тому, але у власному списку Buy Me a Coffee його немає. Пошукайте його там. Якщо такого платежу не існує, хтось знає ваш секрет підпису: змініть секрет і зніміть кредити.
 refund-unknown = <b>Надійшло повернення без відповідного платежу.</b> Платіж ще може надійти, тоді їх буде поєднано. Якщо не надійде, перевірте на Buy Me a Coffee.
 guess-disowned = <b>Користувач <code>{ $user }</code> повідомив: платіж не мій.</b> Платіж було знайдено за сумою й часом. Кредити знято.
 charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
@@ -620,6 +666,7 @@ why-period_missing = період не вказано
 why-identity_missing = немає ні ID транзакції, ні номера платежу
 why-conflict = такий самий ID транзакції має інший платіж
 why-announced_twice = схоже на платіж, про який уже повідомляли
+why-listed_only = є лише у списку Buy Me a Coffee
 why-new_supporter = прихильник уперше
 why-several_users = підходять кілька користувачів
 why-other_user = прихильник відомий як інший користувач

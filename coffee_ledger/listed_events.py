@@ -1,0 +1,217 @@
+"""
+Turn rows of Buy Me a Coffee's (BMC's) lists into events, so that a payment without a webhook is settled like all others.
+
+The event is stored with the raw row as its body. It can be read again from this body, so that a replay and a retry work as for
+a webhook. `coffee_ledger/bmc_api.py` reads the fields of a row.
+
+A row is weaker evidence than a webhook: it is not signed, it does not reliably show the family of the payment, and its times
+have no zone. So a row credits a user by itself only if it is in the list of supporters, contains an exact code in the note, has
+the id of a payment at Stripe, and has no mark of a refund. Every other charge made from a row has a `Doubt`, so that an operator
+decides. No charge made from a row is matched by amount and time.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from coffee_ledger.bmc_api import ApiList, ExtraRow, SubscriptionRow, SupportRow, UnreadableRow, read_row
+from coffee_ledger.charges import Charge
+from coffee_ledger.codes import read_codes
+from coffee_ledger.events import (
+    ITEM_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    RENEWED_AFTER,
+    TRANSACTION_PREFIX,
+    BodyProblem,
+    ChargeReport,
+    Event,
+    EventKind,
+    Glimpse,
+    glimpse_at,
+    read_event,
+)
+from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Doubt, Family
+from coffee_ledger.reconciling import is_refunded, moves_money
+from coffee_ledger.values import parse_object
+
+MoneyRow: TypeAlias = SupportRow | SubscriptionRow | ExtraRow
+
+CLOCK_SLACK = timedelta(hours=1)
+REFUND_MARK = "is_refunded"
+
+
+def listed_body(list_: ApiList, value: object) -> bytes:
+    """Return the body under which a row is stored. *value* is the row as BMC sent it."""
+    return json.dumps({"list": list_, "row": value}, default=str, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def read_listed_event(body: bytes, *, received_at: datetime) -> Event:
+    """Read the event of a row from its body (`listed_body`). Like `read_event`, this function never raises an exception."""
+    envelope = parse_object(body) or {}
+    try:
+        list_ = ApiList(str(envelope.get("list")))
+    except ValueError:
+        return _unreadable(None, None, body, received_at)
+    row = read_row(list_, envelope.get("row"))
+    if isinstance(row, UnreadableRow):
+        return _unreadable(list_, row.row_id, body, received_at)
+    kind = _kind(row)
+    return Event(
+        delivery_key=_delivery_key(list_, row),
+        kind=kind,
+        body=body,
+        received_at=received_at,
+        type=_type(list_),
+        live_mode=True,
+        report=None if kind is EventKind.NO_MONEY else _report(row, kind, received_at=received_at),
+        channel=Channel.API,
+    )
+
+
+def row_name(event: Event) -> str:
+    """Return the name of the row that the event was made from. It is the same in all states of the row."""
+    return event.delivery_key.rpartition(":")[0]
+
+
+def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datetime, nonce: str) -> Event:
+    """Read a stored event again. *nonce* is as for `read_event`."""
+    if channel == Channel.API:
+        return read_listed_event(body, received_at=received_at)
+    return read_event(body, received_at=received_at, nonce=nonce)
+
+
+def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
+    """As `glimpse_at`, also for a row of a list. Of such a row, only the list can be shown."""
+    if channel != Channel.API:
+        return glimpse_at(body)
+    # The glimpse shows no time, so the time of receipt does not matter.
+    event = read_listed_event(body, received_at=datetime.fromtimestamp(0, UTC))
+    problem = BodyProblem.ROW_UNREADABLE if event.kind is EventKind.UNREADABLE else None
+    return Glimpse(event.type, None, None, problem)
+
+
+def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
+    # The digest makes a row that BMC has changed a new event, which this version may be able to read.
+    name = f"{row_id or ''}:{hashlib.sha256(body).hexdigest()}"
+    key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
+    return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
+
+
+def _type(list_: ApiList | None) -> str:
+    return f"api.{list_ or 'unknown'}"
+
+
+def _kind(row: MoneyRow) -> EventKind:
+    if not moves_money(row):
+        return EventKind.NO_MONEY
+    return EventKind.REFUNDED if is_refunded(row) else EventKind.PAID
+
+
+def _delivery_key(list_: ApiList, row: MoneyRow) -> DeliveryKey:
+    """
+    Name the event. Each state of a row is one event, however often the row is read.
+
+    BMC shows all periods of a subscription in one row, so the period is part of the name.
+    """
+    if isinstance(row, SubscriptionRow):
+        state = "none" if row.period_start is None else str(int(row.period_start.timestamp()))
+    else:
+        state = {True: "refunded", False: "paid", None: "unclear"}[is_refunded(row)]
+    return DeliveryKey(f"api:{list_}:{row.row_id}:{state}")
+
+
+def _report(row: MoneyRow, kind: EventKind, *, received_at: datetime) -> ChargeReport:
+    if isinstance(row, SubscriptionRow):
+        return _report_subscription(row, received_at=received_at)
+    return _report_payment(row, kind, received_at=received_at)
+
+
+def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at: datetime) -> ChargeReport:
+    family = Family.DONATION if isinstance(row, SupportRow) else Family.EXTRA_PURCHASE
+    doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
+    item_name = row.item_name if isinstance(row, ExtraRow) else None
+    charge = Charge(
+        # The key is the same as from a webhook of the family, so that even without `Book.find` the charge could not be stored twice.
+        charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
+        family=family,
+        # Do not use the row's number, because it is not certain that webhooks have the same one. A wrong number would make the
+        # webhook of this payment look like a conflict.
+        bmc_id=None,
+        transaction_id=row.transaction_id,
+        psp_id=None,
+        supporter_id=None,
+        amount=row.amount,
+        currency=row.currency,
+        note=row.note if isinstance(row, SupportRow) else None,
+        item_name=item_name[:ITEM_LENGTH_MAX] if item_name else None,
+        payer_name=_shortened(row.name),
+        paid_at=_paid_at(row.created_at, received_at=received_at),
+        doubt=doubt,
+        told=told,
+        channel=Channel.API,
+    )
+    return ChargeReport(charge)
+
+
+def _report_subscription(row: SubscriptionRow, *, received_at: datetime) -> ChargeReport:
+    # Only a membership has a level. A row of monthly support has none.
+    family = Family.RECURRING_DONATION if row.level_id is None else Family.MEMBERSHIP
+    key = f"{family}:api:{row.row_id}"
+    if row.psp_id is not None and row.period_start is not None:
+        key = f"{row.psp_id}:{int(row.period_start.timestamp())}"
+    charge = Charge(
+        charge_key=ChargeKey(key),
+        family=family,
+        bmc_id=None,
+        transaction_id=None,
+        psp_id=row.psp_id,
+        period_start=row.period_start,
+        supporter_id=None,
+        amount=row.amount,
+        currency=row.currency,
+        note=row.note,
+        item=f"level:{row.level_id}" if row.level_id is not None else None,
+        payer_name=_shortened(row.name),
+        paid_at=_paid_at(row.period_start, received_at=received_at),
+        doubt=_doubt_about_subscription(row),
+        channel=Channel.API,
+    )
+    return ChargeReport(charge, is_renewal=_is_renewal(row))
+
+
+def _doubt_about_payment(row: SupportRow | ExtraRow) -> tuple[Doubt | None, str | None]:
+    """Return the first doubt in the order of `Doubt`, with the name of the field that caused it."""
+    if is_refunded(row) is None:
+        return Doubt.STATUS, REFUND_MARK
+    if row.transaction_id is None:
+        return Doubt.IDENTITY, None
+    return (None if _may_credit(row) else Doubt.LISTED_ONLY), None
+
+
+def _doubt_about_subscription(row: SubscriptionRow) -> Doubt:
+    if row.period_start is None:
+        return Doubt.PERIOD
+    return Doubt.IDENTITY if row.psp_id is None else Doubt.LISTED_ONLY
+
+
+def _may_credit(row: SupportRow | ExtraRow) -> bool:
+    """Tell whether the row is strong enough to credit a user without an operator."""
+    is_stripe = row.transaction_id is not None and row.transaction_id.startswith(TRANSACTION_PREFIX)
+    return isinstance(row, SupportRow) and is_stripe and bool(read_codes(row.note or "").codes)
+
+
+def _shortened(name: str | None) -> str | None:
+    return name[:NAME_LENGTH_MAX] if name else None
+
+
+def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
+    # A time in the future is wrong, for example because BMC wrote it in another zone.
+    return received_at if told is None or told > received_at + CLOCK_SLACK else told
+
+
+def _is_renewal(row: SubscriptionRow) -> bool:
+    # Without the two times, treat the row as a renewal: a renewal is never taken for the first payment of a subscription.
+    if row.created_at is None or row.period_start is None:
+        return True
+    return row.period_start - row.created_at > RENEWED_AFTER

@@ -1,0 +1,39 @@
+"""Notice when an outage has ended, because payments may have been missed during the outage."""
+
+from dataclasses import dataclass, field
+
+FAILED_PROBES_MIN = 2
+"""A single failed probe is no outage: a restart of the webhook may take as long, and the proxy holds deliveries meanwhile."""
+
+
+@dataclass
+class OutageWatch:
+    """
+    Collects the results of the janitor's other tasks.
+
+    An outage is a time in which Buy Me a Coffee (BMC) could not deliver: probes through the proxy failed, or the database was away.
+    """
+
+    _failed_probes: int = field(default=0, init=False)
+    _is_database_away: bool = field(default=False, init=False)
+    _has_ended: bool = field(default=False, init=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """True if an outage has ended since the last `forget`."""
+        return self._has_ended
+
+    def note_probe(self, *, passed: bool) -> None:
+        if not passed:
+            self._failed_probes += 1
+            return
+        self._has_ended = self._has_ended or self._failed_probes >= FAILED_PROBES_MIN
+        self._failed_probes = 0
+
+    def note_database(self, *, is_away: bool) -> None:
+        self._has_ended = self._has_ended or (self._is_database_away and not is_away)
+        self._is_database_away = is_away
+
+    def forget(self) -> None:
+        """Forget the outage that has ended, because the lists have been read since."""
+        self._has_ended = False
