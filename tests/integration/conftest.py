@@ -3,3 +3,4 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("tests.integration.fixtures")
+    config.pluginmanager.import_plugin("tests.integration.machines")

@@ -6,34 +6,25 @@ Hypothesis searches for a shorter sequence that also fails, and prints its steps
 default run.
 """
 
-import asyncio
-import functools
-import logging
 import os
-from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-import asyncpg
-import pytest
-import structlog
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.claiming import ClaimedPayment
-from coffee_ledger.codes import confusable_codes, issue_code, show_code
+from coffee_ledger.codes import issue_code, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
 from coffee_ledger.store import decisions
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
-from coffee_ledger.store.database import Connection, Pool, open_pool, sql
 from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
@@ -46,7 +37,8 @@ from coffee_ledger.store.upkeep import (
 )
 from coffee_ledger.store.users import erase_user, mark_unreachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
-from tests.integration.invariants import SNAPSHOT, Known, Row, Snapshot, Written, check, name_of, subscription_of
+from tests.integration.invariants import Known, Row, Snapshot, Written, check, name_of, subscription_of
+from tests.integration.machines import USERS, T, World
 from tests.integration.webhook import RULES
 
 SEQUENCES_BY_DEFAULT = 300
@@ -54,12 +46,10 @@ SEQUENCES = int(os.environ.get("MONEY_MACHINE_SEQUENCES", SEQUENCES_BY_DEFAULT))
 STEPS = 9
 """The number of Hypothesis rules that one sequence runs. Many of these rules consist of several steps."""
 
-USERS = tuple(map(TelegramId, (101, 202, 303)))
 OPERATORS = tuple(map(TelegramId, (901, 902)))
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 NEVER_ISSUED = "X2X2-X2X4"
 
-T = TypeVar("T")
 BmcEvent = dict[str, Any]
 
 users = st.sampled_from(USERS)
@@ -80,106 +70,6 @@ REACHED = {
 The test fails unless each of these occurs in at least one sequence. They are states and methods of charges, states of claims, and
 kinds of ledger entries and notifications.
 """
-
-TABLES = (
-    "notifications", "credits", "guesses", "balances", "operator_actions", "claims", "charges", "outsiders", "events",
-    "pending_payments", "supporters", "users",
-)  # fmt: skip
-
-# Empty the tables before each sequence. This takes a few milliseconds, but a new database would take about 100 milliseconds.
-# Disable the triggers during the deletion, because they refuse to delete ledger entries. Restart the identity columns, so that
-# each sequence gets the same ids in each run.
-CLEAR = f"""
-SET session_replication_role = replica;
-{"".join(f"DELETE FROM {table};" for table in TABLES)}
-INSERT INTO users (telegram_id, username) VALUES {", ".join(f"({user}, 'user_{user}')" for user in USERS)};
-SET session_replication_role = DEFAULT;
-SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace;
-"""
-
-
-class World:
-    """Gives access to the database that all sequences use, and counts the states that the sequences reached."""
-
-    def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
-        self.runner = runner
-        self.owner = owner
-        self.webhooks = pools["webhook"], pools["other_webhook"]
-        self.bot = pools["bot"]
-        self.janitor = pools["janitor"]
-        self.seen: Counter[str] = Counter()
-        self.steps = 0
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
-
-    async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
-        """
-        Run two operations at the same time. Both wait for the settling lock, and *first* gets it before *second*.
-
-        Because the order is fixed, a sequence that fails once fails again.
-        """
-        async with self.owner.transaction():
-            await self.owner.execute(sql("lock_settling"))
-            one = asyncio.create_task(first)
-            await self._until_waiting(1)
-            other = asyncio.create_task(second)
-            await self._until_waiting(2)
-        return await one, await other
-
-    async def _until_waiting(self, count: int) -> None:
-        waiting = (
-            "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        async with asyncio.timeout(10):
-            while await self.owner.fetchval(waiting) < count:
-                pass
-
-    async def begin_anew(self) -> None:
-        await self.owner.execute(CLEAR)
-
-    async def look(self) -> Snapshot:
-        return Snapshot.read(await self.owner.fetchval(SNAPSHOT))
-
-
-@pytest.fixture
-def silence() -> Iterator[None]:
-    """Disable logging. The log lines of earlier sequences would make it hard to find the steps of the sequence that fails."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture
-def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cache the results of `confusable_codes`. Every sequence draws the same codes, so the cache saves time."""
-    monkeypatch.setattr("coffee_ledger.store.pending_payments.confusable_codes", functools.cache(confusable_codes))
-
-
-@pytest.fixture
-def world(postgres_address: str, silence: None, known_confusable_codes: None) -> Iterator[World]:
-    server = f"{postgres_address}/money_machine"
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        yield runner.run(_open(runner, stack, postgres_address, server))
-        runner.run(stack.aclose())
-
-
-async def _open(runner: asyncio.Runner, stack: AsyncExitStack, address: str, server: str) -> World:
-    admin = await asyncpg.connect(f"postgresql://ledger_owner@{address}/postgres")
-    stack.push_async_callback(admin.close)
-    await admin.execute("CREATE DATABASE money_machine TEMPLATE ledger")
-    stack.push_async_callback(admin.execute, "DROP DATABASE money_machine WITH (FORCE)")
-    owner = await asyncpg.connect(f"postgresql://ledger_owner@{server}")
-    stack.push_async_callback(owner.close)
-    roles = {"webhook": "webhook", "other_webhook": "webhook", "bot": "bot", "janitor": "janitor"}
-    pools = {
-        name: await stack.enter_async_context(open_pool(f"postgresql://{role}@{server}", size_max=2))
-        for name, role in roles.items()
-    }
-    return World(runner, owner, pools)
 
 
 class MoneyMachine(RuleBasedStateMachine):
