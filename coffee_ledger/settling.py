@@ -490,7 +490,8 @@ class _Fold:
             if charge.waits:
                 self._notify_of_contradiction(charge, Contradiction.REFUND, known)
         # Time has passed before a payment is found in BMC's list. An open payment of this amount may belong to a different user.
-        is_fresh = self._book.is_fresh and report.charge.channel is not Channel.API
+        # If the refund came first, a guess would be taken back at once, and the user would get no other guess for some time.
+        is_fresh = self._book.is_fresh and known is None and report.charge.channel is not Channel.API
         return self._decide(charge, report, is_fresh=is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
