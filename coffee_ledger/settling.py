@@ -503,6 +503,9 @@ class _Fold:
             return Outcome.RECORDED, known.charge_key
         self._keep_supporter(report)
         charge = _add_known_fields(known, report.charge)
+        if known.may_match and known.doubt is not None and charge.doubt is None:
+            # The charge was not compared with other charges while it had a doubt, because no rule could credit it.
+            charge = self._compare_with_earlier(charge, report)
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
@@ -575,12 +578,15 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
+        # Any other doubt leaves the charge to an operator. If a later event removes the doubt, the charge is compared then.
+        return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
+
+    def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
+        """Add a doubt if BMC has probably reported the same payment before, as another charge."""
         # BMC may report the first month of a subscription a second time, as a donation. BMC never reports a renewal as a
-        # donation, so do not compare a renewal. A charge with a doubt already waits for an operator, so it needs no second doubt.
-        before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
-        if before is not None:
-            return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
-        return charge
+        # donation, so do not compare a renewal.
+        before = None if report.is_renewal else self._book.find_announced_before(charge)
+        return charge if before is None else replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
 
     # Refunds -----------------------------------------------------------------------------------------------------
 

@@ -310,6 +310,42 @@ async def test_a_row_of_a_payment_that_was_reported_as_a_subscription_is_not_cre
     assert ([row["doubt"] for row in doubts], await ledger.credits()) == ([None, "announced_twice"], [500])
 
 
+async def test_a_first_month_that_two_lists_show_is_credited_once_although_its_webhook_comes_later(
+    sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
+) -> None:
+    """
+    BMC lists the first month as support and as a subscription. The row of the support credits it.
+
+    A charge that only a list showed was not compared with other charges when its webhook removed the doubt. So the webhook of the
+    subscription credited the payment again.
+    """
+    await ledger.open(CODE)
+    await pay_unreported(sandbox, note=SHOWN)
+    subscription = await sandbox.pay(kind="recurring_donation", note=SHOWN)
+    await run_twice(reconciler)
+
+    await settle_deliveries(sandbox, pool, subscription["event_id"])
+
+    doubts = await pool.fetch("SELECT doubt FROM charges ORDER BY charge_id")
+    assert ([row["doubt"] for row in doubts], await ledger.credits()) == ([None, "announced_twice"], [500])
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_a_first_month_is_credited_once_although_a_list_showed_it_before_both_webhooks(
+    sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
+) -> None:
+    await ledger.open(CODE)
+    subscription = await sandbox.pay(kind="recurring_donation", note=SHOWN)
+    await run_twice(reconciler)
+
+    donation = await sandbox.pay(note=SHOWN)
+    for paid in (donation, subscription):
+        await settle_deliveries(sandbox, pool, paid["event_id"])
+
+    doubts = await pool.fetch("SELECT doubt FROM charges ORDER BY charge_id")
+    assert ([row["doubt"] for row in doubts], await ledger.credits()) == (["announced_twice", None], [500])
+
+
 async def test_a_settled_row_can_be_replayed(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
