@@ -494,6 +494,8 @@ def subscription_of(charge: Row) -> str | None:
 
 
 def is_of_subscription(row: Row, charge: Row) -> bool:
+    if row["psp_id"] is not None and row["psp_id"] == charge["psp_id"]:
+        return True
     return subscription_of(row) is not None and subscription_of(row) == subscription_of(charge)
 
 
