@@ -80,8 +80,9 @@ quick: $(READY) $(SCRIPT) ## Run the tests that need no Docker
 	exit $$status
 
 .PHONY: soak
-soak: docker $(READY) ## Check the invariants of the ledger in 5,000 random sequences of steps
-	@MONEY_MACHINE_SEQUENCES=5000 $(BIN)/pytest --capture=no tests/integration/test_money_machine.py
+soak: docker $(READY) ## Check the invariants of the ledger in thousands of random sequences of steps
+	@MONEY_MACHINE_SEQUENCES=5000 RECONCILING_MACHINE_HISTORIES=2000 \
+	    $(BIN)/pytest --capture=no tests/integration/test_money_machine.py tests/integration/test_reconciling_machine.py
 
 .PHONY: rush
 rush: docker $(READY) ## Test the bot with 1,000 users who write within two seconds
@@ -91,6 +92,10 @@ rush: docker $(READY) ## Test the bot with 1,000 users who write within two seco
 chaos: docker $(READY) ## Inject random faults under load for ten minutes, and check that nothing is lost
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
+
+.PHONY: drill
+drill: docker $(READY) ## Stop the webhook for an hour of moved clocks, and check that every payment is found afterwards
+	@$(BIN)/pytest --capture=no tests/e2e/drill_reconciliation.py
 
 .PHONY: mutate
 mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving mutants

@@ -144,6 +144,11 @@ class BuyMeACoffee:
     async def answer(self, payment: Mapping[str, Any], text: str) -> None:
         await self.delivered(await self._post(f"/bmc/payments/{payment['transaction_id']}/answer", answer=text))
 
+    async def change_row(self, paid: Mapping[str, Any], **fields: object) -> None:
+        """Replace fields of the row that BMC's API shows for a payment or a subscription."""
+        key = "transaction_id" if "transaction_id" in paid else "psp_id"
+        await self._post("/bmc/api/rows", **{key: paid[key], "fields": fields})
+
     async def send_test(self) -> None:
         await self._post("/bmc/test-event", type="donation.created")
 
