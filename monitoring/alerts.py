@@ -95,6 +95,24 @@ def _last_outage() -> str:
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
 
 
+def _last_good_pass() -> str:
+    """
+    Return an expression for the Unix time of the last good pass over Buy Me a Coffee's lists.
+
+    If there was none, the time is the start of the janitor. There is no value if `BMC_API_TOKEN` is not set, because the janitor
+    then has no task `reconcile`.
+    """
+    good = latest("ledger_reconciliation_last_good_timestamp_seconds", "5m")
+    known = latest('ledger_janitor_period_seconds{task="reconcile"}', "5m")
+    start = latest("process_start_time_seconds", "5m")
+    return f"max({good} or on (instance, job) {known} * 0 + on (instance, job) group_left () {start})"
+
+
+def _failed_passes(result: str) -> str:
+    """Return an expression that is true if several passes of the last hour have ended with *result*."""
+    return counted(f'{PASSES}{{result="{result}"}}', "1h") + f" >= {limits.FAILED_PASSES_PER_HOUR}"
+
+
 PROBED = 'ledger_janitor_last_success_timestamp_seconds{task="send_probe"}'
 BACKUP = f"max({latest('ledger_backup_last_success_timestamp_seconds', '1h')})"
 SNAPSHOT_AGE = f"time() - max({latest('ledger_snapshot_timestamp_seconds', '5m')})"
@@ -106,8 +124,18 @@ FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
 """Do not count `forbidden` as a failure. It means that a user has blocked the bot, which is no fault of Telegram."""
 
 ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
-WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
-"""Exclude the tasks `send_probe` and `take_snapshot`, because each has its own alert."""
+WATCHED_TASKS = '{task!~"send_probe|take_snapshot|reconcile"}'
+"""
+Exclude the tasks `send_probe`, `take_snapshot` and `reconcile`, because each has its own alert.
+
+A run of `reconcile` takes minutes if Buy Me a Coffee answers slowly, although its period is two seconds.
+"""
+
+PASSES = "ledger_reconciliation_passes_total"
+FOUND_ROWS = 'ledger_reconciliation_rows_total{outcome=~"credited|unmatched|refunded"}'
+"""
+Count rows that show a payment or a refund. The other outcomes move no money, or have the alert EventsUnsettled.
+"""
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
 
@@ -388,6 +416,55 @@ ALERT_TABLE = (
         description="{{ $labels.task }} last succeeded {{ $value | humanizeDuration }} ago. The janitor's log says why.",
         dashboard="ledger-janitor",
         hold="1m",
+    ),
+    # The alerts about reconciliation are tickets, because payments come by webhook. They cannot fire if BMC_API_TOKEN is not set:
+    # then the janitor makes no pass.
+    ticket(
+        "ReconciliationNotSucceeding",
+        f"time() - {_last_good_pass()} > {limits.RECONCILIATION_AGE_SECONDS}",
+        summary="Buy Me a Coffee's lists cannot be read: a lost webhook would go unnoticed",
+        description="No pass has succeeded for {{ $value | humanizeDuration }}. Payments come by webhook as usual. The janitor's log"
+        " names the failure.",
+        dashboard="ledger-janitor",
+        hold="5m",
+    ),
+    ticket(
+        "ReconciliationTokenRefused",
+        _failed_passes("token_refused"),
+        summary="Buy Me a Coffee refuses the API token: a lost webhook would go unnoticed",
+        description="{{ $value }} passes failed in an hour. Payments come by webhook as usual. BMC_API_TOKEN needs a new token.",
+        dashboard="ledger-janitor",
+    ),
+    ticket(
+        "ReconciliationBlocked",
+        _failed_passes("blocked"),
+        summary="Cloudflare blocks Buy Me a Coffee's API: a lost webhook would go unnoticed",
+        description="{{ $value }} passes failed in an hour. Payments come by webhook as usual.",
+        dashboard="ledger-janitor",
+    ),
+    ticket(
+        "ReconciliationApiChanged",
+        _failed_passes("changed"),
+        summary="Buy Me a Coffee's API has changed: a lost webhook would go unnoticed",
+        description="{{ $value }} passes failed in an hour. Payments come by webhook as usual. A newer version may be needed.",
+        dashboard="ledger-janitor",
+    ),
+    ticket(
+        "WebhooksMissed",
+        f"{counted(FOUND_ROWS, '1d')} > 0",
+        summary="Webhooks were missed: payments were found only in Buy Me a Coffee's lists",
+        description="In a day: {{ $value }}. They are settled, or wait for you as cards. Is the webhook still enabled?"
+        f" {WEBHOOK_PAGE}",
+        dashboard="ledger-janitor",
+    ),
+    ticket(
+        "ChargeNotListed",
+        # This is no page: the charge was settled more than a day ago, the card about it has come with a sound, and a list that
+        # omits a real payment is a more likely cause than a leaked secret.
+        f"{counted('ledger_reconciliation_unlisted_charges_total', '1d')} > 0",
+        summary="A payment is in none of Buy Me a Coffee's lists: the webhook may be forged",
+        description="In a day: {{ $value }}. If Buy Me a Coffee's page does not show it either, the signing secret may have leaked.",
+        dashboard="ledger-janitor",
     ),
     page(
         "SnapshotStale",

@@ -96,6 +96,21 @@ JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
 """A task is overdue after `JANITOR_PERIODS` periods plus this time, because a run and two scrapes may take this long."""
 
+RECONCILIATION_AGE_SECONDS = 6 * 3600
+"""
+The time without a good pass over BMC's lists after which an alert fires.
+
+A pass is due every ten minutes, and no payment waits for it unless its webhook was lost. So an operator need not know about short
+failures of BMC's API.
+"""
+
+FAILED_PASSES_PER_HOUR = 3
+"""
+The number of passes that failed in the same way within an hour at which an alert fires.
+
+A pass is due every ten minutes, so the failure has lasted for about twenty minutes.
+"""
+
 CLOCK_OFFSET_SECONDS = OFFSET_SECONDS_MAX
 """The clock may differ from Telegram's clock by this time before an alert fires."""
 

@@ -1,12 +1,14 @@
-"""Define the dashboard of the janitor: its periodic tasks, its snapshots of the state, and the backups."""
+"""Define the dashboard of the janitor: its periodic tasks, its snapshots of the state, the backups, and reconciliation."""
 
-from monitoring.dashboards.parts import Board, Column, Limit, Query, Unit
+from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Column, Limit, Query, Unit, Word
 from monitoring.dashboards.shapes import (
     age,
     bars,
     busy,
     counted,
     durations,
+    gauge,
+    heat,
     lines,
     mean,
     per_minute,
@@ -14,21 +16,34 @@ from monitoring.dashboards.shapes import (
     rates,
     row,
     stat,
+    states,
     table,
 )
-from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, JANITOR_SLACK_SECONDS, SNAPSHOT_AGE_SECONDS
+from monitoring.thresholds import (
+    BACKUP_AGE_SECONDS,
+    JANITOR_PERIODS,
+    JANITOR_SLACK_SECONDS,
+    RECONCILIATION_AGE_SECONDS,
+    SNAPSHOT_AGE_SECONDS,
+)
 
 RUNS = "ledger_janitor_runs_total"
 ROWS = "ledger_janitor_rows_total"
 PERIOD = "max by (task) (ledger_janitor_period_seconds{$here})"
 LAST_SUCCESS = "max by (task) (ledger_janitor_last_success_timestamp_seconds{$here})"
+# A run of `reconcile` may take minutes, although its period is two seconds. The row "Reconciliation" shows its success.
+WATCHED_SUCCESS = 'max by (task) (ledger_janitor_last_success_timestamp_seconds{$here,task!="reconcile"})'
+PASSES = "ledger_reconciliation_passes_total"
+FOUND_ROWS = "ledger_reconciliation_rows_total"
+READ = {"0": Word("not read", BAD), "1": Word("read", GOOD)}
 
 FINE = row(
     "Is it fine?",
     bars(
         "Periods since each task succeeded",
-        "How many of its periods ago each task last succeeded, less the half minute it may take. Good: at most 1.",
-        Query(f"clamp_min(time() - {LAST_SUCCESS} - {JANITOR_SLACK_SECONDS}, 0) / on (task) {PERIOD}", "{{task}}"),
+        "How many of its periods ago each task last succeeded, less the half minute it may take. Good: at most 1. "
+        "The task reconcile has its own row below.",
+        Query(f"clamp_min(time() - {WATCHED_SUCCESS} - {JANITOR_SLACK_SECONDS}, 0) / on (task) {PERIOD}", "{{task}}"),
         empty="No task has succeeded yet",
         decimals=1,
         width=12,
@@ -124,9 +139,77 @@ BACKUPS = row(
     width=9,
 )
 
+RECONCILIATION = row(
+    "Reconciliation with Buy Me a Coffee's lists",
+    age(
+        "Age of the last good pass",
+        "Time since the last pass in which all lists were read began. Good: under a quarter of an hour.",
+        "time() - max(ledger_reconciliation_last_good_timestamp_seconds{$here})",
+        limit=Limit(RECONCILIATION_AGE_SECONDS),
+        alerts=("ReconciliationNotSucceeding",),
+    ),
+    stat(
+        "Found in the lists only, 1 day",
+        "Payments and refunds that no webhook had reported and that were settled from the lists. Good: none.",
+        counted(FOUND_ROWS, "1d", where='outcome=~"credited|unmatched|refunded"'),
+        limit=Limit(FIRST),
+        alerts=("WebhooksMissed",),
+    ),
+    stat(
+        "Payments in no list, 1 day",
+        "Payments from webhooks that no list contains a day later, so the webhooks may be forged. Good: none.",
+        counted("ledger_reconciliation_unlisted_charges_total", "1d"),
+        limit=Limit(FIRST),
+        alerts=("ChargeNotListed",),
+    ),
+    stat(
+        "Rows that wait for their webhook",
+        "Rows that show a payment that we do not know. They are settled a quarter of an hour after they were seen. Good: none, or few.",
+        gauge("ledger_reconciliation_missing_rows"),
+    ),
+    lines(
+        "Passes in an hour, by result",
+        "Good: six, all of them good. Each other result is a failure that the runbook explains.",
+        Query(f"round(sum by (result) (increase({PASSES}{{$here}}[1h]))) > 0", "{{result}}"),
+        width=8,
+        alerts=("ReconciliationTokenRefused", "ReconciliationBlocked", "ReconciliationApiChanged"),
+    ),
+    lines(
+        "Rows settled in an hour, by outcome",
+        "Rows that were settled because no webhook had reported them. Good: none.",
+        Query(f"round(sum by (outcome) (increase({FOUND_ROWS}{{$here}}[1h]))) > 0", "{{outcome}}"),
+        empty="No row was settled",
+        width=8,
+    ),
+    heat(
+        "From the payment to its settlement by a list",
+        "Time until a lost webhook was healed. Good: under half an hour. After an outage, it is the length of the outage.",
+        "ledger_reconciliation_healing_seconds",
+        empty="No row was settled",
+        width=8,
+    ),
+    states(
+        "Lists read",
+        "Whether the last pass could read each list. Good: green throughout.",
+        gauge("ledger_reconciliation_list_healthy", "list"),
+        width=12,
+        words=READ,
+    ),
+    lines(
+        "Requests left",
+        "Requests that Buy Me a Coffee still allows in this minute. Below 5, the janitor makes a pause. Good: far above 5.",
+        gauge("ledger_reconciliation_requests_left", legend="left"),
+        empty="Buy Me a Coffee reported no number",
+        width=12,
+    ),
+    width=6,
+    empty="BMC_API_TOKEN is not set",
+    folded=True,
+)
+
 BOARD = Board(
     uid="ledger-janitor",
     title="Janitor",
-    about="Periodic tasks: expiring, matching again, erasing, checking, measuring; and backups.",
-    rows=(FINE, BACKUPS, TASKS),
+    about="Periodic tasks: expiring, matching again, erasing, checking, measuring; backups; reconciliation.",
+    rows=(FINE, BACKUPS, TASKS, RECONCILIATION),
 )

@@ -38,11 +38,17 @@ PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "Time that a pending payment m
 DISK_FREE = Gauge("ledger_disk_free_bytes", "Free space on the disk of the volumes, in bytes.", ["folder"])
 DISK_SIZE = Gauge("ledger_disk_size_bytes", "Size of that disk, in bytes.", ["folder"])
 
-# The janitor sets these metrics only if BMC_API_TOKEN is set. The last three gauges have a label, because a gauge without labels exists
-# from the start, and its 0 would look like a failure.
-PASSES = Counter("ledger_reconciliation_passes", "Comparisons with Buy Me a Coffee's lists, by result.", ["result"])
+# The janitor sets these metrics only if BMC_API_TOKEN is set. LIST_HEALTHY, RECONCILIATION_LAST_GOOD and REQUESTS_LEFT have a label,
+# because a gauge without labels exists from the start, and its 0 would look like a failure.
+PASSES = Counter(
+    "ledger_reconciliation_passes",
+    "Passes over Buy Me a Coffee's lists, by result: good, or the first failure of a list.",
+    ["result"],
+)
 RECONCILED_ROWS = Counter(
-    "ledger_reconciliation_rows", "Rows of the lists that no webhook reported, and that were settled.", ["outcome"]
+    "ledger_reconciliation_rows",
+    "Rows of the lists that were settled because no webhook had reported them, by outcome.",
+    ["outcome"],
 )
 HEALING_DURATION = Histogram(
     "ledger_reconciliation_healing_seconds",
@@ -50,11 +56,22 @@ HEALING_DURATION = Histogram(
     buckets=(60, 300, 900, 1800, 3600, 3 * 3600, 12 * 3600, 24 * 3600, 7 * 24 * 3600),
 )
 MISSING_ROWS = Gauge("ledger_reconciliation_missing_rows", "Rows of the lists that wait for their webhook.")
-LIST_HEALTHY = Gauge("ledger_reconciliation_list_healthy", "1 if the last request for a list was answered.", ["list"])
+LIST_HEALTHY = Gauge(
+    "ledger_reconciliation_list_healthy",
+    "1 if the last pass got an answer to each of its requests for the list, 0 if a request failed.",
+    ["list"],
+)
 RECONCILIATION_LAST_GOOD = Gauge(
     "ledger_reconciliation_last_good_timestamp_seconds",
-    "Unix time of the last pass in which all lists were read.",
+    "Unix time when the last pass began in which no request failed.",
     ["lists"],
 )
-REQUESTS_LEFT = Gauge("ledger_reconciliation_requests_left", "Requests that Buy Me a Coffee still allows.", ["lists"])
-UNLISTED_CHARGES = Counter("ledger_reconciliation_unlisted_charges", "Charges from webhooks that no list contains.")
+REQUESTS_LEFT = Gauge(
+    "ledger_reconciliation_requests_left",
+    "Requests that Buy Me a Coffee still allowed at its last answer.",
+    ["lists"],
+)
+UNLISTED_CHARGES = Counter(
+    "ledger_reconciliation_unlisted_charges",
+    "Charges from webhooks that operators were told about because no list contains them.",
+)

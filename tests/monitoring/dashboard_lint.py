@@ -40,6 +40,9 @@ STATE_GAUGES = (
     "ledger_balances_overdrawn",
     "ledger_backup_last_success_timestamp_seconds",
     "ledger_backup_size_bytes",
+    "ledger_reconciliation_missing_rows",
+    "ledger_reconciliation_list_healthy",
+    "ledger_reconciliation_requests_left",
 )
 """
 Gauges that every replica of the janitor exports with the same value.

@@ -201,6 +201,10 @@ def labels_of(name: str, **more: str) -> Labels:
         (labels_of("ToldBudgetBurnFast"), "ToldBudgetBurnSlow"),
         (labels_of("PostgresDown"), "SnapshotStale WebhookProbeFailing EventsSpooled IngestBudgetBurnFast"),
         (labels_of("PostgresDown"), "OutboxUndelivered HandoversStuck UpdatesFail PostgresCollectorFailing"),
+        (labels_of("PostgresDown"), "ReconciliationNotSucceeding"),
+        (labels_of("ReconciliationTokenRefused"), "ReconciliationNotSucceeding"),
+        (labels_of("ReconciliationBlocked"), "ReconciliationNotSucceeding"),
+        (labels_of("ReconciliationApiChanged"), "ReconciliationNotSucceeding"),
         (labels_of("PostgresExporterFails"), "PostgresCollectorFailing"),
         (labels_of("TargetDown", job="bot"), "OutboxStuck OutboxUndelivered HandoversStuck"),
         (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
@@ -234,6 +238,7 @@ def test_a_cause_silences_its_symptoms(cause: Labels, symptoms: str) -> None:
         (labels_of("BackupOld"), "DiskFilling"),
         (labels_of("WatchdogNotifyFailing"), "Watchdog"),
         (labels_of("OutboxUndelivered"), "BotBudgetBurnFast HandoversStuck"),
+        (labels_of("ReconciliationTokenRefused"), "WebhooksMissed ChargeNotListed JanitorTaskNotSucceeding"),
     ],
     ids=str,
 )

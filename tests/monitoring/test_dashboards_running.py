@@ -41,6 +41,8 @@ MAY_BE_EMPTY = {
     "Certificate valid for": "localhost is not a public name, so its certificate is not checked",
     "Rows changed a minute, by task": "no row here is old enough to expire or to be erased",
     "Rows read without an index a second": "small tables may be read with or without an index",
+    "Passes in an hour, by result": "the only pass so far may have ended before the first scrape",
+    "Rows settled in an hour, by outcome": "every webhook arrives here",
 }
 """Maps the title of a panel to the reason why its query may return nothing although everything works."""
 
