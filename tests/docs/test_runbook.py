@@ -19,6 +19,8 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
+from coffee_ledger.bmc_api import SECONDS_MAX as RETRY_AFTER_SECONDS_MAX
+from coffee_ledger.bmc_api import ApiState
 from coffee_ledger.charges import Flag, Rejection
 from coffee_ledger.claiming import DECLINE_LIMITS, ClaimedPayment
 from coffee_ledger.events import read_event
@@ -32,10 +34,12 @@ from coffee_ledger.model import (
     Rates,
     TelegramId,
 )
+from coffee_ledger.reconciling import News
 from coffee_ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.decisions import RefusalCause
 from coffee_ledger.store.pending_payments import OPEN_MAX
+from coffee_ledger.store.reconciliation import LISTED_AFTER, UNLISTED_MAX
 from coffee_ledger.store.settlement import STREAK_PAUSE, keep_failed_event
 from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, retry_requested_events
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
@@ -44,6 +48,8 @@ from coffee_ledger.telegram.desk.later import LONG, MORNING, SHORT
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
+from services.janitor.bmc_client import REQUESTS_PER_MINUTE_MAX, SECONDS_MAX
+from services.janitor.reconciliation import PASS_PERIOD, WEBHOOK_WAIT
 from services.webhook.batcher import DATABASE_WAIT_SECONDS
 from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
@@ -143,13 +149,13 @@ async def test_states_and_headings_are_the_same(pool: Pool) -> None:
     known = members("payment", PaymentStatus) | members("charge", ChargeState) | {"charge held"}
     known |= members("reason", Rejection) | members("flag", Flag) | members("method", Method)
     known |= members("event", Outcome) | members("entry", CreditKind) | members("message", NotificationKind)
-    known |= members("refusal", RefusalCause)
+    known |= members("refusal", RefusalCause) | members("list", ApiState) | {f"row {one.name.lower()}" for one in News}
     known |= await allowed(pool, "sending", "notifications") | await allowed(pool, "claim", "claims")
 
     assert {name for names in NAMES.values() for name in names} == known
 
 
-@pytest.mark.parametrize("word", ["reason", "refusal", "flag"])
+@pytest.mark.parametrize("word", ["reason", "refusal", "flag", "list", "row"])
 def test_a_reason_leads_to_one_heading(word: str) -> None:
     named = [name for names in NAMES.values() for name in names if name.startswith(f"{word} ")]
 
@@ -239,6 +245,12 @@ def test_names_of_buttons_are_correct(heading: str) -> None:
         ),
         ("With ten open ones", 10, OPEN_MAX),
         ("For six seconds", 6, DATABASE_WAIT_SECONDS),
+        ("our own limit of 15 a minute", 15, REQUESTS_PER_MINUTE_MAX),
+        ("did not answer within 30 seconds", 30, SECONDS_MAX),
+        ("to its webhook for a quarter of an hour", timedelta(minutes=15), WEBHOOK_WAIT),
+        ("came by webhook more than a day ago", timedelta(days=1), LISTED_AFTER),
+        ("It begins within ten minutes", timedelta(minutes=10), PASS_PERIOD),
+        ("as long as Buy Me a Coffee demands, an hour at most", 3600, RETRY_AFTER_SECONDS_MAX),
         ("Within thirty seconds", 30, SWEEP_SECONDS),
     ],
 )
@@ -280,6 +292,8 @@ def test_a_healthy_stack_reaches_the_values_of_the_checks(
         ("ListenDisconnected", "up to half a minute later", 30, SWEEP_SECONDS),
         ("WebhookProbeAbsent", "The query gives 30", timedelta(seconds=30), PERIODS["send_probe"]),
         ("SnapshotStale", "This is below 45", 45, thresholds.SNAPSHOT_FRESH_SECONDS),
+        ("ChargeNotListed", "up to 20 are reported in one pass", 20, UNLISTED_MAX),
+        ("ReconciliationNotSucceeding", "below a quarter of an hour", True, timedelta(minutes=15) > PASS_PERIOD),
         ("DiskNearlyFull", "above two gigabytes", 2 * 1024**3, thresholds.DISK_FREE_BYTES),
         ("PostgresConnectionsHigh", "below 48", 48, thresholds.POSTGRES_CONNECTIONS_SHARE * CONNECTIONS_MAX),
         ("ToldBudgetBurnFast", "more than half a minute late", 30, thresholds.TOLD_SECONDS),
