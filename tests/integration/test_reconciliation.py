@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from coffee_ledger.bmc_api import ApiList, ApiState
@@ -869,3 +870,61 @@ async def test_the_lookup_of_transactions_uses_the_index(pool: Pool) -> None:
         plan = await db.fetch(f"EXPLAIN {sql('find_known_transactions')}", "bmc", ["pi_1", "pi_2"])
 
     assert "one_charge_per_transaction" in str(plan)
+
+
+# Metrics --------------------------------------------------------------------------------------------------------------
+
+
+def measured(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(f"ledger_reconciliation_{name}", labels)
+    assert value is not None
+    return value
+
+
+async def test_a_missed_payment_is_counted_with_the_time_until_it_was_settled(
+    sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+    await pay_unreported(sandbox, note=SHOWN)
+    before = measured("rows_total", outcome="credited"), measured("healing_seconds_count")
+
+    await reconciler.run_once(NOW)
+    assert measured("missing_rows") == 1
+    await reconciler.run_once(LATER)
+
+    assert (measured("rows_total", outcome="credited"), measured("healing_seconds_count")) == (
+        before[0] + 1,
+        before[1] + 1,
+    )
+    assert measured("missing_rows") == 0
+    assert measured("last_good_timestamp_seconds", lists="all") == LATER.timestamp()
+    assert measured("list_healthy", list="supporters") == 1
+
+
+async def test_a_failed_pass_is_counted_by_its_failure_and_is_not_the_last_good_one(
+    sandbox: Sandbox, reconciler: Reconciler
+) -> None:
+    await reconciler.run_once(NOW)
+    await sandbox.post("/bmc/api/token")
+    before = measured("passes_total", result="good"), measured("passes_total", result="token_refused")
+
+    await reconciler.run_once(NOW + PASS_PERIOD)
+
+    after = measured("passes_total", result="good"), measured("passes_total", result="token_refused")
+    assert after == (before[0], before[1] + 1)
+    assert measured("last_good_timestamp_seconds", lists="all") == NOW.timestamp()
+    assert {measured("list_healthy", list=one) for one in ApiList} == {0}
+
+
+async def test_a_charge_that_no_list_contains_is_counted_once(
+    sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
+) -> None:
+    await ledger.open(CODE)
+    await forge(pool)
+    await pay(sandbox, pool)
+    before = measured("unlisted_charges_total")
+
+    for passes in range(4):
+        await reconciler.run_once(NOW + LISTED_AFTER + passes * PASS_PERIOD)
+
+    assert measured("unlisted_charges_total") == before + 1
