@@ -1,10 +1,12 @@
 #!/bin/sh
-# Complete the configuration from the environment and the secrets. Then start Alertmanager with the arguments of this script.
+# Complete the configuration from the environment and the secrets. Then run Alertmanager with the arguments of this script, and hide the
+# secrets in its log.
 set -eu
 
 from=/etc/alertmanager/alertmanager.yml
 to=/tmp/alertmanager.yml
 links=/tmp/links.tmpl
+log=/tmp/log
 
 # Print the URL in the setting $1 without a trailing slash. Fail if a character of the URL could break the template or the message.
 address() {
@@ -23,12 +25,41 @@ address() {
     echo "${url%/}"
 }
 
+# Print the secret $1, or nothing if it is not set.
+secret() {
+    [ ! -f "/run/secrets/$1" ] || cat "/run/secrets/$1"
+}
+
+# In the variable `line`, replace each occurrence of the text $1 by $2. Do nothing if $1 is empty.
+replace() {
+    rest=$line
+    line=
+    while [ -n "$1" ] && [ "$rest" != "${rest#*"$1"}" ]; do
+        line=$line${rest%%"$1"*}$2
+        rest=${rest#*"$1"}
+    done
+    line=$line$rest
+}
+
+# Copy each line from standard input to standard output, with the name of a secret in place of its value.
+# If Telegram cannot be reached, Alertmanager logs the URL of the failed call, and this URL contains the token of the bot
+# (github.com/tucnak/telebot/issues/770). Do not use sed: the image has only the sed of BusyBox, which keeps lines in a buffer.
+hide_secrets() {
+    while IFS= read -r line || [ -n "$line" ]; do
+        replace "$token" "<alerts_bot_token>"
+        replace "$watchdog" "<alerts_watchdog_url>"
+        printf '%s\n' "$line"
+    done
+}
+
+token=$(secret alerts_bot_token)
+watchdog=$(secret alerts_watchdog_url)
 mute=nobody
-if [ ! -s /run/secrets/alerts_bot_token ]; then
+if [ -z "$token" ]; then
     echo "alertmanager: ALERTS_BOT_TOKEN is not set; alerts are not sent" >&2
     mute="page|ticket"
 fi
-[ -s /run/secrets/alerts_watchdog_url ] || mute="$mute|watchdog"
+[ -n "$watchdog" ] || mute="$mute|watchdog"
 
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
@@ -43,4 +74,22 @@ if [ -n "$runbook$dashboard" ]; then
 fi
 
 sed -E -e "s|https://api.telegram.org|$TELEGRAM_API_URL|" -e "s/receiver: ($mute)$/receiver: nobody/" "$from" >"$to"
-exec /bin/alertmanager "--config.file=$to" "$@"
+
+# Wait for both processes, because the container ends with this script. If Alertmanager replaced the script (`exec`), the container would
+# end before all of Alertmanager's last lines are written.
+[ -p "$log" ] || mkfifo -m 600 "$log"
+hide_secrets <"$log" &
+reader=$!
+/bin/alertmanager "--config.file=$to" "$@" >"$log" 2>&1 &
+alertmanager=$!
+trap 'kill -TERM "$alertmanager"' TERM INT
+trap 'kill -HUP "$alertmanager"' HUP
+status=0
+wait "$alertmanager" || status=$?
+# A signal ends `wait` early. So wait again until Alertmanager has ended.
+while kill -0 "$alertmanager" 2>/dev/null; do
+    status=0
+    wait "$alertmanager" || status=$?
+done
+wait "$reader"
+exit "$status"

@@ -2,7 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,6 +17,7 @@ import yaml
 
 from monitoring.alerts import ALERTS, Severity
 from monitoring.slos import SLOS, Slo
+from tests.e2e.stack import await_that
 from tests.files import ROOT
 
 IMAGE = "prom/alertmanager:v0.34.1"
@@ -24,12 +29,18 @@ RECEIVERS = {Severity.PAGE: "page", Severity.TICKET: "ticket", Severity.NONE: "w
 
 
 def in_container(*words: str, entrypoint: str = "/bin/amtool", mounts: tuple[str, ...] = (), **environ: str) -> str:
-    settings = [f"--env={name}={value}" for name, value in environ.items()]
-    volumes = [f"--volume={mount}:ro" for mount in (f"{FOLDER}:/etc/alertmanager", *mounts)]
-    command = ["docker", "run", "--rm", "--entrypoint", entrypoint, *settings, *volumes, IMAGE, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = try_in_container(*words, entrypoint=entrypoint, mounts=mounts, **environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def try_in_container(
+    *words: str, entrypoint: str, mounts: tuple[str, ...], **environ: str
+) -> subprocess.CompletedProcess[str]:
+    settings = [f"--env={name}={value}" for name, value in environ.items()]
+    volumes = [f"--volume={mount}:ro" for mount in (f"{FOLDER}:/etc/alertmanager", *mounts)]
+    command = ["docker", "run", "--rm", "--init", "--entrypoint", entrypoint, *settings, *volumes, IMAGE, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
@@ -71,11 +82,17 @@ def receiver(name: str) -> dict[str, Any]:
 
 def run_start(secrets: Path, script: str, **environ: str) -> str:
     """Run start.sh with a shell script in place of Alertmanager, and return the script's output."""
+    done = try_start(secrets, script, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def try_start(secrets: Path, script: str, **environ: str) -> subprocess.CompletedProcess[str]:
     stand_in = secrets.parent / "alertmanager"
     stand_in.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     stand_in.chmod(0o755)
     secrets.chmod(0o755)
-    return in_container(
+    return try_in_container(
         "/etc/alertmanager/start.sh",
         "--a-flag",
         entrypoint="/bin/sh",
@@ -156,6 +173,105 @@ def test_a_malformed_address_stops_the_start_with_the_name_of_the_setting(
 ) -> None:
     with pytest.raises(AssertionError, match=f"{setting} must be an address"):
         links(secrets, **{setting: url})
+
+
+# The log --------------------------------------------------------------------------------------------------------------
+
+TOKEN = "7000000002:AAGwWrzTokenOfTheAlertsBotXyZ-45"
+WATCHDOG_URL = "https://switch.invalid/ours?key=*[a]&$1"
+"""An address with characters that have a meaning in shell patterns and in regular expressions."""
+
+
+@pytest.fixture
+def both_secrets(secrets: Path) -> Path:
+    (secrets / "alerts_bot_token").write_text(TOKEN)
+    (secrets / "alerts_chat_id").write_text("1")
+    (secrets / "alerts_watchdog_url").write_text(WATCHDOG_URL)
+    return secrets
+
+
+@contextmanager
+def running(secrets: Path, api_url: str) -> Iterator[str]:
+    """Run Alertmanager without a network, and yield the name of the container. Alerts are sent without a delay."""
+    folder = secrets.parent / "config"
+    shutil.copytree(FOLDER, folder)
+    config = (folder / "alertmanager.yml").read_text(encoding="utf-8")
+    (folder / "alertmanager.yml").write_text(re.sub("group_wait: .*", "group_wait: 0s", config), encoding="utf-8")
+    secrets.chmod(0o755)
+    name = f"coffee-ledger-tests-alertmanager-{uuid.uuid4().hex}"
+    mounts = [f"--volume={folder}:/etc/alertmanager:ro", f"--volume={secrets}:/run/secrets:ro"]
+    how = ["--detach", "--init", "--network=none", f"--env=TELEGRAM_API_URL={api_url}", "--entrypoint=/bin/sh"]
+    flags = ["--storage.path=/alertmanager", "--cluster.listen-address="]
+    docker("run", f"--name={name}", *how, *mounts, IMAGE, "/etc/alertmanager/start.sh", *flags)
+    try:
+        yield name
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def docker(*words: str) -> str:
+    """Run a command of Docker, and return its output and its errors."""
+    done = subprocess.run(
+        ["docker", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("api_url", "reason"),
+    [("http://telegram.invalid", "dial tcp: lookup"), ("http://127.0.0.1:9", "connection refused")],
+    ids=["an unknown host", "a refused connection"],
+)
+def test_a_failed_call_is_logged_without_the_secret_in_its_address(
+    both_secrets: Path, api_url: str, reason: str
+) -> None:
+    with running(both_secrets, api_url) as name:
+        await_that(lambda: "Listening on" in docker("logs", name))
+        for severity in ("page", "none"):
+            address = "--alertmanager.url=http://127.0.0.1:9093"
+            docker("exec", name, "amtool", "alert", "add", address, "Canary", f"severity={severity}")
+        await_that(lambda: {"telegram[0]", "webhook[0]"} <= failed_integrations(docker("logs", name)))
+        docker("stop", name)
+
+        said = docker("logs", name)
+        assert f"{api_url}/bot<alerts_bot_token>/sendMessage" in said
+        assert reason in said
+        assert TOKEN.partition(":")[2] not in said
+        assert WATCHDOG_URL not in said
+        # After SIGTERM, Alertmanager logs this line and ends with status 0. If it is killed, the status is 137.
+        assert "Received SIGTERM" in said
+        assert docker("inspect", "--format={{.State.ExitCode}}", name) == "0\n"
+
+
+def failed_integrations(log: str) -> set[str]:
+    return set(re.findall(r"Notify attempt failed.* integration=(\S+)", log))
+
+
+def test_the_log_has_the_names_of_secrets_in_place_of_their_values(both_secrets: Path) -> None:
+    twice = 'for name in alerts_bot_token alerts_watchdog_url; do cat $name; printf "|"; cat $name; echo "|"; done'
+
+    said = run_start(both_secrets, rf"cd /run/secrets; {twice} >&2; printf '%s\n' 'other \n * words '; printf 'no end'")
+
+    assert said.splitlines() == [
+        "<alerts_bot_token>|<alerts_bot_token>|",
+        "<alerts_watchdog_url>|<alerts_watchdog_url>|",
+        r"other \n * words ",
+        "no end",
+    ]
+
+
+def test_the_last_lines_and_the_exit_status_of_alertmanager_are_kept(secrets: Path) -> None:
+    """
+    When the main process of a container ends, the kernel kills the others. So start.sh waits for the process that writes the log.
+
+    Without this, only the first 30 to 130 of these lines were logged.
+    """
+    done = try_start(secrets, "seq 5000; exit 3")
+
+    assert done.stdout.splitlines() == [str(number) for number in range(1, 5001)]
+    assert done.returncode == 3
+    assert done.stderr == "alertmanager: ALERTS_BOT_TOKEN is not set; alerts are not sent\n"
 
 
 # Silencing ------------------------------------------------------------------------------------------------------------
