@@ -16,7 +16,7 @@ from tests.files import ROOT
 from tests.network import changing_network
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
-OWNER_ONLY_TAG = "tests-owner-only"
+OWNER_ONLY_TAG = f"{IMAGE_TAG}-owner-only"
 STARTED = ("proxy", "bot", "janitor", "sandbox", "prometheus", "alertmanager")
 RUNNING = {"db", "webhook", *STARTED}
 
@@ -86,7 +86,8 @@ def test_a_stack_from_a_checkout_that_only_its_owner_may_read_is_healthy(
         assert unreadable == []
         served = stack.compose("exec", "-T", "proxy", "cat", "/srv/miniapp/index.html")
         assert served.stdout == (ROOT / "miniapp" / "index.html").read_text(encoding="utf-8")
-    subprocess.run(["docker", "image", "rm", f"coffee-ledger:{OWNER_ONLY_TAG}"], capture_output=True, check=True)
+    images = [f"{name}:{OWNER_ONLY_TAG}" for name in ("coffee-ledger", "coffee-ledger-sandbox")]
+    subprocess.run(["docker", "image", "rm", *images], capture_output=True, check=True)
 
 
 @pytest.mark.parametrize(

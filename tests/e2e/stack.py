@@ -4,6 +4,7 @@ Run the product for the tests: the services of `compose.yaml`, with the demo's s
 The project name and the ports differ from the demo's, so the stack can run beside other stacks on the same machine.
 """
 
+import atexit
 import functools
 import json
 import os
@@ -24,8 +25,13 @@ from tests.network import changing_network
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 COMMAND_SECONDS_MAX = 120
 BUILD_SECONDS_MAX = 600
-IMAGE_TAG = os.environ.get("TESTS_IMAGE_TAG", "tests")
-"""The tag of the tests' image. Set another one to test two checkouts on one machine at the same time."""
+IMAGE_TAG = f"tests-{os.getpid()}"
+"""
+The tag of the images that this process builds for its stacks.
+
+No other process has this tag. If a process of another checkout could move the tag to another image, the next `up` would replace
+the containers of a running stack, and their logs would be lost.
+"""
 
 NOWHERE = "http://127.0.0.1:9/"
 """
@@ -143,11 +149,12 @@ def docker_services(compose: str, file: Path, project: str, up: str, down: str) 
 @functools.cache
 def build_image() -> None:
     """
-    Build the image of all test stacks once, under the name of one project.
+    Build the image of all test stacks once, under the name of one project. It is removed when the process ends.
 
     Compose labels an image with the project that built it. If each stack built the image, the label would change each time. The
     next `up` of the other stacks would then replace their containers and lose the logs.
     """
+    atexit.register(_remove_images)
     build = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-tests", "build"]
     done = subprocess.run(
         build,
@@ -159,6 +166,12 @@ def build_image() -> None:
         check=False,
     )
     assert done.returncode == 0, f"the image could not be built:\n{done.stdout}\n{done.stderr}"
+
+
+def _remove_images() -> None:
+    images = [f"{name}:{IMAGE_TAG}" for name in ("coffee-ledger", "coffee-ledger-sandbox")]
+    # Ignore an error: if a container was left behind, its image cannot be removed.
+    subprocess.run(["docker", "image", "rm", *images], capture_output=True, timeout=60, check=False)
 
 
 def _keep_logs(stack: Stack) -> None:

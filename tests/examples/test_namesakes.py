@@ -26,7 +26,7 @@ from tests.integration.webhook import Webhook
 from tests.sandbox.world import TOKEN, Sandbox
 
 GUEST = Path(__file__).parent / "namesakes"
-GUEST_IMAGE = "coffee-ledger-guest:tests"
+GUEST_IMAGE = f"coffee-ledger-guest:{IMAGE_TAG}"
 OWN_MODULES = "bot, ledger, services, settings"
 UV = Path(sys.executable).with_name("uv")
 SECONDS_MAX = 600

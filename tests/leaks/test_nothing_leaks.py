@@ -388,9 +388,15 @@ def told() -> Iterator[tuple[Stack, Receiver, list[str]]]:
         "BMC_WEBHOOK_SECRETS": f"{SECRET},{OLD_SECRET}",
     }
     with traced_stack(*WATCHERS, **settings) as (stack, receiver):
+        containers = containers_of(stack)
         answers = asyncio.run(drive(stack))
         await_that(lambda: "Notify for alerts failed" in logs_of(stack, "alertmanager"), seconds=90)
+        assert containers_of(stack) == containers, "containers were replaced, so their logs are lost"
         yield stack, receiver, answers
+
+
+def containers_of(stack: Stack) -> set[str]:
+    return set(stack.compose("ps", "--all", "--quiet", *SAYING).split())
 
 
 def heard_by(stack: Stack, user: int) -> str:
