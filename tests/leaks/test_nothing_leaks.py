@@ -32,6 +32,13 @@ Alertmanager then logs a failure, and the log must not contain the token.
 """
 
 SECRET, OLD_SECRET = "canary-of-the-signing-secret-8c1f", "canary-of-the-former-secret-77ab"
+API_TOKEN = "eyJhbGciOiJub25lIn0.eyJleHAiOiAxNzAwMDAwMDAwfQ.canary-of-the-api-token-6e27"
+"""
+The token for Buy Me a Coffee's API.
+
+It has the form of a JWT that has expired, so that the janitor also logs its warning. The sandbox does not check the time in it.
+"""
+
 WATCHDOG_URL = "http://sandbox:8090/canary-of-the-watchdogs-address-19"
 
 NAME, FIRST_NAME, USERNAME = "Kanarka Supporterenko", "Kanarka-First", "kanarka_username"
@@ -60,14 +67,17 @@ WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 VOLUMES = {
     "db": "password_*",
     "migrate": "password_*",
-    "webhook": "probe_secret",
+    "webhook": "probe_secret database_url",
+    "bot": "database_url",
+    "janitor": "bmc_api_token database_url",
+    "postgres-exporter": "password",
     "alertmanager": "alerts_bot_token alerts_watchdog_url",
 }
 """Maps each service to the names of its secret files in /run/secrets, separated by spaces."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
-SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "config-files", "secrets", "migrate", *WATCHERS)
+SAYING = ("webhook", "bot", "janitor", "proxy", "db", "migrate", "config-check", "config-files", "secrets", *WATCHERS)
 """The services whose logs are searched. The log of `sandbox`, which stands in for outside systems, is not searched."""
 
 
@@ -124,6 +134,7 @@ async def drive(stack: Stack) -> list[str]:
         await deliver_all_kinds(visitor, anna)
         await knock(visitor)
         await use_the_page(session, stack, visitor)
+        await pay_without_webhooks(session, stack, bmc, anna)
         await talk(anna, operator)
         await break_telegram(session, stack, bmc, visitor, anna)
         await break_the_database(stack, visitor)
@@ -131,6 +142,7 @@ async def drive(stack: Stack) -> list[str]:
         await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "webhook", "bot", "janitor")
         await visitor.deliver(payment(f"{NOTE} {await anna.ask_to_pay('5')}"))
         await anna.hear("500")
+        await break_the_api(session, stack, bmc, operator)
     return visitor.answers
 
 
@@ -219,6 +231,32 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
             await visitor.ask(path, method=method, headers=headers, json=body)
 
 
+async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, anna: Person) -> None:
+    """
+    Make payments that no webhook reports, so that the janitor has to read them in Buy Me a Coffee's lists.
+
+    The claim in `talk` settles the payments of 5 USD: one has a code, and one has none. `break_the_database` settles the others.
+    """
+    orders: tuple[dict[str, str], ...] = (
+        {"amount": "5", "note": f"{NOTE} {await anna.ask_to_pay('5')}"},
+        {"amount": "5"},
+        {"amount": str(REFUSED)},
+        {"amount": "4"},
+        {"amount": "3", "kind": "membership"},
+        {"amount": "6", "kind": "extra_purchase", "answer": NOTE},
+    )
+    await bmc.misbehave("forgotten", times=len(orders))
+    for order in orders:
+        paid = await bmc.check_out(**({"name": NAME, "email": EMAIL, "note": NOTE} | order))
+        fields = {"unheard_of": FIELD, "payer_name": NAME, "payer_email": EMAIL, "order_payload": NOTE}
+        if order["amount"] == "4":
+            # The amount cannot be read, so the row cannot be read.
+            fields["support_coffee_price"] = NOTE
+        ids = {name: paid[name] for name in ("transaction_id", "psp_id") if name in paid}
+        async with session.post(f"{stack.sandbox_url}/bmc/api/rows", json={**ids, "fields": fields}) as answer:
+            answer.raise_for_status()
+
+
 PRESENTED: list[str] = []
 """The Telegram init data that the test sent to the product. It authenticates a user for a day, so it counts as a secret."""
 
@@ -229,11 +267,17 @@ async def talk(anna: Person, operator: Person) -> None:
         await anna.hear()
     await anna.say("/claim")
     await anna.hear("Did you pay this one?")
-    for answer in ("Another payment, or another day", "Today", "$5"):
+    # Wait for each question by its words, because notifications about earlier payments may arrive in between.
+    for answer, question in (
+        ("Another payment, or another day", "When did you pay?"),
+        ("Today", "How much did you pay?"),
+        ("$5", "Under which name did you pay?"),
+    ):
         await anna.press(answer)
-        await anna.hear()
+        await anna.hear(question)
     await anna.say(CLAIMED_NAME)
-    await anna.hear()
+    # Because of the claim, the janitor finds the payment with Anna's code in the list.
+    await anna.hear("500")
     for words in (
         f"/find {EMAIL}",
         f"/find @{USERNAME}",
@@ -246,6 +290,7 @@ async def talk(anna: Person, operator: Person) -> None:
         "/doctor",
         "/replay 1",
         "/export 2026-11",
+        "/reconcile",
     ):
         await operator.say(words)
         await operator.hear()
@@ -271,7 +316,9 @@ async def break_telegram(
         await visitor.deliver(payment())
         await asyncio.to_thread(await_that, functools.partial(failed_more, stack, kind, failed))
         await bmc.behave()
-    await anna.hear("500")
+        # Wait until the message is sent. Otherwise the next kind of failure would delay it more, because the pauses between its
+        # attempts grow.
+        await anna.hear("500")
     await block_the_bot(session, stack, visitor, anna)
 
 
@@ -334,6 +381,24 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     spooled = f"SELECT count(*) FROM charges WHERE transaction_id = '{SPOOLED}'"
     await asyncio.to_thread(await_that, lambda: stack.sql(spooled) == "1")
     assert await visitor.deliver(payment()) == 200
+    # After an outage, the janitor settles the rows of the lists without waiting for their webhooks. It reads the memberships after
+    # the refused row.
+    await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
+
+
+async def break_the_api(session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, operator: Person) -> None:
+    """
+    Reset a connection of the API, and let the API refuse the token. Then it redirects the janitor to its login page.
+
+    The token is a header of each request, so a logged error or request could leak it.
+    """
+    await bmc.misbehave("api_reset")
+    await operator.say("/reconcile")
+    await operator.see("Buy Me a Coffee does not answer")
+    async with session.post(f"{stack.sandbox_url}/bmc/api/token", json={}) as answer:
+        answer.raise_for_status()
+    await operator.say("/reconcile")
+    await operator.see("Buy Me a Coffee refuses the token")
 
 
 def as_webhook(stack: Stack, statement: str, value: str) -> None:
@@ -350,7 +415,7 @@ def as_webhook(stack: Stack, statement: str, value: str) -> None:
 
 
 def handed_out(stack: Stack) -> dict[str, str]:
-    """Read the secret files named in `VOLUMES` from the services."""
+    """Read the secret files named in `VOLUMES` from the services. Of an address of the database, return the password."""
     found = {}
     for service, names in VOLUMES.items():
         command = f'cd /run/secrets && for name in {names}; do echo "$name $(cat $name)"; done'
@@ -358,7 +423,7 @@ def handed_out(stack: Stack) -> dict[str, str]:
         reach = ("run", "--rm", "--no-deps", "-T") if service == "migrate" else ("exec", "-T")
         for line in stack.compose(*reach, service, "sh", "-c", command).splitlines():
             name, _, secret = line.partition(" ")
-            found[f"{service}'s {name}"] = secret
+            found[f"{service}'s {name}"] = urlsplit(secret).password or secret
     return found
 
 
@@ -386,6 +451,7 @@ def told() -> Iterator[tuple[Stack, Receiver, list[str]]]:
         "ALERTS_BOT_TOKEN": ALERTS_TOKEN,
         "ALERTS_WATCHDOG_URL": WATCHDOG_URL,
         "BMC_WEBHOOK_SECRETS": f"{SECRET},{OLD_SECRET}",
+        "BMC_API_TOKEN": API_TOKEN,
     }
     with traced_stack(*WATCHERS, **settings) as (stack, receiver):
         containers = containers_of(stack)
@@ -420,6 +486,7 @@ def said(told: tuple[Stack, Receiver, list[str]]) -> Said:
         "alerts bot's token": ALERTS_TOKEN.partition(":")[2],
         "signing secret": SECRET,
         "former signing secret": OLD_SECRET,
+        "API token": API_TOKEN.rpartition(".")[2],
         "watchdog's address": urlsplit(WATCHDOG_URL).path,
         **{f"what page {number} presented": one.partition("hash=")[2] for number, one in enumerate(PRESENTED)},
         **handed_out(stack),
@@ -448,7 +515,7 @@ def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
 
 def test_every_path_was_taken(said: Said) -> None:
     """The search for leaks proves nothing about code that did not run. So check that the logs and spans show every path."""
-    webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
+    webhook, bot, janitor, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "janitor", "db"))
 
     for outcome in (
         "credited",
@@ -470,6 +537,14 @@ def test_every_path_was_taken(said: Said) -> None:
         "charge unmatched",
         "event settled",
     ]
+    assert said.secrets["janitor's bmc_api_token"] == API_TOKEN
+    assert {"credited", "unmatched", "unreadable", "failed"} <= {
+        line["outcome"] for line in lines_about("row of the list settled", janitor)
+    }
+    [refused] = lines_about("row of the list refused", janitor)
+    assert "CheckViolation" in json.dumps(refused)
+    assert {"unreachable", "token_refused"} <= {line["state"] for line in lines_about("list not read", janitor)}
+    assert "API token has expired" in janitor
     assert "refuses_charges" in db
     assert "refuses_supporters" in db
     assert "Notify for alerts failed" in said.texts["log of alertmanager"]
