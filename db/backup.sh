@@ -1,56 +1,101 @@
 #!/usr/bin/env bash
 # Takes a backup. Dumps the database into a folder, restores the dump into a trial database on the same server, and only then records
-# the backup in the table `backups`, which alerts and dashboards read. Prints the name of the file.
+# the backup in the table `backups`, which alerts and dashboards read. Prints the name of the file. Afterwards it deletes old backups.
 #
 #   db/backup.sh [FOLDER]        by default backups/, beside compose.yaml
 set -euo pipefail
-# The dump contains notes and e-mail addresses, so only its owner may read it.
-umask 077
+# shellcheck source=db/common.sh
+source "$(dirname "$0")/common.sh"
 
-folder=${1:-$(dirname "$0")/../backups}
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
-cd "$(dirname "$0")/.."
+days_kept=7
+weeks_kept=8
+months_kept=12
 
-file=$folder/ledger-$(date -u +%Y-%m-%dT%H%M%SZ).dump
-part=$file.part
 trial=ledger_backup_trial
 
-in_db() {
-    docker compose exec -T --env PGOPTIONS='-c client_min_messages=warning' db "$@"
-}
-
-ask() {
-    in_db psql -XAtq -v ON_ERROR_STOP=1 -U ledger_owner -d "$1" -c "$2" </dev/null
-}
-
-drop_trial() {
-    in_db dropdb -U ledger_owner --if-exists --force "$trial" </dev/null
+main() {
+    folder=$(absolute "${1:-$root/backups}")
+    cd "$root"
+    lock
+    mkdir -p "$folder"
+    project=$(docker compose ps --format '{{.Project}}' db)
+    [ -n "$project" ] || fail "the database does not run: start it with docker compose up -d db"
+    file=$folder/$project-$(date -u +%Y-%m-%dT%H%M%SZ).dump
+    part=$file.part
+    trap tidy_up EXIT
+    remove_unfinished
+    take_backup
+    delete_old
+    echo "$file"
 }
 
 tidy_up() {
     rm -f "$part"
-    drop_trial >/dev/null 2>&1 || true
+    drop_database "$trial" >/dev/null 2>&1 || true
 }
-trap tidy_up EXIT
 
-# Read both before the dump, because later changes may not be in it.
-began=$(ask ledger 'SELECT now()')
-entries=$(ask ledger 'SELECT count(*) FROM credits')
-in_db pg_dump -U ledger_owner --format=custom ledger </dev/null >"$part"
+take_backup() {
+    # Read both before the dump, because later changes may not be in it.
+    began=$(ask ledger 'SELECT now()')
+    entries=$(ask ledger 'SELECT count(*) FROM credits')
+    in_db pg_dump -U ledger_owner --format=custom ledger </dev/null >"$part"
+    try_restore
+    sync "$part"
+    mv "$part" "$file"
+    size=$(($(wc -c <"$file")))
+    ask ledger "INSERT INTO backups (taken_at, size_bytes) VALUES ('$began', $size)"
+}
 
 # Test the restore now, so that a broken dump is not discovered when it is needed.
-drop_trial
-in_db createdb -U ledger_owner "$trial" </dev/null
-in_db pg_restore -U ledger_owner --exit-on-error --dbname "$trial" <"$part"
-restored=$(ask "$trial" 'SELECT count(*) FROM credits')
-if [ "$restored" -lt "$entries" ]; then
-    echo "backup.sh: only $restored of $entries ledger entries were restored" >&2
-    exit 1
-fi
+try_restore() {
+    create_database "$trial"
+    in_db pg_restore -U ledger_owner --exit-on-error --dbname "$trial" <"$part"
+    restored=$(ask "$trial" 'SELECT count(*) FROM credits')
+    [ "$restored" -ge "$entries" ] || fail "only $restored of $entries ledger entries were restored"
+}
 
-sync "$part"
-mv "$part" "$file"
-size=$(($(wc -c <"$file")))
-ask ledger "INSERT INTO backups (taken_at, size_bytes) VALUES ('$began', $size)"
-echo "$file"
+# List the files that this script wrote for this project with a suffix, newest first. The time in a name sorts like a text.
+written() {
+    local path name
+    for path in "$folder/$project"-*"$1"; do
+        name=${path##*/}
+        [[ ${name#"$project-"} =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}Z"$1"$ ]] || continue
+        [ ! -f "$path" ] || [ -L "$path" ] || echo "$name"
+    done | sort --reverse
+}
+
+# Remove the files that a crash left. No other backup is being written, because this script holds the lock.
+remove_unfinished() {
+    local name
+    for name in $(written .dump.part); do
+        rm -- "$folder/$name"
+    done
+}
+
+# Keep all backups of the newest days, one for each of the newest weeks and one for each of the newest months, each time the newest.
+# Count only days, weeks and months with a backup. So neither a wrong clock nor a long pause makes the script delete all old backups.
+delete_old() {
+    local name stamp day week month days=0 weeks=0 months=0 last_day='' last_week='' last_month='' keep
+    for name in $(written .dump); do
+        stamp=${name#"$project-"}
+        day=${stamp:0:10} week=$(week_of "${stamp:0:10}") month=${stamp:0:7}
+        keep=no
+        [ "$day" = "$last_day" ] || days=$((days + 1))
+        [ "$days" -gt "$days_kept" ] || keep=yes
+        [ "$week" = "$last_week" ] || { weeks=$((weeks + 1)); [ "$weeks" -gt "$weeks_kept" ] || keep=yes; }
+        [ "$month" = "$last_month" ] || { months=$((months + 1)); [ "$months" -gt "$months_kept" ] || keep=yes; }
+        last_day=$day last_week=$week last_month=$month
+        [ "$keep" = yes ] || rm -- "$folder/$name"
+    done
+}
+
+# Print the number of the week of a day such as 2026-11-30, counted from 1970. Weeks begin on Monday. The usual formula for the number
+# of a day counts years from March, so that the leap day is the last day of its year. `date` cannot convert days on every system.
+week_of() {
+    local year=$((10#${1:0:4})) month=$((10#${1:5:2})) day=$((10#${1:8:2}))
+    [ "$month" -gt 2 ] || { year=$((year - 1)); month=$((month + 12)); }
+    local days=$((365 * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 + day - 719469))
+    echo $(((days + 3) / 7))
+}
+
+main "$@"

@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# The functions that backup.sh, restore.sh and move.sh share. The scripts read this file with `source`.
+
+# Backups and packs contain notes and e-mail addresses, so only their owner may read them.
+umask 077
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+program=$(basename "$0")
+
+fail() {
+    echo "$program: $*" >&2
+    exit 1
+}
+
+say() {
+    echo "$*" >&2
+}
+
+# Print the absolute path of a file, so that it stays valid after `cd "$root"`.
+absolute() {
+    case $1 in
+        /*) echo "$1" ;;
+        *) echo "$PWD/$1" ;;
+    esac
+}
+
+# Refuse to run while another of the three scripts runs in this checkout, because they use the same databases. The lock is on the
+# folder db, because a lock needs an open file, and every user of the checkout can open this folder.
+lock() {
+    # restore.sh and move.sh take a backup while they hold the lock.
+    [ -z "${LEDGER_LOCKED:-}" ] || return 0
+    command -v flock >/dev/null || fail "the program flock is missing: install the package util-linux"
+    exec 9<"$root/db"
+    flock --nonblock 9 || fail "another backup, restore or move is running: wait until it has ended, and try again"
+    export LEDGER_LOCKED=yes
+}
+
+compose() {
+    docker compose --progress quiet "$@"
+}
+
+is_running() {
+    compose ps --services --status running | grep -qx "$1"
+}
+
+# Do not run `up` if the database runs already, because `up` would recreate the container after a change of `.env`.
+start_db() {
+    is_running db || compose up -d --wait db
+}
+
+# Bring a database to the schema of this release with the service `migrate`. Its log is of interest only if it fails.
+migrate() {
+    local log
+    # shellcheck disable=SC2016 # the shell in the container expands the variables
+    log=$(compose run --rm --no-deps -T --env "OTHER=$1" migrate sh -c '
+        DATABASE_URL=$(sed "s,/ledger?,/$OTHER?," "$DATABASE_URL_FILE") exec env -u DATABASE_URL_FILE python -m services.migrate
+    ' </dev/null 2>&1) || fail "the schema of the database $1 could not be updated:"$'\n'"$log"
+}
+
+has_schema() {
+    [ "$(ask ledger "SELECT to_regprocedure('public.schema_version()') IS NOT NULL")" = t ]
+}
+
+in_db() {
+    docker compose exec -T --env PGOPTIONS='-c client_min_messages=warning' db "$@"
+}
+
+# Run SQL from the standard input in a database, as the owner.
+run_sql() {
+    in_db psql -XAtq -v ON_ERROR_STOP=1 -U ledger_owner -d "$@"
+}
+
+ask() {
+    run_sql "$1" -c "$2" </dev/null
+}
+
+drop_database() {
+    in_db dropdb -U ledger_owner --if-exists --force "$1" </dev/null
+}
+
+create_database() {
+    drop_database "$1"
+    in_db createdb -U ledger_owner --template template0 "$1" </dev/null
+}
+
+# Close the database to all roles except the owner, and end their sessions. Meanwhile the webhook keeps deliveries in its spool.
+close_database() {
+    ask postgres "ALTER DATABASE ledger CONNECTION LIMIT 0"
+    ask postgres "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'ledger' AND backend_type = 'client backend'" >/dev/null
+}
+
+open_database() {
+    ask postgres "ALTER DATABASE ledger WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1"
+}
+
+# Ask for a confirmation, unless the argument --yes was given.
+confirm() {
+    [ "${assume_yes:-}" != yes ] || return 0
+    [ -t 0 ] || fail "nothing was changed. Without a terminal, confirm with --yes"
+    local answer
+    read -r -p "$1 Type yes to go on: " answer
+    [ "$answer" = yes ] || fail "nothing was changed"
+}
