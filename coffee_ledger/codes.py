@@ -27,8 +27,8 @@ A typo must never credit the wrong user:
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import combinations, islice, pairwise
 from operator import mul
 from random import Random
@@ -36,7 +36,7 @@ from string import ascii_uppercase
 from urllib.parse import unquote
 
 from coffee_ledger.model import PaymentId, TelegramId
-from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
+from coffee_ledger.plaintext import ESCAPE_SIGNS, TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """
@@ -85,10 +85,20 @@ class Reading:
 
     codes: frozenset[PaymentId] = frozenset()
     """The codes in the text, and the ids of the older form (see `is_older_form`)."""
-    corrections: frozenset[PaymentId] = frozenset()
-    """Codes that the writer may have meant, because they are one typo away from a part of the text."""
     holds_code: bool = False
     """True if the writer seems to have written a code, even a wrong one. The charge is then never matched by amount and time."""
+    spelled: str = field(default="", repr=False, compare=False)
+    """The text in the spelling in which typos are corrected; empty if it cannot contain a code."""
+
+    @cached_property
+    def corrections(self) -> frozenset[PaymentId]:
+        """
+        Codes that the writer may have meant, because they are one typo away from a part of the text.
+
+        They are computed only when they are asked for, because this takes longer than all the rest. Most texts contain a code in
+        use, and then no typo is corrected.
+        """
+        return _correct_all(_shapes(self.spelled)) if self.spelled else frozenset()
 
 
 def issue_code(chance: Random) -> PaymentId:
@@ -155,6 +165,8 @@ def read_codes(text: str) -> Reading:
     punctuation, emoji). Also read styled letters such as 🅺, Cyrillic and Greek letters that look Latin, and codes typed with a
     Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
+    if not _may_hold_digit(text):
+        return Reading()
     spelled = _spell_text(text)
     by_shape, by_key = spelled.by_shape, spelled.by_key
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
@@ -162,14 +174,13 @@ def read_codes(text: str) -> Reading:
     # set `holds_code` for these codes, because long words often contain eight characters that pass the check by chance.
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
-    shapes = _shapes(by_shape)
     return Reading(
         # Put the uncertain codes last, because only the first `CODES_READ_MAX` codes are kept.
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
-        corrections=_correct_all(shapes),
         holds_code=bool(standing)
-        or any(map(_looks_like_code, shapes))
+        or any(map(_looks_like_code, _shapes(by_shape)))
         or _OLDER_SHAPE.search(spelled.plain) is not None,
+        spelled=by_shape,
     )
 
 
@@ -180,6 +191,8 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     This function is stricter than `read_codes`: it does not read codes in links or codes with other characters attached, and it
     corrects no typos.
     """
+    if not _may_hold_digit(text):
+        return frozenset()
     spelled = _spell_text(text)
     whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
     found = [*_older_forms(spelled.plain), *whole, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
@@ -256,6 +269,21 @@ class _Spelled:
     """The text without *addresses*. Each letter is replaced by the Latin capital letter that it looks like."""
     by_key: str
     """The text without *addresses*. Cyrillic letters become the Latin capitals on the same keys. Latin letters become `!`."""
+
+
+def _may_hold_digit(text: str) -> bool:
+    """
+    Return whether the text may contain a digit, also as an escape.
+
+    A text without a digit contains no code, because each half of a code has a digit.
+    """
+    return any(map(_may_be_digit, set(text)))
+
+
+@lru_cache(maxsize=4096)
+def _may_be_digit(char: str) -> bool:
+    # Normalisation can turn one character into several, such as ½ into 1⁄2.
+    return char in ESCAPE_SIGNS or any(map(str.isdecimal, unicodedata.normalize("NFKC", char)))
 
 
 def _spell_text(text: str) -> _Spelled:

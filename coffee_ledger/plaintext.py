@@ -19,7 +19,8 @@ The longest note that was found in public had 160 characters.
 
 _ROUNDS_MAX = 3
 """A text may be escaped repeatedly, so escapes are undone in rounds, at most this many. `&amp;ndash;` needs two rounds."""
-_ESCAPE_SIGNS = frozenset("&%\\<âÂ")
+ESCAPE_SIGNS = frozenset("&%\\<âÂ")
+"""Each escape begins with one of these characters."""
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
@@ -66,7 +67,7 @@ def is_address(word: str) -> bool:
 
 
 def _undo_once(text: str) -> str:
-    if _ESCAPE_SIGNS.isdisjoint(text):
+    if ESCAPE_SIGNS.isdisjoint(text):
         return text
     text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     text = _BACKSLASHED.sub(_undo_backslash, text)

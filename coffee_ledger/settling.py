@@ -774,10 +774,12 @@ class _Fold:
 
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
+        # Sort the codes, so that the stored reasons have a fixed order. The order of a set differs between processes.
+        coded = [known[code] for code in sorted(words.reading.codes) if code in known]
         return Candidates(
-            # Sort the codes, so that the stored reasons have a fixed order. The order of a set differs between processes.
-            coded=[known[code] for code in sorted(words.reading.codes) if code in known],
-            corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
+            coded=coded,
+            # A text with a code in use is not corrected. So its corrections need not be computed.
+            corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
             supporters=book.supporters.get(charge.supporter_id or "", frozenset()),

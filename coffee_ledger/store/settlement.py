@@ -11,7 +11,7 @@ from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharg
 from coffee_ledger.events import Event
 from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
-from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Outcome, TelegramId
+from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Outcome, PaymentId, TelegramId
 from coffee_ledger.notification_facts import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
@@ -346,9 +346,23 @@ async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge])
 
 async def _load_payments(db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge]) -> None:
     readings = [one.reading for one in words]
-    codes = {code for reading in readings for code in reading.codes | reading.corrections}
     users = {user for users in book.supporters.values() for user in users}
-    paid = [charge for charge in charges if charge.amount]
+    # Compute the corrections only of texts without a code, because they take long to compute.
+    codes = {code for reading in readings for code in reading.codes or reading.corrections}
+    await _load_candidates(db, book, codes, users, [charge for charge in charges if charge.amount])
+    # A text may contain a code that was never issued, beside a mistyped one. This is rare, so it may take a second query.
+    unknown = [reading for reading in readings if reading.codes and book.payments.keys().isdisjoint(reading.codes)]
+    corrections = {code for reading in unknown for code in reading.corrections}
+    if corrections:
+        await _load_candidates(db, book, corrections, set(), [])
+    owners = {payment.telegram_id for payment in book.payments.values()}
+    if owners:
+        book.guesses = await load_guesses(db, owners)
+
+
+async def _load_candidates(
+    db: Connection, book: Book, codes: set[PaymentId], users: set[TelegramId], paid: Sequence[Charge]
+) -> None:
     rows = await db.fetch(
         sql("find_candidate_payments"),
         sorted(codes),
@@ -360,9 +374,6 @@ async def _load_payments(db: Connection, book: Book, words: Iterable[Words], cha
         RIVALS_MAX,
     )
     book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
-    owners = {payment.telegram_id for payment in book.payments.values()}
-    if owners:
-        book.guesses = await load_guesses(db, owners)
 
 
 async def load_guesses(db: Connection, users: Iterable[TelegramId]) -> dict[TelegramId, GuessRecord]:

@@ -8,11 +8,13 @@ from collections import Counter
 from functools import cache
 from itertools import combinations
 from random import Random
+from unittest import mock
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+import coffee_ledger.codes as codes_module
 from coffee_ledger.codes import (
     ALPHABET,
     CODE_LENGTH,
@@ -83,6 +85,12 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
         if live.isdisjoint({code, *confusable_codes(code)}):
             live.add(code)
     return frozenset(live)
+
+
+def read_all(text: str) -> tuple[frozenset[PaymentId], frozenset[PaymentId], bool]:
+    """Return the codes in the text, its corrections, and whether it seems to contain a code."""
+    reading = read_codes(text)
+    return reading.codes, reading.corrections, reading.holds_code
 
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
@@ -272,7 +280,7 @@ def test_case_gaps_and_invisible_characters_are_ignored(code: PaymentId, data: s
         for char in grouped
     )
 
-    assert read_codes(written) == Reading(frozenset([code]), frozenset(), holds_code=True)
+    assert read_all(written) == (frozenset([code]), frozenset(), True)
 
 
 @given(codes_in_use, words, words)
@@ -303,7 +311,7 @@ def test_a_ukrainian_keyboard_left_on_is_understood(code: PaymentId) -> None:
 
 @pytest.mark.parametrize("word", ["you", "HEY", "2day", "A5B"])
 def test_words_beside_a_code_form_no_other_code(word: str) -> None:
-    assert read_codes(f"{word} K7QM-2XHD {word}") == Reading(frozenset([OLENA]), frozenset(), holds_code=True)
+    assert read_all(f"{word} K7QM-2XHD {word}") == (frozenset([OLENA]), frozenset(), True)
 
 
 def test_a_text_is_read_up_to_its_maximum_length() -> None:
@@ -346,7 +354,7 @@ def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, 
 def test_a_dictated_dash_is_read_as_a_gap(slip: tuple[PaymentId, str], dash: str) -> None:
     _, written = slip
 
-    assert read_codes(f"{written[:4]} {dash} {written[4:]}") == read_codes(f"{written[:4]} {written[4:]}")
+    assert read_all(f"{written[:4]} {dash} {written[4:]}") == read_all(f"{written[:4]} {written[4:]}")
 
 
 @given(codes, st.sampled_from(ESCAPES), words, words)
@@ -360,7 +368,7 @@ def test_escapes_between_the_halves_are_ignored(code: PaymentId, escape: str, be
 @given(codes, st.sampled_from([*ESCAPES, *LIST_NUMBERS]))
 def test_an_escape_or_a_list_number_before_a_code_is_not_part_of_it(code: PaymentId, front: str) -> None:
     for written in (code, show_code(code), f"{code[:4]} {code[4:]}"):
-        assert read_codes(f"{front}{written}") == Reading(frozenset([code]), frozenset(), holds_code=True)
+        assert read_all(f"{front}{written}") == (frozenset([code]), frozenset(), True)
 
 
 @pytest.mark.parametrize(
@@ -401,7 +409,7 @@ def test_halves_are_paired_in_order_and_not_inside_a_longer_word(text: str) -> N
 def test_groups_of_a_uuid_are_not_halves() -> None:
     assert is_code("CF68AF8B")
 
-    assert read_codes("id 55555555-cf68-7777-af8b-446655440000") == Reading()
+    assert read_all("id 55555555-cf68-7777-af8b-446655440000") == (frozenset(), frozenset(), False)
     assert read_codes("id cf68-7777-af8b").codes == {"CF68AF8B"}
 
 
@@ -546,6 +554,21 @@ def test_digits_of_other_scripts_are_digits() -> None:
 
 def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
+
+
+@given(st.text())
+def test_a_text_without_a_digit_has_no_code(text: str) -> None:
+    """Such a text is not read at all, because this is quicker. This test reads it all the same."""
+    assume(not codes_module._may_hold_digit(text))
+
+    with mock.patch.object(codes_module, "_may_hold_digit", return_value=True):
+        assert read_all(text) == (frozenset(), frozenset(), False)
+        assert read_exact_codes(text) == frozenset()
+
+
+@pytest.mark.parametrize("text", ["½", "①", "५", "&half;", "%32", "\\u0032", "Ⅻ2", "㍘"])
+def test_a_digit_may_be_hidden_in_another_character(text: str) -> None:
+    assert codes_module._may_hold_digit(text)
 
 
 # Reading codes from names and from sentences of BMC ------------------------------------------------------------------

@@ -19,11 +19,10 @@ NO_CODE = read_codes("thank you")
 A_CODE = PaymentId("K7QM2XHD")
 
 
-def reading(*codes: str, corrections: tuple[str, ...] = ()) -> Reading:
+def reading(*codes: str) -> Reading:
     return replace(
         NO_CODE,
         codes=frozenset(map(PaymentId, codes)),
-        corrections=frozenset(map(PaymentId, corrections)),
         holds_code=True,
     )
 
@@ -120,7 +119,7 @@ def test_several_codes_need_an_operator_although_other_rules_would_decide() -> N
 
 
 def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
-    found = match(a_charge(reading(corrections=(A_CODE,))), Candidates(corrected=[payment()]), RULES)
+    found = match(a_charge(reading()), Candidates(corrected=[payment()]), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.payment) == (Method.CORRECTED_CODE, ANNA, payment())
@@ -129,15 +128,13 @@ def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
 def test_a_slip_near_two_codes_is_not_corrected() -> None:
     near = [payment(), payment("ZZZZ2222", user=BOHDAN)]
 
-    assert Rejection.SEVERAL_CODES_NEAR in decide(
-        a_charge(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(corrected=near)
-    )
+    assert Rejection.SEVERAL_CODES_NEAR in decide(a_charge(reading()), Candidates(corrected=near))
 
 
 def test_a_slip_is_not_corrected_to_a_code_that_is_no_longer_live() -> None:
     near = [payment(status=PaymentStatus.EXPIRED)]
 
-    assert Rejection.CODE_NOT_LIVE in decide(a_charge(reading(corrections=(A_CODE,))), Candidates(corrected=near))
+    assert Rejection.CODE_NOT_LIVE in decide(a_charge(reading()), Candidates(corrected=near))
 
 
 def test_a_renewal_goes_to_the_user_of_the_subscription() -> None:
@@ -212,7 +209,7 @@ def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minu
 
 def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> None:
     theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
-    charge = a_charge(reading(corrections=("ZZZZ2222",)))
+    charge = a_charge(reading())
 
     found = match(charge, Candidates(corrected=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
 
