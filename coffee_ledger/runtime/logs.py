@@ -3,10 +3,14 @@
 import logging
 import re
 import sys
-from typing import Any
+import threading
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TextIO
 
 import asyncpg
 import structlog
+from prometheus_client import Counter
 from structlog.typing import EventDict, ExcInfo, Processor
 
 from coffee_ledger.errors import LedgerError
@@ -18,6 +22,17 @@ Matches the bot token.
 
 Libraries may log the token, because the URL of every call to Telegram contains it: /bot123456:AA…/sendMessage.
 """
+
+QUEUED_MAX = 10_000
+"""The largest number of lines that wait to be written. A line has about 500 bytes, so they take at most a few megabytes."""
+
+WRITTEN_MAX = 100
+FLUSH_SECONDS_MAX = 5.0
+"""The longest time to write the last lines when the process exits. A reader that has stopped must not prevent the exit."""
+
+LINES_DROPPED = Counter(
+    "ledger_log_lines_dropped", "Log lines below WARNING that were dropped, because the log was read too slowly."
+)
 
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
@@ -35,12 +50,13 @@ def configure_logging(*, level: str, service: str) -> None:
         lambda _, __, line: {"service": service, **line, **trace_ids()},
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # Drop a line below the level first, before time is spent on its fields.
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = QueuedHandler(sys.stdout)
     # Add the filter to the handler, so that it gets the records of all loggers. The filter of a logger would not get the records
     # of child loggers.
     handler.addFilter(cut_words)
@@ -49,6 +65,54 @@ def configure_logging(*, level: str, service: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
+
+
+class QueuedHandler(logging.Handler):
+    """
+    Writes lines in a thread of its own. A write to standard output blocks while the reader of the log is slow, and a blocked event
+    loop would delay payments.
+
+    The queue holds at most `QUEUED_MAX` lines. If it is full, lines below WARNING are dropped and counted. A line of WARNING or
+    above is never dropped. Python closes the handler when the process exits, and this writes all queued lines.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._queue = SimpleQueue[str | threading.Event]()
+        self._thread = threading.Thread(target=self._write_lines, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and self._queue.qsize() >= QUEUED_MAX:
+            LINES_DROPPED.inc()
+            return
+        try:
+            # Format here, because the line contains the ids of the current trace.
+            self._queue.put(self.format(record))
+        except Exception:  # noqa: BLE001 — as in the handlers of the standard library
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait until the lines that are queued now are written, but no longer than `FLUSH_SECONDS_MAX`."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait(FLUSH_SECONDS_MAX)
+
+    def _write_lines(self) -> None:
+        while True:
+            items = [self._queue.get()]
+            # Write all lines that have come meanwhile in one call.
+            while len(items) < WRITTEN_MAX and not self._queue.empty():
+                items.append(self._queue.get())
+            lines = [item for item in items if isinstance(item, str)]
+            # A log that cannot be written must not end the thread. There is no other place to report it.
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(f"{line}\n" for line in lines))
+                self._stream.flush()
+            for item in items:
+                if isinstance(item, threading.Event):
+                    item.set()
 
 
 def _rendering() -> list[Processor]:

@@ -127,12 +127,8 @@ class DeliveryHandler:
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
         delivery = VerifiedDelivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
         event = delivery.read()
-        log.info(
-            "webhook received",
-            type=event_label(event.type),
-            delivery_key=event.delivery_key,
-            charge_key=event.charge_key,
-        )
+        # Log this only at the level DEBUG: the line "event settled", "event spooled" or "delivery refused" follows in any case.
+        log.debug("webhook received", type=event_label(event.type), delivery_key=event.delivery_key)
         try:
             outcome = await self._intake.take(delivery, event) or SPOOLED
         except DatabaseAwayError:

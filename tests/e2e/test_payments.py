@@ -49,15 +49,12 @@ async def test_a_payment_can_be_followed_in_the_log_by_its_code_and_then_by_its_
 
     assert [line["event"] for line in told] == [
         "pending payment recorded",
-        "code looked for",
-        "charge matched",
-        "payment completed",
         "event settled",
         "notification handled",
     ]
-    assert told[3]["credits"] == 500
+    assert told[1]["credits"] == 500
     charge = log_of(stack, told[1]["charge_key"])
-    assert [line["event"] for line in charge] == ["webhook received", *(line["event"] for line in told[1:])]
+    assert [line["event"] for line in charge] == [line["event"] for line in told[1:]]
 
 
 def log_of(stack: Stack, sought: str) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -13,9 +15,12 @@ import pytest
 import structlog
 from aiogram.exceptions import ClientDecodeError, TelegramBadRequest
 from aiogram.methods import GetMe
+from prometheus_client import REGISTRY
 
 from coffee_ledger.errors import DatabaseAwayError
-from coffee_ledger.runtime.logs import configure_logging
+from coffee_ledger.runtime import logs
+from coffee_ledger.runtime.logs import QueuedHandler, configure_logging
+from tests.files import ROOT
 
 TOKEN = "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
 KEY = TOKEN.partition(":")[2]
@@ -38,7 +43,13 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="utf-8", write_through=True))
         configure_logging(level="INFO", service="bot")
-    yield lambda: output.getvalue().decode()
+    [handler] = root.handlers
+
+    def read() -> str:
+        handler.flush()
+        return output.getvalue().decode()
+
+    yield read
     structlog.configure(**before)
 
 
@@ -311,3 +322,69 @@ def test_values_that_only_resemble_secrets_are_logged(written: Callable[[], str]
 def assert_no_secret(text: str) -> None:
     assert KEY not in text
     assert PASSWORD not in text
+
+
+class SlowReader(io.StringIO):
+    """Standard output whose reader does not read until *reads* is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reads.wait(10)
+        return super().write(text)
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[SlowReader, logging.Logger]]:
+    stream = SlowReader()
+    handler = QueuedHandler(stream)
+    logger = logging.Logger("slow")  # noqa: LOG001 — a logger of its own, which no other test changes
+    logger.addHandler(handler)
+    yield stream, logger
+    stream.reads.set()
+    handler.close()
+
+
+def test_a_slow_reader_of_the_log_does_not_block_the_process(slow: tuple[SlowReader, logging.Logger]) -> None:
+    stream, logger = slow
+
+    for number in range(1000):
+        logger.info("line %s", number)
+    assert stream.getvalue() == ""
+
+    stream.reads.set()
+    logger.handlers[0].flush()
+    assert stream.getvalue() == "".join(f"line {number}\n" for number in range(1000))
+
+
+def test_a_full_queue_drops_information_but_no_warning(
+    slow: tuple[SlowReader, logging.Logger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, logger = slow
+    monkeypatch.setattr(logs, "QUEUED_MAX", 10)
+    before = REGISTRY.get_sample_value("ledger_log_lines_dropped_total") or 0
+
+    for number in range(30):
+        logger.info("line %s", number)
+        logger.warning("warning %s", number)
+
+    stream.reads.set()
+    logger.handlers[0].flush()
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("warning")] == [f"warning {number}" for number in range(30)]
+    dropped = (REGISTRY.get_sample_value("ledger_log_lines_dropped_total") or 0) - before
+    assert dropped == 60 - len(lines) > 0
+
+
+def test_the_last_lines_are_written_when_the_process_exits() -> None:
+    program = (
+        "import logging; from coffee_ledger.runtime.logs import configure_logging\n"
+        "configure_logging(level='INFO', service='bot')\n"
+        "for number in range(500): logging.getLogger('a').info('line %s', number)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == [f"line {n}" for n in range(500)]
