@@ -7,10 +7,10 @@ SELECT true;
 SELECT schema_version(), oldest_service();
 
 -- name: load_types
--- Each new connection prepares this statement, but never runs it. Preparing it makes asyncpg look up the array types in Postgres.
+-- Each new connection prepares this statement, but never runs it. Preparing it makes asyncpg look up these types in Postgres.
 -- Otherwise asyncpg would do this later, in transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
-       $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
+       $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [], NULL::charges [], array(SELECT row(1));
 
 -- name: lock_settling
 -- Let only one settlement run at a time. The lock is held until the end of the transaction. The match of a charge depends on
@@ -19,122 +19,125 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 -- The lock costs little, because NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
--- name: find_delivered
--- Return which of these delivery keys are already stored, so that a repeated event is not settled again.
--- $1 delivery keys
-SELECT delivery_key
-  FROM events
- WHERE delivery_key = ANY($1::text []);
-
--- name: find_charges
--- Find the stored charges that the events of a batch may be about. Each part of the UNION compares different ids. The last two
--- parts find charges that were paid at about the same time: by the supporter, and by the note if the charge is from BMC's list. BMC may
--- report one payment twice with different ids.
+-- name: load_known
+-- Find what is known about the events of a batch: which events are settled already, which supporters paid for a user who was erased,
+-- and the stored charges that the events may be about. A user who writes to the bot later no longer counts as erased.
+-- The charges are found in several ways, one for each part of the UNION. The last three parts find charges that were paid at about the
+-- same time: by the supporter, or with the note if one of the two charges is from BMC's list. BMC may report one payment twice with
+-- different ids.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
--- $1 charge keys, $2 transaction ids
--- $3 families, $4 bmc ids, $5 starts of billing periods or nulls: arrays of equal length
--- $6 psp ids, $7 starts of billing periods: arrays of equal length
--- $8 supporter ids, $9 times of payment: arrays of equal length; $10 maximum difference from the times in $9
--- $11 maximum difference between two starts of the same billing period
--- $12 notes, $13 times of payment: arrays of equal length; $14 maximum difference from the times in $13
-SELECT charges.*
-  FROM charges
- WHERE charges.charge_id IN (
-           SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($1::text [])
-            UNION
-           SELECT by_transaction.charge_id
-             FROM charges AS by_transaction
-            WHERE by_transaction.source = 'bmc'
-              AND by_transaction.transaction_id = ANY($2::text [])
-              AND by_transaction.conflicts_with IS NULL
-            UNION
-           SELECT by_number.charge_id
-             FROM unnest($3::text [], $4::text [], $5::timestamptz []) AS named (family, bmc_id, period_start)
-             JOIN charges AS by_number
-               ON by_number.family = named.family
-              AND by_number.bmc_id = named.bmc_id
-              AND CASE
-                      WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
-                      ELSE by_number.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
-                  END
-            UNION
-           SELECT by_period.charge_id
-             FROM unnest($6::text [], $7::timestamptz []) AS named (psp_id, period_start)
-             JOIN charges AS by_period
-               ON by_period.psp_id = named.psp_id
-              AND by_period.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
-            UNION
-           SELECT by_supporter.charge_id
-             FROM unnest($8::text [], $9::timestamptz []) AS paid (supporter_id, paid_at)
-             JOIN charges AS by_supporter
-               ON by_supporter.supporter_id = paid.supporter_id
-              AND by_supporter.paid_at BETWEEN paid.paid_at - $10::interval AND paid.paid_at + $10::interval
-            UNION
-           SELECT by_note.charge_id
-             FROM unnest($12::text [], $13::timestamptz []) AS written (note, paid_at)
-             JOIN charges AS by_note
-               ON by_note.channel = 'api'
-              AND by_note.note = written.note
-              AND by_note.paid_at BETWEEN written.paid_at - $14::interval AND written.paid_at + $14::interval
-       );
+-- $1 delivery keys, $2 supporter ids of all events
+-- $3 charge keys, $4 transaction ids
+-- $5 families, $6 bmc ids, $7 starts of billing periods or nulls: arrays of equal length
+-- $8 psp ids, $9 starts of billing periods: arrays of equal length; $10 maximum difference between two starts of the same period
+-- $11 supporter ids, $12 times of payment: arrays of equal length; $13 maximum difference from these times
+-- $14 notes, $15 times of payment, $16 whether the charge is from BMC's list: arrays of equal length; $17 maximum difference from these
+-- times
+SELECT array(
+           SELECT events.delivery_key FROM events WHERE events.delivery_key = ANY($1::text [])
+       ) AS delivered,
+       array(
+           SELECT DISTINCT paid.supporter_id
+             FROM charges AS paid
+             JOIN users ON users.telegram_id = paid.telegram_id AND users.erased_at IS NOT NULL
+            WHERE paid.supporter_id = ANY($2::text [])
+       ) AS erased_supporters,
+       array(
+           SELECT charges
+             FROM charges
+            WHERE charges.charge_id IN (
+                      SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($3::text [])
+                       UNION
+                      SELECT by_transaction.charge_id
+                        FROM charges AS by_transaction
+                       WHERE by_transaction.source = 'bmc'
+                         AND by_transaction.transaction_id = ANY($4::text [])
+                         AND by_transaction.conflicts_with IS NULL
+                       UNION
+                      SELECT by_number.charge_id
+                        FROM unnest($5::text [], $6::text [], $7::timestamptz []) AS named (family, bmc_id, period_start)
+                        JOIN charges AS by_number
+                          ON by_number.family = named.family
+                         AND by_number.bmc_id = named.bmc_id
+                         AND CASE
+                                 WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
+                                 ELSE by_number.period_start
+                                      BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
+                             END
+                       UNION
+                      SELECT by_period.charge_id
+                        FROM unnest($8::text [], $9::timestamptz []) AS named (psp_id, period_start)
+                        JOIN charges AS by_period
+                          ON by_period.psp_id = named.psp_id
+                         AND by_period.period_start
+                             BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
+                       UNION
+                      SELECT by_supporter.charge_id
+                        FROM unnest($11::text [], $12::timestamptz []) AS paid (supporter_id, paid_at)
+                        JOIN charges AS by_supporter
+                          ON by_supporter.supporter_id = paid.supporter_id
+                         AND by_supporter.paid_at BETWEEN paid.paid_at - $13::interval AND paid.paid_at + $13::interval
+                       UNION
+                      SELECT by_note.charge_id
+                        FROM unnest($14::text [], $15::timestamptz []) AS written (note, paid_at)
+                        JOIN charges AS by_note
+                          ON by_note.channel = 'api'
+                         AND by_note.note = written.note
+                         AND by_note.paid_at BETWEEN written.paid_at - $17::interval AND written.paid_at + $17::interval
+                       UNION
+                      SELECT by_note.charge_id
+                        FROM unnest($14::text [], $15::timestamptz [], $16::boolean []) AS written (note, paid_at, is_listed)
+                        JOIN charges AS by_note
+                          ON by_note.note = written.note
+                         AND by_note.paid_at BETWEEN written.paid_at - $17::interval AND written.paid_at + $17::interval
+                       WHERE written.is_listed
+                  )
+       ) AS charges;
 
--- name: find_charges_noted
--- Find charges that have the same note as a row of BMC's list and were paid at about the same time. BMC may list a payment as
--- support and report it as a subscription, with different ids.
--- $1 notes, $2 times of payment: arrays of equal length; $3 maximum difference from these times
-SELECT charges.*
-  FROM unnest($1::text [], $2::timestamptz []) AS written (note, paid_at)
-  JOIN charges
-    ON charges.note = written.note
-   AND charges.paid_at BETWEEN written.paid_at - $3::interval AND written.paid_at + $3::interval;
-
--- name: find_waiting
--- Find unmatched charges that have one of these amounts and were paid at about the time given for the amount. While such a charge
+-- name: load_candidates
+-- Find the users and the pending payments that charges may belong to. All is loaded by one statement, because a settlement waits
+-- for each answer of the database.
+--
+-- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given for the amount. While such a charge
 -- is unmatched, a different charge with the same amount and about the same time is not matched by a guess.
--- $1 amounts, $2 currencies, $3 times of payment: arrays of equal length; $4 maximum difference from these times
--- $5 maximum number of charges for each amount
-SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
-  FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
- CROSS JOIN LATERAL (
-           SELECT alike.charge_key, alike.amount, alike.currency, alike.paid_at
-             FROM charges AS alike
-            WHERE alike.state = 'unmatched'
-              AND alike.amount = paid.amount
-              AND alike.currency = paid.currency
-              AND alike.paid_at BETWEEN paid.paid_at - $4::interval AND paid.paid_at + $4::interval
-            ORDER BY alike.paid_at
-            LIMIT $5
-       ) AS waiting;
+-- supporters: users to whom charges of these supporters were matched by a code. Other matches do not prove for which user a supporter
+-- pays.
+-- subscribers: for each subscription, the users to whom its charges were matched. The last field is true if a match to the user was
+-- undone and no charge of the subscription was matched to the user after that. A guess counts only if it was taken back. A charge belongs
+-- to a subscription if both have the same psp id (the id at the payment provider). If the charge or the subscription has no psp id, both
+-- must have the same family and bmc id.
+-- outsiders: these supporters, subscriptions and items that are marked as outsiders.
+-- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
+-- payments: pending payments that a charge may pay: those with the given codes, the open ones of the users of the supporters, and those
+-- of the same amount that are open now or were open when the charge was paid. For each amount, only the $7 oldest ones are read. $7 is
+-- more than ten, and a user has at most ten open payments, so $7 payments belong to several users. A charge whose amount fits payments of
+-- several users is not matched by a guess. Reading more payments would not change this.
+-- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
+-- erased: all these users, and those in $17, who asked to be erased.
+--
+-- $1 amounts, $2 currencies, $3 times of payment, $4 latest times of opening: arrays of equal length; $5 maximum difference from the
+-- times in $3, or null to find no waiting charges; $6 maximum number of waiting charges for each amount; $7 maximum number of
+-- payments for each amount
+-- $8 supporter ids
+-- $9 names of subscriptions, $10 their psp ids or nulls, $11 families, $12 bmc ids: arrays of equal length
+-- $13 kinds, $14 names of outsiders: arrays of equal length
+-- $15 usernames in lower case, $16 Telegram ids
+-- $17 users, $18 codes
+WITH supported AS MATERIALIZED (
+    SELECT DISTINCT charges.supporter_id, charges.telegram_id
+      FROM charges
+     WHERE charges.supporter_id = ANY($8::text [])
+       AND charges.telegram_id IS NOT NULL
+       AND charges.method = 'code'
+),
 
--- name: find_charges_by_keys
--- $1 charge keys
-SELECT *
-  FROM charges
- WHERE charge_key = ANY($1::text []);
-
--- name: find_users_of_supporters
--- Find the users to whom charges of these supporters were matched by a code. Other matches do not prove for which user a
--- supporter pays.
--- $1 supporter ids
-SELECT DISTINCT supporter_id, telegram_id
-  FROM charges
- WHERE supporter_id = ANY($1::text [])
-   AND telegram_id IS NOT NULL
-   AND method = 'code';
-
--- name: find_users_of_subscriptions
--- For each subscription, find the users to whom its charges were matched. The column `is_undone` is true if a match to the user
--- was undone and no charge of the subscription was matched to the user after that. A guess counts only if it was taken back.
--- A charge belongs to a subscription if both have the same psp id (the id at the payment provider). If the charge or the
--- subscription has no psp id, both must have the same family and bmc id.
--- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 bmc ids: arrays of equal length
-WITH theirs AS (
+of_subscriptions AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
-      FROM unnest($1::text [], $2::text []) AS named (name, psp_id)
+      FROM unnest($9::text [], $10::text []) AS named (name, psp_id)
       JOIN charges ON charges.psp_id = named.psp_id
      UNION
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
-      FROM unnest($1::text [], $2::text [], $3::text [], $4::text []) AS named (name, psp_id, family, bmc_id)
+      FROM unnest($9::text [], $10::text [], $11::text [], $12::text []) AS named (name, psp_id, family, bmc_id)
       JOIN charges
         ON charges.family = named.family
        AND charges.bmc_id = named.bmc_id
@@ -143,154 +146,209 @@ WITH theirs AS (
 
 happened AS (
     SELECT name, telegram_id, matched_at AS at, false AS is_undone
-      FROM theirs
+      FROM of_subscriptions
      WHERE telegram_id IS NOT NULL AND method <> 'amount_and_time'
      UNION ALL
-    SELECT theirs.name, taken.telegram_id, taken.created_at AS at, true AS is_undone
-      FROM theirs
-      JOIN credits AS taken ON taken.charge_id = theirs.charge_id AND taken.kind = 'reversal'
+    SELECT of_subscriptions.name, taken.telegram_id, taken.created_at AS at, true AS is_undone
+      FROM of_subscriptions
+      JOIN credits AS taken ON taken.charge_id = of_subscriptions.charge_id AND taken.kind = 'reversal'
       JOIN credits AS given ON given.credit_id = taken.reverses AND given.kind = 'payment'
-)
+),
 
-SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
-  FROM happened
- ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
+subscribed AS MATERIALIZED (
+    SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
+      FROM happened
+     ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC
+),
 
--- name: find_candidate_payments
--- Find pending payments that a charge may pay: those with the given codes, the open ones of the given users, and those of the
--- same amount that are open now or were open when the charge was paid.
--- For each amount, read only the $7 oldest payments. $7 is more than ten, and a user has at most ten open payments, so $7
--- payments belong to several users. A charge whose amount fits payments of several users is not matched by a guess. Reading more
--- payments would not change this.
--- $1 payment ids, $2 users
--- $3 amounts, $4 currencies, $5 times of payment, $6 latest times of opening: arrays of equal length; $7 maximum for each amount
-SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
-  FROM pending_payments
- WHERE payment_id = ANY($1::text [])
-    OR (status = 'pending' AND telegram_id = ANY($2::bigint []))
-UNION
-SELECT rivals.payment_id, rivals.telegram_id, rivals.amount, rivals.currency, rivals.status, rivals.created_at, rivals.ended_at,
-       rivals.requested_again_at
-  FROM unnest($3::numeric [], $4::text [], $5::timestamptz [], $6::timestamptz []) AS paid (amount, currency, at, until)
- CROSS JOIN LATERAL (
-           (
-               SELECT open.*
-                 FROM pending_payments AS open
-                WHERE open.status = 'pending'
-                  AND open.amount = paid.amount
-                  AND open.currency = paid.currency
-                  AND open.created_at <= paid.until
-                ORDER BY open.created_at
-                LIMIT $7
-           )
-           UNION ALL
-           (
-               SELECT ended.*
-                 FROM pending_payments AS ended
-                WHERE ended.status <> 'pending'
-                  AND ended.amount = paid.amount
-                  AND ended.currency = paid.currency
-                  AND ended.ended_at > paid.at
-                  AND ended.created_at <= paid.until
-                ORDER BY ended.created_at
-                LIMIT $7
-           )
-       ) AS rivals;
+paid AS (
+    SELECT * FROM unnest($1::numeric [], $2::text [], $3::timestamptz [], $4::timestamptz []) AS paid (amount, currency, at, until)
+),
 
--- name: find_guesses
--- For each user, return the time of the last guess, and the time at which a guess was last taken back.
--- $1 users
-SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_back_at
-  FROM guesses
- WHERE telegram_id = ANY($1::bigint [])
- GROUP BY telegram_id;
+candidates AS MATERIALIZED (
+    SELECT coded.* FROM pending_payments AS coded WHERE coded.payment_id = ANY($18::text [])
+     UNION
+    SELECT theirs.*
+      FROM (SELECT DISTINCT telegram_id FROM supported) AS payers
+      JOIN pending_payments AS theirs ON theirs.telegram_id = payers.telegram_id AND theirs.status = 'pending'
+     UNION
+    SELECT rivals.*
+      FROM paid
+     CROSS JOIN LATERAL (
+               (
+                   SELECT open.*
+                     FROM pending_payments AS open
+                    WHERE open.status = 'pending'
+                      AND open.amount = paid.amount
+                      AND open.currency = paid.currency
+                      AND open.created_at <= paid.until
+                    ORDER BY open.created_at
+                    LIMIT $7
+               )
+               UNION ALL
+               (
+                   SELECT ended.*
+                     FROM pending_payments AS ended
+                    WHERE ended.status <> 'pending'
+                      AND ended.amount = paid.amount
+                      AND ended.currency = paid.currency
+                      AND ended.ended_at > paid.at
+                      AND ended.created_at <= paid.until
+                    ORDER BY ended.created_at
+                    LIMIT $7
+               )
+           ) AS rivals
+),
 
--- name: find_outsiders
--- Return which of these supporters, subscriptions and items are marked as outsiders.
--- $1 kinds, $2 names: arrays of equal length
-SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
-  FROM unnest($1::text [], $2::text []) AS named (kind, name)
-  JOIN outsiders ON outsiders.kind = named.kind AND outsiders.name = named.name AND outsiders.ended_at IS NULL;
+owners AS MATERIALIZED (SELECT DISTINCT telegram_id FROM candidates)
 
--- name: find_mentioned_users
--- Find the users with these usernames or Telegram ids.
--- $1 usernames in lower case, $2 Telegram ids
-SELECT telegram_id, lower(username) AS username FROM users WHERE lower(username) = ANY($1::text [])
-UNION ALL
-SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
+SELECT array(
+           SELECT DISTINCT row(alike.charge_key, alike.amount, alike.currency, alike.paid_at)
+             FROM paid
+            CROSS JOIN LATERAL (
+                      SELECT waits.charge_key, waits.amount, waits.currency, waits.paid_at
+                        FROM charges AS waits
+                       WHERE waits.state = 'unmatched'
+                         AND waits.amount = paid.amount
+                         AND waits.currency = paid.currency
+                         AND waits.paid_at BETWEEN paid.at - $5::interval AND paid.at + $5::interval
+                       ORDER BY waits.paid_at
+                       LIMIT $6
+                  ) AS alike
+       ) AS waiting,
+       array(SELECT row(supporter_id, telegram_id) FROM supported) AS supporters,
+       array(SELECT row(name, telegram_id, is_undone) FROM subscribed) AS subscribers,
+       array(
+           SELECT row(outsiders.kind, outsiders.name, outsiders.outsider_id)
+             FROM unnest($13::text [], $14::text []) AS named (kind, name)
+             JOIN outsiders ON outsiders.kind = named.kind AND outsiders.name = named.name AND outsiders.ended_at IS NULL
+       ) AS outsiders,
+       array(
+           SELECT row(by_name.telegram_id, lower(by_name.username)) FROM users AS by_name WHERE lower(by_name.username) = ANY($15::text [])
+            UNION ALL
+           SELECT row(by_id.telegram_id, NULL::text) FROM users AS by_id WHERE by_id.telegram_id = ANY($16::bigint [])
+       ) AS mentioned,
+       array(
+           SELECT row(
+                      payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
+                  )
+             FROM candidates
+       ) AS payments,
+       array(
+           SELECT row(guesses.telegram_id, max(guesses.guessed_at), max(guesses.taken_back_at))
+             FROM owners
+             JOIN guesses USING (telegram_id)
+            GROUP BY guesses.telegram_id
+       ) AS guesses,
+       array(
+           SELECT users.telegram_id
+             FROM users
+            WHERE users.erased_at IS NOT NULL
+              AND users.telegram_id IN (
+                      SELECT telegram_id FROM owners
+                       UNION ALL
+                      SELECT telegram_id FROM supported
+                       UNION ALL
+                      SELECT telegram_id FROM subscribed
+                       UNION ALL
+                      SELECT unnest($17::bigint [])
+                  )
+       ) AS erased;
 
--- name: find_erased_supporters
--- Return which of these supporters paid for a user who was erased. A user who writes to the bot later no longer counts as erased.
--- $1 supporter ids
-SELECT DISTINCT charges.supporter_id
-  FROM charges
-  JOIN users ON users.telegram_id = charges.telegram_id AND users.erased_at IS NOT NULL
- WHERE charges.supporter_id = ANY($1::text []);
-
--- name: find_erased_users
--- Return which of these users asked to be erased.
--- $1 users
-SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
-
--- name: keep_events
--- Store the events of a batch. An event that is already stored is skipped.
--- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys, $8 times of receipt,
--- $9 positions of the verifying secrets, $10 supporter ids, $11 times at which the bodies were blanked, or nulls, $12 channels:
--- arrays of one length
-INSERT INTO events (
-    delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at, channel
-)
+-- name: find_charges_by_keys
+-- $1 charge keys
 SELECT *
-  FROM unnest(
-           $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::text [], $7::text [],
-           $8::timestamptz [], $9::smallint [], $10::text [], $11::timestamptz [], $12::text []
-       )
-ON CONFLICT (delivery_key, source) DO NOTHING;
+  FROM charges
+ WHERE charge_key = ANY($1::text []);
 
--- name: meet_supporters
--- Store the newest name and e-mail address of each supporter. The rows are sorted, so that concurrent transactions lock them in
--- the same order and cannot deadlock.
--- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of equal length; $4 now
+-- name: keep_events!
+-- Store the events of a batch and their supporters. An event that is already stored is skipped. The newest name and e-mail address of
+-- each supporter are stored. The rows of supporters are sorted, so that concurrent transactions lock them in the same order and cannot
+-- deadlock.
+-- $1 now
+-- $2 delivery keys, $3 types, $4 live modes, $5 attempts, $6 bodies, $7 outcomes, $8 charge keys, $9 times of receipt, $10 positions of
+-- the verifying secrets, $11 supporter ids, $12 times at which the bodies were blanked, or nulls, $13 channels: arrays of one length
+-- $14 supporter ids, $15 names, $16 e-mail addresses: arrays of one length
+WITH kept_events AS (
+    INSERT INTO events (
+        delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at, channel
+    )
+    SELECT *
+      FROM unnest(
+               $2::text [], $3::text [], $4::boolean [], $5::integer [], $6::bytea [], $7::text [], $8::text [],
+               $9::timestamptz [], $10::smallint [], $11::text [], $12::timestamptz [], $13::text []
+           )
+    ON CONFLICT (delivery_key, source) DO NOTHING
+)
+
 INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
-SELECT seen.supporter_id, seen.name, seen.email, $4, $4
-  FROM unnest($1::text [], $2::text [], $3::text []) AS seen (supporter_id, name, email)
+SELECT seen.supporter_id, seen.name, seen.email, $1, $1
+  FROM unnest($14::text [], $15::text [], $16::text []) AS seen (supporter_id, name, email)
  ORDER BY seen.supporter_id
 ON CONFLICT (supporter_id) DO UPDATE
 SET name = coalesce(excluded.name, known.name),
     email = coalesce(excluded.email, known.email),
     last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
 
--- name: keep_charges
--- Insert new charges and update known ones.
--- $1 JSON array with one object for each charge; the keys are the columns
-INSERT INTO charges AS kept (
-    charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-    payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
-    matched_at, refunded_at, refunded_amount, channel
-)
-SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
-       flag, matched_at, refunded_at, refunded_amount, channel
-  FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
-ON CONFLICT (charge_key) DO UPDATE
-SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,
-    supporter_id = excluded.supporter_id, amount = excluded.amount, currency = excluded.currency, note = excluded.note,
-    item = excluded.item, item_name = excluded.item_name, payer_name = excluded.payer_name, paid_at = excluded.paid_at,
-    state = excluded.state, is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
-    dismissed_by = excluded.dismissed_by, method = excluded.method, reasons = excluded.reasons,
-    payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
-    matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
+-- name: write_decisions
+-- Write the decisions about charges, and wake the bot, with one statement, because a settlement waits for each answer of the database.
+-- Return the ids of the charges that were credited now.
+--
+-- Each charge is credited at most once: the unique index credited_once prevents a second credit. A pending payment that is already
+-- cancelled or expired keeps its status. A notification whose fact key was used before is skipped, so that no fact is reported twice.
+--
+-- $1 now
+-- $2 JSON array with one object for each charge; the keys are the columns
+-- $3 charge keys, $4 users, $5 credits: arrays of one length
+-- $6 payment ids, $7 JSON about the charge that completed each payment: arrays of one length
+-- $8 users, null for the operators, $9 kinds, $10 facts, JSON, $11 fact keys, $12 traces or nulls: arrays of one length
+WITH kept AS (
+    INSERT INTO charges AS kept (
+        charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
+        item_name, payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons,
+        payment_id, telegram_id, flag, matched_at, refunded_at, refunded_amount, channel
+    )
+    SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
+           item_name, payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons,
+           payment_id, telegram_id, flag, matched_at, refunded_at, refunded_amount, channel
+      FROM jsonb_populate_recordset(NULL::charges, $2::jsonb)
+    ON CONFLICT (charge_key) DO UPDATE
+    SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,
+        supporter_id = excluded.supporter_id, amount = excluded.amount, currency = excluded.currency, note = excluded.note,
+        item = excluded.item, item_name = excluded.item_name, payer_name = excluded.payer_name, paid_at = excluded.paid_at,
+        state = excluded.state, is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
+        dismissed_by = excluded.dismissed_by, method = excluded.method, reasons = excluded.reasons,
+        payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
+        matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount
+    RETURNING kept.charge_id, kept.charge_key
+),
 
--- name: credit_charges
--- Credit each charge at most once: the unique index credited_once prevents a second credit. Returns only the charges that were
--- credited now.
--- $1 charge keys, $2 users, $3 credits: arrays of equal length; $4 now
-INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
-SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
-  FROM unnest($1::text [], $2::bigint [], $3::bigint []) AS paid (charge_key, telegram_id, credits)
-  JOIN charges ON charges.charge_key = paid.charge_key
-ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
-RETURNING charge_id;
+credited AS (
+    INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
+    SELECT kept.charge_id, 'payment', paid.telegram_id, paid.credits, $1
+      FROM unnest($3::text [], $4::bigint [], $5::bigint []) AS paid (charge_key, telegram_id, credits)
+      JOIN kept ON kept.charge_key = paid.charge_key
+    ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
+    RETURNING charge_id
+),
+
+completed AS (
+    UPDATE pending_payments
+       SET status = 'completed', completed_at = $1, ended_at = $1, bmc_data = paid.bmc_data
+      FROM unnest($6::text [], $7::jsonb []) AS paid (payment_id, bmc_data)
+     WHERE pending_payments.payment_id = paid.payment_id
+       AND pending_payments.status = 'pending'
+),
+
+queued AS (
+    INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
+    SELECT *
+      FROM unnest($8::bigint [], $9::text [], $10::jsonb [], $11::text [], $12::text [])
+    ON CONFLICT (fact_key) DO NOTHING
+)
+
+SELECT array(SELECT charge_id FROM credited) AS credited,
+       CASE WHEN cardinality($9::text []) > 0 THEN pg_notify('payments', '') END AS announced;
 
 -- name: reverse_refunded_charges
 -- Take back the remaining credits of these charges, because the payments were refunded.
@@ -327,15 +385,6 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
   FROM balances
  WHERE telegram_id = ANY($1::bigint [])
    AND balance < 0;
-
--- name: complete_payments!
--- Complete pending payments. A payment that is already cancelled or expired keeps its status.
--- $1 payment ids, $2 JSON about the charge that completed each payment: arrays of equal length; $3 now
-UPDATE pending_payments
-   SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
-  FROM unnest($1::text [], $2::jsonb []) AS paid (payment_id, bmc_data)
- WHERE pending_payments.payment_id = paid.payment_id
-   AND pending_payments.status = 'pending';
 
 -- name: queue_notifications
 -- Queue notifications. A fact key names the fact that a notification reports. Skip a notification whose fact key was already

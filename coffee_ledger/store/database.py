@@ -4,7 +4,7 @@ import functools
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -77,6 +77,15 @@ def sql(name: str) -> str:
     return statements()[name]
 
 
+class PooledConnection(asyncpg.Connection):
+    """A connection that needs no reset when it returns to its pool. This saves the time of a statement."""
+
+    def get_reset_query(self) -> str:
+        # No code of the product changes the state of a session: settings are local to their transaction, and connections that
+        # listen are not from a pool.
+        return ""
+
+
 def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
     """
     Create a pool that connects when it is first used, so that a service can start before its database.
@@ -90,6 +99,7 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=prepare_connection,
+        connection_class=PooledConnection,
     )
 
 
@@ -101,9 +111,19 @@ async def prepare_connection(db: Connection) -> None:
         SchemaDiffersError: The schema does not fit this code. Callers retry, as if the database were unreachable.
     """
     await _check_schema(db)
-    await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    # Use the binary format, because asyncpg cannot decode a row that contains a value in the text format.
+    await db.set_type_codec("jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, schema="pg_catalog", format="binary")
     # Load the types only after setting the codec, because `set_type_codec` clears asyncpg's cache of types.
     await db.prepare(sql("load_types"))
+
+
+def _encode_jsonb(value: object) -> bytes:
+    # The first byte is the version of the binary format.
+    return b"\x01" + json.dumps(value).encode()
+
+
+def _decode_jsonb(value: bytes) -> object:
+    return json.loads(value[1:])
 
 
 async def _check_schema(db: Connection) -> None:
@@ -162,6 +182,27 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
         raise RowLockedError from error
     except PASSING_ERRORS as error:
         raise DatabaseAwayError from error
+
+
+@asynccontextmanager
+async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIterator[Connection]:
+    """
+    Begin a transaction, and let only one settlement run at a time until its end. The match of a charge depends on other charges and on
+    pending payments. Without the lock, a second settlement could change these rows while the first one decides.
+
+    Commit at the end. Roll back if an exception is raised, or if *is_kept* is False.
+    """
+    async with connected(pool) as db:
+        # One message to the database begins the transaction and takes the lock, because a settlement waits for each answer.
+        await db.execute("BEGIN; SELECT take_settling_turn()")
+        try:
+            yield db
+        except BaseException:
+            # If the connection is broken, the transaction has ended. Raise the first error and not this one.
+            with suppress(*PASSING_ERRORS):
+                await db.execute("ROLLBACK")
+            raise
+        await db.execute("COMMIT" if is_kept else "ROLLBACK")
 
 
 @asynccontextmanager

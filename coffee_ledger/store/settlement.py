@@ -1,9 +1,10 @@
 """Settle events in one transaction: load the needed data, compute the decisions with `coffee_ledger.settling`, and write them."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 
@@ -11,7 +12,7 @@ from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharg
 from coffee_ledger.events import Event
 from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
-from coffee_ledger.model import Channel, ChargeKey, DeliveryKey, Outcome, PaymentId, TelegramId
+from coffee_ledger.model import Channel, ChargeKey, Outcome, PaymentId, PaymentStatus, PendingPayment, TelegramId
 from coffee_ledger.notification_facts import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
@@ -27,9 +28,9 @@ from coffee_ledger.settling import (
     rematch,
     settle,
 )
-from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.outbox import queue_notifications
-from coffee_ledger.store.rows import charge_of, payment_of, row_of_charge
+from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql, transaction
+from coffee_ledger.store.outbox import notification_columns, queue_notifications
+from coffee_ledger.store.rows import charge_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
@@ -86,8 +87,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
         asyncpg.PostgresError: The database refused a statement; nothing was written.
     """
     readings = read_notes(events)
-    async with transaction(pool) as db:
-        await db.execute(sql("lock_settling"))
+    async with settling_transaction(pool) as db:
         book = await load_book(db, events, readings, rules)
         done = settle(events, book, rules, readings, now=now)
         await write_settlement(db, done, now)
@@ -102,21 +102,10 @@ async def settle_and_roll_back(pool: Pool, event: Event, rules: Rules, *, now: d
         DatabaseAwayError: The database cannot settle events now.
     """
     readings = read_notes([event])
-    async with transaction(pool) as db, _rolled_back(db):
-        await db.execute(sql("lock_settling"))
+    async with settling_transaction(pool, is_kept=False) as db:
         done = settle([event], await load_book(db, [event], readings, rules), rules, readings, now=now)
         await write_settlement(db, done, now)
     return done.outcomes[0]
-
-
-@asynccontextmanager
-async def _rolled_back(db: Connection) -> AsyncIterator[None]:
-    step = db.transaction()
-    await step.start()
-    try:
-        yield
-    finally:
-        await step.rollback()
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:
@@ -124,11 +113,11 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
     Store the raw body of an event that could not be settled, and notify the operators. If the event is already stored, do
     nothing.
     """
+    facts = EventUnreadable.of(event.type)
+    told = NewNotification(None, facts, f"failed:{event.delivery_key}", event.traceparent)
+    kept = Settlement(events=[EventRecord(event, Outcome.FAILED)], notifications=[told])
     async with transaction(pool) as db:
-        await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
-        facts = EventUnreadable.of(event.type)
-        told = NewNotification(None, facts, f"failed:{event.delivery_key}", event.traceparent)
-        await queue_notifications(db, [told])
+        await write_settlement(db, kept, event.received_at)
 
 
 async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
@@ -140,8 +129,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
     Raises:
         DatabaseAwayError, RowLockedError, asyncpg.PostgresError: As for `settle_events`.
     """
-    async with transaction(pool) as db:
-        await db.execute(sql("lock_settling"))
+    async with settling_transaction(pool) as db:
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
@@ -202,8 +190,7 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
     """Match waiting charges again, with the data that is known now. Return how many were matched."""
-    async with transaction(pool) as db:
-        await db.execute(sql("lock_settling"))
+    async with settling_transaction(pool) as db:
         charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
         waiting = [charge for charge in charges if charge.waits and charge.may_match and charge.doubt is None]
         book = await _load_book_for_charges(db, waiting)
@@ -216,58 +203,24 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 
 
 async def load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
+    """Load everything that is needed to settle the events. *readings* must contain the texts of the events."""
     charges = [event.report.charge for event in events if event.report]
-    book = Book(delivered=await _load_delivered(db, events))
-    payers = sorted({event.supporter_id for event in events if event.supporter_id})
-    if payers:
-        rows = await db.fetch(sql("find_erased_supporters"), payers)
-        book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
-    if not charges:
-        return book
-    for row in await _fetch_charges(db, charges):
-        book.keep(charge_of(row))
-    listed = [one for one in charges if one.channel is Channel.API and one.note]
-    if listed:
-        columns = [one.note for one in listed], [one.paid_at for one in listed]
-        for row in await db.fetch(sql("find_charges_noted"), *columns, LISTED_TWICE_WITHIN):
-            book.keep(charge_of(row))
-    await _load_waiting(db, book, charges, rules)
-    await _load_people(db, book, [*charges, *book.charges.values()], readings.values())
-    await _load_payments(db, book, readings.values(), charges)
-    await _load_erased(db, book)
+    book = await _load_known(db, events, charges)
+    if charges:
+        words = list(readings.values())
+        await _load_candidates(db, book, charges, words, window=rules.fallback_window)
     return book
 
 
-async def _load_erased(db: Connection, book: Book) -> None:
-    """Of all users that the batch may concern, load those who asked to be erased."""
-    owners = {charge.telegram_id for charge in book.charges.values()}
-    owners |= {payment.telegram_id for payment in book.payments.values()}
-    users = owners.union(*book.subscribers.values(), *book.supporters.values()) - {None}
-    if users:
-        rows = await db.fetch(sql("find_erased_users"), list(users))
-        book.erased = frozenset(row["telegram_id"] for row in rows)
-
-
-async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
-    book = Book()
-    words = [read_words(charge.note or "") for charge in charges]
-    await _load_people(db, book, charges, words)
-    await _load_payments(db, book, words, charges)
-    return book
-
-
-async def _load_delivered(db: Connection, events: Sequence[Event]) -> set[DeliveryKey]:
-    rows = await db.fetch(sql("find_delivered"), [event.delivery_key for event in events])
-    return {row["delivery_key"] for row in rows}
-
-
-async def _fetch_charges(db: Connection, charges: Sequence[Charge]) -> list[asyncpg.Record]:
+async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence[Charge]) -> Book:
     numbered = [one for one in charges if one.bmc_id]
     subscribed = [one for one in charges if one.psp_id and one.period_start]
     supported = [one for one in charges if one.supporter_id is not None]
     noted = [one for one in charges if one.note]
-    return await db.fetch(
-        sql("find_charges"),
+    row = await db.fetchrow(
+        sql("load_known"),
+        [event.delivery_key for event in events],
+        sorted({event.supporter_id for event in events if event.supporter_id}),
         [one.charge_key for one in charges],
         [one.transaction_id for one in charges if one.transaction_id],
         [one.family for one in numbered],
@@ -275,110 +228,124 @@ async def _fetch_charges(db: Connection, charges: Sequence[Charge]) -> list[asyn
         [one.period_start for one in numbered],
         [one.psp_id for one in subscribed],
         [one.period_start for one in subscribed],
+        PERIOD_SLACK,
         [one.supporter_id for one in supported],
         [one.paid_at for one in supported],
         ANNOUNCED_TWICE_WITHIN,
-        PERIOD_SLACK,
         [one.note for one in noted],
         [one.paid_at for one in noted],
+        [one.channel is Channel.API for one in noted],
         LISTED_TWICE_WITHIN,
     )
+    assert row is not None
+    book = Book(delivered=set(row["delivered"]), erased_supporters=frozenset(row["erased_supporters"]))
+    for charge in row["charges"]:
+        book.keep(charge_of(charge))
+    return book
 
 
-async def _load_waiting(db: Connection, book: Book, charges: Sequence[Charge], rules: Rules) -> None:
-    paid = [one for one in charges if one.amount]
-    rows = await db.fetch(
-        sql("find_waiting"),
-        [one.amount for one in paid],
-        [one.currency for one in paid],
-        [one.paid_at for one in paid],
-        rules.fallback_window,
-        WAITING_MAX,
-    )
-    for row in rows:
-        book.keep_rival(RivalCharge(**row))
+async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
+    book = Book()
+    await _load_candidates(db, book, charges, [read_words(charge.note or "") for charge in charges], window=None)
+    return book
 
 
-async def _load_people(db: Connection, book: Book, charges: Sequence[Charge], words: Iterable[Words]) -> None:
-    """Load the users who may have paid these charges. Search by subscription, by supporter and by mentions in the text."""
-    await _load_subscribers(db, book, charges)
-    supporters = {charge.supporter_id for charge in charges if charge.supporter_id}
-    if supporters:
-        for row in await db.fetch(sql("find_users_of_supporters"), sorted(supporters)):
-            known = book.supporters.get(row["supporter_id"], frozenset())
-            book.supporters[row["supporter_id"]] = known | {row["telegram_id"]}
-    await _load_outsiders(db, book, charges)
-    mentions = [one.mentions for one in words]
-    usernames = sorted({name for one in mentions for name in one.usernames})
-    telegram_ids = sorted({user for one in mentions for user in one.telegram_ids})
-    if usernames or telegram_ids:
-        rows = await db.fetch(sql("find_mentioned_users"), usernames, telegram_ids)
-        for row in rows:
-            if row["username"] is not None:
-                book.usernames[row["username"]] = book.usernames.get(row["username"], frozenset()) | {
-                    row["telegram_id"]
-                }
-        book.known_users = frozenset(row["telegram_id"] for row in rows if row["username"] is None)
+async def _load_candidates(
+    db: Connection,
+    book: Book,
+    charges: Sequence[Charge],
+    words: Sequence[Words],
+    *,
+    window: timedelta | None,
+) -> None:
+    """
+    Load the users and the pending payments that the charges may belong to, and the waiting charges that may be confused with them.
 
-
-async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge]) -> None:
-    subscribed = {name: one for one in charges if (name := one.subscription)}
-    if not subscribed:
-        return
-    rows = await db.fetch(
-        sql("find_users_of_subscriptions"),
-        list(subscribed),
-        [one.psp_id for one in subscribed.values()],
-        [one.family for one in subscribed.values()],
-        [one.bmc_id for one in subscribed.values()],
-    )
-    for row in rows:
-        users = book.undone if row["is_undone"] else book.subscribers
-        users[row["name"]] = users.get(row["name"], frozenset()) | {row["telegram_id"]}
-
-
-async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge]) -> None:
-    names = sorted({name for one in charges for name in one.outsider_names()})
-    if names:
-        rows = await db.fetch(sql("find_outsiders"), [kind for kind, _ in names], [name for _, name in names])
-        book.outsiders = {(OutsiderKind(row["kind"]), row["name"]): row["outsider_id"] for row in rows}
-
-
-async def _load_payments(db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge]) -> None:
+    If *window* is None, load no waiting charges, because the charges are not matched by amount and time.
+    """
     readings = [one.reading for one in words]
-    users = {user for users in book.supporters.values() for user in users}
     # Compute the corrections only of texts without a code, because they take long to compute.
     codes = {code for reading in readings for code in reading.codes or reading.corrections}
-    await _load_candidates(db, book, codes, users, [charge for charge in charges if charge.amount])
+    await _load_candidates_with(db, book, charges, words, codes, window=window)
     # A text may contain a code that was never issued, beside a mistyped one. This is rare, so it may take a second query.
     unknown = [reading for reading in readings if reading.codes and book.payments.keys().isdisjoint(reading.codes)]
     corrections = {code for reading in unknown for code in reading.corrections}
     if corrections:
-        await _load_candidates(db, book, corrections, set(), [])
-    owners = {payment.telegram_id for payment in book.payments.values()}
-    if owners:
-        book.guesses = await load_guesses(db, owners)
+        await _load_candidates_with(db, book, charges, words, codes | corrections, window=window)
 
 
-async def _load_candidates(
-    db: Connection, book: Book, codes: set[PaymentId], users: set[TelegramId], paid: Sequence[Charge]
+async def _load_candidates_with(
+    db: Connection,
+    book: Book,
+    charges: Sequence[Charge],
+    words: Sequence[Words],
+    codes: set[PaymentId],
+    *,
+    window: timedelta | None,
 ) -> None:
-    rows = await db.fetch(
-        sql("find_candidate_payments"),
-        sorted(codes),
-        sorted(users),
+    paid = [charge for charge in charges if charge.amount]
+    concerned = [*charges, *book.charges.values()]
+    subscribed = {name: one for one in concerned if (name := one.subscription)}
+    outsiders = sorted({name for one in concerned for name in one.outsider_names()})
+    row = await db.fetchrow(
+        sql("load_candidates"),
         [charge.amount for charge in paid],
         [charge.currency for charge in paid],
         [charge.paid_at for charge in paid],
         [charge.paid_at + CLOCK_SLACK for charge in paid],
+        window,
+        WAITING_MAX,
         RIVALS_MAX,
+        sorted({charge.supporter_id for charge in concerned if charge.supporter_id}),
+        list(subscribed),
+        [one.psp_id for one in subscribed.values()],
+        [one.family for one in subscribed.values()],
+        [one.bmc_id for one in subscribed.values()],
+        [kind for kind, _ in outsiders],
+        [name for _, name in outsiders],
+        sorted({name for one in words for name in one.mentions.usernames}),
+        sorted({user for one in words for user in one.mentions.telegram_ids}),
+        sorted({charge.telegram_id for charge in book.charges.values() if charge.telegram_id is not None}),
+        sorted(codes),
     )
-    book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
+    assert row is not None
+    _add_candidates(book, row)
 
 
-async def load_guesses(db: Connection, users: Iterable[TelegramId]) -> dict[TelegramId, GuessRecord]:
-    rows = await db.fetch(sql("find_guesses"), sorted(users))
-    return {row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in rows}
+def _add_candidates(book: Book, row: asyncpg.Record) -> None:
+    """Add the result of `load_candidates` to the book."""
+    for waiting in row["waiting"]:
+        book.keep_rival(RivalCharge(*waiting))
+    book.supporters = _users_by_name(row["supporters"])
+    book.subscribers = _users_by_name((name, user) for name, user, is_undone in row["subscribers"] if not is_undone)
+    book.undone = _users_by_name((name, user) for name, user, is_undone in row["subscribers"] if is_undone)
+    book.outsiders = {(OutsiderKind(kind), name): number for kind, name, number in row["outsiders"]}
+    book.usernames = _users_by_name((name, user) for user, name in row["mentioned"] if name is not None)
+    book.known_users = frozenset(user for user, name in row["mentioned"] if name is None)
+    book.payments = {values[0]: _payment(values) for values in row["payments"]}
+    book.guesses = {user: GuessRecord(guessed_at, taken_back_at) for user, guessed_at, taken_back_at in row["guesses"]}
+    book.erased = frozenset(row["erased"])
+
+
+def _users_by_name(pairs: Iterable[tuple[str, TelegramId]]) -> dict[str, frozenset[TelegramId]]:
+    users = defaultdict[str, set[TelegramId]](set)
+    for name, user in pairs:
+        users[name].add(user)
+    return {name: frozenset(theirs) for name, theirs in users.items()}
+
+
+def _payment(values: Sequence[Any]) -> PendingPayment:
+    payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at = values
+    return PendingPayment(
+        payment_id=payment_id,
+        telegram_id=telegram_id,
+        amount=amount,
+        currency=currency,
+        status=PaymentStatus(status),
+        created_at=created_at,
+        ended_at=ended_at,
+        requested_again_at=tuple(requested_again_at),
+    )
 
 
 async def load_charge(db: Connection, charge_id: int) -> Charge | None:
@@ -403,53 +370,52 @@ async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: Out
 
 async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
     """
-    Write a settlement, and skip its empty parts. A table is written before the tables whose foreign keys refer to it.
+    Write a settlement.
 
     Return the ids of the charges that this call credited. Charges that were credited before are not included.
     """
-    credited: frozenset[int] = frozenset()
-    if done.events:
-        await _keep_events(db, done.events, now)
-    if done.supporters:
-        seen = list(done.supporters.values())
-        columns = [one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen]
-        await db.execute(sql("meet_supporters"), *columns, now)
-    if done.charges:
-        await db.execute(sql("keep_charges"), [row_of_charge(charge) for charge in done.charges.values()])
-    if done.payment_credits:
-        users, credits = zip(*done.payment_credits.values(), strict=True)
-        rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits, now)
-        credited = frozenset(row["charge_id"] for row in rows)
+    if done.events or done.supporters:
+        await db.execute(sql("keep_events"), now, *_event_columns(done, now))
+    # A refund that overdraws a balance is reported before the refund itself, so the refund's notification is queued after it.
+    notifications = [] if done.refunded else done.notifications
+    columns = *_decision_columns(done), *notification_columns(notifications)
+    credited = frozenset(await db.fetchval(sql("write_decisions"), now, *columns))
+    # These parts are rare, so each has its own statement.
     if done.guesses:
         await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
     if done.outsiders_ended:
         await db.execute(sql("end_outsiders"), sorted(done.outsiders_ended), now)
     if done.refunded:
         await _reverse(db, done.refunded, now)
-    if done.completions:
-        paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
-        await db.execute(sql("complete_payments"), *paid, now)
-    if done.notifications:
         await queue_notifications(db, done.notifications)
     return credited
 
 
-async def _keep_events(db: Connection, records: Sequence[EventRecord], now: datetime) -> None:
-    await db.execute(
-        sql("keep_events"),
-        [record.event.delivery_key for record in records],
-        [record.event.type for record in records],
-        [record.event.live_mode for record in records],
-        [record.event.attempt for record in records],
-        [None if record.is_erased else record.event.body for record in records],
-        [record.outcome for record in records],
-        [record.charge_key for record in records],
-        [record.event.received_at for record in records],
-        [record.event.verified_by for record in records],
-        [record.event.supporter_id for record in records],
-        [now if record.is_erased else None for record in records],
-        [record.event.channel for record in records],
-    )
+def _decision_columns(done: Settlement) -> Iterator[Sequence[object]]:
+    """Yield the parameters of `write_decisions` between the time and the notifications, in their order."""
+    yield [row_of_charge(charge) for charge in done.charges.values()]
+    credits = done.payment_credits
+    yield from (list(credits), [user for user, _ in credits.values()], [number for _, number in credits.values()])
+    paid = done.completions
+    yield from ([one.payment_id for one in paid], [_completion_row(one.charge) for one in paid])
+
+
+def _event_columns(done: Settlement, now: datetime) -> Iterator[Sequence[object]]:
+    """Yield the parameters of `keep_events` after the time, in their order."""
+    records, seen = done.events, done.supporters.values()
+    yield [record.event.delivery_key for record in records]
+    yield [record.event.type for record in records]
+    yield [record.event.live_mode for record in records]
+    yield [record.event.attempt for record in records]
+    yield [None if record.is_erased else record.event.body for record in records]
+    yield [record.outcome for record in records]
+    yield [record.charge_key for record in records]
+    yield [record.event.received_at for record in records]
+    yield [record.event.verified_by for record in records]
+    yield [record.event.supporter_id for record in records]
+    yield [now if record.is_erased else None for record in records]
+    yield [record.event.channel for record in records]
+    yield from ([one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen])
 
 
 async def _reverse(db: Connection, keys: Iterable[ChargeKey], now: datetime) -> None:
