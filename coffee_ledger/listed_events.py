@@ -92,8 +92,9 @@ def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
 
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
-    # The digest makes a row that BMC has changed a new event, which this version may be able to read.
-    name = f"{row_id or ''}:{hashlib.sha256(body).hexdigest()}"
+    # The digest makes a row that BMC has changed a new event, which this version may be able to read. It comes before the number of
+    # the row: a number before a long word looks like a bot's token, and the log would hide it.
+    name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
 

@@ -905,7 +905,7 @@ CREATE TABLE reconciliation_lists (
     state text NOT NULL,
     checked_at timestamptz NOT NULL,
     completed_at timestamptz,
-    old_page integer NOT NULL DEFAULT 2,
+    old_page bigint NOT NULL DEFAULT 2,
     rotation_began_at timestamptz,
     covered_at timestamptz,
     differs_in_zone boolean NOT NULL DEFAULT false,

@@ -15,7 +15,13 @@ from enum import Enum
 from sandbox.counters import Counter
 
 _KEPT_MAX = 10_000
-_STRIPE_SIGNS = string.ascii_letters + string.digits
+_STRIPE_SIGNS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_STRIPE_EPOCH = 1_342_389_382
+"""
+Stripe's ids begin with the seconds since this Unix time, in base 62. Stripe does not document this.
+
+Source: `created_at` and ids of the same payments in BMC's test bodies, compared 2026-11-29.
+"""
 
 
 class Kind(Enum):
@@ -98,7 +104,7 @@ class Payments:
         payment = Payment(
             order=order,
             id=self._ids.next(),
-            transaction_id=f"pi_3{_stripe_signs()}",
+            transaction_id=f"pi_3{_stripe_signs(self.second())}",
             created_at=self.second(),
         )
         return self.keep_payment(payment)
@@ -108,7 +114,7 @@ class Payments:
         subscription = Subscription(
             order=order,
             id=self._ids.next(),
-            psp_id=f"sub_1{_stripe_signs()}",
+            psp_id=f"sub_1{_stripe_signs(now)}",
             started_at=now,
             period_start=now,
             period_end=month_after(now),
@@ -173,5 +179,10 @@ def month_after(second: int) -> int:
     return int(day.replace(year=year, month=month, day=min(day.day, last_day)).timestamp())
 
 
-def _stripe_signs() -> str:
-    return "".join(secrets.choice(_STRIPE_SIGNS) for _ in range(23))
+def _stripe_signs(second: int) -> str:
+    """Make the end of an id of Stripe. It begins with the time of its creation, as five digits of base 62."""
+    number, digits = second - _STRIPE_EPOCH, ""
+    for _ in range(5):
+        number, digit = divmod(number, len(_STRIPE_SIGNS))
+        digits = _STRIPE_SIGNS[digit] + digits
+    return digits + "".join(secrets.choice(_STRIPE_SIGNS) for _ in range(18))

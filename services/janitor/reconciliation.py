@@ -9,7 +9,7 @@ The task runs every few seconds, but most runs only look for requests. A pass ru
 operator asks for one. When a user claims to have paid, only the first pages are read, for a payment that fits the claim.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -101,6 +101,8 @@ class Reading:
     quiet: list[str] = field(default_factory=list)
     """The names of the rows without news."""
     seen: set[str] = field(default_factory=set)
+    status: int | None = None
+    """The HTTP status of the last answer; None if no answer came."""
     differs_in_zone: bool = False
 
 
@@ -155,6 +157,7 @@ class Reconciler:
     async def _run_pass(self, *, is_restored: bool, now: datetime) -> int:
         self._passed_at = now
         states = await load_lists(self._pool)
+        _show_last_good(states)
         since = await find_first_day(self._pool) or now
         is_after_outage = is_restored or self._outages.has_ended or _is_late(states.values(), now)
         readings, settled = [], 0
@@ -173,10 +176,10 @@ class Reconciler:
         return settled
 
     async def _report(self, readings: Sequence[Reading], *, now: datetime) -> None:
-        failed = next((reading.state for reading in readings if not reading.state.is_healthy), None)
-        PASSES.labels(failed or "good").inc()
-        if failed is not None:
-            log.warning("list not read", state=failed)
+        failed = [reading for reading in readings if not reading.state.is_healthy]
+        PASSES.labels(failed[0].state if failed else "good").inc()
+        for reading in failed:
+            log.warning("list not read", list=reading.list_, state=reading.state, status=reading.status)
         for reading in readings:
             LIST_HEALTHY.labels(reading.list_).set(reading.state.is_healthy)
         if any(reading.differs_in_zone for reading in readings):
@@ -210,7 +213,7 @@ class Reconciler:
         result = await self._client.read_page(reading.list_, page)
         if result.requests_left is not None:
             REQUESTS_LEFT.labels("all").set(result.requests_left)
-        reading.state = result.state
+        reading.state, reading.status = result.state, result.status
         if result.state is not ApiState.PAGE:
             reading.is_complete = reading.is_whole = result.state is ApiState.EMPTY
             return result
@@ -318,6 +321,13 @@ class Reconciler:
 
     async def _has_code(self, row: Row, request: Request) -> bool:
         return request.telegram_id is not None and await has_code_of(self._pool, row, request.telegram_id)
+
+
+def _show_last_good(states: Mapping[ApiList, ListState]) -> None:
+    """Show the last complete pass. After a restart, the age of the last good pass must not begin at zero."""
+    completed = [state.completed_at for state in states.values()]
+    if completed and None not in completed:
+        RECONCILIATION_LAST_GOOD.labels("all").set(min(time.timestamp() for time in completed if time is not None))
 
 
 def _fits(event: Event, request: Request) -> bool:

@@ -165,7 +165,6 @@ async def _create_or_update(db: Connection, database_url: str, folder: Path) -> 
     elif await db.fetchval("SELECT to_regprocedure('public.oldest_service()') IS NULL"):
         raise MigrationError("the database was made before release 0.1.0: see its section in CHANGELOG.md")
     else:
-        await _drop_invalid_indexes(db)
         await _update(db, database_url, find_migrations(folder / "migrations"))
     await _report_invalid_indexes(db)
     log.info("schema is current", before=found, version=await _find_version(db))
@@ -185,20 +184,6 @@ async def _create(db: Connection, folder: Path) -> None:
     async with db.transaction():
         await db.execute(_read(folder / "init.sql"))
         await db.executemany("INSERT INTO public.schema_migrations (version) VALUES ($1)", [(one,) for one in versions])
-
-
-async def _drop_invalid_indexes(db: Connection) -> None:
-    """
-    Drop the indexes that an interrupted `CREATE INDEX CONCURRENTLY` left.
-
-    dbmate repeats the migration of such an index, and the statement would fail because the name is taken.
-    """
-    rows = await db.fetch(
-        "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid AND indrelid >= 16384"
-    )
-    for row in rows:
-        log.warning("index is not complete, dropping it", index=row["name"])
-        await db.execute(f"DROP INDEX CONCURRENTLY {row['name']}")
 
 
 async def _update(db: Connection, database_url: str, files: Sequence[Path]) -> None:

@@ -592,6 +592,19 @@ async def test_a_refused_token_has_its_own_state(sandbox: Sandbox, reconciler: R
     assert {state.state for state in (await load_lists(pool)).values()} == {ApiState.TOKEN_REFUSED}
 
 
+@pytest.mark.parametrize(("fault", "differs"), [(None, False), ("api_other_zone", True)])
+async def test_times_in_another_zone_are_noticed(
+    sandbox: Sandbox, reconciler: Reconciler, pool: Pool, fault: str | None, differs: bool
+) -> None:
+    await pay(sandbox, pool)
+    if fault is not None:
+        await sandbox.post("/bmc/misbehave", kind=fault)
+
+    await reconciler.run_once(NOW)
+
+    assert (await load_lists(pool))[ApiList.SUPPORTERS].differs_in_zone is differs
+
+
 async def test_an_empty_account_is_healthy(reconciler: Reconciler, pool: Pool) -> None:
     await reconciler.run_once(NOW)
 
