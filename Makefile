@@ -6,6 +6,7 @@ DEMO := docker compose --env-file .env.sandbox
 BIN := .venv/bin
 READY := .venv/.ready
 BROWSER := .venv/.browser
+WRK := /usr/bin/wrk
 SCRIPT := sandbox/telegram-web-app.js
 SCRIPT_PACKAGE := @twa-dev/sdk@8.0.2
 SCRIPT_SHA256 := f4a03f7df8841ff5f232ad3a7416033df85594a23ce8b8cab64a82a9dad960d5
@@ -105,13 +106,9 @@ mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving 
 	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
 
 .PHONY: bench
-bench: docker $(READY) ## Measure how fast payments are settled, compared with a baseline
-	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
-	@status=0; \
-	{ DATABASE_URL=postgresql://ledger_owner@127.0.0.1:55433/ledger?sslmode=disable $(BIN)/python -m services.migrate && \
-	PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger; } || status=$$?; \
-	docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes; \
-	exit $$status
+bench: docker $(READY) $(WRK) ## Compare the speed of the webhook with its peers; FULL=1 measures all figures and writes docs/performance.md
+	@mkdir -p build
+	@$(BIN)/python -m benchmarks $(if $(FULL),--full --document docs/performance.md --picture docs/pictures/bench.svg,--picture build/bench.svg)
 
 .PHONY: attack
 attack: docker $(READY) ## Open thousands of stalled connections to the proxy, and pay meanwhile
@@ -164,6 +161,9 @@ lock: $(READY) ## Pin the newest versions of the packages in requirements/*.in
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
 	done
+	@# The benchmark's peers run in the product's image, so they need packages for its version of Python only.
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.14 --no-emit-index-url \
+	    --no-emit-find-links --custom-compile-command "make lock" requirements/bench.in --output-file requirements/bench.lock
 
 # Prerequisites -------------------------------------------------------------------------------------------------------
 
@@ -183,6 +183,15 @@ $(BROWSER): $(READY)
 	fi
 	@[ -x /usr/bin/chromium ] || $(BIN)/playwright install chromium
 	@touch $@
+
+# Install the load generator of `make bench`, as root on Debian.
+$(WRK):
+	@if [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
+	    echo "Installing wrk …"; \
+	    apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends wrk >/dev/null; \
+	fi
+	@[ -x $@ ] || { echo "wrk is needed at $@. Debian and Ubuntu have it as the package wrk."; exit 1; }
 
 # Fetch an unchanged copy of Telegram's script for Bot API 8.0 from an npm package. The repository does not contain the script, because
 # we have no licence to distribute it.

@@ -1,10 +1,11 @@
 """
 Measure how long a full spool takes to drain into the database after an outage.
 
-    PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
+    PYTHONPATH=. .venv/bin/python benchmarks/draining.py DATABASE_URL
 
 The spool is a folder with events that the webhook accepted while the database was down. The command fills a folder with
-deliveries and runs the webhook's intake until the folder is empty. It needs the Postgres of `benchmarks/compose.yaml`.
+deliveries and runs the webhook's intake until the folder is empty. DATABASE_URL is that of the owner of
+a new database with `db/init.sql`, such as the one of `benchmarks/compose.yaml`.
 
 - `--folder`: the command makes the spool here. Choose the disk that will hold the real spool, because the disk affects the time.
 - `--payers one`: each payment contains the same code.
@@ -20,20 +21,23 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Literal, get_args
 
-from benchmarks.settling import RULES
 from coffee_ledger.codes import issue_code
 from coffee_ledger.events import Event
-from coffee_ledger.model import Outcome
+from coffee_ledger.matching import Rules
+from coffee_ledger.model import Outcome, Rates
 from coffee_ledger.runtime.health import reaches_database
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from services.webhook.batcher import Batcher
 from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Spool, VerifiedDelivery
+
+RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))
 
 USERS = 1000
 """The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""

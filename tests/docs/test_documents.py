@@ -301,13 +301,13 @@ async def test_the_documented_role_spends_credits_and_has_no_other_rights(
     assert left == seen == 470
 
 
-@pytest.mark.parametrize("file", ["library.in", "runtime.in", "dev.in"])
+@pytest.mark.parametrize("file", ["library.in", "runtime.in", "dev.in", "bench.in"])
 def test_why_has_a_reason_for_every_dependency(file: str) -> None:
     why = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
     named = (ROOT / "requirements" / file).read_text(encoding="utf-8").split("\n")
 
     assert [
-        name for name in named if name and not name.startswith("-r") and f"**{name.partition('==')[0]}**" not in why
+        name for name in named if name and not name.startswith("-r") and f"**{re.split(r'[=[]', name)[0]}**" not in why
     ] == []
 
 

@@ -1,0 +1,173 @@
+"""Measure contenders in alternating rounds, so that a change of this machine's other load affects all of them."""
+
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.containers import Containers
+from benchmarks.load import CALLERS, LoadError, Throughput, p50, p99, run_wrk, send_at_rate
+from benchmarks.machine import OtherLoad, sample_other_load
+from benchmarks.payments import AMOUNTS, Delivery, Payers, delete_open_payments, open_payments, write_deliveries
+from services.webhook.app import PATH
+
+PAYMENTS_PER_SECOND_MAX = 4000
+"""A round of one second gets this many different payments. The round is refused if it needs more, because some would be repeats."""
+
+COUNT_CREDITS = "SELECT count(*) FROM credits"
+ONE_CALLER_PER_SECOND = 25
+REPEATS_MAX = 2
+SPOOL_SECONDS = 15
+QUIET_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A service that gets the load, alone or together with a second one."""
+
+    name: str
+    service: str
+    path: str = PATH
+    database: str = "ledger"
+    count: str | None = COUNT_CREDITS
+    """The statement that counts the stored payments, or None if the contender stores none, so that it may get repeats."""
+    second_service: str | None = None
+    threads: int = 1
+    amounts: tuple[int, ...] = AMOUNTS
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Entered when the payments are prepared, and left after the load. For example, it adds foreign load."""
+
+
+class Contest:
+    """Runs rounds and keeps the throughput of each."""
+
+    def __init__(self, containers: Containers, payers: Payers, *, seconds: float) -> None:
+        self._containers = containers
+        self._payers = payers
+        self._seconds = seconds
+
+    async def run(self, contenders: Sequence[Contender], *, rounds: int) -> dict[str, float]:
+        """Return the median of each contender's payments per second. Each round begins with another contender."""
+        rates: dict[str, list[float]] = {one.name: [] for one in contenders}
+        for number in range(rounds):
+            for index in range(len(contenders)):
+                contender = contenders[(number + index) % len(contenders)]
+                before, result = await self._measure_again_if_needed(contender)
+                rates[contender.name].append(result.per_second)
+                print(
+                    f"  round {number + 1}  {contender.name:<26}{result.per_second:>8.0f}/s   before: {before}",
+                    flush=True,
+                )
+        return {name: statistics.median(found) for name, found in rates.items()}
+
+    async def _measure_again_if_needed(
+        self, contender: Contender, *, seconds: float | None = None
+    ) -> tuple[OtherLoad, Throughput]:
+        """
+        Measure a round, and repeat it if its result cannot be used.
+
+        If this machine is very busy, the webhook may spool payments. The repeat begins when the spool is empty again.
+        """
+        for _ in range(REPEATS_MAX):
+            before = await asyncio.to_thread(sample_other_load)
+            try:
+                return before, await self.measure(contender, seconds=seconds)
+            except LoadError as error:
+                print(f"  repeated  {error}   before: {before}", flush=True)
+                await asyncio.sleep(SPOOL_SECONDS)
+        return await asyncio.to_thread(sample_other_load), await self.measure(contender, seconds=seconds)
+
+    async def warm_up(self, contenders: Sequence[Contender]) -> None:
+        """Send a second of load to each contender, so that its connections and prepared statements exist."""
+        for contender in contenders:
+            await self._measure_again_if_needed(contender, seconds=1)
+
+    async def measure(self, contender: Contender, *, seconds: float | None = None) -> Throughput:
+        seconds = seconds or self._seconds
+        deliveries = await self._prepare(contender, round(seconds * PAYMENTS_PER_SECOND_MAX))
+        stored = await self._count(contender)
+        with tempfile.NamedTemporaryFile(suffix=".txt") as file, contender.around():
+            write_deliveries(Path(file.name), deliveries)
+            second = self._containers.address(contender.second_service) if contender.second_service else None
+            url = self._containers.url(contender.service, contender.path)
+            result = await asyncio.to_thread(
+                run_wrk, url, Path(file.name), seconds=seconds, second_host=second, threads=contender.threads
+            )
+        if contender.count:
+            now_stored = await self._count_when_quiet(contender)
+            check_round(contender, result, delivered=len(deliveries), stored=now_stored - stored)
+            await self._clean_up(contender, deliveries)
+        return result
+
+    async def measure_one_caller(self, contender: Contender, *, count: int) -> tuple[float, float]:
+        """Return the median and the 99th percentile of the answer's time in milliseconds, for one caller."""
+        deliveries = await self._prepare(contender, count)
+        url = self._containers.url(contender.service, contender.path)
+        answered = await send_at_rate(url, deliveries, per_second=ONE_CALLER_PER_SECOND, callers=1)
+        times = [one.milliseconds for one in answered]
+        return p50(times), p99(times)
+
+    async def _prepare(self, contender: Contender, count: int) -> list[Delivery]:
+        deliveries = self._payers.deliveries(count, amounts=contender.amounts)
+        if contender.count != COUNT_CREDITS:
+            return deliveries
+        db = await self._containers.connect(contender.database)
+        try:
+            await open_payments(db, deliveries)
+            # Do in advance what Postgres would do at a random moment of some rounds.
+            await db.execute("ANALYZE pending_payments")
+            await db.execute("CHECKPOINT")
+        finally:
+            await db.close()
+        return deliveries
+
+    async def _count(self, contender: Contender) -> int:
+        if contender.count is None:
+            return 0
+        db = await self._containers.connect(contender.database)
+        try:
+            return int(await db.fetchval(contender.count))
+        finally:
+            await db.close()
+
+    async def _count_when_quiet(self, contender: Contender) -> int:
+        """
+        Count the stored payments when their number no longer changes.
+
+        wrk drops the requests that are under way at its end. The contender still stores them, so their pending payments must not be
+        deleted yet.
+        """
+        before, now = -1, await self._count(contender)
+        while now != before:
+            await asyncio.sleep(QUIET_SECONDS)
+            before, now = now, await self._count(contender)
+        return now
+
+    async def _clean_up(self, contender: Contender, deliveries: Sequence[Delivery]) -> None:
+        if contender.count != COUNT_CREDITS:
+            return
+        db = await self._containers.connect(contender.database)
+        try:
+            await delete_open_payments(db, deliveries)
+        finally:
+            await db.close()
+
+
+def check_round(contender: Contender, result: Throughput, *, delivered: int, stored: int) -> None:
+    """
+    Compare the answers with the database.
+
+    At the end, wrk drops the requests that are under way. They may be stored without being counted.
+
+    Raises:
+        LoadError: Payments were repeated, or an answered payment is not stored.
+    """
+    if result.requests > delivered:
+        raise LoadError(
+            f"{contender.name} answered {result.requests} requests, but only {delivered} payments were made"
+        )
+    if not 0 <= stored - result.requests <= CALLERS:
+        raise LoadError(f"{contender.name} answered {result.requests} payments and stored {stored}")

@@ -1,0 +1,59 @@
+"""Databases with a long history, on the server of the contenders."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.containers import Containers
+from benchmarks.load import p50
+from coffee_ledger.store.database import open_pool
+from coffee_ledger.store.snapshot import take_snapshot
+
+LARGE, CROWDED = "large", "crowded"
+ROWS = 1_000_000
+CROWDED_AMOUNT = 5
+CROWD_SHARE = 0.85
+"""The open payments of the crowded database, as a share of those of the large one."""
+STATEMENTS = Path(__file__).with_name("history.sql")
+FILL_SECONDS_MAX = 1800
+
+
+async def create_large_database(containers: Containers, *, rows: int) -> None:
+    """Create the database `large` with *rows* open and as many settled payments."""
+    await _create(containers, LARGE, STATEMENTS.read_text(encoding="utf-8"), rows)
+
+
+async def create_crowded_database(containers: Containers, *, rows: int) -> None:
+    """Create the database `crowded` with *rows* open payments of one amount."""
+    statements = f"""
+        INSERT INTO users (telegram_id) SELECT generate_series(1, 100000);
+        INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, created_at)
+        SELECT payer || '_' || (1700000000 + n), payer, payer, {CROWDED_AMOUNT}, now() - random() * interval '1 day'
+          FROM (SELECT n, 1 + n % 100000 AS payer FROM generate_series(1, current_setting('bench.rows')::integer) AS n) AS opened;
+    """  # noqa: S608 — the amount is a constant
+    await _create(containers, CROWDED, statements, rows)
+
+
+async def _create(containers: Containers, database: str, statements: str, rows: int) -> None:
+    admin = await containers.connect("postgres")
+    await admin.execute(f"CREATE DATABASE {database} TEMPLATE ledger")
+    await admin.close()
+    db = await containers.connect(database)
+    await db.execute(f"SET bench.rows = {rows}")
+    await db.execute(statements, timeout=FILL_SECONDS_MAX)
+    await db.execute("VACUUM (ANALYZE)", timeout=FILL_SECONDS_MAX)
+    await db.close()
+
+
+async def measure_snapshot(containers: Containers, *, rounds: int) -> float:
+    """Return the median time of the janitor's snapshot of the large database in milliseconds."""
+    # aiosql warns at its first use of each statement that it takes for no query.
+    logging.getLogger("aiosql").setLevel(logging.ERROR)
+    times = []
+    async with open_pool(containers.database_url(LARGE, role="janitor")) as pool:
+        for _ in range(rounds):
+            began = time.perf_counter()
+            await take_snapshot(pool, now=datetime.now(UTC))
+            times.append((time.perf_counter() - began) * 1000)
+    return p50(times)

@@ -1,0 +1,47 @@
+"""
+django-buymeacoffee in the smallest Django project: settings, addresses and the WSGI application.
+
+The package stores donations. It verifies no signature, matches no user and gives no credit.
+"""
+
+import importlib
+import os
+import sys
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management import execute_from_command_line
+from django.core.wsgi import get_wsgi_application
+from django.urls import include, path
+
+PACKAGE = "django_buymeacoffee"
+database = urlsplit(os.environ["DATABASE_URL"])
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    SECRET_KEY="signs nothing here",  # noqa: S106 — the peer has no sessions
+    ROOT_URLCONF=__name__,
+    INSTALLED_APPS=[PACKAGE],
+    # The package has no migrations, so `migrate --run-syncdb` creates its tables from the models.
+    MIGRATION_MODULES={PACKAGE: None},
+    # The package passes times without a zone.
+    USE_TZ=False,
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": database.hostname,
+            "USER": database.username,
+            "NAME": database.path.removeprefix("/"),
+            # Without a pool or persistent connections, Django would connect for each request.
+            "OPTIONS": {"pool": {"min_size": 4, "max_size": 16}},
+        }
+    },
+)
+
+# The package imports django-ninja by the name it has on PyPI. Its name in Python is `ninja`, and it can be imported only now, because it
+# reads the settings.
+sys.modules["django_ninja"] = importlib.import_module("ninja")
+application = get_wsgi_application()
+urlpatterns = [path("", include(f"{PACKAGE}.urls"))]
+
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Create the tables of django-buymeacoffee, and serve it: one worker for each of two processors, and a thread for each caller.
+set -eu
+PATH=/opt/peers/bin:$PATH
+python -m benchmarks.peers.django_peer migrate --run-syncdb --verbosity 0
+exec gunicorn --bind 0.0.0.0:8080 --worker-class gthread --workers 2 --threads 32 --keep-alive 75 --worker-tmp-dir /tmp \
+    --log-level warning benchmarks.peers.django_peer:application
