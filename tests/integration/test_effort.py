@@ -1,0 +1,103 @@
+"""The effort of settling a batch does not grow unnoticed. It is counted and not timed, so a busy machine gives the same result."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from coffee_ledger.codes import issue_code
+from coffee_ledger.store.database import Pool, open_pool
+from tests.files import ROOT
+from tests.integration.bmc import a_payment, raw
+from tests.integration.call_counter import settle_batch
+from tests.integration.people import Ledger
+from tests.integration.relay import RoundTrips, counting_round_trips
+
+ROUND_TRIPS_MAX = 20
+"""
+The round trips of a batch, with those of the transaction and of the pool. Lower the number whenever a batch needs fewer. The aim is 6.
+"""
+
+CALLS_PER_PAYMENT_MAX = 2000
+"""
+The calls of Python functions for each payment of a batch. It is half as much again as the measured 1,364, because versions of Python and
+of libraries differ. Lower it whenever a payment needs clearly fewer.
+"""
+
+BATCH = 32
+
+
+@pytest.fixture
+async def counted(role_url: Callable[[str], str]) -> AsyncIterator[tuple[Pool, RoundTrips]]:
+    """Return a pool whose connections lead through a relay, and the counter of the relay."""
+    address, _, database = role_url("webhook").removeprefix("postgresql://webhook@").partition("/")
+    host, _, port = address.partition(":")
+    async with (
+        counting_round_trips(host, int(port)) as (relay_port, trips),
+        open_pool(f"postgresql://webhook@127.0.0.1:{relay_port}/{database}") as pool,
+    ):
+        yield pool, trips
+
+
+async def open_batch(ledger: Ledger, *, seed: int) -> list[str]:
+    """Open the pending payments of a batch, each of another user. Return the bodies of the deliveries that pay them."""
+    chance = Random(seed)
+    codes = [issue_code(chance) for _ in range(BATCH)]
+    for number, code in enumerate(codes):
+        await ledger.open(code, user=101 + number)
+    payments = [a_payment(support_note=f"Thank you! {code}", supporter_id=1000 + n) for n, code in enumerate(codes)]
+    return [raw(payment).decode() for payment in payments]
+
+
+async def count_calls(database_url: str, *batches: list[str]) -> dict[str, Any]:
+    counter = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.integration.call_counter", database_url),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await counter.communicate(json.dumps(batches).encode())
+    assert counter.returncode == 0, told.decode()
+    counted: dict[str, Any] = json.loads(told)
+    return counted
+
+
+async def test_a_batch_needs_few_round_trips(ledger: Ledger, counted: tuple[Pool, RoundTrips]) -> None:
+    pool, trips = counted
+    await settle_batch(pool, await open_batch(ledger, seed=1))
+    bodies = await open_batch(ledger, seed=2)
+    trips.count = 0
+
+    outcomes = await settle_batch(pool, bodies)
+
+    assert outcomes == ["credited"] * BATCH
+    assert trips.count <= ROUND_TRIPS_MAX
+
+
+async def test_the_round_trips_do_not_grow_with_the_batch(ledger: Ledger, counted: tuple[Pool, RoundTrips]) -> None:
+    pool, trips = counted
+    await settle_batch(pool, await open_batch(ledger, seed=1))
+    first, *others = await open_batch(ledger, seed=2)
+    trips.count = 0
+    await settle_batch(pool, [first])
+    for_one = trips.count
+    trips.count = 0
+
+    await settle_batch(pool, others)
+
+    assert for_one > 0
+    assert trips.count == for_one
+
+
+async def test_a_payment_needs_few_function_calls(ledger: Ledger, role_url: Callable[[str], str]) -> None:
+    batches = [await open_batch(ledger, seed=seed) for seed in (1, 2)]
+
+    counted = await count_calls(role_url("webhook"), *batches)
+
+    assert counted["outcomes"] == ["credited"] * BATCH
+    assert counted["calls"] / BATCH <= CALLS_PER_PAYMENT_MAX
