@@ -7,6 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BROWSER := .venv/.browser
 WRK := /usr/bin/wrk
+PICTURE := docs/pictures/flame-after.svg
 SCRIPT := sandbox/telegram-web-app.js
 SCRIPT_PACKAGE := @twa-dev/sdk@8.0.2
 SCRIPT_SHA256 := f4a03f7df8841ff5f232ad3a7416033df85594a23ce8b8cab64a82a9dad960d5
@@ -109,6 +110,10 @@ mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving 
 bench: docker $(READY) $(WRK) ## Compare the speed of the webhook with its peers; FULL=1 measures all figures and writes docs/performance.md
 	@mkdir -p build
 	@$(BIN)/python -m benchmarks $(if $(FULL),--full --document docs/performance.md --picture docs/pictures/bench.svg,--picture build/bench.svg)
+
+.PHONY: flame
+flame: docker $(READY) $(WRK) ## Draw a flame graph of the webhook under load into PICTURE
+	@$(BIN)/python -m benchmarks.flame $(PICTURE)
 
 .PHONY: attack
 attack: docker $(READY) ## Open thousands of stalled connections to the proxy, and pay meanwhile
