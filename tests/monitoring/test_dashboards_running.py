@@ -99,11 +99,22 @@ async def post_refused(session: aiohttp.ClientSession, url: str, headers: dict[s
         pass
 
 
+PASSWORDS: dict[str, str] = {}
+"""The password of Grafana's role, by the project of the stack."""
+
+
+def password_of_grafana(stack: Stack) -> str:
+    """Read the password of Grafana's role. Only `migrate` has it besides Grafana, which may not run here."""
+    if stack.project not in PASSWORDS:
+        read = ("cat", "/run/secrets/password_grafana_reader")
+        PASSWORDS[stack.project] = stack.compose("run", "--rm", "--no-deps", "-T", "migrate", *read).strip()
+    return PASSWORDS[stack.project]
+
+
 def read_as_grafana(stack: Stack, statement: str) -> list[dict[str, Any]]:
     """Query Postgres as Grafana does: with Grafana's role, password and network."""
-    password = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader)"
     rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({statement}) AS t"
-    psql = f'{password} psql -XAtq -v ON_ERROR_STOP=1 -h db -U grafana_reader -d ledger -c "$0"'
+    psql = f'PGPASSWORD={password_of_grafana(stack)} psql -XAtq -v ON_ERROR_STOP=1 -h db -U grafana_reader -d ledger -c "$0"'
     found: list[dict[str, Any]] = json.loads(stack.compose("exec", "-T", "db", "sh", "-c", psql, rows))
     return found
 
