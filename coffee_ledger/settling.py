@@ -138,7 +138,7 @@ class Book:
     """Of the users whom the charges of the batch may belong to, those who asked to be erased."""
     erased_supporters: frozenset[str] = frozenset()
     """The supporters in the batch who have paid for a user who asked to be erased."""
-    undecided: list[ChargeReport] = field(default_factory=list)
+    undecided: defaultdict[Money, list[ChargeReport]] = field(default_factory=lambda: defaultdict(list))
     """The charges of the batch that are not decided yet. They can prevent a guess for a charge of the same amount and time."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
@@ -345,13 +345,15 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     """Compute the changes that a batch of events makes. *book* is changed, so it cannot be used for another batch."""
     done = Settlement()
     fold = _Fold(book, rules, readings, now, done)
-    book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
+    for event in events:
+        if event.report and event.kind is EventKind.PAID:
+            book.undecided[event.report.charge.money].append(event.report)
     for event in events:
         notified = len(done.notifications)
         # The charge of this event is decided now, so it is no longer undecided. If it stayed in the list, it would prevent
         # guesses for other charges of the same amount, even if it is matched now.
-        if event.report in book.undecided:
-            book.undecided.remove(event.report)
+        if event.report and event.report in (alike := book.undecided[event.report.charge.money]):
+            alike.remove(event.report)
         outcome = fold.settle_event(event)
         done.outcomes.append(outcome)
         done.notifications[notified:] = [
@@ -787,7 +789,7 @@ class _Fold:
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
             charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
-            + sum(self._is_undecided_rival(report, charge) for report in book.undecided),
+            + sum(self._is_undecided_rival(report, charge) for report in book.undecided[charge.money]),
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
