@@ -100,10 +100,21 @@ def is_internal(network: str) -> bool:
     return CONFIGURATION["networks"][network].get("internal") is True
 
 
-@pytest.mark.parametrize("name", ["webhook", "janitor", "db", "prometheus", "postgres-exporter", "tempo"])
+@pytest.mark.parametrize("name", ["webhook", "migrate", "db", "prometheus", "postgres-exporter", "tempo"])
 def test_services_that_need_no_internet_have_none(name: str) -> None:
     assert networks(name)
     assert all(is_internal(network) for network in networks(name))
+
+
+def test_only_these_services_reach_the_internet() -> None:
+    """
+    The proxy obtains its certificate, the bot calls Telegram, Alertmanager sends alerts, and the janitor reads BMC's own list.
+
+    Grafana's network leads only to this machine, although it is not internal.
+    """
+    reach = {name for name in SERVICES if not all(is_internal(network) for network in networks(name))}
+
+    assert reach == {"proxy", "bot", "alertmanager", "janitor", "sandbox", "grafana"}
 
 
 def test_the_probe_posts_to_the_address_that_payments_use() -> None:
