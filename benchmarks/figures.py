@@ -79,5 +79,11 @@ def _row(figure: Figure, measured: Measured | None) -> tuple[str, str, str, str,
     bounds = figure.show(figure.at_least), figure.show(figure.aim)
     if measured is None:
         return figure.number, figure.name, NOT_MEASURED, *bounds, ""
-    mark = "" if figure.is_reached(measured.value) else "misses its bound; "
-    return figure.number, figure.name, figure.show(measured.value), *bounds, f"{mark}{measured.detail}"
+    mark = "" if figure.is_reached(measured.value) else "misses its bound"
+    return (
+        figure.number,
+        figure.name,
+        figure.show(measured.value),
+        *bounds,
+        "; ".join(filter(None, (mark, measured.detail))),
+    )
