@@ -115,6 +115,9 @@ SELECT array(
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
 -- erased: all these users, and those in $17, who asked to be erased.
 --
+-- The payments are sorted by an expression, so that Postgres uses the indexes of an amount. By the plain column, it would often read the
+-- index of created_at from the oldest payment on, once for each charge.
+--
 -- $1 amounts, $2 currencies, $3 times of payment, $4 latest times of opening: arrays of equal length; $5 maximum difference from the
 -- times in $3, or null to find no waiting charges; $6 maximum number of waiting charges for each amount; $7 maximum number of
 -- payments for each amount
@@ -181,8 +184,8 @@ candidates AS MATERIALIZED (
                     WHERE open.status = 'pending'
                       AND open.amount = paid.amount
                       AND open.currency = paid.currency
-                      AND open.created_at <= paid.until
-                    ORDER BY open.created_at
+                      AND open.created_at AT TIME ZONE 'UTC' <= paid.until AT TIME ZONE 'UTC'
+                    ORDER BY open.created_at AT TIME ZONE 'UTC'
                     LIMIT $7
                )
                UNION ALL
@@ -194,7 +197,7 @@ candidates AS MATERIALIZED (
                       AND ended.currency = paid.currency
                       AND ended.ended_at > paid.at
                       AND ended.created_at <= paid.until
-                    ORDER BY ended.created_at
+                    ORDER BY ended.created_at AT TIME ZONE 'UTC'
                     LIMIT $7
                )
            ) AS rivals

@@ -100,6 +100,8 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=prepare_connection,
         connection_class=PooledConnection,
+        # Our statements are short. Postgres may overestimate one, and would then spend more time on compiling it than on running it.
+        server_settings={"jit": "off"},
     )
 
 

@@ -27,7 +27,7 @@ SCHEMA = ROOT / "db/init.sql"
 VERSION_CHANGE = re.compile(r"FUNCTION schema_version\(\) RETURNS integer LANGUAGE sql IMMUTABLE RETURN (\d+);")
 DIGESTS = {
     5: "db080259b6dacefa",
-    6: "3c278678c44c668d",
+    6: "0b8fda22af2a6f60",
 }
 """
 Maps each schema version, from the first release on, to the digest of its SQL.
