@@ -1,6 +1,6 @@
 // Chooses the person whose phone is shown. The people of the cast have already pressed Start.
 
-import { find, make, memory, post, showList } from "./parts.js";
+import { call, find, make, memory, post, showList } from "./parts.js";
 
 export class People {
   /** *onChoice* gets the id of the chosen person. */
@@ -42,10 +42,12 @@ export class People {
    * *asked* are the ids that the page asked for, *known* the people that the sandbox knows among them.
    */
   async bring(known, asked) {
-    if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id))) return;
+    if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;
     this.isBringing = true;
-    const standings = new Map(known.map(({ id, standing }) => [id, standing]));
     try {
+      // The state may be older than a Start that this page has sent since. Without asking again, a person would press Start twice.
+      const { people } = await call("GET", `/demo/changes?people=${this.shown}`);
+      const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));
     } catch {
       // The next state tries again.
@@ -54,9 +56,15 @@ export class People {
     }
   }
 
+  isAnyNew(known) {
+    const standings = standingsOf(known);
+    return this.cast.some(({ id }) => isNew(standings.get(id)));
+  }
+
   async meet({ role, is_operator, ...person }, standing) {
-    if (standing !== undefined && standing !== "stranger") return;
-    if (standing === undefined) await post("/telegram/users", person);
+    if (!isNew(standing)) return;
+    // The sandbox creates a person without a name when a page asks for an unknown person's chat.
+    await post("/telegram/users", person);
     await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
   }
 
@@ -91,6 +99,15 @@ export class People {
     const words = make("span", {}, make("b", { textContent: name }), make("small", { textContent: role }));
     return make("button", { type: "button", "aria-pressed": isChosen, onclick: () => this.choose(id) }, words, news);
   }
+}
+
+function standingsOf(people) {
+  return new Map(people.map(({ id, standing }) => [id, standing]));
+}
+
+/** Whether a person of this standing has not pressed Start. The standing of an unknown person is undefined. */
+function isNew(standing) {
+  return standing === undefined || standing === "stranger";
 }
 
 function idInAddress() {

@@ -620,6 +620,55 @@ async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_cl
     assert stack.sql("SELECT count(*) FROM credits") == credits
 
 
+async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice(screen: Screen, fresh: Page) -> None:
+    """
+    Once, a state that was older than the page's last Start made the page press Start again.
+
+    The supporter then counted as used, so a second click on *Start over* replaced the supporters again.
+    """
+    acts: list[str] = []
+    people_and_starts = ["users", "messages"] * 2
+    fetched, started = asyncio.Event(), asyncio.Event()
+
+    async def create_after_fetch(route: Route) -> None:
+        if "Богдан" in str(route.request.post_data_json):
+            await fetched.wait()
+        await route.continue_()
+
+    async def answer_after_start(route: Route) -> None:
+        response = await route.fetch()
+        names = {person["first_name"] for person in (await response.json())["people"]}
+        if "Anna" in names and "Богдан" not in names:
+            fetched.set()
+            await started.wait()
+        await route.fulfill(response=response)
+
+    def note_act(request: Request) -> None:
+        if "/telegram/" in request.url:
+            acts.append(request.url.rsplit("/", 1)[1])
+
+    def note_start(request: Request) -> None:
+        if acts == people_and_starts and request.url.endswith("/messages"):
+            started.set()
+
+    await copy_code(fresh)
+    # Leave the page, so that its requests for the supporters of before end.
+    await fresh.goto("about:blank")
+    await fresh.request.post(f"{screen.address}/demo/start-over")
+    await fresh.route("**/telegram/users", create_after_fetch)
+    await fresh.route("**/demo/changes?version=*", answer_after_start)
+    fresh.on("request", note_act)
+    fresh.on("requestfinished", note_start)
+
+    await fresh.goto(screen.address)
+    async with asyncio.timeout(STORY_SECONDS_MAX):
+        await started.wait()
+    async with fresh.expect_request("**/demo/changes?version=*"):
+        pass
+
+    assert acts == people_and_starts
+
+
 async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
     # Without the code that was never issued, the payment would get no card of its own.
     await fresh.get_by_label("Say something nice…").fill("9MK6-DYN5")
