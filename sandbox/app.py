@@ -93,7 +93,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(dashboard.routes())
     app.add_routes(plugs.routes())
     app.add_routes(Checkout(payments, deliveries, tally, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
-    app.add_routes(Api(payments, deliveries, ApiToken(settings.bmc_api_token)).routes())
+    app.add_routes(Api(payments, deliveries, ApiToken(settings.bmc_api_token), tally).routes())
     # Add these routes last. aiohttp uses the first route that matches, and `/bmc/{slug}` also matches `/bmc/payments`.
     app.add_routes(Demo(telegram, dashboard, tally, plugs, Cast(), anything).routes())
     return app

@@ -6,12 +6,13 @@ recognises some things by their traces:
 
 - A code belongs to the chat in which the bot showed it first.
 - A receipt is a message that contains the amount of a payment and a number of credits with a plus sign, such as "$5: +500".
+- A payment without a webhook was found in the list of BMC's API if the list was read and a receipt followed.
 """
 
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -47,6 +48,8 @@ class Sending(Enum):
     RETRY = "retry"
     ACCEPTED = "accepted"
     GIVEN_UP = "given_up"
+    # BMC forgets the webhook. Only the list of the API shows the payment.
+    FORGOTTEN = "forgotten"
 
 
 @dataclass
@@ -91,14 +94,21 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
+    # The last time before the receipt when a page of BMC's API that contains the payment was read.
+    listed_at: float | None = None
     is_refunded: bool = False
     # A second credit of this payment was seen.
     is_twice: bool = False
 
     @property
     def trail(self) -> Trail | None:
-        """Return the trail of the event that was credited, or else the newest one. BMC reports a new subscription by two events."""
-        trails = list(self.trails.values())
+        """
+        Return the trail of the event that was credited, or else the newest one. Prefer events that were not forgotten.
+
+        BMC reports a new subscription by two events.
+        """
+        known = list(self.trails.values())
+        trails = [one for one in known if one.sending is not Sending.FORGOTTEN] or known
         return next((one for one in trails if one.outcome == _CREDITED), trails[-1] if trails else None)
 
     @property
@@ -201,6 +211,22 @@ class Tally:
         if (trail := self._trail(event_id)) is not None and trail.sending is not Sending.ACCEPTED:
             trail.sending, trail.next_at = Sending.GIVEN_UP, None
 
+    def note_forgotten(self, event_id: int) -> None:
+        if (trail := self._trail(event_id)) is not None:
+            trail.sending = Sending.FORGOTTEN
+
+    def note_listed(self, ids: Container[str], *, at: float) -> None:
+        """
+        Note that a page of BMC's API was read. *ids* are the ids of the transactions and subscriptions on the page.
+
+        The row of a subscription shows only its newest payment.
+        """
+        seen = set[str]()
+        for paid in reversed(self._payments.values()):
+            if paid.of in ids and paid.of not in seen and paid.is_waiting:
+                paid.listed_at = at
+            seen.add(paid.of)
+
     # The messages of the bot ---------------------------------------------------------------------------------------------
 
     def note_message(
@@ -279,6 +305,7 @@ def _as_read(paid: Paid) -> dict[str, Any]:
     return {
         "key": paid.key,
         "of": paid.of,
+        "owner_id": paid.owner_id,
         "at": paid.at,
         "event_ids": list(paid.trails),
         "event_id": trail.event_id,
@@ -291,6 +318,7 @@ def _as_read(paid: Paid) -> dict[str, Any]:
         "verified_at": trail.verified_at,
         "spooled_at": trail.spooled_at,
         "committed_at": trail.committed_at,
+        "listed_at": paid.listed_at,
         "told": told and {"name": told.name, "at": told.at, "credits": told.credits, "repeats": told.repeats},
         "is_credited": paid.is_credited,
         "is_twice": paid.is_twice,

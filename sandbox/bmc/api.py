@@ -23,6 +23,7 @@ from sandbox.bmc.token import ApiToken
 from sandbox.fields import FieldError, read_fields
 from sandbox.journal import log
 from sandbox.refusals import conflict, not_found
+from sandbox.tally import Tally
 
 _ROOT = "/bmc/api/v1"
 _PER_PAGE = 5
@@ -64,12 +65,14 @@ class Api:
         payments: Payments,
         deliveries: Deliveries,
         token: ApiToken,
+        tally: Tally,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._payments = payments
         self._deliveries = deliveries
         self._token = token
+        self._tally = tally
         self._listing = Listing(payments)
         self._limit = RequestLimit(clock)
 
@@ -166,6 +169,9 @@ class Api:
             self._let_a_stranger_pay()
         if not shown:
             return {"error": f"No {name}"}
+        # The row of a Shop purchase has no transaction id. The payment is also in the list of supporters.
+        self._tally.note_listed({row["transaction_id"] for row in shown if "transaction_id" in row}, at=time.time())
+        self._deliveries.changed.ring()
         page = _page(request, number, shown, total=len(rows))
         if self._take(Fault.API_MISCOUNTED) is not None:
             page["last_page"] = page["total"] = len(rows) + 1

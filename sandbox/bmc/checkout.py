@@ -49,8 +49,8 @@ class Checkout:
             {
                 "transaction_id": payment.transaction_id,
                 "id": payment.id,
-                "event_id": self._report_payment(payment, "created"),
                 "supporter_id": order.supporter_id,
+                **self._report_payment(payment, "created"),
             }
         )
 
@@ -60,7 +60,7 @@ class Checkout:
             raise conflict("it was refunded before")
         refunded = self._payments.refund(payment)
         self._tally.note_refund(payment.transaction_id)
-        return web.json_response({"event_id": self._report_payment(refunded, "refunded")})
+        return web.json_response(self._report_payment(refunded, "refunded"))
 
     async def answer(self, request: web.Request) -> web.Response:
         """Store the supporter's answer to the question that a shop item asks after the payment."""
@@ -70,26 +70,26 @@ class Checkout:
         answer = (await read_fields(request)).need_text("answer")
         answered = self._payments.answer(payment, answer)
         self._tally.note_words(payment.transaction_id, _words(answered.order))
-        return web.json_response({"event_id": self._report_payment(answered, "updated")})
+        return web.json_response(self._report_payment(answered, "updated"))
 
     async def renew(self, request: web.Request) -> web.Response:
         renewed = self._payments.renew(self._active_subscription(request))
         self._note_payment(_period_key(renewed), of=renewed.psp_id, order=renewed.order)
         return web.json_response(
             {
-                "event_id": self._report_subscription(renewed, "updated"),
                 "current_period_start": renewed.period_start,
+                **self._report_subscription(renewed, "updated"),
             }
         )
 
     async def cancel(self, request: web.Request) -> web.Response:
         feedback = (await read_fields(request)).text("feedback")
         cancelled = self._payments.cancel(self._subscription(request), feedback)
-        return web.json_response({"event_id": self._report_subscription(cancelled, "cancelled")})
+        return web.json_response(self._report_subscription(cancelled, "cancelled"))
 
     async def pause(self, request: web.Request) -> web.Response:
         paused = self._payments.pause(self._active_subscription(request))
-        return web.json_response({"event_id": self._report_subscription(paused, "paused")})
+        return web.json_response(self._report_subscription(paused, "paused"))
 
     def _start(self, subscription: Subscription) -> web.Response:
         self._note_payment(_period_key(subscription), of=subscription.psp_id, order=subscription.order)
@@ -97,7 +97,7 @@ class Checkout:
         # lower id.
         updated = self._subscription_event(subscription, "updated")
         started = self._subscription_event(subscription, "started")
-        self._deliveries.send(updated, started)
+        is_sent = self._deliveries.send(updated, started)
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
         return web.json_response(
             {
@@ -105,22 +105,23 @@ class Checkout:
                 "id": subscription.id,
                 "event_id": started.event_id,
                 "event_ids": [updated.event_id, started.event_id],
+                "is_sent": is_sent,
                 "supporter_id": subscription.order.supporter_id,
                 "current_period_start": subscription.period_start,
             }
         )
 
-    def _report_payment(self, payment: Payment, happening: str) -> int:
+    def _report_payment(self, payment: Payment, happening: str) -> dict[str, int | bool]:
         # The refund is a movement of its own, so its deliveries say nothing about the payment.
         key = None if happening == "refunded" else payment.transaction_id
         event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment), key)
-        self._deliveries.send(event)
-        return event.event_id
+        return self._send(event)
 
-    def _report_subscription(self, subscription: Subscription, happening: str) -> int:
-        event = self._subscription_event(subscription, happening)
-        self._deliveries.send(event)
-        return event.event_id
+    def _report_subscription(self, subscription: Subscription, happening: str) -> dict[str, int | bool]:
+        return self._send(self._subscription_event(subscription, happening))
+
+    def _send(self, event: Event) -> dict[str, int | bool]:
+        return {"event_id": event.event_id, "is_sent": self._deliveries.send(event)}
 
     def _subscription_event(self, subscription: Subscription, happening: str) -> Event:
         key = _period_key(subscription) if happening in ("started", "updated") else None

@@ -99,22 +99,31 @@ class Deliveries:
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
 
-    def send(self, *events: Event) -> None:
-        """Send the events of one happening, such as a payment or the start of a subscription."""
+    def send(self, *events: Event) -> bool:
+        """
+        Send the events of one happening, such as a payment or the start of a subscription.
+
+        Return False if they are not sent, because the webhook is disabled or BMC forgets them.
+        """
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
         # Check first whether the webhook is enabled. If it is disabled, nothing would be sent even without the fault, so do not
         # count a use of the fault.
-        reason = "the webhook is disabled" if not self._webhook.enabled else None
-        if reason is None and self._take(Fault.FORGOTTEN):
-            reason = "forgotten"
-        for event in events:
-            if reason is not None:
-                log.info("bmc: event %d %s not sent: %s", event.event_id, event.type, reason)
+        if not self._webhook.enabled:
+            for event in events:
+                log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
                 self._give_up(event)
-                continue
+            return False
+        if self._take(Fault.FORGOTTEN):
+            for event in events:
+                log.info("bmc: event %d %s not sent: forgotten", event.event_id, event.type)
+                self._give_up(event)
+                self._tally.note_forgotten(event.event_id)
+            return False
+        for event in events:
             self._under_way[event.event_id] += 1
             self._background.start(self._deliver(event))
+        return True
 
     def send_again(self, event_id: int) -> bool:
         """

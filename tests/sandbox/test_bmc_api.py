@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,11 @@ async def read(sandbox: Sandbox, path: str, **query: Any) -> dict[str, Any]:
     response = await ask(sandbox, path, **query)
     assert response.status == 200
     return dict(await response.json())
+
+
+async def stories(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """Return the timelines that the demo shows, the newest payment first."""
+    return list((await sandbox.get("/demo/changes"))["tally"]["payments"])
 
 
 async def rows(sandbox: Sandbox, path: str, **query: Any) -> list[dict[str, Any]]:
@@ -322,6 +328,50 @@ async def test_bmc_can_forget_the_webhook_of_a_payment(sandbox: Sandbox, product
 
     assert [received.body["data"]["support_note"] for received in product.received] == ["reported"]
     assert len(await sandbox.get("/bmc/payments")) == 2
+
+
+@pytest.mark.parametrize(("kind", "path"), [("donation", "supporters"), ("membership", "subscriptions")])
+async def test_the_demo_knows_which_payment_got_no_webhook_and_when_the_list_showed_it(
+    sandbox: Sandbox, kind: str, path: str
+) -> None:
+    await sandbox.post("/bmc/misbehave", kind="forgotten")
+    paid = await sandbox.pay(kind=kind)
+    (before,) = await stories(sandbox)
+
+    await rows(sandbox, path)
+
+    (after,) = await stories(sandbox)
+    assert (paid["is_sent"], before["sending"], before["listed_at"]) == (False, "forgotten", None)
+    assert after["at"] <= after["listed_at"] <= time.time()
+
+
+async def test_a_list_that_refuses_to_be_read_shows_no_payment(sandbox: Sandbox) -> None:
+    await sandbox.pay()
+    await sandbox.post("/bmc/misbehave", kind="api_broken")
+
+    await ask(sandbox, "supporters")
+
+    (story,) = await stories(sandbox)
+    assert story["listed_at"] is None
+
+
+async def test_a_read_list_reaches_the_page_at_once(sandbox: Sandbox) -> None:
+    await sandbox.settled((await sandbox.pay())["event_id"])
+    version = (await sandbox.get("/demo/changes"))["version"]
+
+    await rows(sandbox, "supporters")
+
+    assert (await sandbox.get("/demo/changes"))["version"] > version
+
+
+async def test_the_answer_to_a_refund_says_whether_a_webhook_is_sent(sandbox: Sandbox, product: Product) -> None:
+    paid = await sandbox.pay()
+    await product.wait_for(1)
+    await sandbox.post("/bmc/misbehave", kind="forgotten")
+
+    refunded = await sandbox.post(f"/bmc/payments/{paid['transaction_id']}/refund")
+
+    assert (paid["is_sent"], refunded["is_sent"]) == (True, False)
 
 
 async def test_a_disabled_webhook_does_not_use_up_the_fault(sandbox: Sandbox, product: Product) -> None:

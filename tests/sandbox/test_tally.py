@@ -34,6 +34,14 @@ class Story:
         self.tally.note_sending(self.paid)
         return self.paid
 
+    def pay_without_webhook(self, *, words: str = "") -> int:
+        self.paid += 1
+        key = str(self.paid)
+        self.tally.note_payment(key, of=key, amount=Decimal(5), words=words, at=self.tick())
+        self.tally.note_event(key, self.paid)
+        self.tally.note_forgotten(self.paid)
+        return self.paid
+
     def answer(self, event_id: int, outcome: str) -> None:
         self.tally.note_answer(event_id, status=200, text=json.dumps({"outcome": outcome}), at=self.tick())
 
@@ -242,6 +250,48 @@ def test_a_failed_delivery_is_retried_and_then_given_up(story: Story) -> None:
 
     story.tally.note_given_up(event_id)
     assert (story.newest["sending"], story.newest["next_at"]) == ("given_up", None)
+
+
+def test_a_payment_without_a_webhook_waits_until_the_user_is_told(story: Story) -> None:
+    event_id = story.pay_without_webhook(words=CODE)
+    assert (story.newest["sending"], story.newest["event_id"], story.counts) == ("forgotten", event_id, (1, 0, 0, 1))
+
+    story.thank(ANNA)
+
+    assert (story.newest["sending"], story.counts) == ("forgotten", (1, 1, 0, 0))
+
+
+def test_the_time_of_the_list_is_the_last_one_before_the_user_is_told(story: Story) -> None:
+    key = str(story.pay_without_webhook(words=CODE))
+    assert story.newest["listed_at"] is None
+
+    story.tally.note_listed({key}, at=10)
+    story.tally.note_listed({"another"}, at=20)
+    story.tally.note_listed({key}, at=30)
+    story.thank(ANNA)
+    story.tally.note_listed({key}, at=40)
+
+    assert story.newest["listed_at"] == 30
+
+
+def test_the_row_of_a_subscription_shows_only_its_newest_payment(story: Story) -> None:
+    for key in ("sub_1/1", "sub_1/2"):
+        story.tally.note_payment(key, of="sub_1", amount=Decimal(5), words="", at=story.tick())
+
+    story.tally.note_listed({"sub_1"}, at=10)
+
+    newest, oldest = story.tally.as_read()["payments"]
+    assert (newest["listed_at"], oldest["listed_at"]) == (10, None)
+
+
+def test_a_forgotten_answer_of_a_shop_item_does_not_hide_the_webhook_of_its_payment(story: Story) -> None:
+    event_id = story.pay()
+    story.answer(event_id, "unmatched")
+    story.tally.note_event(str(event_id), 100)
+
+    story.tally.note_forgotten(100)
+
+    assert (story.newest["event_id"], story.newest["sending"]) == (event_id, "accepted")
 
 
 def test_a_code_belongs_to_the_user_who_saw_it_first(story: Story) -> None:
