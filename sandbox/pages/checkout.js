@@ -100,7 +100,7 @@ export class Checkout {
     if (button.hasAttribute("aria-disabled")) return;
     const order = Object.fromEntries(new FormData(this.form).entries());
     button.setAttribute("aria-disabled", "true");
-    const paid = await attempt(find("pay-said"), () => post(`/bmc/${this.slug}/checkout`, order), () => "Thank you! The webhook is on its way.");
+    const paid = await attempt(find("pay-said"), () => post(`/bmc/${this.slug}/checkout`, order), ({ is_sent: isSent }) => `Thank you! ${isSent ? "The webhook is on its way." : "But no webhook was sent."}`);
     button.removeAttribute("aria-disabled");
     if (!paid) return;
     find("note").value = "";

@@ -5,7 +5,7 @@ import { Faults } from "./faults.js";
 import { Guide } from "./guide.js";
 import { Live } from "./live.js";
 import { MiniApp } from "./mini_app.js";
-import { call, find, memory } from "./parts.js";
+import { attempt, call, find, memory, post } from "./parts.js";
 import { People } from "./people.js";
 import { Phone } from "./phone.js";
 import { Stage } from "./stage.js";
@@ -32,7 +32,7 @@ const people = new People((id) => {
   live.watch(id);
 });
 const guide = new Guide({ app, checkout, people });
-const webhook = new Webhook();
+const webhook = new Webhook({ onClaim: (story) => claim(story) });
 const faults = new Faults();
 const stage = new Stage({
   onStartOver: () => {
@@ -53,6 +53,16 @@ function show(state) {
   if (chat) phone.show(people.chosen, chat, state.bot);
   guide.show({ ...state, chat });
   if (!isCheckoutAlone) people.bring(state.people, state.asked);
+}
+
+/** Tell the bot "I paid, but no credits came" from the phone of the user who paid. The user answers its questions there. */
+async function claim({ owner_id: owner }) {
+  const claimer = owner ?? people.supporter;
+  const sent = await attempt(find("payments-said"), () => post(`/telegram/chats/${claimer}/messages`, { text: "/claim" }));
+  if (!sent) return;
+  if (claimer !== people.chosen) people.choose(claimer);
+  app.close();
+  find("glass").scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
 function setTheme(theme) {

@@ -10,6 +10,7 @@ const BMC = [
   ["altered", "is altered on the way"],
   ["wrong_signature", "is signed with a wrong secret"],
   ["no_signature", "is not signed at all"],
+  ["forgotten", "is forgotten: no webhook is sent"],
 ];
 const TELEGRAM = [
   ["too_many_requests", "is refused for two seconds: too many requests", { retry_after: 2 }],

@@ -1,6 +1,7 @@
 // The guide: shows new visitors the next thing to click.
 
 import { find, memory } from "./parts.js";
+import { isForgotten } from "./timeline.js";
 
 const LAST = 5;
 const CODE = /\b[2-9a-z]{4}-?[2-9a-z]{4}\b/i;
@@ -99,6 +100,8 @@ export class Guide {
   stepAfterPaying() {
     const log = find("deliveries").firstElementChild;
     const pulled = this.state.plugs.find((plug) => plug.pulled);
+    const { story } = this;
+    if (story && isForgotten(story)) return this.stepWithoutWebhook(story, pulled);
     const isTold = newest(this.state) > this.paid.last;
     const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
     if (pulled && !isTold) return step(5, unplugged(pulled.name, isDelivered), find("stage"), { isMarked: false });
@@ -109,9 +112,22 @@ export class Guide {
     return step(5, "There was no code: the bot lists it for the operators.", this.people.operatorButton);
   }
 
+  stepWithoutWebhook({ told, reading }, pulled) {
+    if (told) return step(6, "Done: found without a webhook. Pay again, or pull a plug.", find("stage"), { isMarked: false });
+    if (pulled) return step(5, unplugged(pulled.name, true), find("stage"), { isMarked: false });
+    const isClaimed = this.state.chat.messages.some(({ from, text, message_id: id }) => from === "user" && text === "/claim" && id > this.paid.last);
+    if (!isClaimed) return step(5, "No webhook was sent. Tell the bot that you paid.", document.querySelector("[data-claims]") ?? find("payments-card"));
+    return step(5, reading === "code" ? "Answer the bot, and it finds your payment." : "Answer the bot. Then an operator decides.", find("messages"));
+  }
+
+  /** The story of the payment that was made last; undefined if the sandbox knows it no more. */
+  get story() {
+    return this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
+  }
+
   /** Whether the webhook keeps the payment on its disk. This lasts some seconds longer than the plug is out. */
   get isSpooled() {
-    const story = this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
+    const { story } = this;
     return Boolean(story?.spooled_at && !story.is_credited);
   }
 

@@ -16,6 +16,11 @@ export class People {
     return this.cast.find(({ id, is_operator: isOperator }) => isOperator && id === this.chosen);
   }
 
+  /** The id of the chosen person, or of the first supporter if an operator is chosen. */
+  get supporter() {
+    return this.operator ? this.cast[0].id : this.chosen;
+  }
+
   /** Take the people to show. If the demo has started over, the new person of the same role takes the place of the chosen one. */
   setCast(cast) {
     const before = this.cast;

@@ -1,8 +1,11 @@
-// The way of one payment from the checkout to the message, as five steps.
+// The way of one payment from the checkout to the message, step by step.
 
 import { attempt, clockSeconds, find, make, post } from "./parts.js";
 
 const MATCHES = { code: "Matched by code", slip: "Matched, one wrong sign corrected", no_code: "Matched without a code" };
+
+/** The one-time payments whose whole note is in Buy Me a Coffee's list. There, only a code in the note credits a user. */
+const LISTED_WITH_NOTE = ["donation", "wishlist_payment"];
 
 /** The outcomes of an event that moves no credits, in plain words. */
 const OUTCOMES = {
@@ -29,9 +32,15 @@ export function outcomeWords({ status, answer, error }, story) {
   return "not accepted";
 }
 
-export function timeline(story) {
-  const rows = [paid(story), delivered(story), matched(story), committed(story), told(story)];
+/** *onClaim* is called with the story if the reader wants to tell the bot about a payment without a webhook. */
+export function timeline(story, onClaim) {
+  const rows = [paid(story), delivered(story), ...(isForgotten(story) ? [found(story, onClaim)] : []), matched(story), committed(story), told(story)];
   return make("ol", { className: "timeline" }, ...rows.map(row));
+}
+
+/** Whether Buy Me a Coffee has sent no webhook, so that only its list shows the payment. */
+export function isForgotten({ sending }) {
+  return sending === "forgotten";
 }
 
 /** The state of a payment in a few words. */
@@ -43,9 +52,9 @@ export function standing(story) {
   return { words: "waiting", kind: "busy" };
 }
 
-function row({ state, words, when = "", action = null }) {
+function row({ state, words, when = "", action = null, below = null }) {
   const sign = make("span", { className: "sign", textContent: { done: "✓", wrong: "!", held: "…", open: "○" }[state], "aria-hidden": "true" });
-  return make("li", { className: state }, sign, make("span", {}, words), action ?? make("span", { className: "when", textContent: when }));
+  return make("li", { className: state }, sign, make("span", {}, words, below), action ?? make("span", { className: "when", textContent: when }));
 }
 
 function paid({ at }) {
@@ -57,15 +66,39 @@ function delivered(story) {
   if (verified) return { state: "done", words: "Signature valid", when: attempts > 1 ? `attempt ${attempts}` : "" };
   const trouble = status === null ? "No connection" : status === 401 ? "Signature refused" : `Answered ${status}`;
   if (sending === "given_up") return { state: "wrong", words: attempts ? `Given up after ${attempts} attempts` : "Not sent, the webhook is off", action: again(story) };
+  if (isForgotten(story)) return { state: "wrong", words: "No webhook was sent" };
   if (sending === "retry") return { state: "wrong", words: trouble, when: `again at ${exact(next, { decimals: 0 })}` };
   return { state: "held", words: attempts > 1 ? `Delivering, attempt ${attempts}` : "Delivering" };
 }
 
-function matched({ is_credited: isCredited, outcome, reading, told: receipt, spooled_at: spooled }) {
+/** The step of a payment without a webhook. A page of the list that was read proves nothing until the user is told. */
+function found(story, onClaim) {
+  const { at, listed_at: listed, told: receipt, is_refunded: isRefunded } = story;
+  if (receipt) return { state: "done", words: "Found in Buy Me a Coffee’s list", when: listed ? after(at, listed) : "" };
+  if (isRefunded) return { state: "open", words: "Found in Buy Me a Coffee’s list" };
+  const decision = isCodeListed(story) ? "" : " An operator may have to decide.";
+  const words = `Not found yet. “I paid, but no credits came” (/claim) finds it within seconds; otherwise it takes up to about 25 minutes.${decision}`;
+  const button = make("button", { type: "button", className: "small", textContent: "Send /claim", onclick: () => onClaim(story), "data-claims": "" });
+  return { state: "held", words, below: button };
+}
+
+function isCodeListed({ kind, reading }) {
+  return reading === "code" && LISTED_WITH_NOTE.includes(kind);
+}
+
+function matched(story) {
+  const { is_credited: isCredited, outcome, reading, told: receipt, spooled_at: spooled } = story;
+  if (isForgotten(story)) return receipt ? { state: "done", words: matchWords(story) } : { state: "open", words: "Match" };
   if (outcome === "unmatched") return receipt ? { state: "done", words: "Matched by an operator" } : { state: "held", words: "No user found, an operator decides" };
   if (isCredited) return { state: "done", words: MATCHES[reading] };
   if (spooled) return { state: "held", words: "Kept on disk until the database is back" };
   return outcome ? { state: "done", words: OUTCOMES[outcome] ?? outcome } : { state: "open", words: "Match" };
+}
+
+/** How a payment without a webhook was matched. The list of a Shop item or a subscription may name its code or not. */
+function matchWords(story) {
+  if (isCodeListed(story)) return MATCHES.code;
+  return story.reading === "code" ? "Matched" : "Matched by an operator";
 }
 
 function committed({ at, committed_at: answered, told: receipt, spooled_at: spooled }) {

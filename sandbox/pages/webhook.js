@@ -15,7 +15,9 @@ const TEST_TYPES = [
 ];
 
 export class Webhook {
-  constructor() {
+  /** *onClaim* gets the story of a payment whose user shall tell the bot "I paid, but no credits came". */
+  constructor({ onClaim }) {
+    this.onClaim = onClaim;
     find("test").elements.type.append(...TEST_TYPES.map((type) => make("option", { textContent: type })));
     find("test").addEventListener("submit", (event) => this.sendTest(event));
     find("enable").addEventListener("click", () => attempt(find("test-said"), () => post("/bmc/webhook/enable")));
@@ -34,7 +36,7 @@ export class Webhook {
     showList(find("deliveries"), deliveries.map((sent) => ({ ...sent, words: outcomeWords(sent, byEvent.get(sent.event_id)) })), ({ number }) => number, delivery);
     find("no-payments").hidden = payments.length > 0;
     const rows = payments.map((paid, index) => ({ ...paid, story: byPayment.get(paid.transaction_id ?? paid.psp_id), isNewest: index === 0 }));
-    showList(find("payments"), rows, (paid) => paid.transaction_id ?? paid.psp_id, payment);
+    showList(find("payments"), rows, (paid) => paid.transaction_id ?? paid.psp_id, (paid, old) => payment(paid, old, this.onClaim));
   }
 
   async sendTest(event) {
@@ -72,22 +74,22 @@ function isOpen(old) {
   return old?.querySelector("details").open ?? false;
 }
 
-function payment(paid, old) {
+function payment(paid, old, onClaim) {
   const words = make("span", { className: "paid" },
     make("b", { textContent: money(paid.amount, paid.currency) }), ` ${NAMES[paid.kind]}${paid.name ? `, ${paid.name}` : ""} `,
     // A payment that succeeded needs no word about it; its timeline says more.
     paid.status === "succeeded" ? null : make("span", { className: `chip ${paid.status === "active" ? "good" : "bad"}`, textContent: paid.status }));
   const head = make("div", { className: "head" }, words, make("span", { className: "row" }, ...actions(paid)));
-  const li = make("li", {}, head, ...(paid.story ? [journey(paid, old)] : []));
+  const li = make("li", {}, head, ...(paid.story ? [journey(paid, old, onClaim)] : []));
   li.isNewest = paid.isNewest;
   return li;
 }
 
 /** The timeline. It is open for the newest payment, and the reader can open the others. */
-function journey({ story, isNewest }, old) {
-  const { words, kind } = standing(story);
-  const summary = make("summary", {}, "Timeline ", make("span", { className: `chip ${kind}`, textContent: words }));
-  return make("details", { open: old?.isNewest === isNewest ? isOpen(old) : isNewest }, summary, timeline(story));
+function journey({ story, isNewest, kind }, old, onClaim) {
+  const { words, kind: look } = standing(story);
+  const summary = make("summary", {}, "Timeline ", make("span", { className: `chip ${look}`, textContent: words }));
+  return make("details", { open: old?.isNewest === isNewest ? isOpen(old) : isNewest }, summary, timeline({ ...story, kind }, onClaim));
 }
 
 function actions(paid) {
@@ -105,7 +107,7 @@ function action(path, text, ask = async () => ({})) {
     const body = await ask();
     if (body === null) return;
     say(find("payments-said"), "");
-    await attempt(find("payments-said"), () => post(path, body), ({ event_id: id }) => `Event ${id} is on its way.`);
+    await attempt(find("payments-said"), () => post(path, body), ({ event_id: id, is_sent: isSent }) => `Event ${id} ${isSent ? "is on its way" : "was not sent"}.`);
   };
   return make("button", { type: "button", className: "small", textContent: text, onclick: act });
 }

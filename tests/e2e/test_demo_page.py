@@ -37,6 +37,12 @@ A JavaScript function.
 
 For each colour of the wallpaper, it returns the visible colours of a chat button's text and background.
 """
+PLACES = """() => {
+    scrollTo(0, 0);
+    return ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
+        [id, Math.round(document.getElementById(id).getBoundingClientRect().top)]);
+}"""
+"""A JavaScript function. It scrolls to the top of the page, and returns the place of each part of the page in pixels."""
 FAILURES_THAT_DISABLE = 11
 THE_END = "Done: the bot has answered."
 
@@ -468,6 +474,20 @@ async def support(page: Page) -> None:
     await page.get_by_role("button", name="Support with $5").click()
 
 
+async def forget_next_webhook(page: Page) -> Locator:
+    """Turn on the switch with which Buy Me a Coffee sends no webhook for the next payment. Return the switch."""
+    forgotten = page.get_by_role("switch", name="is forgotten: no webhook is sent")
+    await forgotten.check()
+    return forgotten
+
+
+async def answer_claim(page: Page) -> None:
+    """Answer the questions that the bot asks after /claim about the payment with the code."""
+    messages = page.locator("#messages")
+    await messages.get_by_role("button", name="Yes, paid today").click()
+    await messages.get_by_role("button", name="Skip").click()
+
+
 def plug(page: Page, name: str) -> Locator:
     return page.get_by_role("switch", name=f"Unplug the {name}")
 
@@ -581,6 +601,86 @@ async def test_a_payment_that_was_not_sent_because_the_webhook_was_off_can_be_se
     await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
 
 
+async def test_a_payment_whose_webhook_is_forgotten_is_found_when_the_user_says_so(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    forgotten = await forget_next_webhook(fresh)
+    await support(fresh)
+
+    await expect(fresh.locator("#pay-said")).to_have_text("Thank you! But no webhook was sent.")
+    await expect(forgotten).not_to_be_checked()
+    await expect(timeline(fresh)).to_have_text(
+        [
+            re.compile(r"Paid\d\d:\d\d:\d\d\.\d$"),
+            re.compile("No webhook was sent$"),
+            re.compile(r"Not found yet.*\(/claim\).*within seconds; otherwise.*about 25 minutes\.Send /claim$"),
+            re.compile("Match$"),
+            re.compile("Commit$"),
+            re.compile("Message$"),
+        ]
+    )
+    await expect_counter(fresh, "paid 1 credited 0 twice 0 waiting 1")
+    await expect(guide(fresh)).to_have_text("No webhook was sent. Tell the bot that you paid.")
+
+    await marked(fresh).click()
+    await expect(guide(fresh)).to_have_text("Answer the bot, and it finds your payment.")
+    await answer_claim(fresh)
+
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+    await expect(said_by_bot(fresh, "Thank you!")).to_have_count(1)
+    await expect(guide(fresh)).to_contain_text("Done: found without a webhook.")
+    await expect(timeline(fresh)).to_have_text(
+        [
+            re.compile(r"Paid\d\d:\d\d:\d\d\.\d$"),
+            re.compile("No webhook was sent$"),
+            re.compile(r"Found in Buy Me a Coffee’s listafter \d+\.\d+ s$"),
+            re.compile("Matched by code$"),
+            re.compile("Committed$"),
+            re.compile(r"Anna told, \+500after \d+\.\d+ s$"),
+        ]
+    )
+    await expect(fresh.locator("#deliveries li")).to_have_count(0)
+
+
+async def test_the_claim_of_a_payment_is_sent_from_the_phone_of_the_user_who_paid(fresh: Page) -> None:
+    await prepare_payment(fresh)
+    await forget_next_webhook(fresh)
+    await support(fresh)
+    await fresh.get_by_role("button", name="operator, English").click()
+    await expect(guide(fresh)).to_contain_text("Olha is an operator.")
+
+    await timeline(fresh).get_by_role("button", name="Send /claim").click()
+    await answer_claim(fresh)
+
+    await expect(fresh.get_by_role("button", name="supporter, English")).to_have_attribute("aria-pressed", "true")
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+
+
+async def test_a_forgotten_payment_without_a_code_is_found_and_an_operator_decides(fresh: Page, amount: str) -> None:
+    code = await copy_code(fresh)
+    await fresh.get_by_label("Another").fill(amount)
+    await forget_next_webhook(fresh)
+    await fresh.get_by_role("button", name=f"Support with ${amount}").click()
+    await expect(timeline(fresh).nth(2)).to_contain_text("An operator may have to decide.")
+    await timeline(fresh).get_by_role("button", name="Send /claim").click()
+    messages = fresh.locator("#messages")
+    await messages.get_by_role("button", name="Another payment").click()
+    await messages.get_by_role("button", name="Today", exact=True).click()
+    await expect(said_by_bot(fresh, "How much did you pay?")).to_be_visible()
+    await fresh.get_by_label("Message", exact=True).fill(amount)
+    await fresh.get_by_role("button", name="Send", exact=True).click()
+    await messages.get_by_role("button", name="Skip").click()
+    await expect(said_by_bot(fresh, "it shows no payment with your code yet")).to_be_visible()
+
+    await fresh.get_by_role("button", name="operator, English").click()
+    card = said_by_bot(fresh, "No webhook came for it").last
+    await card.get_by_role("button", name="Find the user").click()
+    await messages.get_by_role("button", name=code).click()
+    await messages.get_by_role("button", name="Yes, credit").last.click()
+
+    await expect(timeline(fresh).nth(3)).to_contain_text("Matched by an operator")
+    await expect_counter(fresh, "paid 1 credited 1 twice 0 waiting 0")
+
+
 async def test_a_code_that_the_demo_mistypes_is_corrected(fresh: Page) -> None:
     code = await copy_code(fresh)
 
@@ -688,26 +788,44 @@ async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1160, "dark"), (1280, "light")])
 async def test_nothing_moves_while_a_payment_waits_and_arrives(screen: Screen, width: int, scheme: Scheme) -> None:
     page = await open_fresh(screen, width=width, scheme=scheme)
-    places = """() => {
-        scrollTo(0, 0);
-        return ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
-            [id, Math.round(document.getElementById(id).getBoundingClientRect().top)]);
-    }"""
-    before = await page.evaluate(places)
+    before = await page.evaluate(PLACES)
 
     await copy_code(page)
-    copied = await page.evaluate(places)
+    copied = await page.evaluate(PLACES)
     await page.get_by_role("button", name=re.compile("^Paste ")).click()
     await plug(page, "database").check()
     await support(page)
     await expect(timeline(page).nth(2)).to_contain_text("Kept on disk")
-    waiting = await page.evaluate(places)
+    waiting = await page.evaluate(PLACES)
     faults = await grave_faults(page)
     await plug(page, "database").uncheck()
     await expect_counter(page, "paid 1 credited 1 twice 0 waiting 0")
-    arrived = await page.evaluate(places)
+    arrived = await page.evaluate(PLACES)
 
     assert [copied, waiting, arrived] == [before] * 3
+    assert faults == await grave_faults(page) == []
+    assert await spill(page) <= 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (1160, "light"), (1280, "dark")])
+async def test_nothing_moves_while_a_payment_without_a_webhook_waits_and_is_found(
+    screen: Screen, width: int, scheme: Scheme
+) -> None:
+    page = await open_fresh(screen, width=width, scheme=scheme)
+    before = await page.evaluate(PLACES)
+
+    await prepare_payment(page)
+    await forget_next_webhook(page)
+    await support(page)
+    await expect(timeline(page).nth(2)).to_contain_text("Not found yet.")
+    waiting = await page.evaluate(PLACES)
+    faults = await grave_faults(page)
+    await marked(page).click()
+    await answer_claim(page)
+    await expect_counter(page, "paid 1 credited 1 twice 0 waiting 0")
+    found = await page.evaluate(PLACES)
+
+    assert [waiting, found] == [before] * 2
     assert faults == await grave_faults(page) == []
     assert await spill(page) <= 0
 
