@@ -98,7 +98,8 @@ def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored
     one.pay(next(users))
     one.spend(user, 30)
     before, privileges = one.sql(ROWS), one.sql(PRIVILEGES)
-    done = one.run("restore.sh", "--yes", backup)
+    # The settings of the demo, which the tests use, have a token.
+    done = one.run("restore.sh", "--yes", backup, BMC_API_TOKEN="")
     assert done.returncode == 0, done.stderr
     return Restored(
         done, backup, at_backup, before, one.sql(ROWS), privileges, one.sql(PRIVILEGES), one.running(), databases(one)
@@ -131,6 +132,11 @@ def test_privileges_and_settings_of_the_database_stay_although_no_dump_has_them(
 
 def test_a_restored_backup_is_recorded_so_that_no_alert_says_there_is_none(one: Machine, restored: Restored) -> None:
     assert one.sql("SELECT size_bytes FROM backups") == str(restored.backup.stat().st_size)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_restore_asks_for_a_reconciliation(one: Machine) -> None:
+    assert one.sql("SELECT cause FROM reconciliation_requests") == "restore"
 
 
 def test_without_the_token_of_bmc_the_operator_is_to_look_up_the_later_payments(restored: Restored) -> None:
