@@ -1,7 +1,18 @@
 """Define the dashboard of the platform: the processes, the machine, and the monitoring itself."""
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Limit, Query, Unit, Word
-from monitoring.dashboards.shapes import counted, durations, gauge, lines, quantile, rates, row, stat, states
+from monitoring.dashboards.shapes import (
+    counted,
+    durations,
+    gauge,
+    lines,
+    per_minute,
+    quantile,
+    rates,
+    row,
+    stat,
+    states,
+)
 from monitoring.promql import OURS, PROXY, restarts
 from monitoring.thresholds import (
     CLOCK_OFFSET_SECONDS,
@@ -106,6 +117,11 @@ PROCESSES = row(
         "The 99th percentile of the wait for a connection of the pool. Good: one or two milliseconds.",
         quantile("ledger_db_acquire_duration_seconds", "0.99", "{{job}}", by="job, le", exemplars=True),
         empty="No connection was requested",
+    ),
+    rates(
+        "Log lines dropped",
+        "Lines below WARNING that a service dropped, because the log was read too slowly. Good: none.",
+        per_minute("ledger_log_lines_dropped_total", "job"),
     ),
     empty="No process exports this metric",
 )
