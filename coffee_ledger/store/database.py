@@ -86,9 +86,12 @@ class PooledConnection(asyncpg.Connection):
         return ""
 
 
-def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
+def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False) -> Pool:
     """
     Create a pool that connects when it is first used, so that a service can start before its database.
+
+    With *keeps_plans*, each statement is planned once for a connection. Planning a statement of a settlement takes longer than running
+    it. Do not use this for statements whose best plan depends on their parameters, such as searches.
 
     Open the pool with `async with`, or await it.
     """
@@ -101,7 +104,7 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
         init=prepare_connection,
         connection_class=PooledConnection,
         # Our statements are short. Postgres may overestimate one, and would then spend more time on compiling it than on running it.
-        server_settings={"jit": "off"},
+        server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan" if keeps_plans else "auto"},
     )
 
 

@@ -34,7 +34,7 @@ DRAIN_SECONDS = 20.0
 
 
 async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
-    async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
+    async with open_pool(settings.DATABASE_URL.get_secret_value(), keeps_plans=True) as pool:
 
         async def settle(events: Sequence[Event]) -> list[Outcome]:
             with trace_settlement(events, now=datetime.now(UTC)):
