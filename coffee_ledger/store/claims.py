@@ -17,7 +17,7 @@ from coffee_ledger.claiming import (
 )
 from coffee_ledger.model import TelegramId
 from coffee_ledger.notification_facts import ClaimRaised, NewNotification
-from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql
 from coffee_ledger.store.outbox import queue_notifications
 from coffee_ledger.store.reconciliation import request_within
 
@@ -72,10 +72,8 @@ async def raise_claim(
 
     If the user may not raise a claim now, store nothing and return the reason. The user must exist.
     """
-    async with transaction(pool) as db:
-        # Settlements and operators' decisions take this lock too. So no candidate is matched, and no claim is declined, during
-        # this transaction.
-        await db.execute(sql("lock_settling"))
+    # Settlements and operators' decisions use such transactions too. So no candidate is matched, and no claim is declined, meanwhile.
+    async with settling_transaction(pool) as db:
         pause_end = await _load_pause_end(db, telegram_id, now=now)
         if pause_end is not None:
             return Paused(pause_end)

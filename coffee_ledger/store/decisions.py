@@ -6,8 +6,7 @@ about one charge at the same time, the second decision is refused.
 """
 
 import enum
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -27,7 +26,7 @@ from coffee_ledger.settling import (
     match_by_operator,
 )
 from coffee_ledger.store.claims import load_candidates, load_open_claim
-from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql
 from coffee_ledger.store.lookup import load_shown_charges
 from coffee_ledger.store.outbox import queue_notifications
 from coffee_ledger.store.rows import payment_of
@@ -165,7 +164,7 @@ async def match_charge(
 
     The charge must be waiting for a decision, or it must have been dismissed automatically.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, request, telegram_id, rates)
         if charge is None or refusal is not None:
@@ -201,7 +200,7 @@ async def dismiss_charge(
     are dismissed automatically, and operators get no message about them. But a similar charge that contains an issued code waits
     for an operator, because it may be from a user.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
@@ -234,7 +233,7 @@ async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -
     after the offer was made, or if an operator must now decide it separately. An offer can be taken only once. If two operators
     press the button at the same time, the second one is refused.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         charge_ids = await db.fetchval(sql("take_offer"), offer_id, request.now)
         if charge_ids is None:
             return await _offer_taken_before(db, offer_id, request)
@@ -255,7 +254,7 @@ async def undo_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> D
 
     A charge is skipped if an operator or a rule has decided about it after the dismissal.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         offer = await db.fetchrow(sql("find_offer"), offer_id)
         if offer is None or offer["taken_at"] is None:
             return Refused(RefusalCause.UNKNOWN_OFFER)
@@ -326,7 +325,7 @@ async def undo_match(
     *shown* identifies the decision that the operator saw: the time of the match in Unix seconds, or 0 for a dismissal. If the
     charge has a different decision now, nothing is undone. If *shown* is None, the current decision is undone without this check.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
@@ -364,7 +363,7 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
     The charge then waits for an operator, and the operators are notified. The pending payment that the charge completed stays
     completed. If the guess can no longer be taken back, change nothing and return the reason.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
         charge = await load_charge(db, charge_id)
         if guessed_at is None or charge is None:
@@ -403,7 +402,7 @@ async def refund_part(
     *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If this amount has changed
     since then, the request is refused, because another operator was faster. If *kept* is None, this check is skipped.
     """
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
@@ -470,7 +469,7 @@ async def _notify_operators_of_overdraft(db: Connection, user: TelegramId) -> No
 
 async def credit_user(pool: Pool, telegram_id: TelegramId, request: OperatorRequest, *, credits: int) -> Done | Refused:
     """Add *credits* to a balance. If *credits* is negative, the balance may fall below zero."""
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("is_user_known"), telegram_id):
@@ -483,7 +482,7 @@ async def credit_user(pool: Pool, telegram_id: TelegramId, request: OperatorRequ
 
 async def undo_adjustment(pool: Pool, credit_id: int, request: OperatorRequest) -> Done | Refused:
     """Reverse an adjustment that an operator made to a balance."""
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         given = await db.fetchrow(sql("find_adjustment"), credit_id)
@@ -500,7 +499,7 @@ async def undo_adjustment(pool: Pool, credit_id: int, request: OperatorRequest) 
 
 async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> Done | Refused:
     """Decline a claim because no payment fits it, and notify the user who raised it."""
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         user = await db.fetchval(sql("decline_claim"), claim_id, request.operator, request.now)
@@ -541,13 +540,6 @@ async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
         return await _find_decider(db, charge_id)
 
 
-@asynccontextmanager
-async def _settling_transaction(pool: Pool) -> AsyncIterator[Connection]:
-    async with transaction(pool) as db:
-        await db.execute(sql("lock_settling"))
-        yield db
-
-
 async def _refuse_match(
     db: Connection,
     charge_id: int,
@@ -575,7 +567,7 @@ async def _decided_before(db: Connection, charge_id: int) -> Refused:
 async def _decide_event(pool: Pool, event_no: int, request: OperatorRequest, action: Action) -> Done | Refused:
     wanted = request.now if action is Action.RETRY else None
     aside = request.now if action is Action.DISMISS_EVENT else None
-    async with _settling_transaction(pool) as db:
+    async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("decide_event"), event_no, wanted, aside):

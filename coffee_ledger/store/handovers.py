@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from coffee_ledger.model import CreditKind, TelegramId
-from coffee_ledger.store.database import Pool, connected, sql, transaction
+from coffee_ledger.store.database import Pool, connected, settling_transaction, sql
 
 HANDING_OVER = "handing_over"
 """The name of the lease that a process must hold to call the handler."""
@@ -49,8 +49,7 @@ async def start_handovers(pool: Pool) -> None:
     async with connected(pool) as db:
         if await db.fetchval(sql("are_handovers_started")):
             return
-    async with transaction(pool) as db:
-        await db.execute(sql("lock_settling"))
+    async with settling_transaction(pool) as db:
         await db.execute(sql("start_handovers"))
 
 

@@ -15,7 +15,7 @@ from coffee_ledger.model import (
     PendingPayment,
     TelegramId,
 )
-from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql, transaction
 from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
@@ -132,9 +132,8 @@ async def cancel_payment(
 
     Return None if the payment does not exist, or if it belongs to another user.
     """
-    async with transaction(pool) as db:
-        # Wait for a running settlement, because it may be about to complete this payment.
-        await db.execute(sql("lock_settling"))
+    # Wait for a running settlement, because it may be about to complete this payment.
+    async with settling_transaction(pool) as db:
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
         await db.execute(sql("announce"))

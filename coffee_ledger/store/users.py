@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql, transaction
 from coffee_ledger.store.outbox import requeue_missed
 
 
@@ -63,10 +63,9 @@ async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
 
     The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
     """
-    async with transaction(pool) as db:
-        # Wait for a running settlement. If the erasure did not wait, the settlement could write back a note that it read
-        # before the erasure.
-        await db.execute(sql("lock_settling"))
+    # Wait for a running settlement. If the erasure did not wait, the settlement could write back a note that it read before the
+    # erasure.
+    async with settling_transaction(pool) as db:
         await db.execute(sql("erase_user"), telegram_id)
 
 
