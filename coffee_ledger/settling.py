@@ -75,8 +75,8 @@ the amount and the note must be equal too.
 
 LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
-As `ANNOUNCED_TWICE_WITHIN`, for a charge from BMC's list. The times in the list have no zone, so they may be wrong by up to 14 hours,
-in either direction. A false doubt costs an operator one look; a missed one would credit a payment twice.
+As `ANNOUNCED_TWICE_WITHIN`, for a charge from BMC's list. The times in the list have no zone, and two zones differ by at most 26
+hours. A false doubt costs an operator one look; a missed one would credit a payment twice.
 """
 
 

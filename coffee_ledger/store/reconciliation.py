@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import asyncpg
+
 from coffee_ledger.bmc_api import ApiList, ApiState, Row, SubscriptionRow, SupportRow
 from coffee_ledger.codes import read_codes
 from coffee_ledger.events import Event
@@ -39,6 +41,9 @@ UNLISTED_MAX = 20
 
 REPORTED_ROWS_MAX = 10
 
+OLD_PAGE_FIRST = 2
+"""The page with which the reading of the older pages begins. Each pass reads the first page anyway."""
+
 
 @dataclass(frozen=True)
 class ListState:
@@ -50,13 +55,17 @@ class ListState:
     checked_at: datetime
     completed_at: datetime | None = None
     """The start of the last pass that read all new rows; None before the first one."""
-    old_page: int = 2
+    old_page: int = OLD_PAGE_FIRST
     """The older page that the next pass reads too."""
     rotation_began_at: datetime | None = None
     covered_at: datetime | None = None
     """The start of the last reading that has covered the whole list; None before the first one."""
     differs_in_zone: bool = False
     """True if the times in the list seem to be in another zone than UTC."""
+
+    @property
+    def is_healthy(self) -> bool:
+        return isinstance(self.state, ApiState) and self.state.is_healthy
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,13 @@ async def load_lists(pool: Pool) -> dict[ApiList, ListState]:
 
 async def _load_lists(db: Connection) -> dict[ApiList, ListState]:
     rows = await db.fetch(sql("find_lists"))
-    return {ApiList(row["list"]): ListState(**{**row, "list": ApiList(row["list"])}) for row in rows}
+    return {ApiList(row["list"]): _list_state(row) for row in rows}
+
+
+def _list_state(row: asyncpg.Record) -> ListState:
+    state = row["state"]
+    words = {"list": ApiList(row["list"]), "state": ApiState(state) if state in set(ApiState) else state}
+    return ListState(**{**row, **words})
 
 
 async def keep_list(pool: Pool, state: ListState) -> None:
@@ -288,10 +303,11 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
             await queue_notifications(db, [told])
 
 
-async def has_code_of(pool: Pool, row: Row, user: TelegramId) -> bool:
-    """Tell whether the note of the row contains an exact code of the user."""
-    codes = read_codes(row.note or "").codes if isinstance(row, SupportRow | SubscriptionRow) else frozenset()
-    if not codes:
+async def has_code_of(pool: Pool, event: Event, user: TelegramId | None) -> bool:
+    """Tell whether the note of the row from which the event was made contains an exact code of the user."""
+    note = event.report.charge.note if event.report else None
+    codes = read_codes(note).codes if note else frozenset()
+    if not codes or user is None:
         return False
     async with connected(pool) as db:
         return bool(await db.fetch(sql("find_own_codes"), sorted(codes), user))

@@ -271,7 +271,8 @@ async def _load_candidates(
     unknown = [reading for reading in readings if reading.codes and book.payments.keys().isdisjoint(reading.codes)]
     corrections = {code for reading in unknown for code in reading.corrections}
     if corrections:
-        await _load_candidates_with(db, book, charges, words, codes | corrections, window=window)
+        # The waiting charges are in the book already.
+        await _load_candidates_with(db, book, charges, words, codes | corrections, window=None)
 
 
 async def _load_candidates_with(

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from coffee_ledger.bmc_api import ApiList, ApiResult, ApiState, Row
+from coffee_ledger.bmc_api import ApiList, ApiState
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.listed_events import listed_body, read_listed_event, row_name
@@ -24,6 +24,7 @@ from coffee_ledger.model import Outcome
 from coffee_ledger.reconciling import differs_in_zone, find_news, is_before_us, is_known_ground
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.reconciliation import (
+    OLD_PAGE_FIRST,
     ListState,
     Request,
     answer_claim,
@@ -81,8 +82,6 @@ The maximum number of newest pages that a pass reads of each list. One older pag
 The sum is less than the number of requests that are allowed in a minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some
 requests for a user who claims to have paid.
 """
-
-OLD_PAGE_FIRST = 2
 
 
 @dataclass
@@ -209,14 +208,14 @@ class Reconciler:
 
     async def _read_page(
         self, reading: Reading, page: int, *, before: datetime, since: datetime, now: datetime
-    ) -> ApiResult:
+    ) -> None:
         result = await self._client.read_page(reading.list_, page)
         if result.requests_left is not None:
             REQUESTS_LEFT.labels("all").set(result.requests_left)
         reading.state, reading.status = result.state, result.status
         if result.state is not ApiState.PAGE:
             reading.is_complete = reading.is_whole = result.state is ApiState.EMPTY
-            return result
+            return
         known = await load_known_charges(self._pool, result.rows)
         await keep_listings(self._pool, result.rows, now=now)
         for row, value in zip(result.rows, result.values, strict=True):
@@ -233,7 +232,6 @@ class Reconciler:
                 reading.news.append(event)
         reading.is_whole = not result.has_more or is_before_us(result.rows, since=since)
         reading.is_complete = reading.is_whole or is_known_ground(result.rows, known, before=before, since=since)
-        return result
 
     async def _read_old_page(
         self, reading: Reading, state: ListState, newest: int, *, since: datetime, now: datetime
@@ -300,13 +298,11 @@ class Reconciler:
         since = await find_first_day(self._pool) or now
         settled, is_read, is_credited = 0, True, False
         for list_ in ApiList:
-            reading, rows = Reading(list_), dict[str, Row]()
-            result = await self._read_page(reading, 1, before=now, since=since, now=now)
-            is_read = is_read and result.state.is_healthy
-            for row, value in zip(result.rows, result.values, strict=True):
-                rows[row_name(read_listed_event(listed_body(list_, value), received_at=now))] = row
+            reading = Reading(list_)
+            await self._read_page(reading, 1, before=now, since=since, now=now)
+            is_read = is_read and reading.state.is_healthy
             for event in reading.news:
-                has_code = await self._has_code(rows[row_name(event)], request)
+                has_code = await has_code_of(self._pool, event, request.telegram_id)
                 if has_code or _fits(event, request):
                     settled += await self._settle(event, now=now)
                     is_credited = is_credited or has_code
@@ -318,9 +314,6 @@ class Reconciler:
         else:
             await answer_claim(self._pool, request, now=self._clock())
         return settled
-
-    async def _has_code(self, row: Row, request: Request) -> bool:
-        return request.telegram_id is not None and await has_code_of(self._pool, row, request.telegram_id)
 
 
 def _show_last_good(states: Mapping[ApiList, ListState]) -> None:

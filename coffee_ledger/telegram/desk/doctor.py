@@ -20,7 +20,6 @@ from aiogram.filters import Command
 from aiogram.types import MenuButtonWebApp, Message
 
 from coffee_ledger import __version__
-from coffee_ledger.bmc_api import ApiState
 from coffee_ledger.store.lookup import Examination, examine, find_users
 from coffee_ledger.store.reconciliation import CHECKED_WITHIN, Report, load_report
 from coffee_ledger.store.settlement import STREAK_PAUSE
@@ -235,7 +234,7 @@ def _reconciliation(report: Report, now: datetime, context: Context) -> Iterator
     if not report.lists:
         yield speech.say("desk-doctor-lists-off", document=_document(SECTION_OF_LISTS, context, RECONCILIATION))
         return
-    failed = next((one for one in report.lists if one.state not in (ApiState.PAGE, ApiState.EMPTY)), None)
+    failed = next((one for one in report.lists if not one.is_healthy), None)
     oldest = min(one.checked_at for one in report.lists)
     if now - oldest > CHECKED_WITHIN:
         yield speech.say("desk-doctor-lists-stale", ago=ago(now - oldest, speech))

@@ -13,7 +13,6 @@ from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
-from coffee_ledger.bmc_api import ApiState
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.lookup import KnownUser, find_users
 from coffee_ledger.store.reconciliation import (
@@ -98,7 +97,7 @@ def _lines(report: Report, users: Users, context: Context) -> Iterator[str]:
 
 def _list_line(state: ListState, speech: Speech, now: datetime) -> str:
     name, age = speech.say(f"desk-list-{state.list}"), ago(now - state.checked_at, speech)
-    if state.state in (ApiState.PAGE, ApiState.EMPTY):
+    if state.is_healthy:
         text = "desk-list-stale" if now - state.checked_at > CHECKED_WITHIN else f"desk-list-state-{state.state}"
         return speech.say(text, list=name, ago=age)
     remedy = speech.word("desk-list-remedy", state.state)
