@@ -16,6 +16,13 @@ API_URL = "https://developers.buymeacoffee.com/api/v1"
 SECONDS_MAX = 30.0
 BODY_BYTES_MAX = 1024 * 1024
 REQUESTS_PER_MINUTE_MAX = 15
+CLAIM_REQUESTS = 3
+"""
+The part of the requests in each minute that only claims may use. One claim needs a request for each list.
+
+Otherwise the passes after two outages in one minute would use all requests, and a user who has just paid would get no answer.
+"""
+
 MINUTE_SECONDS = 60.0
 REQUESTS_LEFT_MIN = 5
 """
@@ -41,11 +48,12 @@ class RequestBudget:
     _sent_at: deque[float] = field(default_factory=lambda: deque(maxlen=REQUESTS_PER_MINUTE_MAX))
     _pause_ends_at: float = 0.0
 
-    def take(self, now: float) -> float:
+    def take(self, now: float, *, for_claim: bool = False) -> float:
         """Count a request and return 0. If no request is allowed, return the seconds until one is."""
         allowed_at = self._pause_ends_at
-        if len(self._sent_at) == REQUESTS_PER_MINUTE_MAX:
-            allowed_at = max(allowed_at, self._sent_at[0] + MINUTE_SECONDS)
+        requests_max = REQUESTS_PER_MINUTE_MAX - (0 if for_claim else CLAIM_REQUESTS)
+        if len(self._sent_at) >= requests_max:
+            allowed_at = max(allowed_at, self._sent_at[-requests_max] + MINUTE_SECONDS)
         if allowed_at > now:
             return allowed_at - now
         self._sent_at.append(now)
@@ -80,14 +88,14 @@ class BmcClient:
         self._clock = clock
         self._budget = RequestBudget()
 
-    async def read_page(self, list_: ApiList, page: int) -> ApiResult:
+    async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         """
-        Read one page of a list. The first page has number 1.
+        Read one page of a list. The first page has number 1. Requests *for_claim* may use the whole budget.
 
         Return an `ApiResult` for every failure and raise no exception, so that the token cannot become part of a traceback.
         If the budget allows no request now, send none and return the state THROTTLED.
         """
-        wait_seconds = self._budget.take(self._clock())
+        wait_seconds = self._budget.take(self._clock(), for_claim=for_claim)
         if wait_seconds:
             return ApiResult(state=ApiState.THROTTLED, retry_after_seconds=math.ceil(wait_seconds))
         answer = await self._ask(list_, page)

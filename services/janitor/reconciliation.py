@@ -79,8 +79,7 @@ PAGES_MAX = {ApiList.SUPPORTERS: 5, ApiList.SUBSCRIPTIONS: 2, ApiList.EXTRAS: 2}
 """
 The maximum number of newest pages that a pass reads of each list. One older page of each list is read too.
 
-The sum is less than the number of requests that are allowed in a minute (`REQUESTS_PER_MINUTE_MAX`). So a pass leaves some
-requests for a user who claims to have paid.
+So a pass sends at most as many requests as the passes may send in a minute (see `CLAIM_REQUESTS`).
 """
 
 
@@ -207,9 +206,16 @@ class Reconciler:
         return reading
 
     async def _read_page(
-        self, reading: Reading, page: int, *, before: datetime, since: datetime, now: datetime
+        self,
+        reading: Reading,
+        page: int,
+        *,
+        before: datetime,
+        since: datetime,
+        now: datetime,
+        for_claim: bool = False,
     ) -> None:
-        result = await self._client.read_page(reading.list_, page)
+        result = await self._client.read_page(reading.list_, page, for_claim=for_claim)
         if result.requests_left is not None:
             REQUESTS_LEFT.labels("all").set(result.requests_left)
         reading.state, reading.status = result.state, result.status
@@ -293,14 +299,15 @@ class Reconciler:
         """
         Look for the payment of a claim on the first page of each list, and settle it at once. Return the number of settled rows.
 
-        Rows that do not fit the claim are left to their webhooks.
+        Rows that do not fit the claim are left to their webhooks. If no request may be sent now, a later run looks again.
         """
         since = await find_first_day(self._pool) or now
-        settled, is_read, is_credited = 0, True, False
+        settled, is_credited = 0, False
+        states: set[ApiState] = set()
         for list_ in ApiList:
             reading = Reading(list_)
-            await self._read_page(reading, 1, before=now, since=since, now=now)
-            is_read = is_read and reading.state.is_healthy
+            await self._read_page(reading, 1, before=now, since=since, now=now, for_claim=True)
+            states.add(reading.state)
             for event in reading.news:
                 has_code = await has_code_of(self._pool, event, request.telegram_id)
                 if has_code or _fits(event, request):
@@ -308,11 +315,14 @@ class Reconciler:
                     is_credited = is_credited or has_code
             if is_credited:
                 break
-        # The settlement notifies the user of the credit. If a list could not be read, say nothing: the operator has the claim.
-        if is_credited or not is_read:
+        if is_credited:
+            # The settlement notifies the user of the credit.
             await answer_requests(self._pool, [request], now=self._clock())
-        else:
+        elif all(state.is_healthy for state in states):
             await answer_claim(self._pool, request, now=self._clock())
+        elif ApiState.THROTTLED not in states:
+            # Say nothing to the user, because the operator has the claim.
+            await answer_requests(self._pool, [request], now=self._clock())
         return settled
 
 

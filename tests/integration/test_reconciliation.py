@@ -5,7 +5,7 @@ It finds the payments that no webhook has reported, credits those that carry an 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -52,10 +52,14 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def client(sandbox: Sandbox) -> BmcClient:
-    token = (await sandbox.get("/bmc/api/token"))["token"]
     # A pass takes no time here, so several passes would exceed the limit of requests per minute. Each call of the clock is a minute.
     minutes = iter(range(10**6))
-    return BmcClient(SecretStr(token), url=str(sandbox.url / "bmc/api/v1"), clock=lambda: 60.0 * next(minutes))
+    return await client_of(sandbox, lambda: 60.0 * next(minutes))
+
+
+async def client_of(sandbox: Sandbox, clock: Callable[[], float]) -> BmcClient:
+    token = (await sandbox.get("/bmc/api/token"))["token"]
+    return BmcClient(SecretStr(token), url=str(sandbox.url / "bmc/api/v1"), clock=clock)
 
 
 @pytest.fixture
@@ -519,10 +523,10 @@ async def test_reading_stops_at_known_ground(
     read: list[int] = []
     original = client.read_page
 
-    async def read_page(list_: ApiList, page: int) -> Any:
+    async def read_page(list_: ApiList, page: int, *, for_claim: bool = False) -> Any:
         if list_ is ApiList.SUPPORTERS:
             read.append(page)
-        return await original(list_, page)
+        return await original(list_, page, for_claim=for_claim)
 
     monkeypatch.setattr(client, "read_page", read_page)
 
@@ -771,6 +775,41 @@ async def test_a_claim_is_looked_up_once(reconciler: Reconciler, ledger: Ledger,
     await reconciler.run_once(NOW + timedelta(seconds=4))
 
     assert await ledger.told(ANNA) == ["claim_looked_up"]
+
+
+async def test_passes_leave_requests_for_a_claim(
+    sandbox: Sandbox, janitor: Pool, outages: OutageWatch, ledger: Ledger, pool: Pool
+) -> None:
+    """Otherwise a user who pays after two short outages would get no answer."""
+    within_one_minute = await client_of(sandbox, lambda: 0.0)
+    reconciler = Reconciler(within_one_minute, janitor, RULES, outages, clock=lambda: datetime.now(UTC))
+    await ledger.open(CODE)
+    for number in range(6):
+        await reconciler.run_once(NOW + number * PASS_PERIOD)
+    assert (await load_lists(pool))[ApiList.EXTRAS].state == ApiState.THROTTLED
+    await pay_unreported(sandbox, note=SHOWN)
+
+    later = NOW + 5 * PASS_PERIOD + timedelta(seconds=2)
+    await claim(pool, now=later)
+
+    assert await reconciler.run_once(later) == 1
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_a_claim_waits_if_no_request_may_be_sent_now(
+    sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
+) -> None:
+    await ledger.open(CODE)
+    await reconciler.run_once(NOW)
+    await pay_unreported(sandbox, note=SHOWN)
+    await claim(pool)
+    await sandbox.post("/bmc/misbehave", kind="api_throttled")
+
+    assert await reconciler.run_once(NOW + timedelta(seconds=2)) == 0
+    assert await ledger.told(ANNA) == []
+
+    assert await reconciler.run_once(NOW + timedelta(seconds=4)) == 1
+    assert await ledger.told(ANNA) == ["payment_credited"]
 
 
 @pytest.mark.parametrize("fault", ["api_blocked", "api_broken"])

@@ -8,7 +8,7 @@ from services.janitor.bmc_client import REQUESTS_PER_MINUTE_MAX, RequestBudget
 
 def test_no_minute_has_more_than_fifteen_requests() -> None:
     budget = RequestBudget()
-    allowed = [second for second in range(300) if budget.take(float(second)) == 0]
+    allowed = [second for second in range(300) if budget.take(float(second), for_claim=True) == 0]
 
     assert REQUESTS_PER_MINUTE_MAX == 15
     assert len(allowed) == 5 * 15
@@ -18,10 +18,26 @@ def test_no_minute_has_more_than_fifteen_requests() -> None:
 def test_a_refused_request_does_not_count() -> None:
     budget = RequestBudget()
     for _ in range(15):
-        assert budget.take(10.0) == 0
+        assert budget.take(10.0, for_claim=True) == 0
 
-    assert [budget.take(11.0), budget.take(69.5)] == [59.0, 0.5]
-    assert budget.take(70.0) == 0
+    assert [budget.take(11.0, for_claim=True), budget.take(69.5, for_claim=True)] == [59.0, 0.5]
+    assert budget.take(70.0, for_claim=True) == 0
+
+
+def test_passes_leave_three_requests_of_each_minute_for_claims() -> None:
+    budget = RequestBudget()
+
+    assert [budget.take(0.0) for _ in range(14)] == [0.0] * 12 + [60.0] * 2
+    assert [budget.take(0.0, for_claim=True) for _ in range(4)] == [0.0] * 3 + [60.0]
+    assert budget.take(59.0) == 1.0
+
+
+def test_requests_of_claims_count_for_the_passes_too() -> None:
+    budget = RequestBudget()
+    for _ in range(12):
+        assert budget.take(0.0, for_claim=True) == 0
+
+    assert budget.take(1.0) == 59.0
 
 
 @pytest.mark.parametrize(
