@@ -154,9 +154,11 @@ class Book:
             if identity:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
-    def keep_rival(self, waiting: RivalCharge) -> None:
-        """Add an unmatched charge that may prevent a guess. If the batch may change the charge, also add it with `keep`."""
-        self._waiting.setdefault(waiting.money, []).append(waiting)
+    def keep_rivals(self, waiting: Iterable[RivalCharge]) -> None:
+        """Set the unmatched charges that may prevent a guess. If the batch may change such a charge, also add it with `keep`."""
+        self._waiting = {}
+        for charge in waiting:
+            self._waiting.setdefault(charge.money, []).append(charge)
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that is the same as *other*, even if their charge keys differ."""

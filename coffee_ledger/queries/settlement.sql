@@ -111,16 +111,17 @@ SELECT array(
 -- payments: pending payments that a charge may pay: those with the given codes, the open ones of the users of the supporters, and those
 -- of the same amount that are open now or were open when the charge was paid. For each amount, only the $7 oldest ones are read. $7 is
 -- more than ten, and a user has at most ten open payments, so $7 payments belong to several users. A charge whose amount fits payments of
--- several users is not matched by a guess. Reading more payments would not change this.
+-- several users is not matched by a guess. Reading more payments would not change this. The open ones are read once for each amount,
+-- because the oldest ones are the same for all charges of the amount.
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
 -- erased: all these users, and those in $17, who asked to be erased.
 --
 -- The payments are sorted by an expression, so that Postgres uses the indexes of an amount. By the plain column, it would often read the
 -- index of created_at from the oldest payment on, once for each charge.
 --
--- $1 amounts, $2 currencies, $3 times of payment, $4 latest times of opening: arrays of equal length; $5 maximum difference from the
--- times in $3, or null to find no waiting charges; $6 maximum number of waiting charges for each amount; $7 maximum number of
--- payments for each amount
+-- $1 amounts, $2 currencies, $3 times of payment, $4 latest times of opening, of the charges without a code: arrays of equal length
+-- $5 maximum difference from the times in $3, or null to find no waiting charges
+-- $6 maximum number of waiting charges, $7 maximum number of payments, for each amount
 -- $8 supporter ids
 -- $9 names of subscriptions, $10 their psp ids or nulls, $11 families, $12 bmc ids: arrays of equal length
 -- $13 kinds, $14 names of outsiders: arrays of equal length
@@ -175,32 +176,32 @@ candidates AS MATERIALIZED (
       FROM (SELECT DISTINCT telegram_id FROM supported) AS payers
       JOIN pending_payments AS theirs ON theirs.telegram_id = payers.telegram_id AND theirs.status = 'pending'
      UNION
-    SELECT rivals.*
+    SELECT open_rivals.*
+      FROM (SELECT amount, currency, max(until) AS until FROM paid GROUP BY amount, currency) AS asked
+     CROSS JOIN LATERAL (
+               SELECT open.*
+                 FROM pending_payments AS open
+                WHERE open.status = 'pending'
+                  AND open.amount = asked.amount
+                  AND open.currency = asked.currency
+                  AND open.created_at AT TIME ZONE 'UTC' <= asked.until AT TIME ZONE 'UTC'
+                ORDER BY open.created_at AT TIME ZONE 'UTC'
+                LIMIT $7
+           ) AS open_rivals
+     UNION
+    SELECT ended_rivals.*
       FROM paid
      CROSS JOIN LATERAL (
-               (
-                   SELECT open.*
-                     FROM pending_payments AS open
-                    WHERE open.status = 'pending'
-                      AND open.amount = paid.amount
-                      AND open.currency = paid.currency
-                      AND open.created_at AT TIME ZONE 'UTC' <= paid.until AT TIME ZONE 'UTC'
-                    ORDER BY open.created_at AT TIME ZONE 'UTC'
-                    LIMIT $7
-               )
-               UNION ALL
-               (
-                   SELECT ended.*
-                     FROM pending_payments AS ended
-                    WHERE ended.status <> 'pending'
-                      AND ended.amount = paid.amount
-                      AND ended.currency = paid.currency
-                      AND ended.ended_at > paid.at
-                      AND ended.created_at <= paid.until
-                    ORDER BY ended.created_at AT TIME ZONE 'UTC'
-                    LIMIT $7
-               )
-           ) AS rivals
+               SELECT ended.*
+                 FROM pending_payments AS ended
+                WHERE ended.status <> 'pending'
+                  AND ended.amount = paid.amount
+                  AND ended.currency = paid.currency
+                  AND ended.ended_at > paid.at
+                  AND ended.created_at <= paid.until
+                ORDER BY ended.created_at AT TIME ZONE 'UTC'
+                LIMIT $7
+           ) AS ended_rivals
 ),
 
 owners AS MATERIALIZED (SELECT DISTINCT telegram_id FROM candidates)

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharge
+from coffee_ledger.codes import Reading
 from coffee_ledger.events import Event
 from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
@@ -204,11 +205,11 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 
 async def load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
     """Load everything that is needed to settle the events. *readings* must contain the texts of the events."""
-    charges = [event.report.charge for event in events if event.report]
-    book = await _load_known(db, events, charges)
-    if charges:
-        words = list(readings.values())
-        await _load_candidates(db, book, charges, words, window=rules.fallback_window)
+    reports = [event.report for event in events if event.report]
+    book = await _load_known(db, events, [report.charge for report in reports])
+    if reports:
+        noted = [(report.charge, readings[report.texts]) for report in reports]
+        await _load_candidates(db, book, noted, window=rules.fallback_window)
     return book
 
 
@@ -246,46 +247,50 @@ async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence
 
 async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
     book = Book()
-    await _load_candidates(db, book, charges, [read_words(charge.note or "") for charge in charges], window=None)
+    await _load_candidates(db, book, [(charge, read_words(charge.note or "")) for charge in charges], window=None)
     return book
 
 
 async def _load_candidates(
-    db: Connection,
-    book: Book,
-    charges: Sequence[Charge],
-    words: Sequence[Words],
-    *,
-    window: timedelta | None,
+    db: Connection, book: Book, noted: Sequence[tuple[Charge, Words]], *, window: timedelta | None
 ) -> None:
     """
     Load the users and the pending payments that the charges may belong to, and the waiting charges that may be confused with them.
 
-    If *window* is None, load no waiting charges, because the charges are not matched by amount and time.
+    *noted* has each charge with the words of its texts. If *window* is None, load no waiting charges, because the charges are not
+    matched by amount and time.
     """
-    readings = [one.reading for one in words]
+    readings = [words.reading for _, words in noted]
     # Compute the corrections only of texts without a code, because they take long to compute.
     codes = {code for reading in readings for code in reading.codes or reading.corrections}
-    await _load_candidates_with(db, book, charges, words, codes, window=window)
+    # A code decides without the amount. But the code of an ended payment does not decide about a subscription.
+    uncoded = [charge for charge, words in noted if not words.reading.codes or charge.subscription]
+    await _load_candidates_with(db, book, noted, codes, uncoded, window=window)
     # A text may contain a code that was never issued, beside a mistyped one. This is rare, so it may take a second query.
-    unknown = [reading for reading in readings if reading.codes and book.payments.keys().isdisjoint(reading.codes)]
-    corrections = {code for reading in unknown for code in reading.corrections}
-    if corrections:
-        # The waiting charges are in the book already.
-        await _load_candidates_with(db, book, charges, words, codes | corrections, window=None)
+    unknown = [(charge, words.reading) for charge, words in noted if _has_unknown_code(words.reading, book)]
+    if unknown:
+        codes |= {code for _, reading in unknown for code in reading.corrections}
+        uncoded += [charge for charge, _ in unknown]
+        await _load_candidates_with(db, book, noted, codes, uncoded, window=window)
+
+
+def _has_unknown_code(reading: Reading, book: Book) -> bool:
+    return bool(reading.codes) and book.payments.keys().isdisjoint(reading.codes)
 
 
 async def _load_candidates_with(
     db: Connection,
     book: Book,
-    charges: Sequence[Charge],
-    words: Sequence[Words],
+    noted: Sequence[tuple[Charge, Words]],
     codes: set[PaymentId],
+    uncoded: Sequence[Charge],
     *,
     window: timedelta | None,
 ) -> None:
-    paid = [charge for charge in charges if charge.amount]
-    concerned = [*charges, *book.charges.values()]
+    """Load the candidates with these codes, and for the charges in *uncoded*, the pending payments and charges of their amounts."""
+    paid = [charge for charge in uncoded if charge.amount]
+    words = [words for _, words in noted]
+    concerned = [*(charge for charge, _ in noted), *book.charges.values()]
     subscribed = {name: one for one in concerned if (name := one.subscription)}
     outsiders = sorted({name for one in concerned for name in one.outsider_names()})
     row = await db.fetchrow(
@@ -314,9 +319,8 @@ async def _load_candidates_with(
 
 
 def _add_candidates(book: Book, row: asyncpg.Record) -> None:
-    """Add the result of `load_candidates` to the book."""
-    for waiting in row["waiting"]:
-        book.keep_rival(RivalCharge(*waiting))
+    """Add the result of `load_candidates` to the book. It replaces the result of an earlier query."""
+    book.keep_rivals(RivalCharge(*waiting) for waiting in row["waiting"])
     book.supporters = _users_by_name(row["supporters"])
     book.subscribers = _users_by_name((name, user) for name, user, is_undone in row["subscribers"] if not is_undone)
     book.undone = _users_by_name((name, user) for name, user, is_undone in row["subscribers"] if is_undone)

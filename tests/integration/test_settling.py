@@ -19,7 +19,7 @@ def code(seven: str) -> PaymentId:
     return PaymentId(seven + check_sign(seven))
 
 
-CODE, OTHER_CODE = code("K7QM2XH"), code("P4RT9WE")
+CODE, OTHER_CODE, THIRD_CODE = code("K7QM2XH"), code("P4RT9WE"), code("9MK6DYN")
 
 
 async def test_a_payment_with_a_code_is_credited_for_the_paid_amount(ledger: Ledger, webhook: Webhook) -> None:
@@ -117,6 +117,31 @@ async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook
 
     assert await webhook.settle(a_payment()) == ["unmatched"]
     assert await ledger.credits() == []
+
+
+LIKE_A_CODE = "see https://example.org/w9ek5m92"
+"""The end of the address passes the check of a code by chance. No code was issued for it, so it does not forbid a guess."""
+
+
+async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+
+    assert await webhook.settle(a_payment(support_note=LIKE_A_CODE)) == ["credited"]
+    assert (await ledger.charge())["method"] == "amount_and_time"
+
+
+async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
+    ledger: Ledger, webhook: Webhook
+) -> None:
+    """The open payments and the waiting charges of this amount are loaded by a second query, after the code was not found."""
+    await webhook.settle(a_payment())
+    await ledger.open(CODE)
+
+    assert await webhook.settle(a_payment(support_note=LIKE_A_CODE)) == ["unmatched"]
+
+    await ledger.open(OTHER_CODE, user=BOHDAN, amount="9")
+    await ledger.open(THIRD_CODE, user=ANNA, amount="9")
+    assert await webhook.settle(a_payment(amount=9, support_note=LIKE_A_CODE)) == ["unmatched"]
 
 
 async def test_a_slip_in_a_code_is_corrected(ledger: Ledger, webhook: Webhook) -> None:

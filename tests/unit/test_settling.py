@@ -1274,7 +1274,7 @@ def waiting_charge(facts: ChargeReport) -> RivalCharge:
 )
 def test_a_waiting_charge_outside_the_book_forbids_a_guess_too(waiting: ChargeReport, is_rival: bool) -> None:
     book = book_of([payment()])
-    book.keep_rival(waiting_charge(waiting))
+    book.keep_rivals([waiting_charge(waiting)])
 
     assert settle_all(donation(), book=book).outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
 
@@ -1282,7 +1282,7 @@ def test_a_waiting_charge_outside_the_book_forbids_a_guess_too(waiting: ChargeRe
 def test_a_waiting_charge_decided_by_the_batch_no_longer_forbids_a_guess() -> None:
     decided = donation("2", note=OTHER_CODE)
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")], [charge_of(donation("2"))])
-    book.keep_rival(waiting_charge(donation("2")))
+    book.keep_rivals([waiting_charge(donation("2"))])
 
     done = settle_all(decided, donation(), book=book)
 
