@@ -86,12 +86,26 @@ class PooledConnection(asyncpg.Connection):
         return ""
 
 
+KEPT_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""
+Plan each statement once for a connection, and let all plans look rows up in indexes.
+
+Planning a statement of a settlement takes longer than running it. A plan that is made while a table is nearly empty would read the
+whole table, and would still do so when the table has thousands of rows.
+"""
+
+
 def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False) -> Pool:
     """
     Create a pool that connects when it is first used, so that a service can start before its database.
 
-    With *keeps_plans*, each statement is planned once for a connection. Planning a statement of a settlement takes longer than running
-    it. Do not use this for statements whose best plan depends on their parameters, such as searches.
+    With *keeps_plans*, connections have the settings `KEPT_PLANS`. Do not use this for statements whose best plan depends on their
+    parameters, such as searches, or that read many rows.
 
     Open the pool with `async with`, or await it.
     """
@@ -104,7 +118,7 @@ def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False
         init=prepare_connection,
         connection_class=PooledConnection,
         # Our statements are short. Postgres may overestimate one, and would then spend more time on compiling it than on running it.
-        server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan" if keeps_plans else "auto"},
+        server_settings={"jit": "off", **(KEPT_PLANS if keeps_plans else {})},
     )
 
 
