@@ -36,7 +36,15 @@ from string import ascii_uppercase
 from urllib.parse import unquote
 
 from coffee_ledger.model import PaymentId, TelegramId
-from coffee_ledger.plaintext import ESCAPE_SIGNS, TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
+from coffee_ledger.plaintext import (
+    ESCAPE_SIGNS,
+    TEXT_LENGTH_MAX,
+    CharTable,
+    drop_invisible,
+    is_address,
+    may_hold_address,
+    undo_escapes,
+)
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """
@@ -241,6 +249,7 @@ _LOOK_ALIKES = {
 _KEYBOARD = str.maketrans("ФИСВУАПРШОЛДЬТЩЗЙКІЫЕГМЦЧНЯ", "ABCDEFGHIJKLMNOPQRSSTUVWXYZ")
 """The letters of the Ukrainian and Russian keyboards, and the Latin letters on the same keys."""
 _DASHES_BY_USE = "-_\N{MINUS SIGN}"
+_GAPS = re.compile("[- ]{2,}")
 _ONE_BY_ONE = re.compile(r"(?<![A-Z0-9!])[A-Z0-9]{1,2}(?:[- ][A-Z0-9]{1,2}){3,}(?![A-Z0-9!])")
 """Characters written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. They are joined into one word before codes are read."""
 _LIST_NUMBER = re.compile(
@@ -268,7 +277,11 @@ class _Spelled:
     by_shape: str
     """The text without *addresses*. Each letter is replaced by the Latin capital letter that it looks like."""
     by_key: str
-    """The text without *addresses*. Cyrillic letters become the Latin capitals on the same keys. Latin letters become `!`."""
+    """
+    The text without *addresses*. Cyrillic letters become the Latin capitals on the same keys. Latin letters become `!`.
+
+    It is empty if the text is in ASCII.
+    """
 
 
 def _may_hold_digit(text: str) -> bool:
@@ -297,12 +310,15 @@ def _spell_text(text: str) -> _Spelled:
         plain=plain,
         addresses=addresses,
         by_shape=_DASH_WORD.sub(" ", _spell(prose, keyboard=False)),
-        by_key=_spell(prose, keyboard=True),
+        # A text in ASCII has no Cyrillic letters, so no letter would be left.
+        by_key="" if prose.isascii() else _spell(prose, keyboard=True),
     )
 
 
 def _split_addresses(text: str) -> tuple[str, str]:
     """Split *text* into prose and the links, e-mail addresses and @names in it."""
+    if not may_hold_address(text):
+        return text, ""
     words = re.split(r"(\s+)", text)
     prose = [" / " if is_address(word) else word for word in words]
     return "".join(prose), " ".join(word for word in words if is_address(word))
@@ -315,13 +331,11 @@ def _spell(text: str, *, keyboard: bool) -> str:
     With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard, and each
     Latin letter by `!`.
     """
-    spell = _spell_by_key if keyboard else _spell_by_shape
-    spelled = text.translate({ord(char): spell(char) for char in set(text)})
-    spelled = re.sub("[- ]{2,}", lambda gap: " " if " " in gap[0] else "-", spelled)
+    spelled = text.translate(_BY_KEY if keyboard else _BY_SHAPE)
+    spelled = _GAPS.sub(lambda gap: " " if " " in gap[0] else "-", spelled)
     return _ONE_BY_ONE.sub(lambda signs: re.sub("[- ]", "", signs[0]), spelled)
 
 
-@lru_cache(maxsize=4096)
 def _spell_by_shape(char: str) -> str:
     # Try the character itself, then the first character of its decomposition, which is the letter without its accent.
     for form in (char, unicodedata.normalize("NFKD", char)[:1]):
@@ -333,7 +347,6 @@ def _spell_by_shape(char: str) -> str:
     return _spell_other(char)
 
 
-@lru_cache(maxsize=4096)
 def _spell_by_key(char: str) -> str:
     if char.isascii() and char.isalpha():
         return _FOREIGN
@@ -347,6 +360,9 @@ def _spell_other(char: str) -> str:
     if char.isalpha():
         return _FOREIGN
     return "-" if char in _DASHES_BY_USE or unicodedata.category(char) == "Pd" else " "
+
+
+_BY_SHAPE, _BY_KEY = CharTable(_spell_by_shape), CharTable(_spell_by_key)
 
 
 # Codes in a text ------------------------------------------------------------------------------------------------------

@@ -61,6 +61,10 @@ TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
 NAME_LENGTH_MAX = 200
 
+SEPARATORS = re.compile("[ -]+")
+DIGESTED = json.JSONEncoder(sort_keys=True, default=str)
+"""Writes the content of which `_digest` makes the digest. It must not change, or a delivery after an update counts as a new event."""
+
 GLIMPSED_TYPE = re.compile(r'(?<!\\)"type"\s*:\s*"([a-z_]{1,40}\.[a-z_]{1,40})"')
 GLIMPSED_AMOUNT = re.compile(r'(?<!\\)"amount"\s*:\s*"?([0-9]{1,9}(?:\.[0-9]{1,4})?)(?="|\s*[,}])')
 GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
@@ -140,7 +144,9 @@ class Event:
         return self.report.charge.charge_key if self.report else None
 
 
-def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
+def read_event(
+    body: bytes, *, received_at: datetime, nonce: str, verified_by: int | None = None, traceparent: str | None = None
+) -> Event:
     """
     Read a signed body. The body may have any content; this function never raises an exception.
 
@@ -151,7 +157,14 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
         # The key has the form of `_event_name`, with an empty id and an empty type, because they cannot be read.
-        return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
+        return Event(
+            DeliveryKey(f"live:::{digest}"),
+            EventKind.UNREADABLE,
+            body,
+            received_at,
+            verified_by=verified_by,
+            traceparent=traceparent,
+        )
     type_ = read_text(envelope.get("type"))
     live_mode = read_flag(envelope.get("live_mode"))
     digest = _digest(envelope, body)
@@ -167,6 +180,8 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         attempt=_small_integer(envelope.get("attempt")),
         report=report,
         supporter_id=read_id(data.get("supporter_id")) if (data := as_object(envelope.get("data"))) else None,
+        verified_by=verified_by,
+        traceparent=traceparent,
     )
 
 
@@ -508,7 +523,7 @@ def _digest(envelope: Json, body: bytes) -> str:
     """
     content = {key: value for key, value in envelope.items() if key not in ("attempt", "created")}
     try:
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(DIGESTED.encode(content).encode()).hexdigest()
     except (ValueError, RecursionError):
         return hashlib.sha256(body).hexdigest()
 
@@ -519,7 +534,7 @@ def _closed_word(value: object) -> str | None:
 
     Return None if the value is not a string.
     """
-    return re.sub("[ -]+", "_", value.strip().casefold()) if isinstance(value, str) else None
+    return SEPARATORS.sub("_", value.strip().casefold()) if isinstance(value, str) else None
 
 
 def _as_told(value: object) -> str | None:

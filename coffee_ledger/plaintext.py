@@ -8,6 +8,7 @@ Notes may be escaped for HTML, for links or for JSON, sometimes twice: `K7QM&nda
 import html
 import re
 import unicodedata
+from collections.abc import Callable
 from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
@@ -30,13 +31,43 @@ _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 """A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
 
 _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
+_ADDRESS_SIGNS = frozenset("@./")
+"""Each address contains one of these characters."""
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")
-_BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
+_BLANK_LETTERS = "№\u3164\uffa0"
 """
 Characters that are replaced by spaces: № and two Hangul fillers.
 
 Unicode normalisation (NFKC) would convert № to letters. The fillers are letters in Unicode, but they look like spaces.
 """
+CHARS_KEPT_MAX = 4096
+
+
+class CharTable(dict[int, str]):
+    """
+    A table for `str.translate` that gets its entries from *convert* when a text needs them.
+
+    It keeps at most `CHARS_KEPT_MAX` entries, because anyone can write texts with characters that nobody else uses.
+    """
+
+    def __init__(self, convert: Callable[[str], str]) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= CHARS_KEPT_MAX:
+            self.clear()
+        self[number] = self._convert(chr(number))
+        return self[number]
+
+
+def _show_visible(char: str) -> str:
+    if char in _BLANK_LETTERS:
+        return " "
+    return "" if unicodedata.category(char) in _INVISIBLE else char
+
+
+_VISIBLE = CharTable(_show_visible)
 
 
 def undo_escapes(text: str) -> str:
@@ -55,10 +86,16 @@ def undo_escapes(text: str) -> str:
 
 def drop_invisible(text: str) -> str:
     """Remove invisible characters and combining accents from *text*, and normalise it (Unicode NFKC)."""
+    # ASCII has no such characters, and each of its characters is in its normal form.
+    if text.isascii():
+        return text[:TEXT_LENGTH_MAX]
     # Remove combining marks before normalising. Normalisation sorts the marks, and sorting a long run takes quadratic time.
-    visible = text.translate(_BLANK_LETTERS)
-    visible = visible.translate({ord(char): None for char in set(visible) if unicodedata.category(char) in _INVISIBLE})
-    return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]
+    return unicodedata.normalize("NFKC", text.translate(_VISIBLE))[:TEXT_LENGTH_MAX]
+
+
+def may_hold_address(text: str) -> bool:
+    """Return False if no word of *text* can be an address. This is quicker than a look at each word."""
+    return not _ADDRESS_SIGNS.isdisjoint(text)
 
 
 def is_address(word: str) -> bool:

@@ -351,26 +351,12 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
         if event.report and event.kind is EventKind.PAID:
             book.undecided[event.report.charge.money].append(event.report)
     for event in events:
-        notified = len(done.notifications)
         # The charge of this event is decided now, so it is no longer undecided. If it stayed in the list, it would prevent
         # guesses for other charges of the same amount, even if it is matched now.
         if event.report and event.report in (alike := book.undecided[event.report.charge.money]):
             alike.remove(event.report)
-        outcome = fold.settle_event(event)
-        done.outcomes.append(outcome)
-        done.notifications[notified:] = [
-            _with_event_facts(event, notification) for notification in done.notifications[notified:]
-        ]
+        done.outcomes.append(fold.settle_event(event))
     return done
-
-
-def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
-    facts = notification.facts
-    if isinstance(facts, PaymentCredited):
-        # The user's waiting time begins when the event is received, even if the settlement is retried later. So store the time of
-        # receipt.
-        facts = replace(facts, received_at=event.received_at)
-    return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
@@ -422,6 +408,8 @@ class _Fold:
         self._readings = readings
         self._now = now
         self._done = done
+        self._event: Event | None = None
+        """The event that is settled now; None if stored charges are matched again."""
         self._payments_by_money: defaultdict[Money, list[PaymentId]] = defaultdict(list)
         for payment in book.payments.values():
             self._payments_by_money[payment.amount, payment.currency].append(payment.payment_id)
@@ -433,6 +421,7 @@ class _Fold:
         if event.delivery_key in self._book.delivered:
             return Outcome.DUPLICATE
         self._book.delivered.add(event.delivery_key)
+        self._event = event
         outcome, charge_key = self._outcome(event)
         is_erased = self._is_erased(event, charge_key)
         self._done.events.append(EventRecord(event, outcome, charge_key, is_erased))
@@ -712,6 +701,8 @@ class _Fold:
             code=picked.payment_id if picked else None,
             picked_amount=total,
             picked_currency=picked.currency if picked else None,
+            # The user's waiting time begins when the event is received, even if the settlement is retried later.
+            received_at=self._event.received_at if self._event else None,
         )
         self._notify(found.telegram_id, facts, f"credited:{charge.charge_key}")
         if found.method is Method.AMOUNT_AND_TIME:
@@ -747,7 +738,8 @@ class _Fold:
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
     def _notify(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
-        self._done.notifications.append(NewNotification(user, facts, fact_key))
+        traceparent = self._event.traceparent if self._event else None
+        self._done.notifications.append(NewNotification(user, facts, fact_key, traceparent))
 
     # The input of the rules --------------------------------------------------------------------------------------
 

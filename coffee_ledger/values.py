@@ -15,6 +15,7 @@ Json = Mapping[str, object]
 
 # Accept only ASCII digits and amounts below 1e9. `Decimal` itself would also accept `5_0`, `٥` and `1e3`.
 AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
+CURRENCY = re.compile("[A-Z]{3,10}", re.ASCII)
 AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
@@ -113,4 +114,4 @@ def read_amount(value: object) -> Decimal | None:
 def read_currency(value: object) -> str:
     """Read a currency code. Return `NO_CURRENCY` for any other value."""
     text = value.strip().upper() if isinstance(value, str) else ""
-    return text if re.fullmatch("[A-Z]{3,10}", text, re.ASCII) else NO_CURRENCY
+    return text if CURRENCY.fullmatch(text) else NO_CURRENCY

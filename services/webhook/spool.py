@@ -10,7 +10,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -62,8 +62,13 @@ class VerifiedDelivery:
 
     def read(self) -> Event:
         """Build the event of the delivery. Each call gives the same event, also after a restart."""
-        event = read_event(self.body, received_at=self.received_at, nonce=self.nonce)
-        return replace(event, verified_by=self.verified_by, traceparent=self.traceparent)
+        return read_event(
+            self.body,
+            received_at=self.received_at,
+            nonce=self.nonce,
+            verified_by=self.verified_by,
+            traceparent=self.traceparent,
+        )
 
 
 @dataclass(frozen=True)
