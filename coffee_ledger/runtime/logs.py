@@ -63,6 +63,9 @@ def configure_logging(*, level: str, service: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Our lines do not contain the thread, the process or the place of the call. Do not look them up for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 — as the documentation of `logging` recommends
     # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 

@@ -22,7 +22,11 @@ log = structlog.stdlib.get_logger()
 
 
 def run_service(
-    name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
+    name: str,
+    kind: type[AnySettings],
+    work: Callable[[AnySettings, asyncio.Event], Awaitable[None]],
+    *,
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> None:
     """
     Run *work* with its settings and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and return.
@@ -39,7 +43,8 @@ def run_service(
     configure_logging(level=settings.LOG_LEVEL, service=name)
     configure_tracing(name, settings)
     try:
-        asyncio.run(_run_until_signalled(settings, work))
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.run(_run_until_signalled(settings, work))
     except Exception:
         # Log the error here. Otherwise Python would print a traceback that is not JSON and may contain personal data.
         log.exception("service failed")
