@@ -266,8 +266,8 @@ back_up_running() {
     [ -n "$now_lost" ] || [ "$(ask ledger 'SELECT EXISTS (SELECT FROM events)')" = t ] || return 0
     folder=$(dirname "$file")
     [ -w "$folder" ] || folder=$root/backups
-    kept=$("$root/db/backup.sh" "$folder") || fail "the running database could not be backed up. If it is damaged, restore into a new" \
-        "volume: docs/deploy.md, section Backup"
+    kept=$("$root/db/backup.sh" "$folder") || fail "the running database could not be backed up. If it is damaged, see" \
+        "docs/backups.md, section Into a new volume"
     say "   A backup of the running database: $kept"
 }
 

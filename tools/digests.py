@@ -1,5 +1,5 @@
 """
-Record in docs/deploy.md which images were tested, by their digests.
+Record in docs/services.md which images were tested, by their digests.
 
     python -m tools.digests
 
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = ROOT / "docs" / "deploy.md"
+DOCUMENT = ROOT / "docs" / "services.md"
 BEGIN, END = "<!-- tested digests -->", "<!-- /tested digests -->"
 OWN_IMAGES = "coffee-ledger"
 COMMAND_SECONDS_MAX = 60

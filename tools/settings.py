@@ -78,7 +78,7 @@ class ComposeSettings(BaseModel):
         description="the name tracing to also start Tempo, which stores traces",
         examples=["tracing"],
         json_schema_extra={
-            "note": "A trace follows a payment from the proxy to the message in Telegram; Grafana shows it. See docs/deploy.md."
+            "note": "A trace follows a payment from the proxy to the message in Telegram; Grafana shows it. See docs/monitoring.md."
         },
     )
 

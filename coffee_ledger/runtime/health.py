@@ -112,7 +112,7 @@ async def find_database_problem(pool: Pool) -> str | None:
     except DatabaseAwayError as error:
         if isinstance(error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
             return (
-                "the database refuses the password: the service `migrate` sets it, see docs/deploy.md#where-data-lies"
+                "the database refuses the password: the service `migrate` sets it, see docs/services.md#a-lost-password"
             )
         return "the database cannot be reached"
     return None

@@ -72,7 +72,7 @@ async def _connect(database_url: str) -> Connection:
             )
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise MigrationError(
-                "the database refuses the owner's password: see docs/deploy.md#where-data-lies"
+                "the database refuses the owner's password: see docs/services.md#a-lost-password"
             ) from error
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
             if asyncio.get_running_loop().time() > deadline:

@@ -54,7 +54,7 @@ def test_old_backups_are_thinned_out(one: Machine, tmp_path: Path, hours: int) -
 
 
 def test_the_documented_numbers_are_those_of_the_rule() -> None:
-    text = " ".join((ROOT / "docs/deploy.md").read_text("utf-8").split())
+    text = " ".join((ROOT / "docs/backups.md").read_text("utf-8").split())
 
     assert "all of the last seven days, the last one of each of the last eight weeks" in text
     assert "the last one of each of the last twelve months" in text

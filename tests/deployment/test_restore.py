@@ -384,8 +384,8 @@ def test_a_backup_of_every_release_restores_into_the_newest(one: Machine, dump: 
 
 
 def documented_commands(one: Machine, backup: Path) -> list[list[str]]:
-    """Return the commands of docs/deploy.md for a damaged database, with the names of this project and this backup."""
-    section = (ROOT / "docs/deploy.md").read_text("utf-8").partition("If the database is too damaged")[2]
+    """Return the commands of docs/backups.md for a damaged database, with the names of this project and this backup."""
+    section = (ROOT / "docs/backups.md").read_text("utf-8").partition("If the database is too damaged")[2]
     block = section.split("```")[1].strip()
     block = block.replace("coffee-ledger_database", f"{one.project}_database").replace(" FILE", f" --yes {backup}")
     return [shlex.split(line) for line in block.splitlines()]

@@ -1,4 +1,4 @@
-"""Digests are recorded only for pulled images, and only between the two marker lines of docs/deploy.md."""
+"""Digests are recorded only for pulled images, and only between the two marker lines of docs/services.md."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ DOCUMENT = f"before\n{digests.BEGIN}\n\nNo digests are recorded yet.\n\n{digests
 
 @pytest.fixture
 def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "deploy.md"
+    file = tmp_path / "services.md"
     file.write_text(DOCUMENT, encoding="utf-8")
     monkeypatch.setattr(digests, "DOCUMENT", file)
     return file
