@@ -46,11 +46,12 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs these three groups in parallel; they take about the same time. Test folders outside the groups run after BROWSING,
-# because their tests start containers, and containers must not start while a browser is open.
+# `make test` runs BROWSING, TALKING and SETTLING in parallel. DEPLOYING and the test folders outside the groups run in parallel after
+# BROWSING, because their tests start containers, and containers must not start while a browser is open.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
+DEPLOYING := tests/deployment
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, end to end
@@ -59,9 +60,11 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
 	$(BIN)/pytest $(BROWSING) || status=$$?; \
-	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(BROWSING) $(TALKING) $(SETTLING)) || status=$$?; \
+	$(BIN)/pytest $(DEPLOYING) >"$$beside/3" 2>&1 & deploying=$$!; \
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(BROWSING) $(TALKING) $(SETTLING) $(DEPLOYING)) || status=$$?; \
 	wait $$talking || status=$$?; \
 	wait $$settling || status=$$?; \
+	wait $$deploying || status=$$?; \
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
