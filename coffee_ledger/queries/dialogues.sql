@@ -6,17 +6,17 @@
 -- $1 Telegram id, $2 time
 SELECT state, answers, updated_at FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
 
--- name: ask_next
+-- name: ask_next!
 -- $1 Telegram id, $2 state, $3 now
 INSERT INTO dialogues (telegram_id, state, updated_at)
 VALUES ($1, $2, $3)
 ON CONFLICT (telegram_id) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at;
 
--- name: store_answers
+-- name: store_answers!
 -- Store the user's answers. Changes nothing if the user has no dialogue.
 -- $1 Telegram id, $2 answers, $3 now
 UPDATE dialogues SET answers = $2::jsonb, updated_at = $3 WHERE telegram_id = $1;
 
--- name: end_dialogue
+-- name: end_dialogue!
 -- $1 Telegram id
 DELETE FROM dialogues WHERE telegram_id = $1;

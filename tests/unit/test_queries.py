@@ -1,6 +1,9 @@
 """The code uses every SQL statement in coffee_ledger/queries, and every statement that the code uses exists there."""
 
+import logging
 import re
+
+import pytest
 
 from coffee_ledger.store.database import statements
 from tests.files import ROOT
@@ -17,3 +20,13 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     assert asked <= kept
     # The code selects some statements by a name in a list, without `sql("name")`, so search for the quoted name too.
     assert {name for name in kept - asked if f'"{name}"' not in code} == set()
+
+
+def test_the_statements_are_loaded_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """aiosql warns about a statement that returns nothing and is not marked with `!`. Each service would log this at its start."""
+    statements.cache_clear()
+
+    with caplog.at_level(logging.WARNING):
+        statements()
+
+    assert caplog.messages == []
