@@ -45,7 +45,7 @@ from coffee_ledger.codes import issue_code
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
-from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settle
+from coffee_ledger.settling import Book, Settlement, settle
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
@@ -273,8 +273,7 @@ def play(history: History, settle_event: SettleEvent) -> list[Guess]:
 
 def settle_after(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules."""
-    readings = read_notes([event])
-    done = settle([event], page.load_book(event, readings), RULES, readings, now=now)
+    done = settle([event], page.load_book(event), RULES, now=now)
     page.write(done, now)
     return next(iter(done.guesses.values()), None)
 
@@ -295,10 +294,9 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules without guesses. If these rules find no user, guess by the rule of revision 87790ae."""
-    readings = read_notes([event])
-    book = page.load_book(event, readings)
+    book = page.load_book(event)
     waiting = list(book.charges.values())
-    done = settle([event], book, RULES_WITHOUT_GUESSES, readings, now=now)
+    done = settle([event], book, RULES_WITHOUT_GUESSES, now=now)
     [charge] = done.charges.values()
     payment = guess_as_before(charge, page.payments_of(charge.amount), waiting) if charge.waits else None
     if payment is None:
@@ -364,12 +362,12 @@ class Page:
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 
-    def load_book(self, event: Event, readings: Readings) -> Book:
+    def load_book(self, event: Event) -> Book:
         """Return the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would load for a new charge."""
         assert event.report is not None
         paid = event.report.charge
         self._forget(event.received_at - ROWS_KEPT)
-        reading = readings[event.report.texts].reading
+        reading = event.report.words.reading
         coded = [self._payments[code] for code in reading.codes | reading.corrections if code in self._payments]
         payments = {payment.payment_id: payment for payment in (*coded, *self._rivals(paid))}
         owners = {payment.telegram_id for payment in payments.values()}

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -34,6 +34,7 @@ from coffee_ledger.values import (
     read_id,
     read_text,
 )
+from coffee_ledger.words import Words, read_words
 
 PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
 SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
@@ -113,10 +114,12 @@ class ChargeReport:
     The answer may be a code with too many typos to be recognised. So the charge is never matched by amount and time.
     """
 
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The supporter's note (empty if there is none), and the *side_text*."""
-        return self.charge.note or "", self.side_text
+    words: Words = field(init=False, repr=False, compare=False)
+    """The codes and the mentioned users in the note and in *side_text*."""
+
+    def __post_init__(self) -> None:
+        # Read the words now, because the event has to wait for the batch before it in any case.
+        object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from itertools import chain
 from typing import assert_never
 
 from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, Rejection, RivalCharge
-from coffee_ledger.codes import Reading, read_codes, read_exact_codes
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import Candidates, ChargeToMatch, GuessRecord, Match, Rules, Unmatched, flag_of, match
-from coffee_ledger.mentions import Mentions, read_mentions
+from coffee_ledger.mentions import Mentions
 from coffee_ledger.model import (
     Channel,
     ChargeKey,
@@ -57,6 +56,7 @@ from coffee_ledger.notification_facts import (
     TestEvent,
 )
 from coffee_ledger.triage import point_to_user
+from coffee_ledger.words import Words, read_words
 
 PERIOD_SLACK = timedelta(minutes=5)
 """
@@ -318,35 +318,10 @@ class Settlement:
     """One outcome for each event of the batch, in the same order."""
 
 
-@dataclass(frozen=True)
-class Words:
-    """The codes and the mentioned users in the texts of a charge."""
-
-    reading: Reading
-    mentions: Mentions
-
-
-def read_words(note: str, side_text: str = "") -> Words:
-    """Read the *note* and the *side_text*, such as the supporter's name. In *side_text*, look only for exact codes."""
-    reading = read_codes(note)
-    aside = read_exact_codes(side_text) if side_text else frozenset()
-    return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))
-
-
-Readings = Mapping[tuple[str, str], Words]
-"""The result of `read_words` for each pair of a note and a side text."""
-
-
-def read_notes(events: Iterable[Event]) -> Readings:
-    """Read the texts of all events once, because the results are used twice: to load the candidates, and to decide."""
-    texts = {event.report.texts for event in events if event.report}
-    return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
-
-
-def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings, *, now: datetime) -> Settlement:
+def settle(events: Sequence[Event], book: Book, rules: Rules, *, now: datetime) -> Settlement:
     """Compute the changes that a batch of events makes. *book* is changed, so it cannot be used for another batch."""
     done = Settlement()
-    fold = _Fold(book, rules, readings, now, done)
+    fold = _Fold(book, rules, now, done)
     for event in events:
         if event.report and event.kind is EventKind.PAID:
             book.undecided[event.report.charge.money].append(event.report)
@@ -362,8 +337,7 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
     """Match an unmatched charge again with the current data. If it stays unmatched, the settlement is empty."""
     done = Settlement()
-    fold = _Fold(book, rules, {}, now, done)
-    # `Readings` contains only the texts of new events, so read the note of the stored charge here.
+    fold = _Fold(book, rules, now, done)
     words = read_words(charge.note or "")
     found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
@@ -395,17 +369,16 @@ def match_by_operator(
     # mark. Otherwise later charges would be dismissed because of it.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
-    _Fold(Book(), rules, {}, now, done).apply_match(charge, found, reasons=charge.reasons)
+    _Fold(Book(), rules, now, done).apply_match(charge, found, reasons=charge.reasons)
     return done
 
 
 class _Fold:
     """Settles the events of one batch in their order, and adds the changes to a settlement."""
 
-    def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
+    def __init__(self, book: Book, rules: Rules, now: datetime, done: Settlement) -> None:
         self._book = book
         self._rules = rules
-        self._readings = readings
         self._now = now
         self._done = done
         self._event: Event | None = None
@@ -508,11 +481,11 @@ class _Fold:
         if charge != known:
             self._keep(charge)
         if charge.note != known.note:
-            self._notify_of_late_codes(charge, self._readings[report.texts])
+            self._notify_of_late_codes(charge, report.words)
         return Outcome.RECORDED, charge.charge_key
 
     def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
-        words, is_listed = self._readings[report.texts], report.charge.channel is Channel.API
+        words, is_listed = report.words, report.charge.channel is Channel.API
         described = self.describe_charge(
             charge,
             words,
@@ -805,7 +778,7 @@ class _Fold:
         texts of *report* must contain no issued code, because a code shows which pending payment the different charge pays.
         """
         other = report.charge
-        is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
+        is_coded = not self._book.payments.keys().isdisjoint(report.words.reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
 
     def _is_alike(self, other: Charge | RivalCharge, charge: Charge) -> bool:

@@ -14,7 +14,7 @@ from coffee_ledger.events import Event, EventKind
 from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import Rules
 from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
-from coffee_ledger.settling import read_notes, settle
+from coffee_ledger.settling import settle
 from coffee_ledger.store.database import Connection, Pool, sql, transaction
 from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.settlement import load_book
@@ -79,11 +79,10 @@ async def _load_events(
 
 
 async def _replay(db: Connection, charge: ShownCharge, events: Sequence[Event], rules: Rules) -> Replayed:
-    readings = read_notes(events)
     received_at = events[0].received_at
     await db.execute(sql("set_replay_time"), received_at.isoformat(), charge.charge_key)
-    book = await load_book(db, events, readings, rules)
-    done = settle(events, book, rules, readings, now=received_at)
+    book = await load_book(db, events, rules)
+    done = settle(events, book, rules, now=received_at)
     decided = next(iter(done.charges.values()))
     is_matched = decided.state is ChargeState.MATCHED
     return Replayed(

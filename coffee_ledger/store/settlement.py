@@ -21,11 +21,7 @@ from coffee_ledger.settling import (
     PERIOD_SLACK,
     Book,
     EventRecord,
-    Readings,
     Settlement,
-    Words,
-    read_notes,
-    read_words,
     rematch,
     settle,
 )
@@ -33,6 +29,7 @@ from coffee_ledger.store.database import Connection, Pool, connected, settling_t
 from coffee_ledger.store.outbox import notification_columns, queue_notifications
 from coffee_ledger.store.rows import charge_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
+from coffee_ledger.words import Words, read_words
 
 BURST_PAUSE = timedelta(hours=6)
 """If this time passes without a signature failure, the next failure begins a new burst, and the operators are notified again."""
@@ -87,10 +84,9 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
             that only the event that needs the row has to wait.
         asyncpg.PostgresError: The database refused a statement; nothing was written.
     """
-    readings = read_notes(events)
     async with settling_transaction(pool) as db:
-        book = await load_book(db, events, readings, rules)
-        done = settle(events, book, rules, readings, now=now)
+        book = await load_book(db, events, rules)
+        done = settle(events, book, rules, now=now)
         await write_settlement(db, done, now)
     return done
 
@@ -102,9 +98,8 @@ async def settle_and_roll_back(pool: Pool, event: Event, rules: Rules, *, now: d
     Raises:
         DatabaseAwayError: The database cannot settle events now.
     """
-    readings = read_notes([event])
     async with settling_transaction(pool, is_kept=False) as db:
-        done = settle([event], await load_book(db, [event], readings, rules), rules, readings, now=now)
+        done = settle([event], await load_book(db, [event], rules), rules, now=now)
         await write_settlement(db, done, now)
     return done.outcomes[0]
 
@@ -139,12 +134,11 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         # Then settle the event as if it came now, because the delay of the user's message is measured from the time of receipt.
         read = read_stored_event(kept["channel"], kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
-        readings = read_notes([event])
-        book = await load_book(db, [event], readings, rules)
+        book = await load_book(db, [event], rules)
         book.is_fresh = False
         # The key of this event is stored already. Remove it from the book, so that the event is not settled as a duplicate.
         book.delivered.discard(kept["delivery_key"])
-        done = settle([event], book, rules, readings, now=now)
+        done = settle([event], book, rules, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []
         await write_settlement(db, done, now)
@@ -203,12 +197,12 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     return sum(bool(done.payment_credits) for done in found)
 
 
-async def load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
-    """Load everything that is needed to settle the events. *readings* must contain the texts of the events."""
+async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Book:
+    """Load everything that is needed to settle the events."""
     reports = [event.report for event in events if event.report]
     book = await _load_known(db, events, [report.charge for report in reports])
     if reports:
-        noted = [(report.charge, readings[report.texts]) for report in reports]
+        noted = [(report.charge, report.words) for report in reports]
         await _load_candidates(db, book, noted, window=rules.fallback_window)
     return book
 

@@ -41,7 +41,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             with trace_settlement(events, now=datetime.now(UTC)):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done, now=datetime.now(UTC))
-            log_settlement(done, events)
+            # Write the log a little later, while the next batch waits for the database.
+            asyncio.get_running_loop().call_soon(log_settlement, done, events)
             return done.outcomes
 
         batcher = Batcher(

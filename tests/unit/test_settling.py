@@ -53,11 +53,10 @@ from coffee_ledger.settling import (
     EventRecord,
     Settlement,
     match_by_operator,
-    read_notes,
-    read_words,
     rematch,
     settle,
 )
+from coffee_ledger.words import read_words
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PAID_AT = NOW - timedelta(minutes=1)
@@ -170,7 +169,7 @@ def settle_all(
 ) -> Settlement:
     """Settle the events as one batch. Each charge report becomes an event of the kind `PAID`."""
     batch = [event_of(one) if isinstance(one, ChargeReport) else one for one in events]
-    return settle(batch, book or Book(), rules, read_notes(batch), now=now)
+    return settle(batch, book or Book(), rules, now=now)
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
@@ -455,10 +454,10 @@ def test_a_code_in_the_name_decides() -> None:
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED]
 
 
-def test_every_event_with_a_charge_has_its_texts_read() -> None:
-    events = [event_of(None, EventKind.NO_MONEY), event_of(donation(note="hi", side_text="Ola"))]
+def test_a_report_has_the_words_of_both_texts() -> None:
+    note, side_text = f"from @olena_k, {CODE}", f"Ola {OTHER_CODE}"
 
-    assert read_notes(events) == {("hi", "Ola"): read_words("hi", "Ola")}
+    assert donation(note=note, side_text=side_text).words == read_words(note, side_text)
 
 
 def test_users_are_mentioned_by_a_known_id_or_by_their_name() -> None:
