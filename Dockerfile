@@ -3,9 +3,7 @@ FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim AS product
 
-# matplotlib caches its list of fonts in MPLCONFIGDIR. This folder is in /tmp, because the root file system is read-only.
-ENV MPLCONFIGDIR=/tmp/matplotlib \
-    PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     UV_COMPILE_BYTECODE=1 \

@@ -9,9 +9,8 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
 import structlog
 from aiogram import Bot, Router
@@ -35,6 +34,7 @@ from coffee_ledger.store.replay import REPLAYED_MAX, Replayed, replay
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.days import read_date_range
 from coffee_ledger.telegram.desk.cards import as_many_as_fit, money, reason_words
+from coffee_ledger.telegram.desk.chart import Day, Labels, draw_days
 from coffee_ledger.telegram.desk.search import without_number_sign
 from coffee_ledger.telegram.speech import Speech
 
@@ -42,18 +42,6 @@ log = structlog.stdlib.get_logger()
 
 PERIODS = {"today": 1, "week": 7, "month": 30}
 """The periods of /stats and their lengths in days. The last day of each period is the current day."""
-
-DRAW_SECONDS_MAX = 20
-"""The time limit for drawing the chart. If drawing takes longer, /stats answers without a picture."""
-
-BACKGROUND, INK, FAINT = "#17212b", "#f5f5f5", "#8596a6"
-SETTLED, WAITING = "#4fb6a8", "#f2b84b"
-"""
-The colours of the chart.
-
-The picture has its own background, so that it is legible in light and dark chats. The colours of the bars also differ in
-lightness, for people who cannot distinguish the hues.
-"""
 
 CHARGE_COLUMNS = (
     "charge_id",
@@ -180,10 +168,8 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     labels = Labels(*(speech.label(f"desk-chart-{what}") for what in ("title", "settled", "waiting")))
     days = [Day(*one) for one in stats.days]
     try:
-        # Draw in a thread, because drawing takes half a second and would delay the answers to other users.
-        async with asyncio.timeout(DRAW_SECONDS_MAX):
-            # A timeout does not stop the thread, because Python cannot stop threads. The thread's picture is dropped.
-            return await asyncio.to_thread(draw_days, days, labels)
+        # Draw in a thread, because drawing would delay the answers to other users.
+        return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
         # Only log the error, because /stats can answer without the picture.
         log.exception("chart not drawn")
@@ -209,52 +195,6 @@ def _describe_period(name: str, period: Period, speech: Speech) -> str:
     if period.refunded:
         lines.append(speech.say("desk-stats-refunded", count=speech.number(period.refunded)))
     return "\n".join(lines)
-
-
-class Day(NamedTuple):
-    day: date
-    settled: int
-    waiting: int
-
-
-class Labels(NamedTuple):
-    title: str
-    settled: str
-    waiting: str
-
-
-def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
-    """Draw the number of payments per day as a PNG. Call this function in a thread, because drawing takes half a second."""
-    # Import matplotlib here, because the import is slow and most processes never draw a chart.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 — see above
-    from matplotlib.figure import Figure  # noqa: PLC0415 — see above
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 — see above
-
-    # Do not use `pyplot`, because its global state is not thread-safe.
-    figure = Figure(figsize=(8, 4), dpi=150, facecolor=BACKGROUND, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor=BACKGROUND)
-    names = [f"{one.day:%d.%m}" for one in days]
-    settled = [one.settled for one in days]
-    waiting = [one.waiting for one in days]
-    axes.bar(names, settled, color=SETTLED, label=labels.settled, width=0.75)
-    # Hatch the bars of waiting charges, for operators who cannot distinguish the two colours.
-    axes.bar(names, waiting, bottom=settled, color=WAITING, label=labels.waiting, width=0.75, hatch="//")
-    axes.set_title(labels.title, color=INK, fontsize=13, loc="left", pad=12)
-    # Label only every fifth day, because the labels of thirty days would overlap.
-    axes.set_xticks(range(0, len(names), 5), names[::5])
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    # The factor 1.15 leaves room for the legend. Without payments, the axis ends at 1.15, because an axis needs a height.
-    axes.set_ylim(0, max(1, *(one.settled + one.waiting for one in days)) * 1.15)
-    axes.grid(visible=True, axis="y", color=FAINT, alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.legend(loc="upper left", frameon=False, labelcolor=INK, ncols=2)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
