@@ -1,7 +1,7 @@
 # All services use this one image. The container's command selects the service.
 FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
-FROM python:3.14.10-slim AS product
+FROM python:3.14.10-slim AS base
 
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -9,10 +9,22 @@ ENV PATH=/opt/venv/bin:$PATH \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy
 
+# Install the packages in a separate stage, because files that are deleted here take no space in the product's image.
+FROM base AS packages
+
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=requirements/runtime.lock,target=/tmp/runtime.lock \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
+
+# Delete what the product never uses. The comments name the saved space.
+RUN \
+    # Formats of languages other than those of the bot: 31 MB.
+    find /opt/venv/lib/python*/site-packages/babel/locale-data -name '*.dat' ! -name root.dat ! -name en.dat ! -name uk.dat -delete
+
+FROM base AS product
+
+COPY --from=packages /opt/venv /opt/venv
 
 # Create the folders of the volumes with the right owner. A new volume gets the owner of the folder on which it is first mounted.
 RUN install -d -o 10001 -g 10001 /secrets/db /secrets/migrate /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \

@@ -116,7 +116,7 @@ def image_mb(name: str) -> float:
 def base_image() -> str:
     """Return the name of the image on which the product's image is based."""
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    return next(line.split()[1] for line in lines if line.startswith("FROM ") and line.endswith(" AS product"))
+    return next(line.split()[1] for line in lines if line.startswith("FROM ") and line.endswith(" AS base"))
 
 
 def read_pid(container: str) -> int:
