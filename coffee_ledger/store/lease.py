@@ -48,7 +48,9 @@ class Lease:
         return self.is_held
 
     async def end(self) -> None:
-        """Release the lease, so that another process can take it without waiting."""
+        """Release the lease if it is held, so that another process can take it without waiting."""
+        if not self.is_held:
+            return
         self._ends = float("-inf")
         async with connected(self._pool) as db:
             await db.execute(sql("end_lease"), self._name, self._holder)

@@ -51,6 +51,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.bodies import BodyReader, Unread, close_after
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.telegram.characters import load_json
+from coffee_ledger.telegram.polling import polling_in_turn
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
 from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
@@ -305,9 +306,14 @@ def _commands(texts: Speech, names: Iterable[str]) -> list[BotCommand]:
 
 
 async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
-    """Receive updates until *stop* is set: by webhook if `BOT_WEBHOOK_URL` is set, otherwise by polling."""
+    """
+    Receive updates until *stop* is set: by webhook if `BOT_WEBHOOK_URL` is set, otherwise by polling.
+
+    With a webhook, any number of bots may receive updates. Only one bot polls, and the others stand by (see `polling`).
+    """
     if settings.BOT_WEBHOOK_URL is None:
-        await _poll(bot, dispatcher, stop)
+        async with polling_in_turn(bot, settings.DATABASE_URL.get_secret_value()):
+            await _poll(bot, dispatcher, stop)
     else:
         await _await_webhook(bot, dispatcher, settings, settings.BOT_WEBHOOK_URL, stop)
 

@@ -133,6 +133,10 @@ for handling in Handling:
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)
 
+POLLING = Gauge(
+    "ledger_bot_polling",
+    "1 while this bot polls Telegram for updates; 0 while it stands by, and in webhook mode.",
+)
 CLOCK_OFFSET = Gauge(
     "ledger_clock_offset_seconds",
     "By how many seconds Telegram's clock is ahead of this machine's; 0 until it is measured.",

@@ -1,6 +1,6 @@
 """Define the dashboard of the bot: its outbox, its calls to Telegram, and the requests of users."""
 
-from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Limit, Query, Unit, Word
+from monitoring.dashboards.parts import BAD, FIRST, GOOD, NOTHING, Board, Limit, Query, Unit, Word
 from monitoring.dashboards.shapes import (
     age,
     busy,
@@ -28,6 +28,7 @@ CALLS = "ledger_telegram_requests_total"
 CLAIMS = "ledger_outbox_claims_total"
 SENDS = "ledger_outbox_deliveries_total"
 CONNECTED = {"0": Word("disconnected", BAD), "1": Word("connected", GOOD)}
+POLLING = {"0": Word("does not poll", NOTHING), "1": Word("polls", GOOD)}
 NOT_MEASURED = "The state is not measured now"
 BUDGET_ALERTS = ("BotBudgetBurnFast", "BotBudgetBurnSlow")
 
@@ -183,6 +184,14 @@ TELEGRAM = row(
         "Rate limit waits, 1 hour",
         "How long Telegram made the bot wait because it sent too much. Good: 0.",
         "sum(increase(ledger_telegram_flood_wait_seconds_total{$here}[1h]))",
+    ),
+    states(
+        "Polling for updates",
+        "Which bot polls. Good: exactly one; the others stand by. With a webhook, no bot polls.",
+        gauge("ledger_bot_polling", "instance"),
+        words=POLLING,
+        width=24,
+        height=4,
     ),
     width=6,
     empty="No bot runs",

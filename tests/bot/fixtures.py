@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
 from coffee_ledger.runtime.settings import read_settings
 from coffee_ledger.telegram.settings import BotSettings
 from services.bot.__main__ import work
+from tests.bot.gate import Gate
 from tests.bot.people import Person
 from tests.e2e.stack import free_ports
 from tests.integration.people import ANNA, BOHDAN
@@ -78,6 +80,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSettings:
+    return read_settings(BotSettings, environment_of(sandbox, database_url, **changed))
+
+
+def environment_of(sandbox: Sandbox, database_url: str, **changed: str) -> dict[str, str]:
     environ = {
         "DATABASE_URL": database_url,
         "HEALTH_PORT": str(free_port()),
@@ -89,7 +95,7 @@ def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSetti
         "PUBLIC_HOST": "pay.example",
         "CREDITS_PER_UNIT": "USD=100,EUR=110",
     }
-    return read_settings(BotSettings, environ | changed)
+    return environ | changed
 
 
 @pytest.fixture
@@ -139,3 +145,18 @@ async def bohdan(sandbox: Sandbox) -> Person:
 @pytest.fixture
 async def operator(sandbox: Sandbox) -> Person:
     return await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="en")
+
+
+@pytest.fixture
+async def gate(role_url: Callable[[str], str]) -> AsyncIterator[Gate]:
+    address = urlsplit(role_url("bot"))
+    assert address.hostname
+    assert address.port
+    async with Gate(address.hostname, address.port).standing() as gate:
+        yield gate
+
+
+@pytest.fixture
+def gated_url(gate: Gate, role_url: Callable[[str], str]) -> str:
+    address = urlsplit(role_url("bot"))
+    return address._replace(netloc=f"{address.username}@127.0.0.1:{gate.port}").geturl()

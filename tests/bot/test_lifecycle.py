@@ -5,7 +5,6 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -28,21 +27,6 @@ WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
 """
 An address that does not exist. The stand-in for Telegram must not reach the bot, because the tests send all updates themselves.
 """
-
-
-@pytest.fixture
-async def gate(role_url: Callable[[str], str]) -> AsyncIterator[Gate]:
-    address = urlsplit(role_url("bot"))
-    assert address.hostname
-    assert address.port
-    async with Gate(address.hostname, address.port).standing() as gate:
-        yield gate
-
-
-@pytest.fixture
-def gated_url(gate: Gate, role_url: Callable[[str], str]) -> str:
-    address = urlsplit(role_url("bot"))
-    return address._replace(netloc=f"{address.username}@127.0.0.1:{gate.port}").geturl()
 
 
 async def called(sandbox: Sandbox, method: str, *, count: int = 1) -> None:

@@ -1,0 +1,144 @@
+"""
+Let one bot at a time poll Telegram for updates.
+
+Telegram sends each update to whichever program asks first, and ends the older of two requests with an error. So of all bots with
+one token, only the bot that holds a lease polls. The others stand by, and one of them takes over when the lease ends. A bot that
+stops ends its lease at once.
+
+No bot can take the lease while the database is away, so the bot that polls continues. It asks users to try later. A bot that
+starts meanwhile polls too. If only one bot cannot reach the database, another bot takes the lease and polls, and Telegram answers
+the first bot with 409. A bot without the lease that gets this answer stands by until it has the lease.
+
+A frozen bot does not notice that its lease has ended. So a bot drops updates that arrive after the end of its lease. Telegram
+sends them again, because the next request of a bot confirms only the updates before them.
+"""
+
+import asyncio
+import enum
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+from aiogram import Bot
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.exceptions import TelegramConflictError
+from aiogram.methods import GetUpdates, TelegramMethod
+from aiogram.methods.base import TelegramType
+
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.store.database import open_pool
+from coffee_ledger.store.lease import Lease
+from coffee_ledger.telegram.metrics import POLLING
+
+POLLING_LEASE = "polling"
+"""The name of the lease that a bot must hold to poll."""
+
+CHECK_SECONDS = 0.5
+"""The time between two checks of the lease. A check queries the database only if the lease must be taken or extended."""
+
+log = structlog.stdlib.get_logger()
+
+
+class Turn(enum.Enum):
+    """Whether it is the turn of this bot to poll."""
+
+    UNKNOWN = enum.auto()
+    """The bot has not asked the database, or its lease has ended and the bot has not asked again."""
+    POLLS = enum.auto()
+    STANDS_BY = enum.auto()
+
+
+class PollInTurn(BaseRequestMiddleware):
+    """Holds a request for updates back until it is the turn of this bot, and cancels it when the turn ends."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._turn = Turn.UNKNOWN
+        self._is_database_away = False
+        self._may_poll = asyncio.Event()
+        self._request: asyncio.Future[Any] | None = None
+
+    async def run(self) -> None:
+        """Take and extend the lease, until cancelled."""
+        while True:
+            try:
+                is_ours = await self._lease.keep()
+            except DatabaseAwayError:
+                self._is_database_away = True
+                if self._turn is Turn.UNKNOWN:
+                    self._change(Turn.POLLS)
+            else:
+                self._is_database_away = False
+                self._change(Turn.POLLS if is_ours else Turn.STANDS_BY)
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Any:
+        request = functools.partial(make_request, bot, method)
+        return await (self._poll(request) if isinstance(method, GetUpdates) else request())
+
+    async def _poll(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            await self._may_poll.wait()
+            self._request = asyncio.ensure_future(request())
+            try:
+                # Do not await the request itself. Its cancellation by `_change` must not cancel this task.
+                await asyncio.wait({self._request})
+            finally:
+                self._request.cancel()
+            if self._request.cancelled():
+                continue
+            try:
+                updates = self._request.result()
+            except TelegramConflictError as error:
+                self._note_conflict(error)
+                if self._turn is Turn.POLLS:
+                    raise
+                continue
+            if self._lease.is_held or self._is_database_away:
+                return updates
+            self._change(Turn.UNKNOWN)
+
+    def _note_conflict(self, error: TelegramConflictError) -> None:
+        if self._lease.is_held:
+            # The message of Telegram says whether the other program polls or has set a webhook. The other program may be a bot
+            # that could not reach the database. That bot stands by after its next request.
+            log.warning("another program with this token takes updates", problem=error.message)
+        else:
+            self._change(Turn.STANDS_BY)
+
+    def _change(self, turn: Turn) -> None:
+        if turn is self._turn:
+            return
+        self._turn = turn
+        POLLING.set(turn is Turn.POLLS)
+        if turn is Turn.POLLS:
+            self._may_poll.set()
+            log.info("polling for updates", has_lease=self._lease.is_held)
+            return
+        self._may_poll.clear()
+        if self._request is not None:
+            self._request.cancel()
+        if turn is Turn.STANDS_BY:
+            log.info("standing by, another bot polls for updates")
+
+
+@asynccontextmanager
+async def polling_in_turn(bot: Bot, database_url: str) -> AsyncIterator[None]:
+    """Let *bot* poll only in its turn for as long as the context lasts. At the end, let another bot take over at once."""
+    # Use a separate connection, because a handler that waits for the database must not delay the extension of the lease.
+    async with open_pool(database_url, size_max=1) as pool, asyncio.TaskGroup() as tasks:
+        lease = Lease(pool, POLLING_LEASE)
+        in_turn = PollInTurn(lease)
+        checking = tasks.create_task(in_turn.run())
+        bot.session.middleware(in_turn)
+        try:
+            yield
+        finally:
+            bot.session.middleware.unregister(in_turn)
+            checking.cancel()
+        with suppress(DatabaseAwayError):
+            await lease.end()
