@@ -20,6 +20,19 @@ class Update:
     payload: dict[str, Any]
     copies: int = 1
 
+    @property
+    def queue(self) -> tuple[str, int]:
+        """
+        The queue in which Telegram keeps the update for a webhook. The updates of one queue are delivered one after the other.
+
+        The messages of a chat have a queue, and the button presses of a user have another one.
+
+        Source: https://github.com/tdlib/telegram-bot-api, `Client.cpp`, read November 2026.
+        """
+        is_message = "message_id" in self.payload
+        owner = self.payload.get("chat" if is_message else "from", {})
+        return "message" if is_message else self.kind, owner.get("id", 0)
+
     def as_body(self) -> dict[str, Any]:
         return {"update_id": self.update_id, self.kind: self.payload}
 

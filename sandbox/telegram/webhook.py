@@ -47,9 +47,11 @@ class Webhook:
 
 class Pusher:
     """
-    Pushes one update at a time, and repeats it until the bot answers 2xx.
+    Pushes updates, and repeats each one until the bot answers 2xx.
 
-    A bot may put a method call into its answer. Telegram would execute this call, but the sandbox ignores it.
+    The updates of one queue are pushed one after the other, and the queues side by side. So the bot may get a message and a button
+    press of the same person at the same time. A bot may put a method call into its answer. Telegram would execute this call, but the
+    sandbox ignores it.
     """
 
     def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:
@@ -57,21 +59,33 @@ class Pusher:
         self._updates = updates
         self._postman = postman
         self._retry_seconds = retry_seconds
+        self._busy: set[tuple[str, int]] = set()
 
     async def run(self) -> None:
-        failures = 0
-        while True:
-            if not await self._has_work():
-                continue
-            failures = 0 if await self._push(self._updates.pending[0]) else failures + 1
-            if failures:
-                await asyncio.sleep(min(self._retry_seconds * 2**failures, _RETRY_SECONDS_MAX))
+        async with asyncio.TaskGroup() as pushes:
+            while True:
+                await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
+                # Wait for updates only a short time: the bot may remove its webhook during the wait, so check the webhook again.
+                await self._updates.arrived.wait_until(lambda: self._next() is not None, seconds=5)
+                if self._webhook.url and (update := self._next()) is not None:
+                    self._busy.add(update.queue)
+                    pushes.create_task(self._push_until_taken(update))
 
-    async def _has_work(self) -> bool:
-        await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-        # Wait for updates only a short time: the bot may remove its webhook during the wait, so check the webhook again.
-        await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
-        return bool(self._webhook.url and self._updates.pending)
+    def _next(self) -> Update | None:
+        """Return the oldest update that can be pushed now."""
+        if len(self._busy) >= self._webhook.max_connections:
+            return None
+        return next((one for one in self._updates.pending if one.queue not in self._busy), None)
+
+    async def _push_until_taken(self, update: Update) -> None:
+        failures = 0
+        while self._webhook.url and update in self._updates.pending:
+            if await self._push(update):
+                break
+            failures += 1
+            await asyncio.sleep(min(self._retry_seconds * 2**failures, _RETRY_SECONDS_MAX))
+        self._busy.discard(update.queue)
+        self._updates.arrived.ring()
 
     async def _push(self, update: Update) -> bool:
         answer = await self._postman.post(

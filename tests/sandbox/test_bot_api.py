@@ -275,6 +275,24 @@ async def test_an_update_is_pushed_with_the_secret_until_the_webhook_accepts_it(
     assert (info["url"], info["last_error_message"]) == (url, "Wrong response from the webhook: 503")
 
 
+async def test_a_press_is_pushed_while_a_message_waits_for_its_answer_but_the_next_message_is_not(
+    sandbox: Sandbox,
+) -> None:
+    keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
+    await sandbox.meet()
+    await sandbox.bot("sendMessage", chat_id=1, text="sure?", reply_markup=keyboard)
+    sandbox.product.silences = 1
+    await sandbox.bot("setWebhook", url=str(sandbox.product_url))
+
+    first = await sandbox.post("/telegram/chats/1/messages", text="first")
+    await sandbox.post("/telegram/chats/1/messages", text="second")
+    await sandbox.product.wait_for(1)
+    pressed = await sandbox.post("/telegram/chats/1/press", button="Yes")
+
+    received = await sandbox.product.wait_for(2)
+    assert [one.body["update_id"] for one in received] == [first["update_id"], pressed["update_id"]]
+
+
 async def test_polling_and_webhook_exclude_each_other(sandbox: Sandbox) -> None:
     await sandbox.bot("setWebhook", url=str(sandbox.product_url))
 
