@@ -21,7 +21,7 @@ from coffee_ledger.model import Outcome, PaymentId, TelegramId
 from coffee_ledger.store import decisions, outbox
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.dialogues import ask_next, store_answers
+from coffee_ledger.store.dialogues import begin_dialogue
 from coffee_ledger.store.handovers import end_handover, find_handovers, start_handovers
 from coffee_ledger.store.lease import Lease
 from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
@@ -277,8 +277,7 @@ async def _claims(story: Story) -> None:
         story.bot, charge, story.order(), telegram_id=DMYTRO, payment_id=None, rates=RULES.rates
     )
     await raise_claim(story.bot, ROMAN, ClaimedPayment(today, Decimal(62), "USD", "Roman"), now=story.now)
-    await ask_next(story.bot, ANNA, "claim-amount", now=story.now)
-    await store_answers(story.bot, ANNA, {"paid_on": str(today)}, now=story.now)
+    await begin_dialogue(story.bot, ANNA, "claim-amount", {"paid_on": str(today)}, now=story.now)
 
 
 async def _odd_events(story: Story) -> None:

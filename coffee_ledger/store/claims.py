@@ -49,8 +49,13 @@ class Arrival:
 
 
 class NotRaised(enum.Enum):
-    """The reason why a claim was not raised: the user has an open claim, or raised too many claims within a day."""
+    """
+    The reason why a claim was not raised.
 
+    The last question of the dialogue is not open, the user has an open claim, or the user raised too many claims within a day.
+    """
+
+    NOT_ASKED = enum.auto()
     OPEN_BEFORE = enum.auto()
     TOO_MANY = enum.auto()
 
@@ -63,17 +68,20 @@ class Paused:
 
 
 async def raise_claim(
-    pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime
+    pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime, question: str | None = None
 ) -> int | NotRaised | Paused:
     """
     Store a claim with the charges that it may be about, notify the operators, and return the id of the claim.
 
     Also ask the janitor to look for the payment in BMC's own list, if the janitor reads it.
 
-    If the user may not raise a claim now, store nothing and return the reason. The user must exist.
+    If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given, this question
+    of the user's dialogue must be open.
     """
     # Settlements and operators' decisions use such transactions too. So no candidate is matched, and no claim is declined, meanwhile.
     async with settling_transaction(pool) as db:
+        if question is not None and not await db.fetchval(sql("lock_question"), telegram_id, question):
+            return NotRaised.NOT_ASKED
         pause_end = await _load_pause_end(db, telegram_id, now=now)
         if pause_end is not None:
             return Paused(pause_end)

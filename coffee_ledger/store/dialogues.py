@@ -28,16 +28,26 @@ async def find_dialogue(pool: Pool, user: TelegramId, *, now: datetime) -> Dialo
     return Dialogue(**row) if row else None
 
 
-async def ask_next(pool: Pool, user: TelegramId, state: str, *, now: datetime) -> None:
-    """Open the question *state*. Answers to earlier questions of the dialogue are kept."""
+async def begin_dialogue(
+    pool: Pool, user: TelegramId, state: str, answers: Mapping[str, Any], *, now: datetime
+) -> None:
+    """Open the first question of a dialogue. An earlier dialogue of the user ends."""
     async with connected(pool) as db:
-        await db.execute(sql("ask_next"), user, state, now)
+        await db.execute(sql("begin_dialogue"), user, state, dict(answers), now)
 
 
-async def store_answers(pool: Pool, user: TelegramId, answers: Mapping[str, Any], *, now: datetime) -> None:
-    """Replace the answers of the user's dialogue. If the user has no dialogue, store nothing."""
+async def advance_dialogue(
+    pool: Pool, user: TelegramId, *, answered: str, state: str, answers: Mapping[str, Any], now: datetime
+) -> bool:
+    """
+    Add the answer to the question *answered*, and open the question *state*.
+
+    Change nothing and return False if the question *answered* is not open. Then the user has given another answer at the same time,
+    or has ended the dialogue.
+    """
     async with connected(pool) as db:
-        await db.execute(sql("store_answers"), user, dict(answers), now)
+        is_first = await db.fetchval(sql("advance_dialogue"), user, answered, state, dict(answers), now)
+    return is_first is not None
 
 
 async def end_dialogue(pool: Pool, user: TelegramId) -> None:

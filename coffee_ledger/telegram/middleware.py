@@ -82,7 +82,7 @@ class Throttle(BaseMiddleware):
 
     Over the limit, messages and button presses are not handled. Only the first message and each button press get an answer that
     asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The middleware can be
-    registered for all updates, or for messages and for button presses separately.
+    registered for all updates, or for messages and for button presses separately. Each process counts only its own updates.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:

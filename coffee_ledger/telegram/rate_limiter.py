@@ -60,6 +60,10 @@ class RateLimiter:
 
     Answers are sent before notifications, but at least every fifth message is a notification if one is waiting. Receipts are sent
     if nothing else is waiting. Each queue keeps the order of the calls.
+
+    Each process has its own rate limiter. Only one process sends notifications, but several bots with a webhook answer users. If
+    they answer more than 30 users a second together, Telegram refuses some messages, and `LimitCalls` repeats them after the pause that
+    Telegram demands. A common limit would need a statement in the database for each message.
     """
 
     def __init__(self) -> None:

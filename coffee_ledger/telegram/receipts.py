@@ -11,11 +11,18 @@ from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import PaymentStatus
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.database import Pool
+from coffee_ledger.store.lease import LEASE_SECONDS, Lease
 from coffee_ledger.store.receipts import Receipt, find_receipts, forget_payment_message
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
 from coffee_ledger.telegram.speech import Speech, speech
 
 log = structlog.stdlib.get_logger()
+
+WRITING_RECEIPTS = "writing_receipts"
+"""The name of the lease that a bot must hold to rewrite messages."""
+
+STANDBY_SECONDS = LEASE_SECONDS
+"""A bot that does not hold the lease tries to take the lease at this interval."""
 
 BATCH_MAX = 20
 POLL_SECONDS = 15.0
@@ -26,14 +33,15 @@ class Receipts:
     """
     Rewrites the messages of ended payments.
 
-    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Two bots may edit the same
-    message. This does no harm, because Telegram refuses an edit that changes nothing.
+    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Of several bots, only the one
+    that holds a lease rewrites messages. Otherwise Telegram would refuse every second edit, and an alert would count these refusals.
     """
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter) -> None:
         self._pool = pool
         self._bot = bot
         self._limiter = limiter
+        self._lease = Lease(pool, WRITING_RECEIPTS)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -46,11 +54,15 @@ class Receipts:
             # If a payment ends during the query, `wake` is called. Clear `_woken` before the query, so that no call is lost.
             self._woken.clear()
             if not await self._rewrite_some():
-                await wait_for_event(self._woken, seconds=POLL_SECONDS)
+                # If another bot holds the lease, look again soon, because that bot may have died.
+                seconds = POLL_SECONDS if self._lease.is_held else STANDBY_SECONDS
+                await wait_for_event(self._woken, seconds=seconds)
 
     async def _rewrite_some(self) -> bool:
         """Rewrite up to `BATCH_MAX` messages. Return True if all these edits are done and more messages may need an edit now."""
         try:
+            if not await self._lease.keep():
+                return False
             receipts = await find_receipts(self._pool, receipts_max=BATCH_MAX)
             done = [await self._rewrite(receipt) for receipt in receipts]
         except DatabaseAwayError as error:
@@ -62,6 +74,8 @@ class Receipts:
         """Edit one message. Return False if the edit must be repeated later."""
         # Answers and notifications go first. The edit can wait, because the user learns the same fact from a notification.
         await self._limiter.wait(Lane.RECEIPT, chat=None)
+        if not await self._lease.keep():
+            return False
         text = receipt_text(receipt, speech(receipt.language))
         try:
             await self._bot.edit_message_text(text, chat_id=receipt.telegram_id, message_id=receipt.message_id)

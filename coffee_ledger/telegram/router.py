@@ -43,5 +43,5 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
         if throttle is not None:
             updates.middleware(throttle)
         updates.middleware(MeetUser())
-    router.message.middleware(claim.CommandsEndDialogue())
+        updates.middleware(claim.GuardDialogue())
     return router

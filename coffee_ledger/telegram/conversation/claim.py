@@ -4,15 +4,20 @@ Receive the claims of users who say "I paid but nothing came".
 The bot asks for the day, the amount and the name, and passes the answers to the operators.
 
 The bot's texts do not depend on the charges of other users, so they reveal nothing about the payments of others.
+
+Two bots may handle updates of the same user at the same time, and Telegram may deliver an update again if a bot died before it
+answered. So each step is conditional: only the first answer to a question counts. If an update arrives again, the bot only sends the
+open question again, because the user may not have got it.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from aiogram import BaseMiddleware, F, Router
 from aiogram.filters import Command, CommandStart, StateFilter, or_f
-from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramObject
 
@@ -29,6 +34,13 @@ from coffee_ledger.store.claims import (
     find_open_claim,
     raise_claim,
     withdraw_claim,
+)
+from coffee_ledger.store.dialogues import (
+    Dialogue,
+    advance_dialogue,
+    begin_dialogue,
+    end_dialogue,
+    find_dialogue,
 )
 from coffee_ledger.store.pending_payments import find_open_payments
 from coffee_ledger.telegram.amounts import read_paid
@@ -70,14 +82,69 @@ AnyMessage = Message | InaccessibleMessage
 """A message to answer. Telegram delivers an old message without its content but with its chat. So the bot can still answer."""
 
 
-class CommandsEndDialogue(BaseMiddleware):
-    """End the dialogue at any command, so that the next message is not taken for an answer."""
+@dataclass(frozen=True)
+class Given:
+    """A text or a press of a button. It begins a dialogue, or answers the open question."""
+
+    user: TelegramId
+    message: AnyMessage
+    """The message to which the bot sends its next question."""
+    mark: Mapping[str, int | str]
+    """Identifies the update. It is stored beside the answers, to recognise the update if it arrives again."""
+
+
+def _by_text(message: Message) -> Given:
+    assert message.from_user is not None
+    return Given(TelegramId(message.from_user.id), message, {"message_id": message.message_id})
+
+
+def _by_press(press: CallbackQuery) -> Given | None:
+    """Return None if Telegram did not deliver the message with the button, because it is too old."""
+    if press.message is None:
+        return None
+    return Given(TelegramId(press.from_user.id), press.message, {"press_id": press.id})
+
+
+def _was_taken(update: Message | CallbackQuery, dialogue: Dialogue) -> bool:
+    """Return whether the update began or continued this dialogue before."""
+    if isinstance(update, Message):
+        # The ids of the messages in a chat grow, and Telegram delivers the messages in this order.
+        return bool(update.message_id <= dialogue.answers.get("message_id", 0))
+    return bool(update.id == dialogue.answers.get("press_id"))
+
+
+class GuardDialogue(BaseMiddleware):
+    """
+    Send the open question again if an update arrives again.
+
+    End the dialogue at any new command, so that the next message is not taken for an answer.
+    """
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         is_asked = data.get("raw_state") in ClaimDialogue.__all_states_names__
-        if is_asked and isinstance(event, Message) and (event.text or "").startswith("/"):
-            await data["state"].clear()
+        if not is_asked or not isinstance(event, Message | CallbackQuery) or event.from_user is None:
+            return await handler(event, data)
+        context: Context = data["context"]
+        user = TelegramId(event.from_user.id)
+        dialogue = await find_dialogue(context.pool, user, now=context.clock())
+        if dialogue is not None and _was_taken(event, dialogue):
+            return await _ask_again(event, dialogue.state, context)
+        if isinstance(event, Message) and (event.text or "").startswith("/"):
+            await end_dialogue(context.pool, user)
         return await handler(event, data)
+
+
+async def _ask_again(update: Message | CallbackQuery, question: str, context: Context) -> None:
+    if isinstance(update, CallbackQuery):
+        await update.answer()
+    given = _by_text(update) if isinstance(update, Message) else _by_press(update)
+    if given is None:
+        return
+    if question == ClaimDialogue.payment.state:
+        # This is a first question, and its payment may have ended meanwhile.
+        await _begin(given, context)
+    else:
+        await _ask(given.message, question, context)
 
 
 def make_router() -> Router:
@@ -119,18 +186,17 @@ def make_router() -> Router:
     return router
 
 
-async def begin(message: Message, context: Context, state: FSMContext) -> None:
-    assert message.from_user is not None
-    await _begin(message, TelegramId(message.from_user.id), context, state)
+async def begin(message: Message, context: Context) -> None:
+    await _begin(_by_text(message), context)
 
 
-async def begin_by_button(press: CallbackQuery, context: Context, state: FSMContext) -> None:
+async def begin_by_button(press: CallbackQuery, context: Context) -> None:
     await press.answer()
-    if press.message is not None:
-        await _begin(press.message, TelegramId(press.from_user.id), context, state)
+    if given := _by_press(press):
+        await _begin(given, context)
 
 
-async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
+async def begin_anew(press: CallbackQuery, context: Context) -> None:
     """
     Handle the press of a button whose dialogue has ended, for example because a day has passed.
 
@@ -142,8 +208,8 @@ async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) 
         await overlook(press)
         return
     await press.answer(context.speech.label("claim-anew"))
-    if press.message is not None:
-        await _begin(press.message, user, context, state)
+    if given := _by_press(press):
+        await _begin(given, context)
 
 
 async def overlook(press: CallbackQuery) -> None:
@@ -151,9 +217,9 @@ async def overlook(press: CallbackQuery) -> None:
     await press.answer()
 
 
-async def _begin(message: AnyMessage, user: TelegramId, context: Context, state: FSMContext) -> None:
-    speech = context.speech
-    await state.clear()
+async def _begin(given: Given, context: Context) -> None:
+    speech, user, message = context.speech, given.user, given.message
+    await end_dialogue(context.pool, user)
     known = await find_open_claim(context.pool, user)
     if known is not None:
         await _show(message, known, speech)
@@ -168,13 +234,12 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
     lines = [speech.say("claim-begin"), *await _arrivals(user, context)]
     if open_now:
         # Ask about the newest open payment, which is the last one, because the query returns the oldest first.
-        await state.set_state(ClaimDialogue.payment)
+        question, keyboard = ClaimDialogue.payment, claim_payment_keyboard(speech, open_now[-1])
         lines.append(_describe_open(open_now[-1], speech))
-        keyboard = claim_payment_keyboard(speech, open_now[-1])
     else:
-        await state.set_state(ClaimDialogue.day)
+        question, keyboard = ClaimDialogue.day, claim_days_keyboard(speech)
         lines.append(speech.say("claim-when"))
-        keyboard = claim_days_keyboard(speech)
+    await begin_dialogue(context.pool, user, _name(question), given.mark, now=context.clock())
     await message.answer("\n\n".join(lines), reply_markup=keyboard)
 
 
@@ -197,105 +262,131 @@ def _describe_open(payment: PendingPayment, speech: Speech) -> str:
     )
 
 
-async def confirm_payment(
-    press: CallbackQuery, callback_data: ClaimOpenPayment, context: Context, state: FSMContext
-) -> None:
+async def confirm_payment(press: CallbackQuery, callback_data: ClaimOpenPayment, context: Context) -> None:
     """Store the amount of the open payment and today's date, as if the user had answered these two questions. Ask for the name."""
     await press.answer()
-    if press.message is None:
+    given = _by_press(press)
+    if given is None:
         return
-    open_now = await find_open_payments(context.pool, TelegramId(press.from_user.id))
+    open_now = await find_open_payments(context.pool, given.user)
     meant = next((one for one in open_now if one.payment_id == callback_data.payment_id), None)
     if meant is None:
         # The payment ended after the question was sent. Begin again. The new message says whether a payment arrived.
-        await _begin(press.message, TelegramId(press.from_user.id), context, state)
+        await _begin(given, context)
         return
-    await state.update_data(day=context.clock().date().isoformat())
-    await _keep_amount(press.message, f"{meant.amount:f} {meant.currency}", context, state)
+    answers = {"day": context.clock().date().isoformat(), "amount": f"{meant.amount:f}", "currency": meant.currency}
+    await _advance(given, ClaimDialogue.payment, ClaimDialogue.name, context, answers)
 
 
-async def ask_day(press: CallbackQuery, context: Context, state: FSMContext) -> None:
+async def ask_day(press: CallbackQuery, context: Context) -> None:
     await press.answer()
-    if press.message is not None:
-        await state.set_state(ClaimDialogue.day)
-        speech = context.speech
-        await press.message.answer(speech.say("claim-when"), reply_markup=claim_days_keyboard(speech))
+    if given := _by_press(press):
+        await _advance(given, ClaimDialogue.payment, ClaimDialogue.day, context, {})
 
 
-async def take_day(message: Message, context: Context, state: FSMContext) -> None:
+async def take_day(message: Message, context: Context, raw_state: str) -> None:
     today = context.clock().date()
     day = read_day(message.text or "", today=today)
     if day is None:
         await message.answer(context.speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
         return
-    await _keep_day(message, day, context, state)
+    await _advance(_by_text(message), raw_state, ClaimDialogue.amount, context, {"day": day.isoformat()})
 
 
-async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Context, state: FSMContext) -> None:
+async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Context) -> None:
     await press.answer()
-    if press.message is not None:
+    if given := _by_press(press):
         today = context.clock().date()
         if callback_data.days_ago < 0:
-            await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
+            await given.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
         # Limit the number of days, because a modified client can send any number.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
-        await _keep_day(press.message, day, context, state)
+        await _advance(given, ClaimDialogue.day, ClaimDialogue.amount, context, {"day": day.isoformat()})
 
 
-async def _keep_day(message: AnyMessage, day: date, context: Context, state: FSMContext) -> None:
-    await state.update_data(day=day.isoformat())
-    await state.set_state(ClaimDialogue.amount)
-    keyboard = claim_amounts_keyboard(context.speech, context.amounts, context.currency)
-    await message.answer(context.speech.say("claim-how-much"), reply_markup=keyboard)
+async def take_amount(message: Message, context: Context) -> None:
+    await _take_amount(_by_text(message), message.text or "", context)
 
 
-async def take_amount(message: Message, context: Context, state: FSMContext) -> None:
-    await _keep_amount(message, message.text or "", context, state)
-
-
-async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, context: Context, state: FSMContext) -> None:
+async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, context: Context) -> None:
     await press.answer()
-    if press.message is not None:
-        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, state)
+    if given := _by_press(press):
+        await _take_amount(given, f"{callback_data.amount} {callback_data.currency}", context)
 
 
-async def _keep_amount(message: AnyMessage, written: str, context: Context, state: FSMContext) -> None:
-    speech = context.speech
+async def _take_amount(given: Given, written: str, context: Context) -> None:
     paid = read_paid(written, currency=context.currency)
     if paid is None:
         example = f"{context.amounts[0]:f} {context.currency}"
-        await message.answer(speech.say("claim-amount-unreadable", example=example))
+        await given.message.answer(context.speech.say("claim-amount-unreadable", example=example))
         return
-    await state.update_data(amount=f"{paid.amount:f}", currency=paid.currency)
-    await state.set_state(ClaimDialogue.name)
-    await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
+    answers = {"amount": f"{paid.amount:f}", "currency": paid.currency}
+    await _advance(given, ClaimDialogue.amount, ClaimDialogue.name, context, answers)
 
 
-async def take_name(message: Message, context: Context, state: FSMContext) -> None:
-    assert message.from_user is not None
-    name = " ".join((message.text or "").split())[:NAME_LENGTH_MAX]
-    await _raise(message, TelegramId(message.from_user.id), name, context, state)
+async def _advance(
+    given: Given, answered: State | str, asked: State, context: Context, answers: Mapping[str, str]
+) -> None:
+    """
+    Store the answer to the question *answered*, and send the question *asked*.
+
+    Do nothing if the question *answered* is no longer open, because another answer was first.
+    """
+    is_first = await advance_dialogue(
+        context.pool,
+        given.user,
+        answered=_name(answered),
+        state=_name(asked),
+        answers={**answers, **given.mark},
+        now=context.clock(),
+    )
+    if is_first:
+        await _ask(given.message, _name(asked), context)
 
 
-async def skip_name(press: CallbackQuery, context: Context, state: FSMContext) -> None:
-    await press.answer()
-    if press.message is not None:
-        await _raise(press.message, TelegramId(press.from_user.id), None, context, state)
-
-
-async def _raise(message: AnyMessage, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
+async def _ask(message: AnyMessage, question: str, context: Context) -> None:
     speech = context.speech
-    told = await state.get_data()
+    if question == ClaimDialogue.day.state:
+        await message.answer(speech.say("claim-when"), reply_markup=claim_days_keyboard(speech))
+    elif question == ClaimDialogue.amount.state:
+        keyboard = claim_amounts_keyboard(speech, context.amounts, context.currency)
+        await message.answer(speech.say("claim-how-much"), reply_markup=keyboard)
+    else:
+        await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
+
+
+def _name(question: State | str) -> str:
+    return question if isinstance(question, str) else str(question.state)
+
+
+async def take_name(message: Message, context: Context) -> None:
+    name = " ".join((message.text or "").split())[:NAME_LENGTH_MAX]
+    await _raise(_by_text(message), name, context)
+
+
+async def skip_name(press: CallbackQuery, context: Context) -> None:
+    await press.answer()
+    if given := _by_press(press):
+        await _raise(given, None, context)
+
+
+async def _raise(given: Given, name: str | None, context: Context) -> None:
+    message, user, speech, now = given.message, given.user, context.speech, context.clock()
+    question = _name(ClaimDialogue.name)
+    dialogue = await find_dialogue(context.pool, user, now=now)
+    if dialogue is None or dialogue.state != question:
+        # The user has answered or stopped at the same moment, and another bot was faster.
+        return
+    told = dialogue.answers
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    # Store the claim before ending the dialogue. If the database is unavailable, the dialogue stays open, and the user can send the
-    # name again.
-    raised = await raise_claim(context.pool, user, claimed, now=context.clock())
-    await state.clear()
-    match raised:
+    match await raise_claim(context.pool, user, claimed, now=now, question=question):
+        case NotRaised.NOT_ASKED:
+            return
         case NotRaised.OPEN_BEFORE:
             # The user pressed the button twice, or raised a claim on another device. Show the open claim.
-            await _begin(message, user, context, state)
+            await _begin(given, context)
+            return
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
@@ -311,6 +402,8 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
                 ),
                 reply_markup=claim_withdraw_keyboard(speech, claim_id),
             )
+    # End the dialogue last. If the bot dies before the user is told, the update arrives again, and the bot shows the open claim.
+    await end_dialogue(context.pool, user)
 
 
 def _paused(until: datetime, speech: Speech) -> str:
@@ -321,13 +414,14 @@ async def want_words(message: Message, context: Context) -> None:
     await message.answer(context.speech.say("claim-words"))
 
 
-async def stop_by_command(message: Message, context: Context, state: FSMContext) -> None:
-    await state.clear()
+async def stop_by_command(message: Message, context: Context) -> None:
+    # `GuardDialogue` has ended the dialogue.
     await message.answer(context.speech.say("claim-stopped"))
 
 
-async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> None:
-    await state.clear()
+async def stop(press: CallbackQuery, context: Context) -> None:
+    # If another bot raises the claim at this moment, this call waits for it. So the claim is found below.
+    await end_dialogue(context.pool, TelegramId(press.from_user.id))
     await press.answer()
     if press.message is None:
         return

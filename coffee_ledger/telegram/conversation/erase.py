@@ -6,7 +6,6 @@ import structlog
 from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError, TelegramBadRequest
 from aiogram.filters import Command
-from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, ReplyKeyboardRemove
 
 from coffee_ledger.model import TelegramId
@@ -42,7 +41,7 @@ async def explain(message: Message, context: Context) -> None:
     await message.answer("\n\n".join(lines), reply_markup=erase_keyboard(speech))
 
 
-async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, state: FSMContext) -> None:
+async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context) -> None:
     await press.answer()
     if isinstance(press.message, Message):
         # Remove the buttons, so that the user cannot press them again. Ignore the error that Telegram returns if they were
@@ -53,7 +52,6 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
     if not callback_data.is_sure:
         await bot.send_message(user, context.speech.say("erase-kept"))
         return
-    await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
     # Erase the user after the call above. A message that arrives during this call stores the user, which would undo an earlier

@@ -18,7 +18,7 @@ from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.dialogues import ask_next, find_dialogue
+from coffee_ledger.store.dialogues import advance_dialogue, find_dialogue
 from coffee_ledger.store.prompts import PROMPT_AGE_MAX, OpenPrompt, close_prompts, find_prompts
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk import charges, claims, lists, undo
@@ -147,11 +147,12 @@ async def take_choice(press: CallbackQuery, callback_data: AnswerTo, bot: Bot, c
 async def leave_for_claim(press: CallbackQuery, context: Context) -> None:
     """Make the claim dialogue's question newer than all prompts, so that the operator's next text answers this question."""
     operator = TelegramId(press.from_user.id)
-    dialogue = await find_dialogue(context.pool, operator, now=context.clock())
-    if dialogue is None:
+    now = context.clock()
+    dialogue = await find_dialogue(context.pool, operator, now=now)
+    question = dialogue.state if dialogue else ""
+    if not await advance_dialogue(context.pool, operator, answered=question, state=question, answers={}, now=now):
         await press.answer(context.speech.label("desk-question-gone"), show_alert=True)
         return
-    await ask_next(context.pool, operator, dialogue.state, now=context.clock())
     await press.answer()
     await show(press, Card(context.speech.say("desk-which-claim")))
 
