@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from coffee_ledger import __version__
 from coffee_ledger.bmc_api import ApiAnswer, ApiList, ApiResult, ApiState, read_answer
 
-API_URL = "https://developers.buymeacoffee.com/api/v1"
 SECONDS_MAX = 30.0
 BODY_BYTES_MAX = 1024 * 1024
 REQUESTS_PER_MINUTE_MAX = 15
@@ -76,7 +75,7 @@ class BmcClient:
         self,
         token: SecretStr,
         *,
-        url: str = API_URL,
+        url: str,
         user_agent: str = USER_AGENT,
         timeout_seconds: float = SECONDS_MAX,
         clock: Callable[[], float] = time.monotonic,

@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings, PendingTtlHours, PublicHost
-from services.janitor.bmc_client import API_URL
 
 
 def _check_api_token(token: SecretStr) -> SecretStr:
@@ -68,7 +67,7 @@ class JanitorSettings(MatchingSettings):
     BMC_API_URL: Annotated[
         str,
         Field(
-            default=API_URL,
+            default="https://developers.buymeacoffee.com/api/v1",
             pattern=r"^https?://\S+[^/\s]$",
             description="the address of Buy Me a Coffee's API, without a slash at the end",
             json_schema_extra={"note": "The demo replaces it by its stand-in."},
