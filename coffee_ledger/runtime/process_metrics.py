@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from coffee_ledger import __version__
 from coffee_ledger.store.database import SCHEMA_VERSION, Pool
 
-LAG_PERIOD_SECONDS = 0.25
+LAG_PERIOD_SECONDS = 1.0
+"""The time between two measurements of the lag. Each of them wakes up the process, which otherwise sleeps for seconds."""
 
 BUILD_INFO = Gauge(
     "ledger_build_info",
