@@ -21,6 +21,13 @@ GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 DATABASE_ADDRESS = "db:5432"
 """The default host name and port of the database."""
 
+OWNER_URL = "DATABASE_OWNER_URL"
+"""
+The address of a managed Postgres, with the login of the owner of the database. If it is missing, the service `db` is the database.
+
+Only Swarm passes it: deploy/swarm/prepare.yaml.
+"""
+
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
 """The token of the bot that sends alerts, and the chat to which the bot sends them. Both must be set, or neither."""
 
@@ -50,15 +57,18 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
     # The database has no certificate: it is reached only over a network inside this machine. In the demo, the services reach it
     # through the sandbox, but `migrate` does not, because it may run before the sandbox.
-    owners_url = f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
+    managed = environ.get(OWNER_URL, "").strip()
+    owners_url = managed or f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
     _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)
     # The webhook and the janitor must have the same secret, so it is generated in one volume and copied to the other.
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
-    database = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS
+    address = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS
+    # Without the login, the address of a managed Postgres is the same for all roles: hosts, name of the database, and parameters.
+    database = managed.rpartition("@")[2] or f"{address}/ledger"
     for role in ROLES:
         password = _generate_once(root / "migrate" / f"password_{role}", OWNER_ONLY)
-        _write(root / role / "database_url", f"postgresql://{role}:{password}@{database}/ledger", OWNER_ONLY)
+        _write(root / role / "database_url", f"postgresql://{role}:{password}@{database}", OWNER_ONLY)
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name, service in OPTIONAL.items():
         _write(root / service / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)

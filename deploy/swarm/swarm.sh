@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Runs the product on Docker Swarm. Run it on a manager, in a checkout with .env. docs/scaling.md explains each step.
+# Runs the product on Docker Swarm. Run this script on a manager, in a checkout with .env. docs/scaling.md explains each command.
 #
-#   swarm.sh deploy [TAG]       start the stack, or apply a changed .env; TAG is that of the image, by default the running one
-#   swarm.sh update [TAG]       replace the image by TAG, by default the revision of this checkout
-#   swarm.sh add-node ENGINE    add a machine, such as ssh://root@10.0.0.5, and start the public services on it
-#   swarm.sh send-image ENGINE… load the running image onto machines, if there is no registry
-#   swarm.sh status             show nodes and services
+#   swarm.sh deploy [TAG]            start the stack, or apply a changed .env. TAG is that of the image, by default the running one
+#   swarm.sh update [TAG]            replace the image by TAG, by default the revision of this checkout
+#   swarm.sh add-node ENGINE [IP]    add a machine and start a proxy and a webhook on it. ENGINE is such as ssh://root@10.0.0.5.
+#                                    IP is its private address, if it has several
+#   swarm.sh remove-node NODE        settle what waits on a node, and remove it
+#   swarm.sh send-image ENGINE…      load the running image onto machines
+#   swarm.sh dashboards              open Grafana on 127.0.0.1, until Ctrl-C
+#   swarm.sh status                  show the nodes and the services
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,11 +21,13 @@ env_file=${ENV_FILE:-$root/.env}
 override=${STACK_OVERRIDE:-$root/stack.override.yaml}
 wait_seconds=${WAIT_SECONDS:-300}
 
-# The files of the state contain secrets.
-umask 077
-
 labels=(database webhook ingress monitoring)
-first=(volumes db migrate)
+public_labels=(webhook ingress)
+going_back=no
+jobs=(volumes migrate)
+
+# The state contains secrets, so only its owner may read it.
+umask 077
 
 fail() {
     echo "$program: $*" >&2
@@ -33,286 +38,108 @@ say() {
     echo "$*" >&2
 }
 
-main() {
-    local command=${1:-}
-    [ $# -eq 0 ] || shift
-    case $command in
-        deploy) deploy "${1:-}" ;;
-        update) update "${1:-}" ;;
-        add-node) [ $# -eq 1 ] || usage; add_node "$1" ;;
-        send-image) [ $# -ge 1 ] || usage; require_manager; read_settings "$(running_tag)"; local engine; for engine in "$@"; do send_image "$engine"; done ;;
-        status) require_manager; status ;;
-        *) usage ;;
-    esac
-}
-
 usage() {
     sed -n '2,/^set /{s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
-deploy() {
+main() {
+    local command=${1:-}
+    [ $# -eq 0 ] || shift
+    case $command in
+        deploy) [ $# -le 1 ] || usage ;;
+        update) [ $# -le 1 ] || usage ;;
+        add-node) [ $# -eq 1 ] || [ $# -eq 2 ] || usage ;;
+        remove-node) [ $# -eq 1 ] || usage ;;
+        send-image) [ $# -ge 1 ] || usage ;;
+        dashboards | status) [ $# -eq 0 ] || usage ;;
+        *) usage ;;
+    esac
     require_manager
-    read_settings "${1:-$(running_tag)}"
+    "${command//-/_}" "$@"
+}
+
+# Commands ----------------------------------------------------------------------------------------------------------------------
+
+deploy() {
+    was_running=$(running_tag)
+    read_settings "${1:-${was_running:-$(revision)}}"
     get_image
     label_first_node
+    distribute
     roll_out
+    say "The stack runs with $image. The door is https://$PUBLIC_HOST/bmc-webhook."
 }
 
 update() {
-    require_manager
-    [ -n "$(running_tag)" ] || fail "nothing runs yet: use $program deploy"
+    was_running=$(running_tag)
+    [ -n "$was_running" ] || fail "the stack does not run: start it with $program deploy"
     read_settings "${1:-$(revision)}"
     get_image
+    distribute
     roll_out
-}
-
-require_manager() {
-    [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] ||
-        fail "this machine is no manager of a Swarm: run docker swarm init --advertise-addr ADDRESS first, with its private address"
-}
-
-revision() {
-    git -C "$root" rev-parse --short HEAD 2>/dev/null || echo local
-}
-
-# Print the tag of the running image, or nothing if the stack does not run.
-running_tag() {
-    local image
-    image=$(docker service inspect "${stack}_webhook" --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' 2>/dev/null) || return 0
-    image=${image%@*}
-    echo "${image##*:}"
-}
-
-# Compose reads .env and its one-shot services check it, as they do on one machine.
-prepare() {
-    docker compose --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
-        --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
-}
-
-read_settings() {
-    [ -f "$env_file" ] || fail "there is no $env_file: copy .env.example and fill it in"
-    local line names
-    OWNER=$(id -u):$(id -g)
-    STATE=$state
-    IMAGE_TAG=${1:-$(revision)}
-    export OWNER STATE IMAGE_TAG
-    prepare config --quiet
-    names=$(cat "$here/stack.yaml" "$override" 2>/dev/null | grep -oE '\$\{[A-Z_]+' | tr -d '${' | sort -u; echo SWARM_WITHOUT; echo COMPOSE_PROFILES)
-    while IFS= read -r line; do
-        ! grep -qxF -- "${line%%=*}" <<<"$names" || export "${line?}"
-    done < <(prepare config --environment)
-    export IMAGE=${IMAGE:-coffee-ledger}
-    image=$IMAGE:$IMAGE_TAG
-    # Compose writes `${NAME:+on}` for these, which a stack file cannot.
-    ALERTS=${ALERTS_CHAT_ID:+on} TELEGRAM_WEBHOOK=${BOT_WEBHOOK_URL:+on} TRACING=${OTEL_EXPORTER_OTLP_ENDPOINT:+on}
-    BOT_UPDATE_ORDER=${BOT_WEBHOOK_URL:+start-first}
-    export ALERTS TELEGRAM_WEBHOOK TRACING BOT_UPDATE_ORDER
-}
-
-get_image() {
-    docker image inspect "$image" >/dev/null 2>&1 && return
-    case $image in
-        */*) say "Pulling $image …"; docker pull --quiet "$image" >/dev/null ;;
-        *) fail "there is no image $image on this machine: IMAGE_TAG=$IMAGE_TAG docker compose build secrets" ;;
-    esac
-}
-
-# With no label anywhere, this is the first node: it runs everything.
-label_first_node() {
-    local label
-    [ -z "$(nodes_with database)" ] || return 0
-    say "Labelling this node: everything runs on it."
-    for label in "${labels[@]}"; do
-        [ -n "$(nodes_with "$label")" ] || docker node update --label-add "ledger.$label=true" self >/dev/null
-    done
-}
-
-nodes_with() {
-    docker node ls --quiet --filter "node.label=ledger.$1=true"
-}
-
-roll_out() {
-    say "Checking .env …"
-    write_state
-    say "Starting the database and migrating it …"
-    deploy_services "${first[@]}"
-    wait_for "${first[@]}"
-    say "Starting the services …"
-    local services
-    mapfile -t services < <(wanted_services)
-    deploy_services "${services[@]}"
-    wait_for "${services[@]}"
-    prune
-    say "Done."
-    status
-}
-
-write_state() {
-    mkdir -p "$state"/secrets/{db,migrate,webhook,bot,janitor,watcher,alertmanager,grafana} \
-        "$state"/configuration/{proxy,miniapp,prometheus,alertmanager,grafana,dashboards,tempo}
-    local one
-    for one in config-check secrets config-files; do
-        prepare run --rm --no-deps -T "$one" >&2 </dev/null || fail "$one failed: nothing was changed"
-    done
-    write_additions >"$state/additions.yaml"
-    local files=(--compose-file "$here/stack.yaml" --compose-file "$state/additions.yaml")
-    [ ! -f "$override" ] || files+=(--compose-file "$override")
-    # `docker stack deploy` reads the result and would replace variables again, so write each $ as $$.
-    docker stack config "${files[@]}" | sed 's/\$/$$/g' >"$state/stack.yaml"
-}
-
-# Print a stack file that gives each service its secrets and configuration files. The folders of the state are those of the volumes of
-# Compose: secrets/SERVICE/NAME and configuration/FOLDER/PATH.
-write_additions() {
-    echo "services:"
-    secrets_of db 999
-    secrets_of migrate 10001
-    secrets_of webhook 10001
-    secrets_of bot 10001
-    secrets_of janitor 10001
-    secrets_of alertmanager 10001 configs_from alertmanager /etc/alertmanager
-    secrets_of watcher 10001 as postgres-exporter
-    secrets_of grafana 472 configs_from grafana /etc/grafana/provisioning dashboards /etc/grafana/dashboards
-    echo "  proxy:"; configs_from proxy /etc/caddy miniapp /srv/miniapp
-    echo "  prometheus:"; configs_from prometheus /etc/prometheus
-    echo "  tempo:"; configs_from tempo /etc/tempo
-    echo "secrets:"
-    local file
-    while IFS= read -r file; do
-        # Swarm refuses an empty secret. The services ignore white space.
-        [ -s "$state/secrets/$file" ] || echo >"$state/secrets/$file"
-        named "secrets/$file"
-    done < <(files_in secrets)
-    echo "configs:"
-    while IFS= read -r file; do named "configuration/$file"; done < <(files_in configuration)
-}
-
-files_in() {
-    (cd "$state/$1" && find . -type f ! -name '.*' -printf '%P\n' | sort)
-}
-
-secrets_of() {
-    local folder=$1 user=$2 service=$1 file
-    shift 2
-    [ "${1:-}" != as ] || service=$2
-    echo "  $service:"
-    echo "    secrets:"
-    while IFS= read -r file; do
-        echo "      - {source: $(key "secrets/$folder/$file"), target: /run/secrets/$file, uid: '$user', gid: '$user', mode: 0400}"
-    done < <(files_in "secrets/$folder")
-    [ "${1:-}" != configs_from ] || "$@"
-}
-
-configs_from() {
-    local file
-    echo "    configs:"
-    while [ $# -ge 2 ]; do
-        [ "$1" != configs_from ] || shift
-        while IFS= read -r file; do
-            echo "      - {source: $(key "configuration/$1/$file"), target: $2/$file, mode: 0444}"
-        done < <(files_in "configuration/$1")
-        shift 2
-    done
-}
-
-key() {
-    tr / . <<<"$1"
-}
-
-# A name has at most 64 characters. The digest of a secret also covers the bot's token, so that short secrets cannot be guessed from it.
-named() {
-    local digest name
-    digest=$(cat "$state/secrets/bot/bot_token" "$state/$1" | sha256sum)
-    name=${stack}_${digest:0:12}_$(key "${1#*/}")
-    echo "  $(key "$1"): {name: '${name:0:64}', file: $state/$1}"
-}
-
-# Print the rendered stack with only the named services.
-only() {
-    awk -v names=" $* " '
-        /^[^ ]/ { part = $1 }
-        part == "services:" && /^  [^ ]/ { keep = index(names, " " substr($1, 1, length($1) - 1) " ") }
-        part != "services:" || /^[^ ]/ || keep' "$state/stack.yaml"
-}
-
-all_services() {
-    awk '/^[^ ]/ { part = $1 } part == "services:" && /^  [^ ]/ { print substr($1, 1, length($1) - 1) }' "$state/stack.yaml"
-}
-
-wanted_services() {
-    local without=" ${SWARM_WITHOUT:-} "
-    local profiles=${COMPOSE_PROFILES:-}
-    [[ " ${profiles//,/ } " == *" tracing "* ]] || without+="tempo "
-    local one
-    for one in $(all_services); do
-        [[ $without == *" $one "* ]] || echo "$one"
-    done
-}
-
-deploy_services() {
-    local resolve=never options=(--detach --prune)
-    case $IMAGE in */*) resolve=always ;; esac
-    [ $# -gt ${#first[@]} ] || options=(--detach)
-    only "$@" | docker stack deploy "${options[@]}" --resolve-image "$resolve" --with-registry-auth --compose-file - "$stack" >&2
-}
-
-# Wait until each service runs as many containers as it should, and no update is under way.
-wait_for() {
-    local end=$((SECONDS + wait_seconds)) late
-    while true; do
-        late=$(unfinished "$@")
-        [ -n "$late" ] || return 0
-        [ $SECONDS -lt $end ] || break
-        sleep 1
-    done
-    local one
-    for one in $late; do
-        say "$one is not ready:"
-        docker service ps --no-trunc --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' "${stack}_$one" | head -n 5 >&2
-        docker service logs --tail 5 "${stack}_$one" 2>&1 | sed 's/^/  /' >&2 || true
-    done
-    fail "these services are not ready after $wait_seconds seconds: $(tr '\n' ' ' <<<"$late")"
-}
-
-unfinished() {
-    local one replicas
-    for one in "$@"; do
-        replicas=$(docker service ls --filter "name=${stack}_$one" --format '{{.Name}} {{.Replicas}}' | sed -n "s/^${stack}_$one //p")
-        is_finished "$replicas" && ! is_updating "$one" || echo "$one"
-    done
-}
-
-is_finished() {
-    case $1 in
-        *completed\)) [[ $1 =~ \(([0-9]+)/([0-9]+)\ completed ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] ;;
-        *) [[ $1 =~ ^([0-9]+)/([0-9]+) ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] ;;
-    esac
-}
-
-is_updating() {
-    local status
-    status=$(docker service inspect --format '{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' "${stack}_$1")
-    [ "$status" = updating ] || [ "$status" = rollback_started ]
-}
-
-# Remove secrets and configs that no service uses. Swarm refuses to remove one in use.
-prune() {
-    local kind name
-    for kind in secret config; do
-        for name in $(docker "$kind" ls --filter "label=com.docker.stack.namespace=$stack" --format '{{.Name}}'); do
-            grep -qF "$name" "$state/stack.yaml" || docker "$kind" rm "$name" >/dev/null 2>&1 || true
-        done
-    done
-}
-
-send_image() {
-    say "Sending $image to $1 …"
-    docker save "$image" | docker --host "$1" load --quiet >&2
+    say "Updated from $was_running to $IMAGE_TAG."
 }
 
 add_node() {
-    fail "not written yet"
+    local engine=$1 address=${2:-} node
+    was_running=$(running_tag)
+    [ -n "$was_running" ] || fail "the stack does not run: start it with $program deploy"
+    read_settings "$was_running"
+    node=$(node_of "$engine") || join "$engine" "$address"
+    node=$(node_of "$engine") || fail "$engine is no node of this Swarm"
+    docker node update --label-add "ledger.engine=$engine" "$node" >/dev/null
+    distribute
+    say "Preparing the node, and the database for one more webhook …"
+    set_label "$node" webhook
+    write_state
+    run_jobs
+    set_label "$node" ingress
+    wait_for webhook proxy || fail "the node was added, but its services are not ready: see $program status"
+    say "Added. Add an A record with the public address of the new machine to the name $PUBLIC_HOST."
+}
+
+remove_node() {
+    local node
+    node=$(docker node inspect --format '{{.ID}}' "$1" 2>/dev/null) || fail "there is no node $1: see docker node ls"
+    [ "$node" != "$(docker info --format '{{.Swarm.NodeID}}')" ] || fail "this node cannot remove itself: run the command on another manager"
+    ! has_label "$node" database || fail "the database is on $1: docs/scaling.md says how to move it"
+    ! has_label "$node" monitoring || fail "the monitoring is on $1: give the label ledger.monitoring to another node first"
+    read_settings "$(running_tag)"
+    if is_ready "$node"; then
+        settle_spool "$node"
+        docker node update --availability drain "$node" >/dev/null
+        wait_for webhook proxy bot janitor || fail "the node is empty, but services elsewhere are not ready: see $program status"
+        leave "$node"
+    else
+        say "The node does not answer. If its spool held deliveries, they are lost unless the node comes back."
+    fi
+    docker node demote "$node" >/dev/null 2>&1 || true
+    retry docker node rm --force "$node" >/dev/null
+    say "Removed. Delete the A record of its public address."
+}
+
+send_image() {
+    local engine
+    read_settings "$(running_tag)"
+    for engine in "$@"; do
+        send_to "$engine"
+    done
+}
+
+dashboards() {
+    local port container
+    read_settings "$(running_tag)"
+    port=${GRAFANA_PORT:-3000}
+    # Swarm cannot publish a port on 127.0.0.1 only. So a container of this machine passes the connections on.
+    container=$(docker create --publish "127.0.0.1:$port:3000" --read-only --tmpfs /config --tmpfs /data \
+        "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to "${DASHBOARDS_AT:-grafana:3000}")
+    # shellcheck disable=SC2064 # the container is known now
+    trap "docker rm --force $container >/dev/null" EXIT
+    docker network connect "${stack}_edge" "$container"
+    docker start "$container" >/dev/null
+    say "Open http://127.0.0.1:$port as admin. The password is in $state/secrets/grafana/admin_password. End with Ctrl-C."
+    docker wait "$container" >/dev/null
 }
 
 status() {
@@ -320,4 +147,452 @@ status() {
     docker service ls --filter "label=com.docker.stack.namespace=$stack"
 }
 
-main "$@"
+# Settings and images -----------------------------------------------------------------------------------------------------------
+
+require_manager() {
+    [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] || fail "this machine is not a manager of a Swarm." \
+        "To make the first node of one, run: docker swarm init --advertise-addr ADDRESS, with the private address of this machine"
+}
+
+revision() {
+    git -C "$root" rev-parse --short HEAD 2>/dev/null || echo local
+}
+
+service_image() {
+    docker service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' "${stack}_$1" 2>/dev/null
+}
+
+# Print the tag of the running image, or nothing if the stack does not run.
+running_tag() {
+    local running
+    running=$(service_image webhook) || return 0
+    running=${running%@*}
+    echo "${running##*:}"
+}
+
+# Let Compose read .env, and let the one-shot services of compose.yaml check it and write files, as on a single machine.
+prepare() {
+    docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
+        --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
+}
+
+# Export the settings of .env that stack.yaml contains. $1 is the tag of the image.
+read_settings() {
+    local line name
+    [ -f "$env_file" ] || fail "there is no $env_file: copy .env.example to it and fill it in"
+    OWNER=$(id -u):$(id -g)
+    STATE=$state
+    IMAGE_TAG=$1
+    export OWNER STATE IMAGE_TAG
+    prepare config --quiet || fail "correct $env_file"
+    while IFS= read -r line; do
+        name=${line%%=*}
+        ! is_setting "$name" || export "$name=${line#*=}"
+    done < <(prepare config --environment)
+    export IMAGE=${IMAGE:-coffee-ledger}
+    image=$IMAGE:$IMAGE_TAG
+    # Compose has the form ${NAME:+on} for these, which a stack file has not.
+    export ALERTS=${ALERTS_CHAT_ID:+on}
+    export TELEGRAM_WEBHOOK=${BOT_WEBHOOK_URL:+on}
+    export TRACING=${OTEL_EXPORTER_OTLP_ENDPOINT:+on}
+}
+
+is_setting() {
+    case $1 in
+        COMPOSE_PROFILES | ALERTS_CHAT_ID | DATABASE_OWNER_URL | SWARM_*) ;;
+        *) cat "$here/stack.yaml" "$override" 2>/dev/null | grep -q "\${$1[}:]" ;;
+    esac
+}
+
+has_registry() {
+    case $IMAGE in
+        */*) ;;
+        *) return 1 ;;
+    esac
+}
+
+get_image() {
+    ! docker image inspect "$image" >/dev/null 2>&1 || return 0
+    if has_registry; then
+        say "Pulling $image …"
+        docker pull --quiet "$image" >/dev/null || fail "$image is not in the registry: build it and push it, see docs/scaling.md"
+    elif [ "$IMAGE_TAG" = "$(revision)" ]; then
+        say "Building $image …"
+        REVISION=$IMAGE_TAG prepare build --quiet secrets
+    else
+        fail "there is no image $image on this machine, and only $(revision) can be built from this checkout"
+    fi
+}
+
+# Without a registry, load the image onto each node that lacks it.
+distribute() {
+    local node engine
+    ! has_registry || return 0
+    for node in $(nodes_without_image); do
+        engine=$(docker node inspect --format '{{index .Spec.Labels "ledger.engine"}}' "$node")
+        [ -n "$engine" ] || fail "the node $(node_name "$node") lacks the image $image, and this script does not know how to reach it." \
+            "Say so once: docker node update --label-add ledger.engine=ssh://USER@HOST $node"
+        send_to "$engine"
+    done
+}
+
+send_to() {
+    say "Sending $image to $1 …"
+    docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
+}
+
+# Print the ids of the nodes on which the image cannot start. A job that does nothing tries it on each of them.
+nodes_without_image() {
+    local job=${stack}_image-check tasks
+    docker service rm "$job" >/dev/null 2>&1 || true
+    retry docker service create --quiet --detach --name "$job" --mode global-job --restart-condition none --no-resolve-image \
+        --entrypoint true --no-healthcheck "$image" >/dev/null
+    for _ in $(seq 60); do
+        sleep 1
+        mapfile -t tasks < <(docker service ps --quiet "$job")
+        [ ${#tasks[@]} -gt 0 ] || continue
+        docker inspect --type task --format '{{.Status.State}}' "${tasks[@]}" | grep -qvxE 'complete|failed|rejected|orphaned' || break
+    done
+    # A node that is down gets the image when it is back, by the next command.
+    docker inspect --type task --format '{{.NodeID}} {{.Status.State}}' "${tasks[@]}" | sed -n '/ complete$/!s/ .*//p' |
+        while read -r node; do ! is_ready "$node" || echo "$node"; done
+    docker service rm "$job" >/dev/null
+}
+
+# Nodes -------------------------------------------------------------------------------------------------------------------------
+
+nodes_with() {
+    docker node ls --quiet --filter "node.label=ledger.$1=true"
+}
+
+has_label() {
+    nodes_with "$2" | grep -qxF -- "$1"
+}
+
+set_label() {
+    docker node update --label-add "ledger.$2=true" "$1" >/dev/null
+}
+
+node_name() {
+    docker node inspect --format '{{.Description.Hostname}}' "$1"
+}
+
+is_ready() {
+    [ "$(docker node inspect --format '{{.Status.State}}' "$1")" = ready ]
+}
+
+# Print the id of the node of an engine. Fail if it belongs to no Swarm.
+node_of() {
+    local id
+    id=$(docker --host "$1" info --format '{{.Swarm.NodeID}}') || fail "the engine $1 does not answer"
+    [ -n "$id" ] || return 1
+    docker node inspect --format '{{.ID}}' "$id" 2>/dev/null || fail "$1 belongs to another Swarm"
+}
+
+# Without labels, this is the first deployment: this node gets all of them.
+label_first_node() {
+    local label
+    for label in "${labels[@]}"; do
+        [ -z "$(nodes_with "$label")" ] || return 0
+    done
+    say "Everything runs on this node: it gets the labels ${labels[*]/#/ledger.}."
+    for label in "${labels[@]}"; do
+        set_label "$(docker info --format '{{.Swarm.NodeID}}')" "$label"
+    done
+}
+
+join() {
+    local token
+    say "Joining the Swarm …"
+    token=$(docker swarm join-token --quiet worker)
+    docker --host "$1" swarm join --token "$token" ${2:+--advertise-addr "$2"} "$(docker info --format '{{.Swarm.NodeAddr}}'):2377" >/dev/null ||
+        fail "$1 could not join: see docs/scaling.md for the ports between the nodes"
+    # Other users of both machines may have seen the token in the list of processes.
+    docker swarm join-token --rotate --quiet worker >/dev/null
+}
+
+leave() {
+    local engine
+    engine=$(docker node inspect --format '{{index .Spec.Labels "ledger.engine"}}' "$1")
+    if [ -n "$engine" ]; then
+        docker --host "$engine" swarm leave --force >/dev/null || say "Run docker swarm leave on that machine."
+    else
+        say "Run docker swarm leave on that machine."
+    fi
+}
+
+# Stop the proxy and the webhook of a node, and make sure that its spool is empty.
+settle_spool() {
+    local label
+    say "Stopping the proxy and the webhook of the node …"
+    for label in "${public_labels[@]}"; do
+        docker node update --label-rm "ledger.$label" "$1" >/dev/null 2>&1 || true
+    done
+    wait_for webhook proxy || fail "they did not stop: see $program status"
+    ! is_spool_empty "$1" || return 0
+    for label in "${public_labels[@]}"; do
+        set_label "$1" "$label"
+    done
+    fail "deliveries wait in the spool of the node, so its webhook was started again. It settles them as soon as it reaches the" \
+        "database. Try again then. If files remain whose names end in .unreadable, see docs/runbook.md"
+}
+
+is_spool_empty() {
+    local job=${stack}_spool-check state
+    docker service rm "$job" >/dev/null 2>&1 || true
+    # shellcheck disable=SC2016 # the shell in the container expands it
+    retry docker service create --quiet --detach --name "$job" --mode replicated-job --restart-condition none --no-resolve-image \
+        --constraint "node.id==$1" --mount "type=volume,source=${stack}_spool,target=/spool" \
+        --entrypoint sh --no-healthcheck "$image" -c '[ -z "$(ls -A /spool)" ]' >/dev/null
+    for _ in $(seq 60); do
+        sleep 1
+        state=$(docker service ps --format '{{.CurrentState}}' "$job" | head -n 1)
+        case $state in
+            Complete* | Failed* | Rejected*) break ;;
+        esac
+    done
+    docker service rm "$job" >/dev/null
+    [[ $state == Complete* ]]
+}
+
+# The stack ---------------------------------------------------------------------------------------------------------------------
+
+roll_out() {
+    local services
+    say "Checking .env …"
+    write_state
+    say "Migrating the database …"
+    run_jobs
+    say "Starting the services …"
+    mapfile -t services < <(wanted_services)
+    deploy_services "${services[@]}"
+    wait_for "${services[@]}" || give_up "${services[@]}"
+    remove_unwanted "${services[@]}"
+    remove_unused
+}
+
+# Check .env, and write the secrets, the configuration and the stack file into the folder of the state.
+write_state() {
+    local one
+    mkdir -p "$state"/secrets/{db,migrate,webhook,bot,janitor,watcher,alertmanager,grafana,volumes} \
+        "$state"/configuration/{proxy,miniapp,prometheus,alertmanager,grafana,dashboards,tempo}
+    for one in config-check secrets config-files; do
+        prepare run --rm --no-deps -T "$one" </dev/null >&2 || fail "$one failed, and nothing was changed. Correct $env_file"
+    done
+    ACME_THUMBPRINT=$(prepare run --rm --no-deps -T secrets sh -s <"$here/account.sh")
+    WEBHOOK_REPLICAS=$(nodes_with webhook | wc -l)
+    export ACME_THUMBPRINT WEBHOOK_REPLICAS
+    render
+}
+
+# Write the stack file with all settings, secrets and configuration.
+render() {
+    local files edits
+    write_additions >"$state/additions.yaml"
+    files=(--compose-file "$here/stack.yaml" --compose-file "$state/additions.yaml")
+    [ ! -f "$override" ] || files+=(--compose-file "$override")
+    # `docker stack deploy` reads the result and replaces variables again, so write each $ as $$.
+    edits=(-e 's/\$/$$/g')
+    [ "${SWARM_ENCRYPTED:-on}" != off ] || edits+=(-e '/^ *driver_opts:$/d' -e '/^ *encrypted: ""$/d')
+    docker stack config "${files[@]}" | sed "${edits[@]}" >"$state/stack.yaml"
+}
+
+# Print a stack file that gives each service its secrets and its configuration. The folders of the state are those of the volumes in
+# Compose: secrets/FOLDER/NAME and configuration/FOLDER/PATH.
+write_additions() {
+    local part file
+    echo "services:"
+    service db secrets db 999
+    service migrate secrets migrate 10001
+    service webhook secrets webhook 10001
+    service bot secrets bot 10001
+    service janitor secrets janitor 10001
+    service volumes secrets volumes 10001
+    service postgres-exporter secrets watcher 10001
+    service proxy configs proxy /etc/caddy miniapp /srv/miniapp
+    service prometheus configs prometheus /etc/prometheus
+    service alertmanager secrets alertmanager 10001 configs alertmanager /etc/alertmanager
+    service grafana secrets grafana 472 configs grafana /etc/grafana/provisioning dashboards /etc/grafana/dashboards
+    service tempo configs tempo /etc/tempo
+    for part in secrets configs; do
+        echo "$part:"
+        while IFS= read -r file; do
+            name_file "$file"
+        done < <(list_files "$(folder_of $part)")
+    done
+}
+
+folder_of() {
+    [ "$1" = secrets ] && echo secrets || echo configuration
+}
+
+# Print the files of a service: `secrets FOLDER USER`, and `configs FOLDER TARGET…`.
+service() {
+    local file
+    echo "  $1:"
+    shift
+    if [ "$1" = secrets ]; then
+        echo "    secrets:"
+        while IFS= read -r file; do
+            echo "      - {source: $(key "$file"), target: /run/secrets/${file##*/}, uid: '$3', gid: '$3', mode: 0400}"
+        done < <(list_files "secrets/$2")
+        shift 3
+    fi
+    [ $# -gt 0 ] || return 0
+    echo "    configs:"
+    shift
+    while [ $# -gt 0 ]; do
+        while IFS= read -r file; do
+            echo "      - {source: $(key "$file"), target: $2/${file#configuration/"$1"/}, mode: 0444}"
+        done < <(list_files "configuration/$1")
+        shift 2
+    done
+}
+
+list_files() {
+    (cd "$state" && find "$1" -type f ! -name '.*' | sort)
+}
+
+# Print the key of a file in the stack file.
+key() {
+    echo "${1//\//.}"
+}
+
+# Print the entry of a secret or a config. A name has at most 64 characters, and begins with a digest of the content. The digest also
+# covers the token of the bot, so that nobody can guess a short secret from its name.
+name_file() {
+    local digest name
+    # Swarm refuses an empty secret. The services ignore white space.
+    [ -s "$state/$1" ] || echo >"$state/$1"
+    digest=$(cat "$state/secrets/bot/bot_token" "$state/$1" | sha256sum)
+    name=${stack}_${digest:0:12}_$(key "${1#*/}")
+    echo "  $(key "$1"): {name: '${name:0:64}', file: '$state/$1'}"
+}
+
+all_services() {
+    awk '/^[^ ]/ { part = $1 } part == "services:" && /^  [^ ]/ { print substr($1, 1, length($1) - 1) }' "$state/stack.yaml"
+}
+
+# Print the services that run all the time: without the jobs, and without those that .env leaves out.
+wanted_services() {
+    local one profiles=${COMPOSE_PROFILES:-} without=" ${jobs[*]} ${SWARM_WITHOUT:-} "
+    [[ ,$profiles, == *,tracing,* ]] || without+="tempo "
+    [ -z "${DATABASE_OWNER_URL:-}" ] || without+="db "
+    for one in $(all_services); do
+        [[ $without == *" $one "* ]] || echo "$one"
+    done
+}
+
+# Print the stack file with only some services.
+only() {
+    awk -v names=" $* " '
+        /^[^ ]/ { part = $1 }
+        part == "services:" && /^  [^ ]/ { keep = index(names, " " substr($1, 1, length($1) - 1) " ") }
+        part != "services:" || /^[^ ]/ || keep' "$state/stack.yaml"
+}
+
+deploy_services() {
+    local resolve=never
+    ! has_registry || resolve=always
+    only "$@" | docker stack deploy --detach --quiet --resolve-image "$resolve" --with-registry-auth --compose-file - "$stack" >&2
+}
+
+# The jobs run again at each deployment, so the other services start only after them.
+run_jobs() {
+    local first=("${jobs[@]}")
+    [ -n "${DATABASE_OWNER_URL:-}" ] || first+=(db)
+    deploy_services "${first[@]}"
+    wait_for "${first[@]}" || fail "the database is not ready, and nothing else was changed. The log above says why"
+}
+
+# Wait until each service runs as many containers as it should, and no update is under way. On a failure, print the reasons.
+wait_for() {
+    local end=$((SECONDS + wait_seconds)) calm=0
+    # After a change, Swarm needs a moment to begin. So look three times.
+    while [ $calm -lt 3 ]; do
+        sleep 1
+        calm=$((calm + 1))
+        look "$@"
+        [ -z "$late" ] || calm=0
+        if [ -n "$failed" ] || [ $SECONDS -gt $end ]; then
+            report_late "$late $failed"
+            return 1
+        fi
+    done
+}
+
+# Write the services that are not ready into the variable `late`, and those that Swarm has rolled back into `failed`.
+look() {
+    local one counts states
+    late='' failed=''
+    counts=$(docker service ls --format '{{.Name}} {{.Replicas}}')
+    states=$(docker service inspect --format '{{.Spec.Name}} {{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' "${@/#/${stack}_}" 2>/dev/null) || true
+    for one in "$@"; do
+        case $(sed -n "s/^${stack}_$one //p" <<<"$states") in
+            rollback_completed | *paused) [ $going_back = yes ] || failed+="$one " ;;
+            updating | rollback_started) late+="$one " ;;
+            *) is_complete "$(sed -n "s/^${stack}_$one //p" <<<"$counts")" || late+="$one " ;;
+        esac
+    done
+}
+
+# Return whether all containers run, as in "2/2", or all containers of a job have ended, as in "0/1 (1/1 completed)".
+is_complete() {
+    local count=$1
+    [[ $count != *completed* ]] || count=${count#*\(}
+    [[ $count =~ ^([0-9]+)/([0-9]+) ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+}
+
+report_late() {
+    local one
+    for one in $1; do
+        say "$one is not ready:"
+        docker service ps --no-trunc --format '  {{.CurrentState}} on {{.Node}} {{.Error}}' "${stack}_$one" 2>&1 | head -n 4 >&2
+        docker service logs --raw --tail 8 "${stack}_$one" 2>&1 | sed 's/^/  /' >&2
+    done
+}
+
+# Go back to the services as they were, if there were any, and fail.
+give_up() {
+    local one
+    [ -n "$was_running" ] || fail "not all services are ready, see above. Correct the cause and repeat the command"
+    say "Going back to $was_running …"
+    for one in "$@"; do
+        # Swarm refuses this for a service that it has rolled back itself.
+        docker service rollback --detach "${stack}_$one" >/dev/null 2>&1 || true
+    done
+    going_back=yes
+    wait_for "$@" || fail "going back failed, too: see $program status"
+    fail "the services are as before, with $was_running. The schema of the database stays. Correct the cause and repeat the command"
+}
+
+remove_unwanted() {
+    local name
+    for name in $(docker service ls --filter "label=com.docker.stack.namespace=$stack" --format '{{.Name}}'); do
+        [[ " ${jobs[*]} $* " == *" ${name#"${stack}_"} "* ]] || docker service rm "$name" >/dev/null
+    done
+}
+
+# Remove the secrets and configs that neither the services nor their previous versions use. `docker service rollback` needs the latter.
+remove_unused() {
+    local kind name used
+    used=$(docker service ls --quiet | xargs docker service inspect --format '{{json .Spec}} {{json .PreviousSpec}}')
+    for kind in secret config; do
+        for name in $(docker "$kind" ls --filter "label=com.docker.stack.namespace=$stack" --format '{{.Name}}'); do
+            grep -qF "\"$name\"" <<<"$used" || docker "$kind" rm "$name" >/dev/null 2>&1 || true
+        done
+    done
+}
+
+# Run a command until it succeeds, for up to half a minute. A service of the same name may still be ending.
+retry() {
+    local _
+    for _ in $(seq 30); do
+        ! "$@" 2>/dev/null || return 0
+        sleep 1
+    done
+    "$@"
+}
+
+# The tests read this file with `source`.
+[ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -1,0 +1,17 @@
+# shellcheck shell=sh
+# Generates the key of the account at the certificate authority, once, and prints its thumbprint as RFC 7638 defines it. swarm.sh runs
+# this script in the product's image, where /secrets is a folder of the state.
+set -eu
+
+key=/secrets/volumes/acme_account_key
+
+base64url() {
+    openssl base64 -A | tr +/ -_ | tr -d =
+}
+
+[ -s "$key" ] || openssl ecparam -name prime256v1 -genkey -noout -out "$key"
+# The last 64 bytes of the public key are the two coordinates of a point.
+openssl ec -in "$key" -pubout -outform DER 2>/dev/null | tail -c 64 >/tmp/point
+x=$(head -c 32 /tmp/point | base64url)
+y=$(tail -c 32 /tmp/point | base64url)
+printf '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}' "$x" "$y" | openssl sha256 -binary | base64url
