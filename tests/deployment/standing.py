@@ -9,7 +9,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.files import ROOT
@@ -34,6 +34,8 @@ class Door:
 
     With more than 20, some handshakes would take over five seconds, and Caddy would abort them.
     """
+    process: asyncio.subprocess.Process | None = None
+    """The process of Caddy, if the tests may stop it."""
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
@@ -66,7 +68,7 @@ async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
             while not await _answers(door):
                 assert process.returncode is None, (folder / "caddy.log").read_text()
                 await asyncio.sleep(0.1)
-        yield door
+        yield replace(door, process=process)
     finally:
         with suppress(ProcessLookupError):
             process.kill()
