@@ -131,6 +131,7 @@ Exclude the tasks `send_probe`, `take_snapshot` and `reconcile`, because each ha
 A run of `reconcile` takes minutes if Buy Me a Coffee answers slowly, although its period is two seconds.
 """
 
+REPLICAS = "count by (job) (up == 1)"
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = 'ledger_reconciliation_rows_total{outcome=~"credited|unmatched|refunded"}'
 """
@@ -527,6 +528,15 @@ ALERT_TABLE = (
         description="{{ $labels.job }} has no running container.",
         dashboard="ledger-platform",
         hold="3m",
+    ),
+    ticket(
+        "ReplicaMissing",
+        # Compare with the median, because an update runs one container too many for a moment.
+        f"{REPLICAS} < quantile_over_time(0.5, ({REPLICAS})[1d:5m])",
+        summary="A replica is missing: if another one fails, the service may be down",
+        description="{{ $labels.job }} runs {{ $value }} times, and ran more often in the last day.",
+        dashboard="ledger-platform",
+        hold="15m",
     ),
     page(
         "PostgresDown",
