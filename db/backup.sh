@@ -18,8 +18,8 @@ main() {
     cd "$root"
     lock
     mkdir -p "$folder"
-    project=$(docker compose ps --format '{{.Project}}' db)
-    [ -n "$project" ] || fail "the database does not run: start it with docker compose up -d db"
+    project=$(running_project)
+    [ -n "$project" ] || fail "the database does not run here: start it with docker compose up -d db, or in a Swarm, go to its node"
     file=$folder/$project-$(date -u +%Y-%m-%dT%H%M%SZ).dump
     part=$file.part
     trap tidy_up EXIT

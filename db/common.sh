@@ -1,5 +1,7 @@
 # shellcheck shell=bash
 # The functions that backup.sh, restore.sh and move.sh share. The scripts read this file with `source`.
+#
+# With STACK=NAME, backup.sh and restore.sh work on the stack NAME of a Docker Swarm, on the node of its database. See docs/scaling.md.
 
 # Backups and packs contain notes and e-mail addresses, so only their owner may read them.
 umask 077
@@ -39,22 +41,64 @@ compose() {
     docker compose --progress quiet "$@"
 }
 
+# Print the name of the project or stack whose database runs here, or nothing.
+running_project() {
+    if [ -z "${STACK:-}" ]; then
+        docker compose ps --format '{{.Project}}' db
+    elif [ -n "$(stack_db)" ]; then
+        echo "$STACK"
+    fi
+}
+
+# Print the id of the stack's database container, if it runs on this machine.
+stack_db() {
+    docker ps --quiet --filter "label=com.docker.swarm.service.name=${STACK}_db" | head -n 1
+}
+
+# Print the number of containers that a service of the stack should have.
+stack_replicas() {
+    docker service inspect --format '{{with .Spec.Mode.Replicated}}{{.Replicas}}{{else}}1{{end}}' "${STACK}_$1"
+}
+
 is_running() {
-    compose ps --services --status running | grep -qx "$1"
+    if [ -z "${STACK:-}" ]; then
+        compose ps --services --status running | grep -qx "$1"
+    elif [ "$1" = db ]; then
+        [ -n "$(stack_db)" ]
+    else
+        [ "$(stack_replicas "$1")" -gt 0 ]
+    fi
 }
 
 # Do not run `up` if the database runs already, because `up` would recreate the container after a change of `.env`.
 start_db() {
-    is_running db || compose up -d --wait db
+    ! is_running db || return 0
+    [ -z "${STACK:-}" ] || fail "the database of the stack $STACK does not run on this machine: run the script on its node"
+    compose up -d --wait db
 }
 
 # Bring a database to the schema of this release with the service `migrate`. Its log is of interest only if it fails.
 migrate() {
-    local log
+    local log run=(run_migrate)
+    [ -z "${STACK:-}" ] || run=(run_stack_migrate)
+    log=$("${run[@]}" "$1" 2>&1) || fail "the schema of the database $1 could not be updated:"$'\n'"$log"
+}
+
+run_migrate() {
     # shellcheck disable=SC2016 # the shell in the container expands the variables
-    log=$(compose run --rm --no-deps -T --env "OTHER=$1" migrate sh -c '
+    compose run --rm --no-deps -T --env "OTHER=$1" migrate sh -c '
         DATABASE_URL=$(sed "s,/ledger?,/$OTHER?," "$DATABASE_URL_FILE") exec env -u DATABASE_URL_FILE python -m services.migrate
-    ' </dev/null 2>&1) || fail "the schema of the database $1 could not be updated:"$'\n'"$log"
+    ' </dev/null
+}
+
+run_stack_migrate() {
+    local image
+    image=$(docker service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' "${STACK}_migrate")
+    # The password goes through the standard input, because anyone can read the arguments of a process.
+    # shellcheck disable=SC2016 # the shell in the container expands the variables
+    in_db cat /run/secrets/password_owner </dev/null |
+        docker run --rm --interactive --network "${STACK}_db" --env "OTHER=$1" "$image" sh -c '
+            DATABASE_URL="postgresql://ledger_owner:$(cat)@db:5432/$OTHER?sslmode=disable" exec python -m services.migrate'
 }
 
 has_schema() {
@@ -62,7 +106,12 @@ has_schema() {
 }
 
 in_db() {
-    docker compose exec -T --env PGOPTIONS='-c client_min_messages=warning' db "$@"
+    local options='-c client_min_messages=warning'
+    if [ -z "${STACK:-}" ]; then
+        docker compose exec -T --env PGOPTIONS="$options" db "$@"
+    else
+        docker exec --interactive --env PGOPTIONS="$options" "$(stack_db)" "$@"
+    fi
 }
 
 # Run SQL from the standard input in a database, as the owner.

@@ -249,14 +249,26 @@ list_lost() {
           FROM lost WHERE kind = 'erased' HAVING count(*) > 0"
 }
 
-# Stop the services that write, and remember them. The webhook goes on: it keeps deliveries in its spool.
+# Stop the services that write, and remember them. The webhook goes on: it keeps deliveries in its spool. In a stack, remember the
+# number of containers as well, as in bot=2.
 stop_writers() {
+    local one
+    if [ -n "${STACK:-}" ]; then
+        for one in bot janitor; do stopped+=("${STACK}_$one=$(stack_replicas "$one")"); done
+        docker service scale "${stopped[@]/%=*/=0}" >/dev/null
+        return
+    fi
     mapfile -t stopped < <(compose ps --services --status running | grep -xE 'bot|janitor')
     [ ${#stopped[@]} -eq 0 ] || compose stop "${stopped[@]}"
 }
 
 start_writers() {
-    [ ${#stopped[@]} -eq 0 ] || compose up -d --no-deps --no-recreate --wait "${stopped[@]}"
+    [ ${#stopped[@]} -gt 0 ] || return 0
+    if [ -n "${STACK:-}" ]; then
+        docker service scale "${stopped[@]}" >/dev/null
+    else
+        compose up -d --no-deps --no-recreate --wait "${stopped[@]}"
+    fi
 }
 
 back_up_running() {
@@ -313,7 +325,10 @@ after_swap() {
 report() {
     say "The backup is restored. The balances equal the sums of the entries."
     [ -z "${kept:-}" ] || say "To go back: db/restore.sh $kept"
-    if compose config | grep -qE '^ +BMC_API_TOKEN: "?[^" ]'; then
+    if [ -n "${STACK:-}" ]; then
+        say "With BMC_API_TOKEN, the janitor compares the payments with Buy Me a Coffee's list. Without it, look at the payments since" \
+            "$taken_at there, and give the missing credits by hand: docs/runbook.md, A payment never came."
+    elif compose config | grep -qE '^ +BMC_API_TOKEN: "?[^" ]'; then
         say "The janitor now compares the payments with Buy Me a Coffee's list: /doctor shows when it is done."
     else
         say "BMC_API_TOKEN is not set. Look at the payments since $taken_at on Buy Me a Coffee, and give the missing credits by hand:" \

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.machine import Gate, Machine, machine
+from tests.e2e.stack import await_that
 from tests.files import ROOT
 from tests.network import changing_network
 
@@ -103,6 +104,64 @@ def test_an_unfinished_file_of_a_crash_is_removed(one: Machine, tmp_path: Path) 
     newest = one.back_up(tmp_path)
 
     assert list(tmp_path.iterdir()) == [newest]
+
+
+@pytest.fixture
+def stack(one: Machine, tmp_path: Path) -> Iterator[str]:
+    """Run a copy of the database in a container that looks like that of a stack in a Swarm. Return the name of the stack."""
+    name = f"{one.project}-stack"
+    label = f"com.docker.swarm.service.name={name}_db"
+    settings = ("POSTGRES_USER=ledger_owner", "POSTGRES_DB=ledger", "POSTGRES_HOST_AUTH_METHOD=trust")
+    with changing_network():
+        docker(
+            "run", "--detach", "--name", name, "--label", label, *(f"--env={one}" for one in settings), "postgres:18.6"
+        )
+    try:
+        owner = ("--host=localhost", "--username=ledger_owner", "--dbname=ledger")
+        await_that(lambda: succeeds("docker", "exec", name, "pg_isready", "--quiet", *owner))
+        docker(
+            "exec",
+            name,
+            "psql",
+            *owner,
+            "-c",
+            "CREATE ROLE webhook",
+            "-c",
+            "CREATE ROLE bot",
+            "-c",
+            "CREATE ROLE janitor",
+        )
+        with one.back_up(tmp_path / "original").open("rb") as dump:
+            restore = ["docker", "exec", "--interactive", name, "pg_restore", "--no-privileges", *owner]
+            subprocess.run(restore, stdin=dump, timeout=60, check=True)
+        yield name
+    finally:
+        with changing_network():
+            docker("rm", "--force", "--volumes", name)
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def succeeds(*words: str) -> bool:
+    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_a_database_of_a_swarm_is_backed_up_on_its_node(one: Machine, stack: str, tmp_path: Path) -> None:
+    done = one.run_beside("backup.sh", tmp_path / "backups", STACK=stack)
+
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).name.startswith(f"{stack}-")
+    psql = ("psql", "-XAtq", "-U", "ledger_owner", "ledger", "-c", "SELECT count(*) FROM backups")
+    assert docker("exec", stack, *psql).strip() == "1"
+
+
+def test_a_backup_of_a_swarm_is_refused_on_another_node(one: Machine, tmp_path: Path) -> None:
+    done = one.run_beside("backup.sh", tmp_path / "backups", STACK="elsewhere")
+
+    assert done.returncode != 0
+    assert "the database does not run here" in done.stderr
 
 
 def test_a_second_backup_at_the_same_time_is_refused(one: Machine, tmp_path: Path) -> None:
