@@ -21,13 +21,6 @@ GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 DATABASE_ADDRESS = "db:5432"
 """The default host name and port of the database."""
 
-OWNER_URL = "DATABASE_OWNER_URL"
-"""
-The address of a managed Postgres, with the login of the owner of the database. If it is missing, the service `db` is the database.
-
-Only Swarm passes it: deploy/swarm/prepare.yaml.
-"""
-
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
 """The token of the bot that sends alerts, and the chat to which the bot sends them. Both must be set, or neither."""
 
@@ -40,6 +33,15 @@ The address is a secret: anyone who knows it can send the heartbeat and so hide 
 
 OPTIONAL = {**dict.fromkeys((*ALERTS, WATCHDOG), "alertmanager"), "BMC_API_TOKEN": "janitor"}
 """Maps each secret setting that may be missing to the service that gets it."""
+
+OWNER_URL = "DATABASE_OWNER_URL"
+"""
+The address of a managed Postgres, with the login of the owner of the database. If it is missing, the service `db` is the database.
+
+Only a Swarm has this setting: see deploy/swarm/prepare.yaml.
+"""
+
+OWNER_URL_FORM = re.compile(r"postgresql://[^\s/@:]+:[^\s/@:]+@[^\s/@]+/[^\s/@?]+(\?[^\s@]*)?")
 
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
@@ -133,6 +135,11 @@ def find_alert_problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def main() -> None:
+    owners_url = os.environ.get(OWNER_URL, "").strip()
+    if owners_url and not OWNER_URL_FORM.fullmatch(owners_url):
+        sys.exit(
+            f"secrets: {OWNER_URL} is malformed: write postgresql://OWNER:PASSWORD@HOST:5432/DATABASE, see docs/scaling.md"
+        )
     missing = [name for name in GIVEN if not os.environ.get(name, "").strip()]
     if missing:
         sys.exit(f"secrets: {' and '.join(missing)} must not be empty: see .env.example")

@@ -104,6 +104,18 @@ def test_the_demo_can_lead_the_connections_to_the_database_through_the_sandbox(
     assert hosts == {host}
 
 
+MANAGED = "postgresql://admin:p%40ss@one.example.org:5432,two.example.org:5432/ledger?sslmode=require"
+
+
+@pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
+def test_with_a_managed_postgres_each_service_has_its_own_login_there(root: Path, role: str) -> None:
+    write_secrets(root, GIVEN | {"DATABASE_OWNER_URL": MANAGED})
+
+    password = contents(root)[f"migrate/password_{role}"]
+    assert contents(root)["migrate/database_url"] == MANAGED
+    assert contents(root)[f"{role}/database_url"] == MANAGED.replace("admin:p%40ss", f"{role}:{password}")
+
+
 def test_passwords_are_long_and_unique(root: Path) -> None:
     write_secrets(root, GIVEN)
 
@@ -170,7 +182,7 @@ def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
 def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
     """Run `main` as the container does, with only the variables of *environ* set."""
     monkeypatch.setattr(secrets, "ROOT", root)
-    for name in (*GIVEN, *ALERTS):
+    for name in (*GIVEN, *ALERTS, "DATABASE_OWNER_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -199,6 +211,27 @@ def test_missing_secrets_are_named_in_one_line_and_no_file_is_written(
         run(monkeypatch, root, environ)
 
     assert ended.value.code == f"secrets: {named} must not be empty: see .env.example"
+    assert contents(root) == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "one.example.org:5432",
+        "postgres://admin:secret@one.example.org/ledger",
+        "postgresql://admin@one.example.org/ledger",
+        "postgresql://admin:secret@one.example.org",
+        "postgresql://admin:sec@ret@one.example.org/ledger",
+    ],
+)
+def test_a_malformed_address_of_a_managed_postgres_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, root: Path, url: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, root, GIVEN | {"DATABASE_OWNER_URL": url})
+
+    assert str(ended.value.code).startswith("secrets: DATABASE_OWNER_URL is malformed: write postgresql://")
+    assert "sec" not in str(ended.value.code).removeprefix("secrets")
     assert contents(root) == {}
 
 
