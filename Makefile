@@ -138,7 +138,7 @@ check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/sqlfluff lint --disable-progress-bar db/roles.sql db/init.sql db/migrations coffee_ledger/queries
 	$(if $(wildcard db/migrations/*.sql),$(BIN)/squawk $(wildcard db/migrations/*.sql))
-	$(BIN)/shellcheck --external-sources db/*.sh alertmanager/start.sh .ci/run
+	$(BIN)/shellcheck --external-sources db/*.sh deploy/swarm/*.sh alertmanager/start.sh .ci/run
 	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
 	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
 

@@ -62,6 +62,7 @@ main() {
 # Commands ----------------------------------------------------------------------------------------------------------------------
 
 deploy() {
+    refuse_beside_compose
     was_running=$(running_tag)
     read_settings "${1:-${was_running:-$(revision)}}"
     get_image
@@ -109,7 +110,8 @@ remove_node() {
     if is_ready "$node"; then
         settle_spool "$node"
         docker node update --availability drain "$node" >/dev/null
-        wait_for webhook proxy bot janitor || fail "the node is empty, but services elsewhere are not ready: see $program status"
+        wait_until_ended "$node" '.*'
+        wait_for bot janitor || fail "the node is empty, but services elsewhere are not ready: see $program status"
         leave "$node"
     else
         say "The node does not answer. If its spool held deliveries, they are lost unless the node comes back."
@@ -133,7 +135,7 @@ dashboards() {
     port=${GRAFANA_PORT:-3000}
     # Swarm cannot publish a port on 127.0.0.1 only. So a container of this machine passes the connections on.
     container=$(docker create --publish "127.0.0.1:$port:3000" --read-only --tmpfs /config --tmpfs /data \
-        "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to "${DASHBOARDS_AT:-grafana:3000}")
+        "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to grafana:3000)
     # shellcheck disable=SC2064 # the container is known now
     trap "docker rm --force $container >/dev/null" EXIT
     docker network connect "${stack}_edge" "$container"
@@ -241,21 +243,21 @@ send_to() {
     docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
 }
 
-# Print the ids of the nodes on which the image cannot start. A job that does nothing tries it on each of them.
+# Print the ids of the nodes on which the image cannot start. A job that does nothing tries it on each of them. A node that is down gets
+# the image when it is back, by the next command.
 nodes_without_image() {
-    local job=${stack}_image-check tasks
+    local job=${stack}_image-check node tried
     docker service rm "$job" >/dev/null 2>&1 || true
     retry docker service create --quiet --detach --name "$job" --mode global-job --restart-condition none --no-resolve-image \
         --entrypoint true --no-healthcheck "$image" >/dev/null
-    for _ in $(seq 60); do
-        sleep 1
-        mapfile -t tasks < <(docker service ps --quiet "$job")
-        [ ${#tasks[@]} -gt 0 ] || continue
-        docker inspect --type task --format '{{.Status.State}}' "${tasks[@]}" | grep -qvxE 'complete|failed|rejected|orphaned' || break
+    for node in $(docker node ls --quiet); do
+        ! is_ready "$node" || for _ in $(seq 60); do
+            sleep 1
+            tried=$(docker service ps --quiet "$job" | xargs -r docker inspect --type task --format '{{.NodeID}} {{.Status.State}}')
+            ! grep -qxF -- "$node complete" <<<"$tried" || break
+            ! grep -qxE -- "$node (failed|rejected)" <<<"$tried" || { echo "$node"; break; }
+        done
     done
-    # A node that is down gets the image when it is back, by the next command.
-    docker inspect --type task --format '{{.NodeID}} {{.Status.State}}' "${tasks[@]}" | sed -n '/ complete$/!s/ .*//p' |
-        while read -r node; do ! is_ready "$node" || echo "$node"; done
     docker service rm "$job" >/dev/null
 }
 
@@ -321,6 +323,15 @@ leave() {
     fi
 }
 
+# Wait until the containers of services on a node have ended. They finish their work first. $2 matches the names of the services.
+wait_until_ended() {
+    local end=$((SECONDS + 90))
+    while docker node ps --format '{{.Name}} {{.CurrentState}}' "$1" | grep -qE "^${stack}_($2)\.[^ ]* Running"; do
+        [ $SECONDS -lt $end ] || fail "containers on $(node_name "$1") do not end: see docker node ps $1"
+        sleep 1
+    done
+}
+
 # Stop the proxy and the webhook of a node, and make sure that its spool is empty.
 settle_spool() {
     local label
@@ -328,7 +339,7 @@ settle_spool() {
     for label in "${public_labels[@]}"; do
         docker node update --label-rm "ledger.$label" "$1" >/dev/null 2>&1 || true
     done
-    wait_for webhook proxy || fail "they did not stop: see $program status"
+    wait_until_ended "$1" 'webhook|proxy'
     ! is_spool_empty "$1" || return 0
     for label in "${public_labels[@]}"; do
         set_label "$1" "$label"
@@ -376,6 +387,7 @@ write_state() {
     local one
     mkdir -p "$state"/secrets/{db,migrate,webhook,bot,janitor,watcher,alertmanager,grafana,volumes} \
         "$state"/configuration/{proxy,miniapp,prometheus,alertmanager,grafana,dashboards,tempo}
+    take_over_from_compose
     for one in config-check secrets config-files; do
         prepare run --rm --no-deps -T "$one" </dev/null >&2 || fail "$one failed, and nothing was changed. Correct $env_file"
     done
@@ -383,6 +395,25 @@ write_state() {
     WEBHOOK_REPLICAS=$(nodes_with webhook | wc -l)
     export ACME_THUMBPRINT WEBHOOK_REPLICAS
     render
+}
+
+# Two databases on one volume would destroy it, and the volumes of a Compose project of the same name are those of the stack.
+refuse_beside_compose() {
+    [ -z "$(docker ps --quiet --filter "label=com.docker.compose.project=$stack")" ] ||
+        fail "the Compose project $stack runs on this machine. Stop it first: docker compose down. The stack goes on with its data"
+}
+
+# The database in a volume of Compose knows the passwords that Compose generated.
+take_over_from_compose() {
+    local folder mounts=()
+    [ ! -e "$state/secrets/db/password_owner" ] || return 0
+    docker volume inspect "${stack}_secrets-db" >/dev/null 2>&1 || return 0
+    say "Taking over the passwords of the Compose project $stack …"
+    for folder in db migrate webhook grafana; do
+        mounts+=(--volume "${stack}_secrets-$folder:/secrets/$folder:ro")
+    done
+    docker run --rm --network none --user 0:0 "${mounts[@]}" "$image" tar -C /secrets -c db migrate webhook grafana |
+        tar -C "$state/secrets" -x --no-same-owner
 }
 
 # Write the stack file with all settings, secrets and configuration.
@@ -463,7 +494,7 @@ key() {
 name_file() {
     local digest name
     # Swarm refuses an empty secret. The services ignore white space.
-    [ -s "$state/$1" ] || echo >"$state/$1"
+    [ -s "$state/$1" ] || { rm -f "$state/$1"; echo >"$state/$1"; }
     digest=$(cat "$state/secrets/bot/bot_token" "$state/$1" | sha256sum)
     name=${stack}_${digest:0:12}_$(key "${1#*/}")
     echo "  $(key "$1"): {name: '${name:0:64}', file: '$state/$1'}"
@@ -573,13 +604,14 @@ remove_unwanted() {
     done
 }
 
-# Remove the secrets and configs that neither the services nor their previous versions use. `docker service rollback` needs the latter.
+# Remove secrets and configs of former deployments, but not those of the previous versions of services: `docker service rollback` needs
+# them.
 remove_unused() {
     local kind name used
-    used=$(docker service ls --quiet | xargs docker service inspect --format '{{json .Spec}} {{json .PreviousSpec}}')
+    used=$(docker service ls --quiet | xargs docker service inspect --format '{{json .Spec}} {{json .PreviousSpec}}'; cat "$state/stack.yaml")
     for kind in secret config; do
         for name in $(docker "$kind" ls --filter "label=com.docker.stack.namespace=$stack" --format '{{.Name}}'); do
-            grep -qF "\"$name\"" <<<"$used" || docker "$kind" rm "$name" >/dev/null 2>&1 || true
+            grep -qF -- "$name" <<<"$used" || docker "$kind" rm "$name" >/dev/null 2>&1 || true
         done
     done
 }

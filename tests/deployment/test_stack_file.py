@@ -390,3 +390,25 @@ def test_settings_leave_services_out(
 
     assert set(wanted) == set(services_of_both()) - {"migrate"} - left_out
     assert kept == {**stack, "services": {name: stack["services"][name] for name in wanted}}
+
+
+def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
+    document, compose = ((ROOT / path).read_text(encoding="utf-8") for path in ("docs/scaling.md", "compose.yaml"))
+    files = "".join((SWARM / name).read_text(encoding="utf-8") for name in ("stack.yaml", "prepare.yaml"))
+    script = (SWARM / "swarm.sh").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]+)`|—) \|", document, re.MULTILINE))
+    used = {*re.findall(r"\$\{([A-Z_]+)", files), *re.findall(r"\$\{(SWARM_[A-Z]+)", script)}
+    computed = {
+        "ALERTS",
+        "TELEGRAM_WEBHOOK",
+        "TRACING",
+        "ACME_THUMBPRINT",
+        "WEBHOOK_REPLICAS",
+        "OWNER",
+        "STATE",
+        "IMAGE_TAG",
+    }
+
+    assert set(listed) == used - computed - set(re.findall(r"\$\{([A-Z_]+)", compose))
+    for name, default in listed.items():
+        assert not default or f"${{{name}:-{default}}}" in files + script, name

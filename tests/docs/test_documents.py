@@ -231,7 +231,8 @@ def test_contributing_describes_every_folder() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_networks_and_volumes_in_a_document_exist_in_compose(document: Path) -> None:
-    made = {f"{COMPOSE['name']}_{one}" for one in (*COMPOSE["networks"], *COMPOSE["volumes"])}
+    # Swarm names its services in the same way.
+    made = {f"{COMPOSE['name']}_{one}" for one in (*COMPOSE["networks"], *COMPOSE["volumes"], *COMPOSE["services"])}
 
     assert set(re.findall(r"coffee-ledger_[a-z-]+", document.read_text(encoding="utf-8"))) <= made
 
