@@ -33,7 +33,7 @@ FINE = row(
         empty="Prometheus scrapes nothing",
         words=UP,
         height=8,
-        alerts=("TargetDown", "TargetAbsent"),
+        alerts=("TargetDown", "TargetAbsent", "ReplicaMissing"),
     ),
     lines(
         "Restarts in 15 minutes",
