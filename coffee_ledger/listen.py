@@ -8,10 +8,10 @@ connect, and the callers of `listen` poll on a timer.
 import asyncio
 from collections.abc import Callable
 
-import asyncpg
 import structlog
 
-from coffee_ledger.store.database import CONNECT_TIMEOUT_SECONDS, PASSING_ERRORS, Connection, sql
+from coffee_ledger.store.database import PASSING_ERRORS, Connection, sql
+from coffee_ledger.store.hosts import CONNECT_TIMEOUT_SECONDS, Connector
 from coffee_ledger.store.metrics import LISTEN_CONNECTED, LISTEN_NOTIFICATIONS, LISTEN_RECONNECTS
 
 log = structlog.stdlib.get_logger()
@@ -23,12 +23,13 @@ CHECK_SECONDS = 15.0
 
 async def listen(database_url: str, wake: Callable[[], None], *, channel: str = CHANNEL) -> None:
     """Call *wake* for every NOTIFY and after every connect, until cancelled. Reconnect with exponential backoff."""
+    connect = Connector()
     pause_seconds = 0.25
     for metric in (LISTEN_CONNECTED, LISTEN_RECONNECTS, LISTEN_NOTIFICATIONS):
         metric.labels(channel)
     while True:
         try:
-            await _listen_once(database_url, wake, channel)
+            await _listen_once(connect, database_url, wake, channel)
         except PASSING_ERRORS as error:
             LISTEN_RECONNECTS.labels(channel).inc()
             log.warning(
@@ -41,14 +42,14 @@ async def listen(database_url: str, wake: Callable[[], None], *, channel: str = 
             pause_seconds = 0.25
 
 
-async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
+async def _listen_once(connect: Connector, database_url: str, wake: Callable[[], None], channel: str) -> None:
     """
     Listen until the connection is lost.
 
     Return if a working connection was lost, so that the caller reconnects at once. Raise an error if Postgres cannot be reached
     or does not answer, so that the caller waits first.
     """
-    db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
+    db = await connect(database_url, command_timeout=CONNECT_TIMEOUT_SECONDS)
     lost = asyncio.Event()
     db.add_termination_listener(lambda *_: lost.set())
 

@@ -53,7 +53,7 @@ def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
         # Use a set to remove duplicates, because services that share a setting report the same problem.
         {
             *_of_services(environ),
-            *secrets.find_alert_problems(environ),
+            *secrets.find_problems(environ),
             *find_link_problems(environ),
             *_of_dollars(environ, env_file),
         }

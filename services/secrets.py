@@ -21,6 +21,9 @@ GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 DATABASE_ADDRESS = "db:5432"
 """The default host name and port of the database."""
 
+ADDRESSES = re.compile(r"[^\s/@:,]+:[0-9]+(,[^\s/@:,]+:[0-9]+)*")
+"""Matches the value of DATABASE_ADDRESS, which may name several servers: host1:5432,host2:5432."""
+
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
 """The token of the bot that sends alerts, and the chat to which the bot sends them. Both must be set, or neither."""
 
@@ -119,13 +122,16 @@ def _write(file: Path, text: str, mode: int) -> None:
         os.close(folder)
 
 
-def find_alert_problems(environ: Mapping[str, str]) -> list[str]:
+def find_problems(environ: Mapping[str, str]) -> list[str]:
     """
-    Return one line of text for each problem in Alertmanager's settings.
+    Return one line of text for each problem in Alertmanager's settings and in the address of the database.
 
     Our own services do not read these settings, so this program checks them.
     """
     problems = []
+    address = environ.get("DATABASE_ADDRESS", "").strip()
+    if address and not ADDRESSES.fullmatch(address):
+        problems.append("DATABASE_ADDRESS is malformed: write HOST:PORT, or HOST1:PORT,HOST2:PORT for several servers")
     token, chat = (environ.get(name, "").strip() for name in ALERTS)
     if bool(token) != bool(chat):
         problems.append(f"{' and '.join(ALERTS)} must both be set, or neither: see .env.example")
@@ -143,7 +149,7 @@ def main() -> None:
     missing = [name for name in GIVEN if not os.environ.get(name, "").strip()]
     if missing:
         sys.exit(f"secrets: {' and '.join(missing)} must not be empty: see .env.example")
-    problems = find_alert_problems(os.environ)
+    problems = find_problems(os.environ)
     if problems:
         sys.exit("\n".join(f"secrets: {line}" for line in problems))
     write_secrets(ROOT, os.environ)

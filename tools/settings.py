@@ -70,7 +70,7 @@ class ComposeSettings(BaseModel):
     SANDBOX_PORT: int = Field(default=8090, description="the port of the demo's pages, on 127.0.0.1 only")
     DATABASE_ADDRESS: str = Field(
         default="db:5432",
-        description="the host name and the port of the database",
+        description="the host name and the port of the database, or those of several servers, separated by commas",
         json_schema_extra={"note": "Only the demo sets it, to lead the connections through the sandbox."},
     )
     COMPOSE_PROFILES: str | None = Field(

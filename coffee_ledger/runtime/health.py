@@ -114,5 +114,7 @@ async def find_database_problem(pool: Pool) -> str | None:
             return (
                 "the database refuses the password: the service `migrate` sets it, see docs/services.md#a-lost-password"
             )
+        if isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
+            return "the database accepts no writes: it is a stand-by, or its provider has made it read-only"
         return "the database cannot be reached"
     return None

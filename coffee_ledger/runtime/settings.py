@@ -59,7 +59,8 @@ class Settings(BaseModel):
         Field(
             description="the address of the database, postgresql://ROLE:PASSWORD@HOST:5432/DATABASE",
             json_schema_extra={
-                "note": "Each service has its own role and password. Compose generates the passwords at the first start."
+                "note": "Each service has its own role and password. Compose generates the passwords at the first start. "
+                "HOST1:5432,HOST2:5432 names several servers; the service uses the one that accepts writes."
             },
         ),
     ]

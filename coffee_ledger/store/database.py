@@ -14,6 +14,7 @@ import asyncpg.pool
 import structlog
 
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError, SchemaDiffersError
+from coffee_ledger.store.hosts import Connector
 from coffee_ledger.store.metrics import ACQUIRE_DURATION
 
 # The types are quoted, because the classes are generic only in the type stubs.
@@ -36,7 +37,6 @@ QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
 """The time limit for each statement, so that a database that hangs does not block a service forever."""
 
-CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
 """
 The maximum time to wait for a free connection of the pool.
@@ -52,7 +52,10 @@ PASSING_ERRORS = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed.
+    # The server has become a stand-by, or its provider refuses writes, for example because its disk is full.
+    asyncpg.ReadOnlySQLTransactionError,
+    # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed, and
+    # its subclass TargetServerAttributeNotMatched if no server accepts writes.
     asyncpg.InternalClientError,
     # A migration changed the result of a prepared statement. asyncpg prepares the statement again for the next call.
     asyncpg.InvalidCachedStatementError,
@@ -63,6 +66,15 @@ PASSING_ERRORS = (
 Errors that mean that the database is unreachable, starting, stopping, being migrated, full or busy.
 
 The same call may succeed later.
+"""
+
+
+LOST_ERRORS = (OSError, asyncpg.PostgresConnectionError, asyncpg.ReadOnlySQLTransactionError)
+"""
+Errors of a statement that mean that its server is dead, cannot be reached, or accepts no writes any more.
+
+The other connections of the pool probably lead to the same server. If they stayed in the pool, each of them would fail too, and if the
+server does not answer, only after `COMMAND_TIMEOUT_SECONDS`.
 """
 
 
@@ -111,9 +123,9 @@ def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False
     """
     return asyncpg.create_pool(
         database_url,
+        connect=Connector(),
         min_size=0,
         max_size=size_max,
-        timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=prepare_connection,
         connection_class=PooledConnection,
@@ -196,11 +208,23 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
         began = time.perf_counter()
         async with pool.acquire(timeout=QUEUE_TIMEOUT_SECONDS) as db:
             ACQUIRE_DURATION.observe(time.perf_counter() - began)
-            yield db
+            async with _leaving_a_lost_server(pool, db):
+                yield db
     except asyncpg.LockNotAvailableError as error:
         raise RowLockedError from error
     except PASSING_ERRORS as error:
         raise DatabaseAwayError from error
+
+
+@asynccontextmanager
+async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[None]:
+    """After an error of `LOST_ERRORS`, close the connection without waiting for the server, and replace the others when they are used."""
+    try:
+        yield
+    except LOST_ERRORS:
+        db.terminate()
+        await pool.expire_connections()
+        raise
 
 
 @asynccontextmanager
@@ -216,6 +240,9 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
         await db.execute("BEGIN; SELECT take_settling_turn()")
         try:
             yield db
+        except LOST_ERRORS:
+            # The transaction ends with its connection. Do not wait for the answer of a server that may be dead.
+            raise
         except BaseException:
             # If the connection is broken, the transaction has ended. Raise the first error and not this one.
             with suppress(*PASSING_ERRORS):
@@ -227,5 +254,6 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Acquire a connection and begin a transaction. Commit at the end, or roll back if an exception is raised."""
-    async with connected(pool) as db, db.transaction():
+    # Close a lost connection before `db.transaction` ends. Otherwise asyncpg would wait for the answer to its ROLLBACK.
+    async with connected(pool) as db, db.transaction(), _leaving_a_lost_server(pool, db):
         yield db

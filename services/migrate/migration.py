@@ -15,6 +15,7 @@ import structlog
 from pydantic import SecretStr
 
 from coffee_ledger.store.database import SCHEMA_VERSION, Connection
+from coffee_ledger.store.hosts import connect_to_writable
 from services.migrate.dbmate import apply_migrations
 from services.migrate.passwords import set_passwords
 
@@ -22,12 +23,19 @@ DB = Path("db")
 """The folder with the SQL files, relative to the root of the checkout or of the image, which is the working directory."""
 
 POSTGRES_MAJOR = 18
-CONNECT_TIMEOUT_SECONDS = 5.0
 CONNECT_SECONDS_MAX = 60.0
 CONNECT_PAUSE_SECONDS = 0.5
 STATEMENT_TIMEOUT_SECONDS = 60.0
 OTHER_MIGRATION_SECONDS_MAX = 600
 LOCK_PAUSE_SECONDS = 0.25
+
+NOT_READY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""Errors that mean that the database starts, or that a stand-by is being promoted."""
 
 log = structlog.stdlib.get_logger()
 
@@ -49,7 +57,8 @@ async def migrate(
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
             migration that succeeded.
     """
-    db = await _connect(database_url)
+    # Use one server for all connections, because dbmate cannot read a URL with several.
+    db, database_url = await _connect(database_url)
     try:
         db.add_log_listener(_log_warning)
         _check_postgres(db)
@@ -62,19 +71,17 @@ async def migrate(
         await db.close()
 
 
-async def _connect(database_url: str) -> Connection:
-    """Connect to the database. Wait while it starts."""
+async def _connect(database_url: str) -> tuple[Connection, str]:
+    """Connect to the server that accepts writes, and return its own URL too. Wait while it starts."""
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS_MAX
     while True:
         try:
-            return await asyncpg.connect(
-                database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=STATEMENT_TIMEOUT_SECONDS
-            )
+            return await connect_to_writable(database_url, command_timeout=STATEMENT_TIMEOUT_SECONDS)
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise MigrationError(
                 "the database refuses the owner's password: see docs/services.md#a-lost-password"
             ) from error
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+        except NOT_READY as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise MigrationError(
                     f"the database does not answer ({type(error).__name__}): read `docker compose logs db`"
@@ -122,7 +129,7 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
     with suppress(asyncpg.UniqueViolationError):
         # This is the table that dbmate would create.
         await db.execute("CREATE TABLE IF NOT EXISTS public.schema_migrations (version varchar PRIMARY KEY)")
-    guard = await _connect(database_url)
+    guard, _ = await _connect(database_url)
     try:
         await guard.execute("SET idle_in_transaction_session_timeout = 0")
         await _lock_migrations(guard)

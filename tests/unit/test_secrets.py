@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services import secrets
-from services.secrets import write_secrets
+from services.secrets import find_problems, write_secrets
 
 ALERTS = {"ALERTS_BOT_TOKEN": "987654321:AAH0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "ALERTS_CHAT_ID": "-1001234567890"}
 GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEBHOOK_SECRETS": "new,old"}
@@ -114,6 +114,31 @@ def test_with_a_managed_postgres_each_service_has_its_own_login_there(root: Path
     password = contents(root)[f"migrate/password_{role}"]
     assert contents(root)["migrate/database_url"] == MANAGED
     assert contents(root)[f"{role}/database_url"] == MANAGED.replace("admin:p%40ss", f"{role}:{password}")
+
+
+def test_an_address_may_name_several_servers(root: Path) -> None:
+    write_secrets(root, GIVEN | {"DATABASE_ADDRESS": "one:5432,two:5433"})
+
+    assert contents(root)["bot/database_url"].endswith("@one:5432,two:5433/ledger")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_good"),
+    [
+        ("", True),
+        ("db:5432", True),
+        ("one:5432,two:5433", True),
+        ("db", False),
+        ("one:5432,", False),
+        ("one:5432, two:5433", False),
+        ("user:secret@db:5432", False),
+    ],
+)
+def test_a_malformed_address_is_named_without_its_value(address: str, is_good: bool) -> None:
+    problems = find_problems({"DATABASE_ADDRESS": address})
+
+    assert (not problems) == is_good
+    assert "secret" not in "".join(problems)
 
 
 def test_passwords_are_long_and_unique(root: Path) -> None:

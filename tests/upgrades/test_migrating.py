@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from coffee_ledger.runtime.health import find_database_problem
+from coffee_ledger.store import hosts
 from coffee_ledger.store.database import SCHEMA_VERSION, open_pool
 from services.migrate import dbmate, migration
 from services.migrate.migration import MigrationError, migrate
@@ -386,7 +387,7 @@ async def test_a_refused_login_of_the_owner_names_the_remedy(monkeypatch: pytest
     async def refuse(*_: object, **__: object) -> None:
         raise asyncpg.InvalidPasswordError
 
-    monkeypatch.setattr(migration, "asyncpg", SimpleNamespace(**{**vars(asyncpg), "connect": refuse}))
+    monkeypatch.setattr(hosts, "asyncpg", SimpleNamespace(**{**vars(asyncpg), "connect": refuse}))
 
     with pytest.raises(MigrationError, match="refuses the owner's password"):
         await migrate("postgresql://ledger_owner@nowhere/ledger", {}, folder=ROOT / "db")

@@ -1,0 +1,66 @@
+"""
+Connect to the database server that accepts writes.
+
+A URL may name several servers, such as a primary and its stand-by: `postgresql://ROLE:PASSWORD@HOST1:5432,HOST2:5432/DATABASE`. They
+are tried one after the other. asyncpg can do this too, but with one time limit for all of them. So it would never reach the second
+server while the machine of the first one does not answer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import asyncpg
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+"""The time limit for each server."""
+
+REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The errors of asyncpg. After any of them, the next server may still accept the connection."""
+
+
+class Connector:
+    """Connects to the servers of a URL, as the argument `connect` of asyncpg's pools. It begins with the server that was used last."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+
+    async def __call__(self, dsn: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        # The pools of asyncpg define the name and the type of the parameter.
+        assert dsn is not None
+        connection, self._last = await connect_to_writable(dsn, first=self._last, **options)
+        return connection
+
+
+async def connect_to_writable(
+    database_url: str, *, first: str | None = None, **options: Any
+) -> tuple["asyncpg.Connection[asyncpg.Record]", str]:
+    """
+    Connect to the first server that accepts writes. Return the connection, and the URL of this server alone.
+
+    Begin with the server *first*, one of the results of `split_hosts`. Pass *options* to `asyncpg.connect`. If no server accepts the
+    connection, raise the error of the last one.
+    """
+    refusals: list[Exception] = []
+    for url in sorted(split_hosts(database_url), key=lambda one: one != first):
+        try:
+            connection = await asyncpg.connect(
+                url, **{"timeout": CONNECT_TIMEOUT_SECONDS, "target_session_attrs": "read-write", **options}
+            )
+        except REFUSALS as error:
+            refusals.append(error)
+        else:
+            return connection, url
+    raise refusals[-1]
+
+
+def split_hosts(database_url: str) -> Sequence[str]:
+    """
+    Return a URL for each server of *database_url*.
+
+    `target_session_attrs` is left out, because every connection must accept writes, and because not every program knows this option.
+    """
+    parts = urlsplit(database_url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name != "target_session_attrs"]
+    return [parts._replace(netloc=f"{login}{at}{host}", query=urlencode(options)).geturl() for host in hosts.split(",")]
