@@ -392,7 +392,8 @@ write_state() {
         prepare run --rm --no-deps -T "$one" </dev/null >&2 || fail "$one failed, and nothing was changed. Correct $env_file"
     done
     ACME_THUMBPRINT=$(prepare run --rm --no-deps -T secrets sh -s <"$here/account.sh")
-    WEBHOOK_REPLICAS=$(nodes_with webhook | wc -l)
+    WEBHOOK_REPLICAS=$(nodes_with webhook | sed -n '$=')
+    WEBHOOK_REPLICAS=${WEBHOOK_REPLICAS:-1}
     export ACME_THUMBPRINT WEBHOOK_REPLICAS
     render
 }
