@@ -197,6 +197,7 @@ read_settings() {
     export ALERTS=${ALERTS_CHAT_ID:+on}
     export TELEGRAM_WEBHOOK=${BOT_WEBHOOK_URL:+on}
     export TRACING=${OTEL_EXPORTER_OTLP_ENDPOINT:+on}
+    export DATABASE_IS_INSIDE=${DATABASE_OWNER_URL:+false}
 }
 
 is_setting() {

@@ -160,12 +160,16 @@ def test_a_service_reaches_the_networks_of_compose(
     assert set(stack["services"][name].get("networks") or ()) == wanted
 
 
-def test_only_the_network_to_the_outside_leads_there(stack: Mapping[str, Any]) -> None:
-    assert {name: bool(one.get("internal")) for name, one in stack["networks"].items()} == {
+def test_only_the_network_to_the_outside_leads_there_unless_the_database_is_outside(state: Path) -> None:
+    own, managed = (render(state, DATABASE_IS_INSIDE=value)["networks"] for value in ("", "false"))
+
+    assert {name: bool(one.get("internal")) for name, one in own.items()} == {
         "outside": False,
         "edge": True,
         "db": True,
     }
+    assert not managed["db"].get("internal")
+    assert managed["edge"] == own["edge"]
 
 
 @each_service
@@ -401,17 +405,9 @@ def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     script = (SWARM / "swarm.sh").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]+)`|—) \|", document, re.MULTILINE))
     used = {*re.findall(r"\$\{([A-Z_]+)", files), *re.findall(r"\$\{(SWARM_[A-Z]+)", script)}
-    computed = {
-        "ALERTS",
-        "TELEGRAM_WEBHOOK",
-        "TRACING",
-        "ACME_THUMBPRINT",
-        "WEBHOOK_REPLICAS",
-        "OWNER",
-        "STATE",
-        "IMAGE_TAG",
-    }
-
+    # swarm.sh computes these.
+    computed = {"ALERTS", "TELEGRAM_WEBHOOK", "TRACING", "ACME_THUMBPRINT", "WEBHOOK_REPLICAS", "DATABASE_IS_INSIDE"}
+    computed |= {"OWNER", "STATE", "IMAGE_TAG"}
     # The defaults of these differ in a Swarm.
     in_compose = set(re.findall(r"\$\{([A-Z_]+)", compose)) - {"BOT_REPLICAS", "JANITOR_REPLICAS"}
 
