@@ -402,7 +402,7 @@ def test_settings_leave_services_out(
 def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     document, compose = ((ROOT / path).read_text(encoding="utf-8") for path in ("docs/scaling.md", "compose.yaml"))
     files = "".join((SWARM / name).read_text(encoding="utf-8") for name in ("stack.yaml", "prepare.yaml"))
-    script = (SWARM / "swarm.sh").read_text(encoding="utf-8")
+    script = (SWARM / "stack.sh").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]+)`|—) \|", document, re.MULTILINE))
     used = {*re.findall(r"\$\{([A-Z_]+)", files), *re.findall(r"\$\{(SWARM_[A-Z]+)", script)}
     # swarm.sh computes these.
