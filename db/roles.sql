@@ -1,6 +1,7 @@
 -- The roles, and the privileges that belong to the server and to the database as a whole. A dump of the database contains neither.
 -- The service `migrate` runs this file at every start, before the schema is created or changed. So a role that a later release
 -- adds is created, and a database that was restored from a dump is protected again. The file has no effect if nothing is missing.
+-- `migrate` then limits the connections of each role (services/migrate/connections.py).
 --
 -- The role ledger_owner, which runs this file, is not created here: it is the superuser of the image of Postgres. A managed
 -- Postgres has no such superuser for its customers. There, roles that exist already are left as they are if their attributes
@@ -14,19 +15,19 @@ BEGIN
     FOR wanted IN
         SELECT *
           FROM (VALUES
-              ('webhook', 'LOGIN CONNECTION LIMIT 20', ARRAY[
+              ('webhook', 'LOGIN', ARRAY[
                   'statement_timeout = ''10s''', 'idle_in_transaction_session_timeout = ''30s'''
               ]),
-              ('bot', 'LOGIN CONNECTION LIMIT 20', ARRAY[
+              ('bot', 'LOGIN', ARRAY[
                   'statement_timeout = ''10s''', 'idle_in_transaction_session_timeout = ''30s'''
               ]),
-              ('janitor', 'LOGIN CONNECTION LIMIT 10', ARRAY[
+              ('janitor', 'LOGIN', ARRAY[
                   'statement_timeout = ''60s''', 'idle_in_transaction_session_timeout = ''30s'''
               ]),
-              ('watcher', 'LOGIN CONNECTION LIMIT 5', ARRAY[
+              ('watcher', 'LOGIN', ARRAY[
                   'statement_timeout = ''5s''', 'default_transaction_read_only = on', 'search_path = measuring'
               ]),
-              ('grafana_reader', 'LOGIN CONNECTION LIMIT 5', ARRAY[
+              ('grafana_reader', 'LOGIN', ARRAY[
                   'statement_timeout = ''5s''', 'default_transaction_read_only = on'
               ]),
               ('spender', 'NOLOGIN', ARRAY[]::text [])

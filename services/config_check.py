@@ -17,9 +17,10 @@ from coffee_ledger.telegram.settings import BotSettings
 from services import secrets
 from services.janitor.settings import JanitorSettings
 from services.links import find_link_problems
+from services.migrate.settings import MigrateSettings
 from services.webhook.settings import WebhookSettings
 
-SERVICES: tuple[type[Settings], ...] = (WebhookSettings, BotSettings, JanitorSettings)
+SERVICES: tuple[type[Settings], ...] = (WebhookSettings, BotSettings, JanitorSettings, MigrateSettings)
 
 ENV_FILE = Path("/checkout/.env")
 

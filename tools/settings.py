@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from coffee_ledger.telegram.settings import BotSettings
 from services.janitor.settings import JanitorSettings
+from services.migrate.settings import MigrateSettings
 from services.webhook.settings import WebhookSettings
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +93,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Telegram": ("BOT_WEBHOOK_URL", "TELEGRAM_API_URL"),
     "Network": ("HTTPS_PORT", "HTTP_PORT", "GRAFANA_PORT", "PROBE_URL"),
+    "Replicas": ("WEBHOOK_REPLICAS", "BOT_REPLICAS", "JANITOR_REPLICAS"),
     "Traces and logs": (
         "COMPOSE_PROFILES", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES",
         "OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "LOG_LEVEL",
@@ -104,6 +106,7 @@ SELDOM_SET = ("SANDBOX_PORT", "DATABASE_ADDRESS", "REVISION")
 
 SET_BY_COMPOSE = (
     "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "ALERTS", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",
+    "ROLES_FOLDER", "DATABASE_FOLDER",
 )  # fmt: skip
 
 EXAMPLE_HEADER = """\
@@ -118,7 +121,7 @@ BETWEEN_TABLES = """\
 
 
 def read_fields() -> dict[str, FieldInfo]:
-    kinds = (BotSettings, WebhookSettings, JanitorSettings, ComposeSettings)
+    kinds = (BotSettings, WebhookSettings, JanitorSettings, MigrateSettings, ComposeSettings)
     return {name: field for kind in kinds for name, field in kind.model_fields.items()}
 
 

@@ -116,5 +116,7 @@ async def find_database_problem(pool: Pool) -> str | None:
             )
         if isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
             return "the database accepts no writes: it is a stand-by, or its provider has made it read-only"
+        if isinstance(error.__cause__, asyncpg.TooManyConnectionsError):
+            return "the database has no connection left for this role, see docs/runbook.md#postgresconnectionshigh"
         return "the database cannot be reached"
     return None

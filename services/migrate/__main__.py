@@ -20,7 +20,9 @@ log = structlog.stdlib.get_logger()
 
 async def work(settings: MigrateSettings, stop: asyncio.Event) -> None:
     url = settings.DATABASE_URL.get_secret_value()
-    migrating = asyncio.create_task(migrate(url, settings.read_passwords(), volume=settings.DATABASE_FOLDER))
+    migrating = asyncio.create_task(
+        migrate(url, settings.read_passwords(), replicas=settings.replicas, volume=settings.DATABASE_FOLDER)
+    )
     stopping = asyncio.create_task(_cancel_at(stop, migrating))
     try:
         await migrating

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from coffee_ledger.store.database import SCHEMA_VERSION, Connection
 from coffee_ledger.store.hosts import connect_to_writable
+from services.migrate.connections import ONE_OF_EACH, Replicas, find_limits, find_shortage_of_server, limit_connections
 from services.migrate.dbmate import apply_migrations
 from services.migrate.passwords import set_passwords
 
@@ -45,13 +46,19 @@ class MigrationError(Exception):
 
 
 async def migrate(
-    database_url: str, passwords: Mapping[str, SecretStr], *, folder: Path = DB, volume: Path | None = None
+    database_url: str,
+    passwords: Mapping[str, SecretStr],
+    *,
+    replicas: Replicas = ONE_OF_EACH,
+    folder: Path = DB,
+    volume: Path | None = None,
 ) -> None:
     """
     Create or update the roles and the schema. Calls at the same time wait for each other.
 
-    *database_url* must have the role that owns the database. *folder* contains the SQL files. *volume* is the
-    folder in which the image of Postgres has a folder for each major version, if it can be seen from here.
+    *database_url* must have the role that owns the database. *replicas* decides the connection limits of the roles. *folder*
+    contains the SQL files. *volume* is the folder in which the image of Postgres has a folder for each major version, if it can be
+    seen from here.
 
     Raises:
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
@@ -63,8 +70,12 @@ async def migrate(
         db.add_log_listener(_log_warning)
         _check_postgres(db)
         await _check_volume(db, volume)
+        limits = find_limits(replicas)
+        if shortage := await find_shortage_of_server(db, limits):
+            raise MigrationError(shortage)
         async with _without_others(database_url, db):
             await db.execute(_read(folder / "roles.sql"))
+            await limit_connections(db, limits)
             await set_passwords(db, passwords)
             await _create_or_update(db, database_url, folder)
     finally:

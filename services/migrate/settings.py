@@ -1,16 +1,32 @@
 """Define the settings of the one-shot service that migrates the database."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 
 from coffee_ledger.runtime.settings import Settings
+from services.migrate.connections import Replicas
 
 PASSWORD_FILE = "password_"  # noqa: S105 — the start of a file name, not a password
 
 
+def _replicas_of(service: str) -> Any:
+    return Field(
+        default=1,
+        ge=1,
+        le=50,
+        description=f"the number of {service} that run at the same time, from 1 to 50",
+        json_schema_extra={
+            "note": "It limits their connections to the database, to twice as many as they need, for updates. To start them, use --scale."
+        },
+    )
+
+
 class MigrateSettings(Settings):
+    WEBHOOK_REPLICAS: Annotated[int, _replicas_of("webhooks")]
+    BOT_REPLICAS: Annotated[int, _replicas_of("bots")]
+    JANITOR_REPLICAS: Annotated[int, _replicas_of("janitors")]
     ROLES_FOLDER: Annotated[
         Path | None,
         Field(
@@ -29,6 +45,10 @@ class MigrateSettings(Settings):
             json_schema_extra={"note": "Compose sets it to the volume of the database."},
         ),
     ]
+
+    @property
+    def replicas(self) -> Replicas:
+        return Replicas(webhook=self.WEBHOOK_REPLICAS, bot=self.BOT_REPLICAS, janitor=self.JANITOR_REPLICAS)
 
     def read_passwords(self) -> dict[str, SecretStr]:
         """Return the password of each role that has a file."""

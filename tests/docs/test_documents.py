@@ -16,6 +16,7 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.settings import BotSettings
 from monitoring.thresholds import DISK_FREE_BYTES
 from services.janitor.settings import JanitorSettings
+from services.migrate.settings import MigrateSettings
 from services.webhook.settings import WebhookSettings
 from tests.files import ROOT
 from tests.integration.bmc import a_payment
@@ -42,7 +43,8 @@ COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 
 def settings_in_code() -> dict[str, str | None]:
     """Map each setting to its default, written as in `.env`, or to None if the setting has no default."""
-    fields = {name: field for kind in SERVICES.values() for name, field in kind.model_fields.items()}
+    kinds: tuple[type[Settings], ...] = (*SERVICES.values(), MigrateSettings)
+    fields = {name: field for kind in kinds for name, field in kind.model_fields.items()}
     return {name: _written(field.default) if not field.is_required() else None for name, field in fields.items()}
 
 
@@ -107,6 +109,7 @@ def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     named = set(re.findall("^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
     not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER", "ALERTS", "DATABASE_ADDRESS"}
+    not_for_operators |= {"ROLES_FOLDER", "DATABASE_FOLDER"}
 
     assert named == settings_in_table().keys() - not_for_operators
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from coffee_ledger.runtime.settings import read_settings
+from services.migrate.connections import ONE_OF_EACH, Replicas
 from services.migrate.settings import MigrateSettings
 
 URL = {"DATABASE_URL": "postgresql://ledger_owner:a-password@db:5432/ledger"}
@@ -23,3 +24,8 @@ def test_each_file_of_a_password_names_its_role(tmp_path: Path) -> None:
 
 def test_without_the_folder_no_password_is_set() -> None:
     assert read_settings(MigrateSettings, URL).read_passwords() == {}
+
+
+def test_without_numbers_one_replica_of_each_service_is_assumed() -> None:
+    assert read_settings(MigrateSettings, URL).replicas == ONE_OF_EACH
+    assert read_settings(MigrateSettings, {**URL, "BOT_REPLICAS": "3"}).replicas == Replicas(bot=3)

@@ -18,6 +18,7 @@ from coffee_ledger.runtime.health import find_database_problem
 from coffee_ledger.store import hosts
 from coffee_ledger.store.database import SCHEMA_VERSION, open_pool
 from services.migrate import dbmate, migration
+from services.migrate.connections import Replicas
 from services.migrate.migration import MigrationError, migrate
 from services.migrate.passwords import make_verifier
 from tests.files import ROOT
@@ -292,6 +293,22 @@ async def test_a_lost_role_is_created_again_with_its_limits(postgres_address: st
     assert limits is not None
     assert limits["rolconnlimit"] == 5
     assert "default_transaction_read_only=on" in limits["rolconfig"]
+
+
+async def test_the_connection_limits_follow_from_the_numbers_of_replicas(postgres_address: str) -> None:
+    limits = "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname IN ('webhook', 'bot', 'janitor')"
+    async with empty_database(postgres_address, LATEST) as url:
+        db = await asyncpg.connect(url)
+
+        await migrate(url, {}, replicas=Replicas(webhook=3, bot=2), folder=ROOT / "db")
+        with pytest.raises(MigrationError, match="allows 200 connections, and the services may need 250"):
+            await migrate(url, {}, replicas=Replicas(webhook=20, bot=1), folder=ROOT / "db")
+        found = {row["rolname"]: row["rolconnlimit"] for row in await db.fetch(limits)}
+
+        await migrate(url, {}, folder=ROOT / "db")
+        await db.close()
+
+    assert found == {"webhook": 30, "bot": 36, "janitor": 10}
 
 
 async def test_only_the_services_roles_can_connect_to_a_restored_database(postgres_address: str) -> None:
