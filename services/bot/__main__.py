@@ -1,35 +1,10 @@
-import asyncio
-
-import structlog
-from aiogram import Dispatcher
-from aiogram.fsm.storage.memory import SimpleEventIsolation
-
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.telegram.assembly import payments_in
-from coffee_ledger.telegram.client import make_bot, retry_until_done, set_up_profile, take_updates
-from coffee_ledger.telegram.settings import BotSettings
-
-log = structlog.stdlib.get_logger()
-
-
-async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # With `events_isolation`, the bot handles the updates of one user one after the other: aiogram's FSM middleware queues them.
-    # The throttle must refuse a user's surplus updates before they are queued. So `disable_fsm` keeps aiogram from registering
-    # the FSM middleware at once, and `payments_in` registers the middleware after the throttle.
-    dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
-    # Open the bot first, so that its session is closed last. Handlers that still run at shutdown answer through it.
-    async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
-        # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses to change
-        # the profile.
-        introducing = asyncio.create_task(
-            retry_until_done(
-                "set up the profile", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop
-            )
-        )
-        log.info("bot ready")
-        await take_updates(bot, dispatcher, settings, stop)
-        introducing.cancel()
-
+from services.bot.lazy_models import import_aiogram
 
 if __name__ == "__main__":
+    # Do this before the imports below, because they import aiogram too.
+    import_aiogram()
+    from coffee_ledger.telegram.settings import BotSettings
+    from services.bot.service import work
+
     run_service("bot", BotSettings, work)

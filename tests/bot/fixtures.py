@@ -14,7 +14,7 @@ import pytest
 
 from coffee_ledger.runtime.settings import read_settings
 from coffee_ledger.telegram.settings import BotSettings
-from services.bot.__main__ import work
+from services.bot.service import work
 from tests.bot.gate import Gate
 from tests.bot.people import Person
 from tests.e2e.stack import free_ports
