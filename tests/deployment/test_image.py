@@ -1,4 +1,4 @@
-"""The image lacks files of packages that the product does not use. What the bot formats and draws must not depend on them."""
+"""The image lacks files of packages that the product does not use. The formats and pictures of the bot do not depend on these files."""
 
 import subprocess
 import sys
