@@ -37,6 +37,8 @@ class Fields:
     """
 
     values: Mapping[str, Any]
+    # The address from which the request came.
+    caller: str = ""
 
     def text(self, name: str) -> str | None:
         value = self.values.get(name)
@@ -93,9 +95,10 @@ class Fields:
 async def read_fields(request: web.Request) -> Fields:
     """Read the fields of the query and the body. If a field is in both, use the value from the body."""
     if request.content_type == "application/json":
-        return Fields({**request.query, **await _read_json(request)})
-    form = await request.post()
-    return Fields({**request.query, **{name: _form_value(value) for name, value in form.items()}})
+        values = await _read_json(request)
+    else:
+        values = {name: _form_value(value) for name, value in (await request.post()).items()}
+    return Fields({**request.query, **values}, caller=request.remote or "")
 
 
 async def _read_json(request: web.Request) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def _send(
         thread_id=thread_id,
     )
     chat.add(message)
-    telegram.record.keep_message(chat.id, message.message_id, content.text)
+    telegram.record.keep_message(chat.id, message.message_id, content.text, caller=fields.caller)
     if isinstance(chat, Chat):
         telegram.heard(chat, message)
     log.info("telegram: message %d to %d", message.message_id, chat.id)

@@ -22,8 +22,9 @@ class Record:
     def keep_person(self, person: Person) -> None:
         self._append({"person": person.as_read()})
 
-    def keep_message(self, chat_id: int, message_id: int, text: str) -> None:
-        self._append({"message": {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text}})
+    def keep_message(self, chat_id: int, message_id: int, text: str, *, caller: str) -> None:
+        message = {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text, "caller": caller}
+        self._append({"message": message})
 
     def read_people(self) -> Iterator[Person]:
         """Yield one person for each line about a person. If a person has several lines, the last line is current."""

@@ -46,3 +46,12 @@ async def test_only_accepted_messages_of_the_bot_are_recorded(tmp_path: Path) ->
         await sandbox.bot("sendMessage", chat_id=7, text="Hello again")
 
     assert messages_in(tmp_path / "record") == [(7, "Hello"), (7, "Hello again")]
+
+
+async def test_the_address_of_the_process_that_sent_a_message_is_recorded(tmp_path: Path) -> None:
+    async with open_sandbox(record=tmp_path / "record") as sandbox:
+        await sandbox.meet(7)
+        await sandbox.bot("sendMessage", chat_id=7, text="Hello")
+
+    [message] = [line for line in (tmp_path / "record").read_text().splitlines() if "message" in json.loads(line)]
+    assert json.loads(message)["message"]["caller"] == "127.0.0.1"
