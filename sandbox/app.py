@@ -55,7 +55,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     tally = Tally()
     telegram = Telegram(settings.bot_token, Bell(anything), record=Record(settings.record))
     telegram.heard = lambda chat, message: _note_message(tally, chat, message, pressed_at=telegram.pressed_at)
-    pusher = Pusher(telegram.webhook, telegram.updates, telegram_postman)
+    pusher = Pusher(telegram.webhook, telegram.updates, telegram_postman, lines.bot)
 
     webhook = Webhook(settings.webhook_url, settings.bmc_secret)
     payments = Payments(time.time)

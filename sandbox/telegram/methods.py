@@ -111,6 +111,8 @@ async def get_webhook_info(telegram: Telegram, fields: Fields) -> dict[str, Any]
     }
     if webhook.url:
         body["max_connections"] = webhook.max_connections
+    if webhook.ip_address is not None:
+        body["ip_address"] = webhook.ip_address
     if webhook.last_error is not None:
         body |= {"last_error_date": webhook.last_error_at, "last_error_message": webhook.last_error}
     if telegram.updates.allowed:

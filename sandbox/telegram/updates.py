@@ -1,8 +1,9 @@
 """Queue updates for the bot."""
 
+import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.bell import Bell
@@ -10,6 +11,7 @@ from sandbox.counters import Counter
 from sandbox.telegram.errors import ApiError
 
 _PENDING_MAX = 10_000
+_PRESS_SECONDS_MAX = 150.0
 _NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 
 
@@ -19,6 +21,7 @@ class Update:
     kind: str
     payload: dict[str, Any]
     copies: int = 1
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def queue(self) -> tuple[str, int]:
@@ -32,6 +35,17 @@ class Update:
         is_message = "message_id" in self.payload
         owner = self.payload.get("chat" if is_message else "from", {})
         return "message" if is_message else self.kind, owner.get("id", 0)
+
+    @property
+    def is_expired(self) -> bool:
+        """
+        True if the update is a button press that has waited for too long.
+
+        All other updates expire after a day, and the sandbox does not run that long.
+
+        Source: https://github.com/tdlib/telegram-bot-api, `Client.cpp`, read November 2026.
+        """
+        return self.kind == "callback_query" and time.monotonic() - self.at > _PRESS_SECONDS_MAX
 
     def as_body(self) -> dict[str, Any]:
         return {"update_id": self.update_id, self.kind: self.payload}
@@ -109,6 +123,10 @@ class Updates:
                 "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
             )
         return list(self.pending)[:limit]
+
+    def drop_expired(self, update: Update) -> None:
+        if update.is_expired and update in self.pending:
+            self.pending.remove(update)
 
     def take_delivered(self, update: Update) -> None:
         """Drop an update that the bot's webhook accepted. Keep it if another copy of it must be delivered."""

@@ -1,8 +1,15 @@
-"""Push updates to the bot's webhook."""
+"""
+Push updates to the bot's webhook, as Telegram does.
+
+Source: https://github.com/tdlib/telegram-bot-api, `WebhookActor.cpp` and `Client.cpp`, read 2026-11-30.
+"""
 
 import asyncio
 import json
+import random
+import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from yarl import URL
@@ -10,10 +17,12 @@ from yarl import URL
 from sandbox.bell import Bell
 from sandbox.journal import log
 from sandbox.postman import NoAnswer, Postman
+from sandbox.relay import Address, Relay
 from sandbox.telegram.updates import Update, Updates
 
 _ANSWER_TIMEOUT_SECONDS = 30
 _RETRY_SECONDS_MAX = 60.0
+_ADDRESS_SECONDS_MAX = 30 * 60.0
 
 
 @dataclass
@@ -23,15 +32,21 @@ class Webhook:
     url: str = ""
     secret_token: str | None = field(default=None, repr=False)
     max_connections: int = 40
+    # The address to which updates are pushed. None: it must be chosen before the next push.
+    ip_address: str | None = None
+    chosen_at: float = 0.0
     last_error_at: int | None = None
     last_error: str | None = None
     changed: Bell = field(default_factory=Bell)
 
     def set(self, url: str, *, secret_token: str | None, max_connections: int) -> None:
-        self.url = url
+        """Set the webhook. If it stays the same, keep the address and the last error, as Telegram does."""
         self.secret_token = secret_token
+        if (url, max_connections) == (self.url, self.max_connections):
+            return
+        self.url = url
         self.max_connections = max_connections
-        self.last_error_at = self.last_error = None
+        self.ip_address = self.last_error_at = self.last_error = None
         self.changed.ring()
 
     def note_error(self, message: str) -> None:
@@ -52,13 +67,30 @@ class Pusher:
     The updates of one queue are pushed one after the other, and the queues side by side. So the bot may get a message and a button
     press of the same person at the same time. A bot may put a method call into its answer. Telegram would execute this call, but the
     sandbox ignores it.
+
+    *line* carries the updates to the proxy. If the proxy's name has several addresses, the pusher chooses one of them, and uses only
+    this one for half an hour or until the bot changes its webhook. So does Telegram, even if nothing answers at this address. But if
+    the name loses the address, the pusher chooses again at once, because a container may get another address when it restarts.
+    Telegram would use the old address for the rest of the half hour.
     """
 
-    def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        updates: Updates,
+        postman: Postman,
+        line: Relay,
+        *,
+        retry_seconds: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._webhook = webhook
         self._updates = updates
         self._postman = postman
+        self._line = line
+        self._proxy = line.target
         self._retry_seconds = retry_seconds
+        self._clock = clock
         self._busy: set[tuple[str, int]] = set()
 
     async def run(self) -> None:
@@ -84,10 +116,12 @@ class Pusher:
                 break
             failures += 1
             await asyncio.sleep(min(self._retry_seconds * 2**failures, _RETRY_SECONDS_MAX))
+            self._updates.drop_expired(update)
         self._busy.discard(update.queue)
         self._updates.arrived.ring()
 
     async def _push(self, update: Update) -> bool:
+        await self._choose_address()
         answer = await self._postman.post(
             URL(self._webhook.url),
             body=json.dumps(update.as_body()).encode(),
@@ -101,3 +135,22 @@ class Pusher:
         self._webhook.note_error(problem)
         log.info("telegram: the bot's webhook failed for update %d: %s", update.update_id, problem)
         return False
+
+    async def _choose_address(self) -> None:
+        addresses = await self._find_addresses()
+        is_old = self._clock() - self._webhook.chosen_at > _ADDRESS_SECONDS_MAX
+        if addresses and (is_old or self._webhook.ip_address not in addresses):
+            # Choose at random, because a DNS server returns the addresses in a changing order.
+            self._webhook.ip_address = random.choice(addresses)  # noqa: S311 — no secret
+            self._webhook.chosen_at = self._clock()
+            self._line.target = Address(self._webhook.ip_address, self._proxy.port)
+
+    async def _find_addresses(self) -> list[str]:
+        """Return the addresses of the proxy's name. The list is empty if the name does not resolve."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self._proxy.host, self._proxy.port, family=socket.AF_INET, type=socket.SOCK_STREAM
+            )
+        except OSError:
+            return []
+        return sorted({str(address[0]) for *_, address in found})
