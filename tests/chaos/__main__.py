@@ -30,10 +30,12 @@ from pathlib import Path
 import aiohttp
 
 from tests.chaos import report
+from tests.chaos.chaos_run import ChaosRun
+from tests.chaos.commands import CommandError
 from tests.chaos.load import Load
 from tests.chaos.people import Telegram
-from tests.chaos.run import OPERATOR_ID, Run
-from tests.chaos.stack import SERVICES, CommandError, Stack
+from tests.chaos.run import OPERATOR_ID
+from tests.chaos.stack import SERVICES, Stack
 from tests.e2e.stack import free_ports
 
 SECRET = "sandbox-secret-that-signs-nothing-real"
@@ -71,8 +73,9 @@ async def main(environment: Mapping[str, str]) -> int:
 
     async with running_stack(environment, record) as stack, client_session() as session:
         telegram = Telegram(session, stack.sandbox_url, stack.record)
-        load = Load(session, stack.webhook_url, SECRET, telegram, random.Random(f"{seed} load"))
-        run = Run(stack, load, record, random.Random(f"{seed} faults"), only=environment.get("CHAOS_ONLY", ""))
+        load = Load(session, [stack.door], SECRET, telegram, random.Random(f"{seed} load"))
+        only = environment.get("CHAOS_ONLY", "")
+        run = ChaosRun(product=stack, load=load, record=record, chance=random.Random(f"{seed} faults"), only=only)
         watching = [asyncio.create_task(telegram.follow()), asyncio.create_task(run.tell())]
         record.say(f"{mode.people} people join and get {mode.codes} codes each")
         await telegram.press_start(OPERATOR_ID)

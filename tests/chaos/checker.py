@@ -56,7 +56,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Violation:
-    kind: Kind
+    kind: StrEnum
     about: str
 
 
@@ -123,7 +123,7 @@ class Verdict:
     seconds_to_message: Sequence[float]
     """One number for each payment with a message: the seconds from the payment's ledger entry to the payment's first message."""
 
-    def count(self, *kinds: Kind) -> int:
+    def count(self, *kinds: StrEnum) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
 
 

@@ -60,6 +60,8 @@ class Message:
     chat_id: int
     message_id: int
     text: str
+    caller: str = ""
+    """The address of the bot that sent the message. If there are several bots, the address tells them apart."""
 
 
 @dataclass
@@ -88,6 +90,8 @@ class Answer:
     ended_at: float
     failure: str
     """The HTTP status or the name of the error. The text is empty if the status was 2xx."""
+    door: str
+    """The address of the proxy to which the delivery was sent."""
 
 
 @dataclass

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from tests.chaos.stack import CORE, SERVICES, CommandError, Stack
+from tests.chaos.commands import CommandError
+from tests.chaos.stack import CORE, SERVICES, Stack
 
 UNDO_ATTEMPTS_MAX = 5
 LONGEST_SECONDS = 20.0

@@ -5,7 +5,7 @@ import itertools
 import random
 import string
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from tests.chaos.bodies import Data, Paid, headers, membership, payment, refund, shop, wire
+from tests.chaos.doors import Door
 from tests.chaos.facts import Answer, Charge, Event, Role, Sent
 from tests.chaos.people import Person, Telegram
 
@@ -24,6 +25,7 @@ The delay before the first retry. The delay before each further retry is twice a
 BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
 """
 
+WEBHOOK_PATH = "/bmc-webhook"
 ANSWER_SECONDS_MAX = 15.0
 CREDITS_PER_DOLLAR = 100
 MONTH_SECONDS = 30 * 24 * 3600
@@ -42,10 +44,16 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress."""
+    """
+    Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress.
+
+    Each attempt to deliver chooses one of the *doors* at random, as a resolver does that changes the order of a name's addresses. If
+    nothing answers at this door, the attempt has failed. Many HTTP clients would then try the next address. It is not known whether
+    Buy Me a Coffee does, so the load assumes the worse case.
+    """
 
     session: aiohttp.ClientSession
-    webhook_url: str
+    doors: Sequence[Door]
     secret: str
     telegram: Telegram
     chance: random.Random
@@ -300,18 +308,22 @@ class Load:
 
     async def _post(self, body: bytes) -> bool:
         """Post one delivery, and return True if the answer is 2xx."""
-        began_at, why = time.time(), ""
+        door, began_at, why = self.chance.choice(self.doors), time.time(), ""
         try:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
-            async with self.session.post(
-                self.webhook_url, data=body, headers=headers(self.secret, body), ssl=False, timeout=timeout
+            async with door.request(
+                self.session,
+                "POST",
+                WEBHOOK_PATH,
+                data=body,
+                headers=headers(self.secret, body),
+                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
             ) as answer:
                 await answer.read()
                 if not 200 <= answer.status < 300:
                     why = str(answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = type(error).__name__
-        self.sent.answers.append(Answer(began_at, time.time(), why))
+        self.sent.answers.append(Answer(began_at, time.time(), why, door.address))
         return not why
 
 

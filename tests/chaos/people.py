@@ -3,10 +3,12 @@
 import asyncio
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -55,6 +57,9 @@ class Telegram:
     record: Path
     people: dict[int, Person] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
+    by_chat: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    _presses: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The ids of each user's button presses that were not seen answered."""
     _read_bytes: int = 0
 
     async def join(self, count: int, *, codes: int) -> None:
@@ -67,8 +72,28 @@ class Telegram:
         await asyncio.gather(*joining)
 
     async def press_start(self, telegram_id: int) -> None:
+        await self.create(telegram_id)
+        await self.say(telegram_id, "/start")
+
+    async def create(self, telegram_id: int) -> None:
+        """Create a user who speaks English."""
         await self._post("/telegram/users", id=telegram_id, first_name=f"User {telegram_id}", language_code="en")
-        await self._post(f"/telegram/chats/{telegram_id}/messages", text="/start")
+
+    async def say(self, telegram_id: int, text: str, *, copies: int = 1) -> None:
+        """Send a message to the bot. If *copies* is 2, Telegram delivers the update twice."""
+        await self._post(f"/telegram/chats/{telegram_id}/messages", text=text, repeat=copies)
+
+    async def press(self, telegram_id: int, button: str, *, copies: int = 1) -> None:
+        """Press the newest button with this text or data. If *copies* is 2, Telegram delivers the update twice."""
+        pressed = await self._post(f"/telegram/chats/{telegram_id}/press", button=button, repeat=copies)
+        self._presses[telegram_id].add(pressed["callback_query_id"])
+
+    async def has_open_press(self, telegram_id: int) -> bool:
+        """Return whether the bot has not answered a button press of the user yet."""
+        async with self.session.get(f"{self.url}/telegram/chats/{telegram_id}") as answer:
+            chat = await answer.json()
+        self._presses[telegram_id] -= {one["callback_query_id"] for one in chat["callback_answers"]}
+        return bool(self._presses[telegram_id])
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
         """
@@ -77,7 +102,7 @@ class Telegram:
         If the stand-in is down, do nothing.
         """
         try:
-            await self._say(person, f"/pay {chance.choice(PICKS)}")
+            await self.say(person.telegram_id, f"/pay {chance.choice(PICKS)}")
         except (aiohttp.ClientError, TimeoutError):
             return
 
@@ -90,6 +115,7 @@ class Telegram:
     def read_on(self) -> None:
         for message in self._read_new():
             self.messages.append(message)
+            self.by_chat[message.chat_id].append(message)
             person = self.people.get(message.chat_id)
             code = read_code(message)
             if person and code and code not in person.codes and code not in person.paid_codes:
@@ -100,18 +126,16 @@ class Telegram:
         for pick in PICKS[: person.wants]:
             known = len(person.codes)
             while len(person.codes) == known:
-                await self._say(person, f"/pay {pick}")
+                await self.say(person.telegram_id, f"/pay {pick}")
                 for _ in range(int(ASKS_AGAIN_SECONDS / 0.2)):
                     if len(person.codes) > known:
                         break
                     await asyncio.sleep(0.2)
 
-    async def _say(self, person: Person, text: str) -> None:
-        await self._post(f"/telegram/chats/{person.telegram_id}/messages", text=text)
-
-    async def _post(self, path: str, **body: object) -> None:
+    async def _post(self, path: str, **body: object) -> Any:
         async with self.session.post(self.url + path, json=body, timeout=aiohttp.ClientTimeout(total=5)) as answer:
             answer.raise_for_status()
+            return await answer.json()
 
     def _read_new(self) -> Iterator[Message]:
         """Read the new complete lines of the record. Leave an incomplete last line for the next call."""

@@ -76,7 +76,7 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
             f"{sum(one.deliveries for one in events)}, {sum(one.acknowledged for one in events)}",
         ),
         ("faults", str(len(faults))),
-        ("credit to message, median / 95 % / longest", " / ".join(f"{at:.1f} s" for at in _quantiles(seconds))),
+        ("credit to message, median / 95 % / longest", " / ".join(f"{at:.1f} s" for at in quantiles(seconds))),
         *((name, str(verdict.count(*kinds))) for name, kinds in HEADLINES.items()),
         ("repeated messages", str(len(verdict.repeats))),
         *((f"  around {name}", str(count)) for name, count in _by_fault(verdict.repeats).most_common()),
@@ -106,7 +106,7 @@ def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
 def bot_kills(verdict: Verdict, faults: Sequence[Fault], *, minutes: float) -> list[tuple[str, str]]:
     """Return the measurements of a run in the mode `bot-kills`, with the targets in brackets."""
     kills = len(faults)
-    median, nearly_all, longest = _quantiles(verdict.seconds_to_message)
+    median, nearly_all, longest = quantiles(verdict.seconds_to_message)
     per_kill = len(verdict.repeats) / max(kills, 1)
     return [
         ("kills of the bot, minutes", f"{kills}, {minutes:g}"),
@@ -148,7 +148,7 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     return counted
 
 
-def _quantiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+def quantiles(seconds: Sequence[float]) -> tuple[float, float, float]:
     if not seconds:
         return math.nan, math.nan, math.nan
     known = sorted(seconds)

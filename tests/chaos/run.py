@@ -1,34 +1,21 @@
 """A run puts the product under load and causes faults. Then it waits until all work is done, and returns the verdict."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
 from tests.chaos import report
 from tests.chaos.checker import READ_TABLES, Tables, Verdict, check
+from tests.chaos.commands import CommandError
 from tests.chaos.facts import Fault
-from tests.chaos.faults import LONGEST_SECONDS, SHORTEST_SECONDS, Plan, deal, killed
 from tests.chaos.load import Load
-from tests.chaos.stack import CommandError, Stack
 
 OPERATOR_ID = 1_000_001
-CALM_SECONDS = (2.0, 6.0)
-KILL_EVERY_SECONDS = (6.0, 10.0)
-HEALTHY_SECONDS_MIN = (3.0, 5.0)
-"""
-A healthy bot is not killed before this time has passed. The time is chosen at random between the two values.
-
-On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without this limit, each kill would then follow directly
-after a start. The time is random, so that the kills interrupt different work.
-"""
-
-START_SECONDS_MAX = 60.0
 TICK_SECONDS = 5.0
 QUIET_SECONDS_MAX = 300.0
 
@@ -38,27 +25,42 @@ SELECT count(*) FROM notifications WHERE status = 'pending' AND telegram_id <> {
 CREDITED = "SELECT count(*) FROM credits WHERE kind = 'payment'"
 
 
+class Product(Protocol):
+    """The running product. It may be a stack on one machine or on several."""
+
+    async def sql(self, statement: str) -> str:
+        """Query the database as its owner."""
+
+    async def find_work_left(self) -> str:
+        """Describe unhealthy services and spooled events. Return an empty text if there are none."""
+
+    async def heal(self) -> None:
+        """Undo all faults that are still active."""
+
+
 @dataclass
 class Run:
-    """One run: the stack, the load and the faults."""
+    """One run: the product, the load and the faults."""
 
-    stack: Stack
+    product: Product
     load: Load
     record: report.Record
-    chance: random.Random
-    only: str = ""
-    """If set, only faults whose names contain this text are caused."""
     faults: list[Fault] = field(default_factory=list)
     credited: str = "?"
     is_quiet: bool = False
     """True if all work was done and every service was healthy before the check."""
 
     async def put_under_load(
-        self, sends: Coroutine[Any, Any, None], inflicts: Coroutine[Any, Any, None], *, minutes: float
+        self, sends: Coroutine[Any, Any, None], inflicts: Coroutine[Any, Any, None], *, minutes: float | None = None
     ) -> None:
-        """Run *sends* and *inflicts* for *minutes*. Then undo every fault and wait for the deliveries in progress."""
+        """
+        Run *sends* and *inflicts* until one of them ends, but for at most *minutes*.
+
+        Then undo every fault, and wait for the deliveries in progress.
+        """
         sending, inflicting = asyncio.create_task(sends), asyncio.create_task(inflicts)
-        done, _ = await asyncio.wait({sending, inflicting}, timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED)
+        seconds = None if minutes is None else minutes * 60
+        done, _ = await asyncio.wait({sending, inflicting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in (inflicting, sending):
             task.cancel()
         await asyncio.wait({inflicting, sending})
@@ -67,25 +69,6 @@ class Run:
         self.record.say("the faults are over")
         await self._heal()
         await self.load.finish()
-
-    async def inflict_faults(self) -> None:
-        for plans in deal(self.chance, self.only):
-            seconds = self.chance.uniform(SHORTEST_SECONDS, LONGEST_SECONDS) if any(plan.lasts for plan in plans) else 0
-            self.record.say(f"{' + '.join(plan.name for plan in plans)}, {seconds:.0f} s")
-            async with AsyncExitStack() as inflicted:
-                for plan in plans:
-                    await inflicted.enter_async_context(self._fault(plan))
-                await asyncio.sleep(seconds)
-            await asyncio.sleep(self.chance.uniform(*CALM_SECONDS))
-
-    async def kill_bot(self) -> None:
-        plan = Plan("kill bot", frozenset({"bot"}), lambda stack: killed(stack, "bot"))
-        while True:
-            next_at = time.monotonic() + self.chance.uniform(*KILL_EVERY_SECONDS)
-            async with self._fault(plan):
-                pass
-            await self._until_healthy("bot")
-            await asyncio.sleep(max(self.chance.uniform(*HEALTHY_SECONDS_MIN), next_at - time.monotonic()))
 
     async def tell(self) -> None:
         """Print the progress every few seconds."""
@@ -97,7 +80,7 @@ class Run:
         events = self.load.sent.events.values()
         try:
             async with asyncio.timeout(3):
-                self.credited = await self.stack.sql(CREDITED)
+                self.credited = await self.product.sql(CREDITED)
         except (CommandError, TimeoutError):
             # The database is down, so keep the last known number of credited payments.
             pass
@@ -117,28 +100,31 @@ class Run:
         self.load.telegram.read_on()
         self.record.say(f"checking: {await self.standing()}")
         messages = [one for one in self.load.telegram.messages if one.chat_id != OPERATOR_ID]
-        tables = Tables.read(await self.stack.sql(READ_TABLES))
+        tables = Tables.read(await self.product.sql(READ_TABLES))
         verdict = check(self.load.sent, tables, messages, self.faults)
         self.record.keep(self.load.sent, messages, verdict)
         return verdict
 
     @asynccontextmanager
-    async def _fault(self, plan: Plan) -> AsyncIterator[None]:
-        fault = Fault(plan.name, plan.services, time.time())
+    async def fault(
+        self, name: str, services: frozenset[str], effect: AbstractAsyncContextManager[None]
+    ) -> AsyncIterator[None]:
+        """Keep a fault in force. Entering *effect* causes the fault, and leaving it undoes the fault."""
+        fault = Fault(name, services, time.time())
         self.faults.append(fault)
         undoing = AsyncExitStack()
         try:
-            with self._reported(plan):
-                await undoing.enter_async_context(plan.inflict(self.stack))
+            with self._reported(name):
+                await undoing.enter_async_context(effect)
             yield
         finally:
-            with self._reported(plan):
+            with self._reported(name):
                 await undoing.aclose()
             fault.ended_at = time.time()
-            self.record.write("fault", name=fault.name, services=fault.services, begun_at=fault.begun_at)
+            self.record.write("fault", name=name, services=services, begun_at=fault.begun_at)
 
     @contextmanager
-    def _reported(self, plan: Plan) -> Iterator[None]:
+    def _reported(self, name: str) -> Iterator[None]:
         """
         If a fault cannot be caused or undone, print the error and continue the run.
 
@@ -147,22 +133,17 @@ class Run:
         try:
             yield
         except (CommandError, aiohttp.ClientError) as error:
-            self.record.say(f"  {plan.name}: {error}")
+            self.record.say(f"  {name}: {error}")
 
     async def _heal(self) -> None:
         for attempt in range(5):
             try:
-                await self.stack.heal()
+                await self.product.heal()
             except CommandError as error:
                 self.record.say(f"healing, attempt {attempt + 1}: {error}")
                 await asyncio.sleep(3)
             else:
                 return
-
-    async def _until_healthy(self, service: str) -> None:
-        async with asyncio.timeout(START_SECONDS_MAX):
-            while (await self.stack.states())[service] != "healthy":  # noqa: ASYNC110 — Docker's health state must be polled
-                await asyncio.sleep(0.5)
 
     async def _until_quiet(self) -> bool:
         """Wait until no event is spooled, no message is owed and every service is healthy. Return False after a timeout."""
@@ -179,8 +160,7 @@ class Run:
     async def _left(self) -> str:
         """Describe the work that is left. Return an empty text if no work is left."""
         try:
-            sick = {name: state for name, state in (await self.stack.states()).items() if state != "healthy"}
-            spooled, owed = await self.stack.list_spool(), int(await self.stack.sql(OWED_TO_USERS))
+            left, owed = await self.product.find_work_left(), int(await self.product.sql(OWED_TO_USERS))
         except CommandError as error:
             return str(error)
-        return f"{sick} {len(spooled)} spooled, {owed} messages owed to users" if sick or spooled or owed else ""
+        return f"{left} {owed} messages owed to users" if left or owed else ""

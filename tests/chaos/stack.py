@@ -1,13 +1,12 @@
 """Run the production stack and the sandbox on this machine, and run the Docker commands that break and repair this stack."""
 
-import asyncio
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.files import ROOT
+from tests.chaos.commands import COMMAND_SECONDS_MAX, run
+from tests.chaos.doors import Door
 
 FILES = ("compose.yaml", "tests/chaos/compose.yaml")
 CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
@@ -16,7 +15,6 @@ WATCHERS = ("prometheus", "alertmanager", "postgres-exporter")
 SERVICES = (*CORE, *WATCHERS)
 """All services except Grafana and Tempo. Payments and alerts work without these two."""
 
-COMMAND_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 600.0
 DISKS = {"spool": "/disks/spool", "database": "/disks/database"}
 
@@ -30,10 +28,6 @@ with open(sys.argv[1], "ab", buffering=0) as file:
         except OSError:
             pass
 """
-
-
-class CommandError(Exception):
-    """A command failed or took too long."""
 
 
 @dataclass
@@ -55,8 +49,8 @@ class Stack:
         return self.folder / "telegram.jsonl"
 
     @property
-    def webhook_url(self) -> str:
-        return f"https://localhost:{self.https_port}/bmc-webhook"
+    def door(self) -> Door:
+        return Door("localhost", self.https_port, "localhost")
 
     @property
     def sandbox_url(self) -> str:
@@ -121,6 +115,12 @@ class Stack:
     async def list_spool(self) -> list[str]:
         return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
 
+    async def find_work_left(self) -> str:
+        """Describe unhealthy services and spooled events. Return an empty text if there are none."""
+        sick = {name: state for name, state in (await self.states()).items() if state != "healthy"}
+        spooled = await self.list_spool()
+        return f"{sick} {len(spooled)} spooled" if sick or spooled else ""
+
     async def states(self) -> dict[str, str]:
         """
         Return the state of each service.
@@ -146,33 +146,3 @@ class Stack:
         for disk in DISKS:
             await self.clear(disk)
         await self.let_spool_be_written(may=True)
-
-
-async def run(*command: str, seconds: float = COMMAND_SECONDS_MAX, environment: Mapping[str, str] | None = None) -> str:
-    """
-    Run a command and return its output.
-
-    Raises:
-        CommandError: The command failed, or took longer than *seconds*.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(seconds):
-            printed, complaint = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise CommandError(f"{' '.join(command)[:200]} took longer than {seconds:g} s") from None
-    except asyncio.CancelledError:
-        process.kill()
-        raise
-    if process.returncode:
-        raise CommandError(f"{' '.join(command)[:200]} failed: {complaint.decode()[-500:]}")
-    return printed.decode()

@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ class World:
         tables = Tables.read(await self.pool.fetchval(READ_TABLES))
         return check(self.sent, tables, self.messages, self.faults)
 
-    async def found(self) -> set[Kind]:
+    async def found(self) -> set[StrEnum]:
         return {violation.kind for violation in (await self.verdict()).violations}
 
 
