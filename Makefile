@@ -14,6 +14,7 @@ SCRIPT_SHA256 := f4a03f7df8841ff5f232ad3a7416033df85594a23ce8b8cab64a82a9dad960d
 WATCHERS := prometheus alertmanager postgres-exporter grafana
 ENGINE_MIN := 25
 COMPOSE_MIN := 2.24
+SWARM_LAB ?= $(wildcard ../shared/docker/swarm)
 
 .PHONY: help
 help: ## List the targets
@@ -97,6 +98,16 @@ rush: docker $(READY) ## Test the bot with 1,000 users who write within two seco
 chaos: docker $(READY) ## Inject random faults under load for ten minutes, and check that nothing is lost
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
+
+# The target needs a program that makes several Docker engines on this machine. tests/swarm/lab.py describes it.
+.PHONY: swarm
+ifneq ($(wildcard $(SWARM_LAB)),)
+swarm: docker $(READY) $(WRK) ## Kill nodes of a Swarm and update it under load, and check that nothing is lost; a quarter of an hour
+	@SWARM_LAB=$(SWARM_LAB) $(BIN)/python -m tests.swarm
+else
+swarm:
+	@echo "make swarm: skipped, because this machine has no lab with several Docker engines. SWARM_LAB can name its program."
+endif
 
 .PHONY: drill
 drill: docker $(READY) ## Stop the webhook for an hour of moved clocks, and check that every payment is found afterwards

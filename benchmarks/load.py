@@ -44,10 +44,18 @@ class Throughput:
 
 
 def run_wrk(
-    url: str, deliveries: Path, *, seconds: float, second_host: str | None = None, threads: int = 1
+    url: str,
+    deliveries: Path,
+    *,
+    seconds: float,
+    second_host: str | None = None,
+    address: str | None = None,
+    threads: int = 1,
 ) -> Throughput:
     """
     Send the deliveries of a file from 64 callers for some seconds. *second_host* gets half of the deliveries.
+
+    If *address* is set, connect to this address, whatever the host of *url* resolves to.
 
     Raises:
         LoadError: A request failed or was refused.
@@ -56,6 +64,8 @@ def run_wrk(
     settings = {"DELIVERIES": f"{deliveries}", "TARGET_PATH": urlsplit(url).path, "THREADS": f"{threads}"}
     if second_host:
         settings["SECOND_HOST"] = second_host
+    if address:
+        settings["ADDRESS"] = address
     done = subprocess.run(  # noqa: S603 — all arguments are our own
         [*command, f"--script={SCRIPT}", url],
         env={**os.environ, **settings},

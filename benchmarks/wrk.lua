@@ -1,6 +1,12 @@
 -- The script of wrk: send each delivery of a file once, and print the result as one line of JSON.
 -- A line of the file is the signature, a blank and the body. The environment names the file (DELIVERIES) and the path (TARGET_PATH).
--- If SECOND_HOST is set, every second thread sends to that host.
+-- If SECOND_HOST is set, every second thread sends to that host. If ADDRESS is set, wrk connects to this address instead of that of the URL.
+
+if os.getenv("ADDRESS") then
+    function wrk.resolve(host, service)
+        wrk.addrs = wrk.lookup(os.getenv("ADDRESS"), service)
+    end
+end
 
 local threads = 0
 

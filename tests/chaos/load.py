@@ -143,6 +143,7 @@ class Load:
         if not person.codes:
             return
         code = person.codes.pop()
+        person.slipped_codes.append(code)
         place = self.chance.choice([at for at, sign in enumerate(code) if sign != "-"])
         wrong = self.chance.choice([sign for sign in SIGNS if sign != code[place]])
         paid = self._paid(person, code[:place] + wrong + code[place + 1 :])
@@ -218,8 +219,10 @@ class Load:
 
     def _user_with_code(self) -> tuple[Person, str]:
         """Choose a user and one of the user's codes. Prefer codes that were never paid."""
-        fresh = [person for person in self.telegram.people.values() if person.codes]
-        person = self.chance.choice(fresh) if fresh else self._any_user()
+        people = self.telegram.people.values()
+        fresh = [person for person in people if person.codes]
+        # A user whose codes were all paid with a slip has no code left.
+        person = self.chance.choice(fresh or [person for person in people if person.paid_codes])
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
 
     def _take_code(self, person: Person) -> list[str]:
@@ -300,6 +303,7 @@ class Load:
             event.sent_at = event.sent_at or time.time()
             if await self._post(body):
                 event.acknowledged += 1
+                event.given_up = False
                 event.acknowledged_at = event.acknowledged_at or time.time()
                 return
             if attempt < ATTEMPTS_MAX:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ A join causes two or three messages, so all joins cause at most 21 messages per 
 
 ASKS_AGAIN_SECONDS = 15.0
 
+PRESS_SECONDS_MAX = 150.0
+"""The time after which Telegram drops a button press that the bot did not take."""
+
 
 @dataclass
 class Person:
@@ -34,6 +38,8 @@ class Person:
     codes: list[str] = field(default_factory=list)
     """Codes that were never paid."""
     paid_codes: list[str] = field(default_factory=list)
+    slipped_codes: list[str] = field(default_factory=list)
+    """Codes that were paid with a wrong character. Such a code must not be paid again, because the payment may still be under way."""
     payments: int = 0
     wants: int = 0
     """The number of codes that the user requests before the load starts."""
@@ -41,6 +47,11 @@ class Person:
     @property
     def supporter_id(self) -> int:
         return 10_000_000 + self.telegram_id
+
+    def keep_code(self, code: str) -> None:
+        """Keep a new code. The bot may show a code again, if the user requests the same amount again."""
+        if code not in (*self.codes, *self.paid_codes, *self.slipped_codes):
+            self.codes.append(code)
 
     def next_amount(self) -> Decimal:
         """Return an amount that this user never paid before: $1.02, $1.03 and so on, without whole dollars."""
@@ -58,8 +69,8 @@ class Telegram:
     people: dict[int, Person] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     by_chat: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
-    _presses: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """The ids of each user's button presses that were not seen answered."""
+    _presses: dict[int, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """The ids of each user's button presses, with their times."""
     _read_bytes: int = 0
 
     async def join(self, count: int, *, codes: int) -> None:
@@ -83,17 +94,34 @@ class Telegram:
         """Send a message to the bot. If *copies* is 2, Telegram delivers the update twice."""
         await self._post(f"/telegram/chats/{telegram_id}/messages", text=text, repeat=copies)
 
-    async def press(self, telegram_id: int, button: str, *, copies: int = 1) -> None:
-        """Press the newest button with this text or data. If *copies* is 2, Telegram delivers the update twice."""
+    async def press(self, telegram_id: int, button: str, *, copies: int = 1) -> str:
+        """
+        Press the newest button with this text or data, and return the id of the press.
+
+        If *copies* is 2, Telegram delivers the update twice.
+        """
         pressed = await self._post(f"/telegram/chats/{telegram_id}/press", button=button, repeat=copies)
-        self._presses[telegram_id].add(pressed["callback_query_id"])
+        press: str = pressed["callback_query_id"]
+        self._presses[telegram_id][press] = time.time()
+        return press
 
     async def has_open_press(self, telegram_id: int) -> bool:
-        """Return whether the bot has not answered a button press of the user yet."""
-        async with self.session.get(f"{self.url}/telegram/chats/{telegram_id}") as answer:
-            chat = await answer.json()
-        self._presses[telegram_id] -= {one["callback_query_id"] for one in chat["callback_answers"]}
-        return bool(self._presses[telegram_id])
+        """
+        Return whether the bot may still get a button press of the user.
+
+        That is so until the bot has answered the press, or until Telegram drops it. Telegram does not accept a late answer.
+        """
+        answered = await self.read_press_answers(telegram_id)
+        still_kept = time.time() - PRESS_SECONDS_MAX
+        return any(press not in answered and at > still_kept for press, at in self._presses[telegram_id].items())
+
+    async def read_press_answers(self, telegram_id: int) -> dict[str, str]:
+        """Return the texts with which the bot answered button presses of the user, by the ids of the presses."""
+        chat = f"{self.url}/telegram/chats/{telegram_id}"
+        # Leave out the messages, which the record contains.
+        async with self.session.get(chat, params={"after": 2**53}, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+            answers = (await answer.json())["callback_answers"]
+        return {one["callback_query_id"]: one["text"] or "" for one in answers}
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
         """
@@ -118,8 +146,8 @@ class Telegram:
             self.by_chat[message.chat_id].append(message)
             person = self.people.get(message.chat_id)
             code = read_code(message)
-            if person and code and code not in person.codes and code not in person.paid_codes:
-                person.codes.append(code)
+            if person and code:
+                person.keep_code(code)
 
     async def _join(self, person: Person) -> None:
         await self.press_start(person.telegram_id)

@@ -60,7 +60,7 @@ class Record:
 
 
 def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, frozenset) else str(value)
+    return sorted(value, key=str) if isinstance(value, frozenset) else str(value)
 
 
 def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple[str, str]]:

@@ -1,0 +1,58 @@
+"""The course of a run: kill node 2, update the image, and kill node 3, under load."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.chaos.report import Record
+from tests.chaos.run import Run
+from tests.swarm.stack import PUBLIC_NODES, Stack, killed
+
+CALM_SECONDS = 20.0
+DOWN_SECONDS = 45.0
+"""The time for which a node is away. It is long enough for Swarm to notice, after about 15 seconds, and to replace its containers."""
+
+UPDATED = frozenset({"webhook", "bot", "janitor"})
+
+
+@dataclass
+class Course:
+    stack: Stack
+    run: Run
+    record: Record
+    seconds_until_whole: dict[str, float] = field(default_factory=dict)
+    """For each fault, the seconds from its end until every service ran as often as it should."""
+
+    async def follow(self) -> None:
+        await asyncio.sleep(CALM_SECONDS)
+        await self._kill(PUBLIC_NODES[0])
+        await self._update()
+        await self._kill(PUBLIC_NODES[1])
+
+    async def _kill(self, node: int) -> None:
+        services = await self.stack.services_on(node)
+        self.record.say(f"power cut: node {node} with {', '.join(sorted(services))}, {DOWN_SECONDS:g} s")
+        async with self.run.fault(f"kill node {node}", services, killed(self.stack.lab, node)):
+            await asyncio.sleep(DOWN_SECONDS)
+            self.record.say(f"node {node} comes back")
+        await self._recover(f"kill node {node}")
+
+    async def _update(self) -> None:
+        self.record.say(f"update to the image {self.stack.images.second}")
+        async with self.run.fault("update", UPDATED, self._updated()):
+            pass
+        await self._recover("update")
+
+    @asynccontextmanager
+    async def _updated(self) -> AsyncIterator[None]:
+        began = time.monotonic()
+        await self.stack.update()
+        self.record.say(f"updated in {time.monotonic() - began:.0f} s")
+        yield
+
+    async def _recover(self, what: str) -> None:
+        seconds = self.seconds_until_whole[what] = await self.stack.await_whole()
+        self.record.say(f"all services run again, {seconds:.0f} s later")
+        await asyncio.sleep(CALM_SECONDS)

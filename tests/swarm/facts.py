@@ -1,0 +1,67 @@
+"""The facts of a run beside those of tests.chaos: the dialogues about claims, and the answers at the doors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.swarm.replies import Reply
+
+
+@dataclass
+class Step:
+    """An act of a person, or two acts at the same time, and the answer of the bot."""
+
+    acts: Sequence[str]
+    at: float
+    copies: int = 1
+    """The number of times that Telegram delivered each update."""
+    answered_at: float | None = None
+    reply: Reply | None = None
+    bot: str = ""
+    """The address of the bot that answered."""
+    repeats: int = 0
+    """The number of times that the person repeated the act, because the bot had asked for it."""
+    surprises: list[str] = field(default_factory=list)
+    """The texts of other messages that came before the answer."""
+
+
+@dataclass
+class Dialogue:
+    """A dialogue in which a person claims a payment, and sometimes withdraws the claim."""
+
+    user: int
+    amount: str = ""
+    """The claimed amount. No other claim of this person has it. It is empty until the person has given it."""
+    days: frozenset[str] = frozenset()
+    """The dates that the claim may contain. There are two if the day changed during the answer."""
+    names: frozenset[str | None] = frozenset()
+    """The names that the claim may contain. There are several if the person gave two answers at the same time."""
+    steps: list[Step] = field(default_factory=list)
+    is_confirmed: bool = False
+    """True if the bot has said that the claim was passed on."""
+    is_withdrawn: bool = False
+    """True if the bot has said that the claim was withdrawn."""
+
+    @property
+    def bots(self) -> list[str]:
+        """The bots that answered, one after the other."""
+        return [step.bot for step in self.steps if step.bot]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as stored in the database."""
+
+    user: int
+    day: str
+    amount: str
+    name: str | None
+    status: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A request to a door. *answered_at* is None if the webhook did not answer it in time."""
+
+    door: str
+    sent_at: float
+    answered_at: float | None

@@ -1,0 +1,237 @@
+"""Run the stack of deploy/swarm on the nodes of a lab, with the sandbox as Telegram and as Buy Me a Coffee."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.chaos.commands import CommandError, run
+from tests.chaos.doors import Door
+from tests.files import ROOT
+from tests.swarm.lab import Lab
+
+PROGRAM = ROOT / "deploy/swarm/swarm.sh"
+NAME = "coffee-ledger"
+HOST = "pay.internal"
+"""The public name. The proxy issues its own certificate for a name that ends in `internal`."""
+
+DATABASE_NODE = 1
+PUBLIC_NODES = (2, 3)
+"""The nodes with a proxy and a webhook."""
+
+BUILT = ("coffee-ledger", "coffee-ledger-sandbox")
+FOREIGN = ("db", "proxy")
+"""The services of compose.yaml whose images the stack needs besides ours. The monitoring is left out, because two cores are few."""
+WITHOUT = ("grafana", "prometheus", "alertmanager", "postgres-exporter")
+
+BUILD_SECONDS_MAX = 600.0
+DEPLOY_SECONDS_MAX = 300.0
+WHOLE_SECONDS_MAX = 120.0
+
+
+@dataclass
+class Images:
+    """The tags of the product's image: one to begin with, and one to update to, which differs only by a label."""
+
+    first: str
+    second: str
+
+    async def build(self) -> None:
+        compose = ("docker", "compose", "--env-file", ".env.sandbox", "--project-name", f"{NAME}-swarm")
+        await run(*compose, "build", "--quiet", environment={"IMAGE_TAG": self.first}, seconds=BUILD_SECONDS_MAX)
+
+    async def build_second_on(self, lab: Lab, node: int) -> None:
+        build = ("build", "--quiet", "--tag", f"{NAME}:{self.second}", "--label", "step=second", "-")
+        await lab.docker(node, *build, given=f"FROM {NAME}:{self.first}\n")
+
+    async def find_first(self) -> list[str]:
+        """Return the names of the images that every node needs at the start."""
+        words = ("docker", "compose", "--env-file", ".env.sandbox", "config", "--format", "json")
+        services = yaml.safe_load(await run(*words))["services"]
+        return [*(f"{name}:{self.first}" for name in BUILT), *(services[name]["image"] for name in FOREIGN)]
+
+
+@dataclass
+class Stack:
+    """The running stack. *folder* holds its settings, and the messages that the sandbox records."""
+
+    lab: Lab
+    images: Images
+    folder: Path
+    _webhooks: int = len(PUBLIC_NODES)
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "record" / "telegram.jsonl"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{self.lab.address(DATABASE_NODE)}:8090"
+
+    @property
+    def doors(self) -> list[Door]:
+        return [Door(self.lab.address(node), 443, HOST) for node in PUBLIC_NODES]
+
+    async def deploy(self) -> None:
+        self._write_settings()
+        await self._label(DATABASE_NODE, "database", "monitoring")
+        for node in PUBLIC_NODES:
+            await self._label(node, "ingress", "webhook")
+        await self._swarm("deploy", self.images.first)
+
+    async def update(self) -> None:
+        await self._swarm("update", self.images.second)
+
+    def _write_settings(self) -> None:
+        settings = {
+            "PUBLIC_HOST": HOST,
+            # Telegram lets only one process poll for updates. So both bots get their updates by webhook.
+            "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
+            "BOT_REPLICAS": "2",
+            # Let the bots connect to the sandbox itself. The other port leads through a relay, which would hide their addresses.
+            "TELEGRAM_API_URL": "http://sandbox:8090/telegram",
+            "SWARM_WITHOUT": " ".join(WITHOUT),
+        }
+        sandbox = (ROOT / "tests/swarm/sandbox.env").read_text("utf-8")
+        kept = [line for line in sandbox.splitlines() if line.partition("=")[0] not in settings]
+        lines = [*kept, *(f"{name}={value}" for name, value in settings.items())]
+        (self.folder / "env").write_text("\n".join(lines) + "\n", "utf-8")
+        self.record.parent.mkdir()
+        # The sandbox runs as another user.
+        self.folder.chmod(0o755)
+        self.record.parent.chmod(0o777)
+        (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")
+
+    def _with_sandbox(self) -> object:
+        """Return the stack file of the sandbox, with a record, and with a public name that resolves to all doors."""
+        stack = yaml.safe_load((ROOT / "tests/swarm/sandbox.yaml").read_text("utf-8"))
+        sandbox = stack["services"]["sandbox"]
+        # Keep the image during the update. Telegram keeps its queues of updates, but a restarted sandbox would lose them.
+        sandbox["image"] = f"{NAME}-sandbox:{self.images.first}"
+        sandbox["environment"] |= {
+            "SANDBOX_RECORD": "/record/telegram.jsonl",
+            "SANDBOX_ANSWER_SECONDS": "0.05",
+            "SANDBOX_WEBHOOK_URL": f"https://{HOST}/bmc-webhook",
+        }
+        sandbox["extra_hosts"] = [f"{HOST}:{door.address}" for door in self.doors]
+        sandbox["volumes"] = [{"type": "bind", "source": str(self.record.parent), "target": "/record"}]
+        return stack
+
+    async def _swarm(self, *words: str) -> str:
+        settings = {
+            "DOCKER_HOST": self.lab.engine(DATABASE_NODE),
+            "STACK": NAME,
+            "STATE": str(self.folder / "state"),
+            "ENV_FILE": str(self.folder / "env"),
+            "STACK_OVERRIDE": str(self.folder / "override.yaml"),
+        }
+        return await run(str(PROGRAM), *words, environment=settings, seconds=DEPLOY_SECONDS_MAX)
+
+    async def _label(self, node: int, *labels: str, value: bool = True) -> None:
+        changes = [word for label in labels for word in ("--label-add", f"ledger.{label}={value}".lower())]
+        node_id = await self.lab.docker(node, "info", "--format", "{{.Swarm.NodeID}}")
+        await self._manage("node", "update", *changes, node_id)
+
+    async def _manage(self, *words: str) -> str:
+        return await self.lab.docker(DATABASE_NODE, *words)
+
+    async def run_webhooks_on(self, nodes: Collection[int]) -> None:
+        """Run a webhook on each of these nodes and on no other, and wait until they are ready."""
+        for node in self.lab.nodes:
+            await self._label(node, "webhook", value=node in nodes)
+        self._webhooks = len(nodes)
+        await self.await_whole()
+
+    async def sql(self, statement: str) -> str:
+        container = await self._containers(DATABASE_NODE, "db")
+        psql = (
+            "exec",
+            "--interactive",
+            container[0],
+            "psql",
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "ledger_owner",
+            "-d",
+            "ledger",
+        )
+        return await self.lab.docker(DATABASE_NODE, *psql, given=statement)
+
+    async def services_on(self, node: int) -> frozenset[str]:
+        """Return the services that run on a node."""
+        form = '{{.Label "com.docker.swarm.service.name"}}'
+        names = (await self.lab.docker(node, "ps", "--format", form)).split()
+        return frozenset(name.removeprefix(f"{NAME}_") for name in names)
+
+    async def _containers(self, node: int, service: str) -> list[str]:
+        label = f"label=com.docker.swarm.service.name={NAME}_{service}"
+        found = (await self.lab.docker(node, "ps", "--quiet", "--filter", label)).split()
+        if not found:
+            raise CommandError(f"no {service} runs on node {node}")
+        return found
+
+    async def find_work_left(self) -> str:
+        """Describe the services that do not run as often as they should, and the spooled events."""
+        incomplete, spooled = await self.find_incomplete(), await self.list_spool()
+        return f"{incomplete} {len(spooled)} spooled" if incomplete or spooled else ""
+
+    async def find_incomplete(self) -> list[str]:
+        """Return the nodes that are away, and the services that do not run as often as they should."""
+        away = [
+            line for line in (await self._manage("node", "ls", "--format", "{{.Status}}")).split() if line != "Ready"
+        ]
+        listed = (await self._manage("service", "ls", "--format", "{{.Name}} {{.Replicas}}")).splitlines()
+        counts = dict(line.removeprefix(f"{NAME}_").split(maxsplit=1) for line in listed)
+        wanted = {"db": 1, "sandbox": 1, "webhook": self._webhooks, "bot": 2, "janitor": 2, "proxy": len(PUBLIC_NODES)}
+        wrong = [
+            f"{name}: {counts.get(name)}" for name, count in wanted.items() if counts.get(name) != f"{count}/{count}"
+        ]
+        return [*(f"a node is {status}" for status in away), *wrong]
+
+    async def list_spool(self) -> list[str]:
+        """Return the files in the spools of all nodes, also of nodes without a webhook."""
+        found: list[str] = []
+        for node in self.lab.nodes:
+            form = "{{.Mountpoint}}"
+            volumes = await self.lab.docker(node, "volume", "ls", "--quiet", "--filter", f"name={NAME}_spool")
+            if volumes:
+                folder = await self.lab.docker(node, "volume", "inspect", "--format", form, volumes)
+                found += [f"{node}: {file}" for file in (await run("ls", folder)).split()]
+        return found
+
+    async def await_whole(self) -> float:
+        """Wait until every service runs as often as it should. Return the seconds that this took."""
+        began = time.monotonic()
+        while time.monotonic() - began < WHOLE_SECONDS_MAX:
+            if not await self.find_incomplete():
+                return time.monotonic() - began
+            await asyncio.sleep(0.5)
+        raise CommandError(f"not whole after {WHOLE_SECONDS_MAX:g} s: {await self.find_incomplete()}")
+
+    async def heal(self) -> None:
+        for node in self.lab.nodes:
+            if not await self.lab.is_up(node):
+                await self.lab.start(node)
+
+    async def keep_logs(self, node: int, folder: Path) -> None:
+        """Save the logs of all containers of a node, also of stopped ones, in one file for each container."""
+        for line in (await self.lab.docker(node, "ps", "--all", "--format", "{{.ID}} {{.Names}}")).splitlines():
+            container, name = line.split()
+            log = folder / f"node-{node}-{name.removeprefix(f'{NAME}_')}.log"
+            await run("sh", "-c", f"docker --host {self.lab.engine(node)} logs --timestamps {container} >{log} 2>&1")
+
+
+@asynccontextmanager
+async def killed(lab: Lab, node: int) -> AsyncIterator[None]:
+    """Cut the power of a node, and bring it back when the context ends."""
+    await lab.kill(node)
+    try:
+        yield
+    finally:
+        await lab.start(node)
