@@ -15,6 +15,23 @@ import asyncpg
 CONNECT_TIMEOUT_SECONDS = 5.0
 """The time limit for each server."""
 
+LOST_CLIENT_SETTINGS = {
+    "idle_in_transaction_session_timeout": "5s",
+    # These two are in seconds, and tcp_user_timeout is in milliseconds.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11000",
+}
+"""
+Settings by which Postgres notices within seconds that the machine of a client has lost its power.
+
+By default, Postgres would keep the connections of a lost machine for two hours. They would count against the limit of the role, so that
+the replacements of the lost services could not connect. A settlement of the lost machine would keep its lock, and no other process
+could settle payments. Our transactions never wait for anything but the database, so five seconds of silence mean that the client is
+gone. Postgres ignores the settings for connections by a Unix socket.
+"""
+
 REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The errors of asyncpg. After any of them, the next server may still accept the connection."""
 
@@ -28,6 +45,7 @@ class Connector:
     async def __call__(self, dsn: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
         # The pools of asyncpg define the name and the type of the parameter.
         assert dsn is not None
+        options["server_settings"] = LOST_CLIENT_SETTINGS | options.get("server_settings", {})
         connection, self._last = await connect_to_writable(dsn, first=self._last, **options)
         return connection
 
