@@ -6,6 +6,7 @@ import hmac
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -63,6 +64,12 @@ UPDATE_BYTES_MAX = 256 * 1024
 """The largest body of an update in webhook mode. The proxy has the same limit."""
 
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
+WEBHOOK_CHECK_SECONDS = 15.0
+"""The time between two questions to Telegram whether it reaches the webhook."""
+
+WEBHOOK_CONNECTIONS = (40, 39)
+"""The numbers of connections over which Telegram may send updates. It does not matter which of them is set, see `_leave_dead_address`."""
+
 REQUEST_SECONDS = 15.0
 # This time may exceed REQUEST_SECONDS, because aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer to polling.
 POLLING_SECONDS = 25
@@ -374,19 +381,47 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
 async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
-    """Set the webhook and wait until *stop* is set. The updates arrive at the route that `add_update_route` added."""
-    # Do not remove the webhook when the bot stops. Telegram then keeps the updates and delivers them after the next start.
-    await retry_until_done(
-        "enter webhook mode",
-        lambda: bot.set_webhook(
+    """Set the webhook, and keep it reachable until *stop* is set. The updates arrive at the route that `add_update_route` added."""
+
+    async def set_webhook(connections: int = WEBHOOK_CONNECTIONS[0]) -> None:
+        await bot.set_webhook(
             url,
             secret_token=webhook_secret(settings.BOT_TOKEN.get_secret_value()),
+            max_connections=connections,
             drop_pending_updates=False,
             allowed_updates=dispatcher.resolve_used_update_types(),
-        ),
-        stop,
-    )
-    await stop.wait()
+        )
+
+    # Do not remove the webhook when the bot stops. Telegram then keeps the updates and delivers them after the next start.
+    await retry_until_done("enter webhook mode", set_webhook, stop)
+    last_failed_at = None
+    while not stop.is_set():
+        await wait_for_event(stop, seconds=WEBHOOK_CHECK_SECONDS)
+        try:
+            last_failed_at = await _leave_dead_address(bot, set_webhook, last_failed_at)
+        except AiogramError as error:
+            log.warning("call to telegram failed", what="check the webhook", error=type(error).__name__)
+
+
+async def _leave_dead_address(
+    bot: Bot, set_webhook: Callable[[int], Awaitable[None]], last_failed_at: datetime | None
+) -> datetime | None:
+    """
+    Set the webhook again if Telegram has failed to connect to it since *last_failed_at*. Return the time of the last failure.
+
+    If the host of the webhook has several addresses, Telegram chooses one of them, and keeps it for half an hour even if nothing
+    answers there. When the webhook changes, Telegram chooses again. Setting the same webhook again has no effect, so change the
+    number of connections.
+
+    Source: https://github.com/tdlib/telegram-bot-api, `WebhookActor.cpp` and `Client.cpp`, read November 2026.
+    """
+    webhook = await bot.get_webhook_info()
+    # If a response arrived, the address is alive, and another address would lead to the same bots.
+    is_answered = (webhook.last_error_message or "").startswith("Wrong response")
+    if webhook.pending_update_count and webhook.last_error_date != last_failed_at and not is_answered:
+        log.warning("webhook set again, telegram cannot reach it", error=webhook.last_error_message)
+        await set_webhook(next(number for number in WEBHOOK_CONNECTIONS if number != webhook.max_connections))
+    return webhook.last_error_date
 
 
 def webhook_secret(token: str) -> str:

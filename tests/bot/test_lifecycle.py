@@ -28,6 +28,9 @@ WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
 An address that does not exist. The stand-in for Telegram must not reach the bot, because the tests send all updates themselves.
 """
 
+URL_AT_DOOR = "https://pay.example/telegram-webhook"
+"""The sandbox sends updates for this host to its fake of the product."""
+
 
 async def called(sandbox: Sandbox, method: str, *, count: int = 1) -> None:
     """Wait until the bot has called *method* at least *count* times."""
@@ -378,6 +381,38 @@ async def test_switching_to_webhook_mode_and_back_loses_no_update(
 
     assert entered["params"]["drop_pending_updates"] == "false"
     assert "secret_token" in entered["params"]
+
+
+async def test_a_webhook_that_telegram_cannot_reach_is_set_again(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telegram chooses another address of the webhook's host only if the webhook changes."""
+    monkeypatch.setattr("coffee_ledger.telegram.client.WEBHOOK_CHECK_SECONDS", 0.05)
+    async with run_bot(BOT_WEBHOOK_URL=URL_AT_DOOR):
+        await called(sandbox, "setWebhook")
+        await sandbox.close_product()
+
+        await anna.say("/balance")
+        first, second = (await sandbox.get("/telegram/calls", method="setWebhook", count=2, wait=DEADLINE_SECONDS))[:2]
+
+    assert first["params"]["max_connections"] != second["params"]["max_connections"]
+    assert first["params"] | {"max_connections": 0} == second["params"] | {"max_connections": 0}
+
+
+async def test_a_webhook_that_answers_with_an_error_is_not_set_again(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coffee_ledger.telegram.client.WEBHOOK_CHECK_SECONDS", 0.05)
+    sandbox.product.default_status = 503
+    async with run_bot(BOT_WEBHOOK_URL=URL_AT_DOOR):
+        await called(sandbox, "setWebhook")
+        await anna.say("/balance")
+        await sandbox.product.wait_for(1)
+        checks = len(await sandbox.get("/telegram/calls", method="getWebhookInfo"))
+
+        await sandbox.get("/telegram/calls", method="getWebhookInfo", count=checks + 3, wait=DEADLINE_SECONDS)
+
+        assert len(await sandbox.get("/telegram/calls", method="setWebhook")) == 1
 
 
 async def test_a_host_that_telegram_cannot_open_gets_a_conversation_without_the_app(
