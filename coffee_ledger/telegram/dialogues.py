@@ -11,6 +11,14 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.dialogues import find_dialogue
 
+UNKNOWN_STATE = "unknown"
+"""
+The state of a dialogue that cannot be read, because the database is away.
+
+Not None: the bot would take the user's answer for a message without a question. The database may be back a moment later, so that
+nothing else would fail. `MeetUser` asks the user to try later.
+"""
+
 
 class DialogueStorage(BaseStorage):
     """
@@ -29,8 +37,7 @@ class DialogueStorage(BaseStorage):
             dialogue = await find_dialogue(self._pool, TelegramId(key.user_id), now=self._clock())
         except DatabaseAwayError:
             # Do not raise the error. aiogram reads the state before it calls `MeetUser`, so nothing would answer the user.
-            # Without the error, aiogram calls `MeetUser`. If the query of `MeetUser` fails too, it asks the user to try later.
-            return None
+            return UNKNOWN_STATE
         return dialogue.state if dialogue else None
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Middlewares that choose the user's language, report failures to users, limit the rate, and let handlers finish at a stop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.users import meet_user
 from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.dialogues import UNKNOWN_STATE
 from coffee_ledger.telegram.measuring import note_failure
 from coffee_ledger.telegram.speech import Speech, language_of, speech
 from coffee_ledger.telegram.token_bucket import TokenBucket
@@ -61,6 +62,7 @@ class MeetUser(BaseMiddleware):
                 context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
             )
             data["context"] = answering = context.in_language(spoken)
+            _check_state(data)
             return await handler(event, data)
         except DatabaseAwayError:
             note_failure(data)
@@ -74,6 +76,17 @@ class MeetUser(BaseMiddleware):
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
             await _answer_failure(event, "went-wrong", answering.speech)
+
+
+def _check_state(data: Mapping[str, Any]) -> None:
+    """
+    Check that the user's dialogue could be read, so that no answer is taken for a message without a question.
+
+    Raises:
+        DatabaseAwayError: The database was away.
+    """
+    if data.get("raw_state") == UNKNOWN_STATE:
+        raise DatabaseAwayError
 
 
 class Throttle(BaseMiddleware):

@@ -6,14 +6,17 @@ The bot asks three questions and passes the answers to the operators. The bot's 
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from coffee_ledger.claiming import ClaimedPayment
+from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.decisions import OperatorRequest, undo_match
+from coffee_ledger.store.dialogues import Dialogue, find_dialogue
 from tests.bot.desk import forge, shown
 from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.people import Person, labels, people
@@ -42,6 +45,27 @@ async def claim(person: Person, *answers: str) -> str:
 async def row(ledger: Ledger) -> dict[str, object]:
     [found] = await ledger.pool.fetch("SELECT * FROM claims")
     return dict(found)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_moment(
+    anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, the bot found no open question, and took the amount for a wish to pay."""
+    away = [DatabaseAwayError()]
+
+    async def find_dialogue_later(*args: Any, **options: Any) -> Dialogue | None:
+        if away:
+            raise away.pop()
+        return await find_dialogue(*args, **options)
+
+    await claim(anna, "press:Today")
+    monkeypatch.setattr("coffee_ledger.telegram.dialogues.find_dialogue", find_dialogue_later)
+
+    said = [await anna.ask("7.50"), await anna.ask("7.50")]
+
+    assert "try again in a minute" in said[0]
+    assert "Under which name" in said[1]
 
 
 @pytest.mark.usefixtures("bot")
