@@ -57,7 +57,7 @@ read_settings() {
 is_setting() {
     case $1 in
         COMPOSE_PROFILES | ALERTS_CHAT_ID | DATABASE_OWNER_URL | SWARM_*) ;;
-        *) cat "$here/stack.yaml" "$override" 2>/dev/null | grep -q "\${$1[}:]" ;;
+        *) grep -qs "\${$1[}:]" "$here/stack.yaml" "$override" ;;
     esac
 }
 

@@ -218,7 +218,7 @@ nodes_with() {
 }
 
 has_label() {
-    nodes_with "$2" | grep -qxF -- "$1"
+    [ "$(docker node inspect --format "{{index .Spec.Labels \"ledger.$2\"}}" "$1")" = true ]
 }
 
 set_label() {
@@ -273,7 +273,7 @@ leave() {
 # Wait until the containers of services on a node have ended. They finish their work first. $2 matches the names of the services.
 wait_until_ended() {
     local end=$((SECONDS + 90))
-    while docker node ps --format '{{.Name}} {{.CurrentState}}' "$1" | grep -qE "^${stack}_($2)\.[^ ]* Running"; do
+    while grep -qE "^${stack}_($2)\.[^ ]* Running" <<<"$(docker node ps --format '{{.Name}} {{.CurrentState}}' "$1")"; do
         [ $SECONDS -lt $end ] || fail "containers on $(node_name "$1") do not end: see docker node ps $1"
         sleep 1
     done

@@ -399,6 +399,33 @@ def test_settings_leave_services_out(
     assert kept == {**stack, "services": {name: stack["services"][name] for name in wanted}}
 
 
+def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -> None:
+    lines = [
+        "BOT_REPLICAS=3",
+        "BOT_WEBHOOK_URL=https://pay.example.org/telegram-webhook",
+        "RETENTION_DAYS='7'",
+        "IMAGE=registry/ledger",
+    ]
+    settings = (ROOT / ".env.sandbox").read_text(encoding="utf-8").replace("IMAGE_TAG=demo\n", "")
+    (tmp_path / ".env").write_text(settings + "\n".join(lines), encoding="utf-8")
+    environ = {name: value for name, value in os.environ.items() if name in ("HOME", "PATH", "DOCKER_HOST")}
+
+    words = ["bash", "-c", f"source {SWARM}/swarm.sh; read_settings 8.8; ACME_THUMBPRINT=x render"]
+    subprocess.run(
+        words, env={**environ, "STATE": str(state), "ENV_FILE": str(tmp_path / ".env")}, timeout=60, check=True
+    )
+
+    services = yaml.safe_load((state / "stack.yaml").read_text(encoding="utf-8"))["services"]
+    assert services["bot"]["deploy"]["replicas"] == 3
+    assert services["bot"]["image"] == "registry/ledger:8.8"
+    assert services["janitor"]["environment"]["RETENTION_DAYS"] == "7"
+    assert services["janitor"]["environment"]["PENDING_TTL_HOURS"] == "24"
+    assert (services["proxy"]["environment"]["TELEGRAM_WEBHOOK"], services["proxy"]["environment"]["TRACING"]) == (
+        "on",
+        "",
+    )
+
+
 def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     document, compose = ((ROOT / path).read_text(encoding="utf-8") for path in ("docs/scaling.md", "compose.yaml"))
     files = "".join((SWARM / name).read_text(encoding="utf-8") for name in ("stack.yaml", "prepare.yaml"))
