@@ -108,6 +108,9 @@ CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 -- This index serves the search for the oldest open payments of an amount in load_candidates. The expression in place of created_at
 -- makes it the only index that has their order. Otherwise Postgres would often read pending_payments_created_at from the oldest row on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
+-- This index serves the query expire_payments and the age of the oldest open payment. With pending_payments_created_at, both would read
+-- all payments that have ended.
+CREATE INDEX pending_payments_open_age ON pending_payments (created_at) WHERE status = 'pending';
 CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
 
 -- The bot's messages that show how to pay. When the payment has ended, the bot rewrites the message and deletes the row.
@@ -276,6 +279,9 @@ CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT 
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
+-- This index serves the queries find_unmatched_charges and find_oldest_waiting. With charges_unmatched, each page would read all unmatched
+-- charges.
+CREATE INDEX charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
 -- BMC may list a payment as support and report it as a subscription. This index serves the search for such a pair by the note.
 CREATE INDEX charges_from_list ON charges (paid_at) WHERE channel = 'api';
@@ -768,6 +774,8 @@ CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, cr
 -- This index serves the function blocked_chats. It contains only messages that could not be sent at the first attempt.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
+-- This index serves the query count_notifications. It stays small, because few messages are given up.
+CREATE INDEX notifications_dead ON notifications (created_at) WHERE status = 'dead';
 -- This index serves the query requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);

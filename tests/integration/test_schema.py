@@ -27,7 +27,7 @@ SCHEMA = ROOT / "db/init.sql"
 VERSION_CHANGE = re.compile(r"FUNCTION schema_version\(\) RETURNS integer LANGUAGE sql IMMUTABLE RETURN (\d+);")
 DIGESTS = {
     5: "db080259b6dacefa",
-    6: "0b8fda22af2a6f60",
+    6: "0ab1a526b4132500",
 }
 """
 Maps each schema version, from the first release on, to the digest of its SQL.
