@@ -46,6 +46,8 @@ class Run:
     load: Load
     record: report.Record
     faults: list[Fault] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    """The faults that could not be caused or undone."""
     credited: str = "?"
     is_quiet: bool = False
     """True if all work was done and every service was healthy before the check."""
@@ -133,6 +135,7 @@ class Run:
         try:
             yield
         except (CommandError, aiohttp.ClientError) as error:
+            self.troubles.append(f"{name}: {error}")
             self.record.say(f"  {name}: {error}")
 
     async def _heal(self) -> None:

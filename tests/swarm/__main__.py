@@ -113,9 +113,11 @@ class Trial:
             await contest.run()
         except CommandError as error:
             # Show the other results all the same.
+            run.troubles.append(f"throughput: {error}")
             self.record.say(f"no throughput: {error}")
         results = report.zeros(violations)
         results.append(("answered in the bursts, but not credited", str(contest.missing)))
+        results.append(("kills, updates and bursts that did not work", str(len(run.troubles))))
         is_good = all(value == "0" for _, value in results) and run.is_quiet
         results.append(("all work done before the check", "yes" if run.is_quiet else "no"))
         recovered = [

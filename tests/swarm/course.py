@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.chaos.commands import CommandError
 from tests.chaos.report import Record
 from tests.chaos.run import Run
-from tests.swarm.stack import PUBLIC_NODES, Stack, killed
+from tests.swarm.stack import PUBLIC_NODES, UPDATED, Stack, killed
 
 CALM_SECONDS = 20.0
 DOWN_SECONDS = 45.0
 """The time for which a node is away. It is long enough for Swarm to notice, after about 15 seconds, and to replace its containers."""
-
-UPDATED = frozenset({"webhook", "bot", "janitor"})
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Course:
 
     async def _update(self) -> None:
         self.record.say(f"update to the image {self.stack.images.second}")
-        async with self.run.fault("update", UPDATED, self._updated()):
+        async with self.run.fault("update", frozenset(UPDATED), self._updated()):
             pass
         await self._recover("update")
 
@@ -53,6 +52,11 @@ class Course:
         yield
 
     async def _recover(self, what: str) -> None:
-        seconds = self.seconds_until_whole[what] = await self.stack.await_whole()
-        self.record.say(f"all services run again, {seconds:.0f} s later")
+        try:
+            seconds = self.seconds_until_whole[what] = await self.stack.await_whole()
+        except CommandError as error:
+            self.run.troubles.append(f"after {what}: {error}")
+            self.record.say(f"after {what}: {error}")
+        else:
+            self.record.say(f"all services run again, {seconds:.0f} s later")
         await asyncio.sleep(CALM_SECONDS)

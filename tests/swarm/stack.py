@@ -23,6 +23,10 @@ DATABASE_NODE = 1
 PUBLIC_NODES = (2, 3)
 """The nodes with a proxy and a webhook."""
 
+UPDATED = ("webhook", "bot", "janitor")
+"""The services whose image is replaced by the update."""
+IMAGE = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
+
 BUILT = ("coffee-ledger", "coffee-ledger-sandbox")
 FOREIGN = ("db", "proxy")
 """The services of compose.yaml whose images the stack needs besides ours. The monitoring is left out, because two cores are few."""
@@ -63,6 +67,7 @@ class Stack:
     images: Images
     folder: Path
     _webhooks: int = len(PUBLIC_NODES)
+    _bots: int = 2
 
     @property
     def record(self) -> Path:
@@ -84,7 +89,17 @@ class Stack:
         await self._swarm("deploy", self.images.first)
 
     async def update(self) -> None:
+        """
+        Update the services to the second image.
+
+        Raises:
+            CommandError: The command failed, or a service still has the first image.
+        """
         await self._swarm("update", self.images.second)
+        for service in UPDATED:
+            image = await self._manage("service", "inspect", f"{NAME}_{service}", "--format", IMAGE)
+            if image != f"{NAME}:{self.images.second}":
+                raise CommandError(f"after the update, {service} has the image {image}")
 
     def _write_settings(self) -> None:
         settings = {
@@ -146,6 +161,11 @@ class Stack:
         self._webhooks = len(nodes)
         await self.await_whole()
 
+    async def stop_bots(self) -> None:
+        await self._manage("service", "scale", "--detach", f"{NAME}_bot=0")
+        self._bots = 0
+        await self.await_whole()
+
     async def sql(self, statement: str) -> str:
         container = await self._containers(DATABASE_NODE, "db")
         psql = (
@@ -188,7 +208,14 @@ class Stack:
         ]
         listed = (await self._manage("service", "ls", "--format", "{{.Name}} {{.Replicas}}")).splitlines()
         counts = dict(line.removeprefix(f"{NAME}_").split(maxsplit=1) for line in listed)
-        wanted = {"db": 1, "sandbox": 1, "webhook": self._webhooks, "bot": 2, "janitor": 2, "proxy": len(PUBLIC_NODES)}
+        wanted = {
+            "db": 1,
+            "sandbox": 1,
+            "webhook": self._webhooks,
+            "bot": self._bots,
+            "janitor": 2,
+            "proxy": len(PUBLIC_NODES),
+        }
         wrong = [
             f"{name}: {counts.get(name)}" for name, count in wanted.items() if counts.get(name) != f"{count}/{count}"
         ]

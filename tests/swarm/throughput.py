@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import LoadError, Throughput, run_wrk
+from benchmarks.machine import sample_other_load
 from benchmarks.payments import Delivery, Payers, write_deliveries
 from tests.chaos.doors import Door
 from tests.chaos.load import WEBHOOK_PATH
@@ -40,12 +41,18 @@ class Contest:
     """The number of payments that were answered with 200, but are not credited."""
 
     async def run(self) -> None:
-        """Run the bursts. Each round begins with another number of webhooks."""
+        """
+        Run the bursts. Each round begins with another number of webhooks.
+
+        Stop the bots first. Otherwise they would work longer and longer on the messages about the payments of earlier bursts.
+        """
+        await self.stack.stop_bots()
         door = self.stack.doors[0]
         for number in range(ROUNDS):
             for index in range(len(COUNTS)):
                 count = COUNTS[(number + index) % len(COUNTS)]
                 await self.stack.run_webhooks_on(self.stack.lab.nodes[-count:])
+                other = await asyncio.to_thread(sample_other_load)
                 try:
                     burst = await self._burst(door)
                 except LoadError as error:
@@ -54,7 +61,7 @@ class Contest:
                 self.rates[count].append(burst.per_second)
                 self.record.say(
                     f"round {number + 1}, {count} webhooks: {burst.per_second:.0f} payments/s,"
-                    f" median {burst.p50_ms:.0f} ms, 99 % {burst.p99_ms:.0f} ms"
+                    f" median {burst.p50_ms:.0f} ms, 99 % {burst.p99_ms:.0f} ms; before: {other}"
                 )
 
     async def _burst(self, door: Door) -> Throughput:
