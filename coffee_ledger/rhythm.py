@@ -10,6 +10,13 @@ HISTORY = timedelta(days=90)
 PAYMENTS_MIN = 5
 """With fewer payments in the history, there is no estimate."""
 
+PAYMENTS_MAX = 2_000
+"""
+The estimate uses at most this number of payments, the newest ones.
+
+So many payments within HISTORY are so frequent that the estimate is GAP_MIN. Counting more of them would not change it.
+"""
+
 SPAN_MIN = timedelta(days=14)
 """
 The minimum time over which the payments are counted to get their rate.
@@ -26,7 +33,7 @@ DAYS_PER_YEAR = 365
 
 @dataclass(frozen=True)
 class History:
-    """The payments that the estimate uses. The constant `HISTORY` says how far back from the newest payment they reach."""
+    """The payments that the estimate uses: the newest ones, limited by `HISTORY` and `PAYMENTS_MAX`."""
 
     payments: int
     first_at: datetime | None

@@ -90,14 +90,20 @@ SELECT (
 SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm
--- Count the payments in the interval of the length $2 that ends at the newest payment. If the interval ended now, a long pause
--- after the newest payment would make payments look rarer than they usually are.
--- $1 now, $2 length of the interval
-SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
-  FROM charges
- WHERE charges.is_paid
-   AND charges.paid_at <= $1
-   AND charges.paid_at > (SELECT max(known.paid_at) FROM charges AS known WHERE known.is_paid AND known.paid_at <= $1) - $2::interval;
+-- Count the payments in the interval of the length $2 that ends at the newest payment, but at most the $3 newest of them. If the
+-- interval ended now, a long pause after the newest payment would make payments look rarer than they usually are.
+-- $1 now, $2 length of the interval, $3 maximum
+SELECT count(*) AS payments, min(newest.paid_at) AS first_at, max(newest.paid_at) AS last_at
+  FROM (
+           SELECT charges.paid_at
+             FROM charges
+            WHERE charges.is_paid
+              AND charges.paid_at <= $1
+              AND charges.paid_at
+                  > (SELECT max(known.paid_at) FROM charges AS known WHERE known.is_paid AND known.paid_at <= $1) - $2::interval
+            ORDER BY charges.paid_at DESC
+            LIMIT $3
+       ) AS newest;
 
 -- name: find_last_backup
 SELECT taken_at, size_bytes FROM backups ORDER BY taken_at DESC LIMIT 1;

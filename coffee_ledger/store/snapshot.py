@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from coffee_ledger.model import USERS_KINDS, Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
-from coffee_ledger.rhythm import HISTORY, History
+from coffee_ledger.rhythm import HISTORY, PAYMENTS_MAX, History
 from coffee_ledger.store.database import Pool, sql, transaction
 
 
@@ -102,7 +102,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         handovers = await db.fetchrow(sql("count_handovers"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
-        history = await db.fetchrow(sql("find_rhythm"), now, HISTORY)
+        history = await db.fetchrow(sql("find_rhythm"), now, HISTORY, PAYMENTS_MAX)
         delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None

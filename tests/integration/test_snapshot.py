@@ -198,6 +198,21 @@ async def test_old_payments_do_not_count_for_the_usual_gap(janitor: Pool, ledger
     assert metrics["ledger_payment_gap_seconds"] == 0
 
 
+async def test_only_the_newest_payments_count_for_the_usual_gap(
+    janitor: Pool, ledger: Ledger, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coffee_ledger.store.snapshot.PAYMENTS_MAX", 6)
+    await webhook.settle(*(a_payment() for _ in range(10)))
+    await ledger.pool.execute("UPDATE charges SET paid_at = now() - charge_id * interval '1 day'")
+
+    history = (await take_snapshot(janitor, now=datetime.now(UTC))).history
+
+    assert history.payments == 6
+    assert history.last_at is not None
+    assert history.first_at == history.last_at - timedelta(days=5)
+    assert datetime.now(UTC) - history.last_at == pytest.approx(timedelta(days=1), abs=timedelta(minutes=1))
+
+
 async def test_the_last_backup_is_exported(janitor: Pool, ledger: Ledger) -> None:
     for age, size in (("1 hour", 4_000), ("1 day", 3_000)):
         await ledger.pool.execute(

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from coffee_ledger.rhythm import GAP_MIN, HISTORY, PAYMENTS_MIN, SPAN_MIN, History, yearly_gap
+from coffee_ledger.rhythm import GAP_MIN, HISTORY, PAYMENTS_MAX, PAYMENTS_MIN, SPAN_MIN, History, yearly_gap
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -51,5 +51,8 @@ def test_payments_of_a_first_hour_are_spread_over_the_minimum_time() -> None:
     assert gap > 2 * DAY
 
 
-def test_a_busy_page_has_the_minimum_gap() -> None:
-    assert yearly_gap(a_history(90 * 50, HISTORY)) == GAP_MIN
+@pytest.mark.parametrize("span", [timedelta(hours=1), SPAN_MIN, HISTORY])
+def test_a_busy_page_has_the_minimum_gap(span: timedelta) -> None:
+    """So payments beyond the maximum, which are not counted, would not change the estimate."""
+    assert yearly_gap(a_history(PAYMENTS_MAX, span)) == GAP_MIN
+    assert yearly_gap(a_history(90 * 50, span)) == GAP_MIN
