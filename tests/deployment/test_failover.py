@@ -27,7 +27,7 @@ from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook, serve_webhook
 from tests.network import changing_network
 
-COMPOSE_FILE = Path(__file__).parent / "failover.yaml"
+COMPOSE_FILE = Path(__file__).parent / "compose.failover.yaml"
 PROJECT = f"coffee-ledger-tests-failover-{os.getpid()}"
 SECONDS_MAX = 60
 USERS = range(2000, 3000)
