@@ -247,7 +247,7 @@ wait_for() {
         look "$@"
         [ -z "$late" ] || calm=0
         if [ -n "$failed" ] || [ $SECONDS -gt $end ]; then
-            report_late "$late $failed"
+            report_late "${failed:-$late}"
             return 1
         fi
     done
@@ -255,24 +255,31 @@ wait_for() {
 
 # Write the services that are not ready into the variable `late`, and those that Swarm has rolled back into `failed`.
 look() {
-    local one counts states
+    local one counts tasks states
     late='' failed=''
     counts=$(docker service ls --format '{{.Name}} {{.Replicas}}')
+    tasks=$(docker stack ps --filter desired-state=running --format '{{.Name}} {{.CurrentState}}' "$stack")
     states=$(docker service inspect --format '{{.Spec.Name}} {{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' "${@/#/${stack}_}" 2>/dev/null) || true
     for one in "$@"; do
         case $(sed -n "s/^${stack}_$one //p" <<<"$states") in
             rollback_completed | *paused) [ $going_back = yes ] || failed+="$one " ;;
             updating | rollback_started) late+="$one " ;;
-            *) is_complete "$(sed -n "s/^${stack}_$one //p" <<<"$counts")" || late+="$one " ;;
+            *) is_complete "$one" || late+="$one " ;;
         esac
     done
 }
 
-# Return whether all containers run, as in "2/2", or all containers of a job have ended, as in "0/1 (1/1 completed)".
+# Return whether all containers of a service run, or all containers of a job have ended. Swarm counts 2/3 for a service and
+# 0/1 (1/1 completed) for a job. It goes on to count the lost containers of a node that is down, so count the others here.
 is_complete() {
-    local count=$1
-    [[ $count != *completed* ]] || count=${count#*\(}
-    [[ $count =~ ^([0-9]+)/([0-9]+) ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+    local count running
+    count=$(sed -n "s/^${stack}_$1 //p" <<<"$counts")
+    running=$(grep -c "^${stack}_$1\.[^ ]* Running" <<<"$tasks") || true
+    if [[ $count == *completed* ]]; then
+        [[ $count =~ \(([0-9]+)/([0-9]+)\  ]] && [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+    else
+        [[ $count =~ /([0-9]+) ]] && [ "$running" = "${BASH_REMATCH[1]}" ]
+    fi
 }
 
 report_late() {

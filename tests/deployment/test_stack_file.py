@@ -426,6 +426,30 @@ def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("counts", "tasks", "is_complete"),
+    [
+        ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
+        ("coffee-ledger_bot 1/2", ["bot.1 Running 2 minutes ago", "bot.2 Starting 1 second ago"], False),
+        # A node is down: Swarm still counts its bot, but wants it elsewhere.
+        ("coffee-ledger_bot 3/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
+        ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Preparing 1 second ago"], False),
+        ("coffee-ledger_bot 0/1 (1/1 completed)", [], True),
+        ("coffee-ledger_bot 1/1 (0/1 completed)", ["bot.x Running 1 second ago"], False),
+        ("coffee-ledger_bot 0/0 (3/3 completed)", [], True),
+        ("coffee-ledger_bot-of-others 2/2", ["bot-of-others.1 Running", "bot-of-others.2 Running"], False),
+    ],
+)
+def test_a_service_is_complete_if_all_containers_run_or_all_jobs_have_ended(
+    state: Path, counts: str, tasks: list[str], is_complete: bool
+) -> None:
+    listed = "\n".join(f"coffee-ledger_{one}" for one in tasks)
+
+    answer = swarm(state, "is_complete bot && echo yes || echo no", counts=counts, tasks=listed)
+
+    assert answer == ("yes\n" if is_complete else "no\n")
+
+
 def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     document, compose = ((ROOT / path).read_text(encoding="utf-8") for path in ("docs/scaling.md", "compose.yaml"))
     files = "".join((SWARM / name).read_text(encoding="utf-8") for name in ("stack.yaml", "prepare.yaml"))
