@@ -125,6 +125,8 @@ async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     async with run_bot():
         await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))
         async with pool.acquire() as db, db.transaction():
+            # Keep the lock longer than an idle transaction may last.
+            await db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             await db.execute("LOCK TABLE users IN EXCLUSIVE MODE")
             await rush_in(crowd)
             await asyncio.sleep(6)

@@ -176,11 +176,12 @@ async def test_no_request_is_sent_during_a_pause(sandbox: Sandbox) -> None:
     assert (read.state, read.requests_left) == (ApiState.EMPTY, 58)
 
 
-async def test_at_most_fifteen_requests_a_minute_are_sent(client: BmcClient) -> None:
-    results = await asyncio.gather(*(client.read_page(ApiList.EXTRAS, 1) for _ in range(20)))
+@pytest.mark.parametrize(("for_claim", "sent"), [(True, 15), (False, 12)])
+async def test_at_most_fifteen_requests_a_minute_are_sent(client: BmcClient, for_claim: bool, sent: int) -> None:
+    results = await asyncio.gather(*(client.read_page(ApiList.EXTRAS, 1, for_claim=for_claim) for _ in range(20)))
 
-    assert [result.state for result in results].count(ApiState.EMPTY) == 15
-    assert [result.status for result in results].count(None) == 5
+    assert [result.state for result in results].count(ApiState.EMPTY) == sent
+    assert [result.status for result in results].count(None) == 20 - sent
 
 
 async def test_a_body_up_to_the_limit_is_read() -> None:
