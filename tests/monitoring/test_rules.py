@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, Metric
 
+import coffee_ledger.runtime.logs
 import coffee_ledger.runtime.process_metrics
 import coffee_ledger.store.metrics
 import coffee_ledger.telegram.metrics
@@ -35,6 +36,7 @@ OF_OURS = (
     coffee_ledger.store.metrics,
     coffee_ledger.telegram.metrics,
     services.janitor.metrics,
+    coffee_ledger.runtime.logs,
     coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
