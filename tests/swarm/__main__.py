@@ -131,7 +131,7 @@ class Trial:
             ("Payments", report.payments(load.sent, verdict, run.faults)),
             ("Throughput through one door, all on these two cores", [*contest.summary(), *report.machine()]),
         ]
-        self.publish(sections, Verdict(violations, verdict.repeats, verdict.seconds_to_message))
+        self.publish(sections, Verdict(report.failures(violations), verdict.repeats, verdict.seconds_to_message))
         return 0 if is_good else 1
 
     async def check_dialogues(self, claimants: Claimants) -> list[Violation]:

@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.chaos.commands import CommandError
 from tests.chaos.report import Record
 from tests.chaos.run import Run
 from tests.swarm.stack import PUBLIC_NODES, UPDATED, Stack, killed
@@ -31,18 +30,18 @@ class Course:
         await self._kill(PUBLIC_NODES[1])
 
     async def _kill(self, node: int) -> None:
-        services = await self.stack.services_on(node)
+        name, services = f"kill node {node}", await self.stack.services_on(node)
         self.record.say(f"power cut: node {node} with {', '.join(sorted(services))}, {DOWN_SECONDS:g} s")
-        async with self.run.fault(f"kill node {node}", services, killed(self.stack.lab, node)):
+        async with self.run.fault(name, services, self._recovered(name, killed(self.stack.lab, node))):
             await asyncio.sleep(DOWN_SECONDS)
             self.record.say(f"node {node} comes back")
-        await self._recover(f"kill node {node}")
+        await asyncio.sleep(CALM_SECONDS)
 
     async def _update(self) -> None:
         self.record.say(f"update to the image {self.stack.images.second}")
-        async with self.run.fault("update", frozenset(UPDATED), self._updated()):
+        async with self.run.fault("update", frozenset(UPDATED), self._recovered("update", self._updated())):
             pass
-        await self._recover("update")
+        await asyncio.sleep(CALM_SECONDS)
 
     @asynccontextmanager
     async def _updated(self) -> AsyncIterator[None]:
@@ -51,12 +50,10 @@ class Course:
         self.record.say(f"updated in {time.monotonic() - began:.0f} s")
         yield
 
-    async def _recover(self, what: str) -> None:
-        try:
-            seconds = self.seconds_until_whole[what] = await self.stack.await_whole()
-        except CommandError as error:
-            self.run.troubles.append(f"after {what}: {error}")
-            self.record.say(f"after {what}: {error}")
-        else:
-            self.record.say(f"all services run again, {seconds:.0f} s later")
-        await asyncio.sleep(CALM_SECONDS)
+    @asynccontextmanager
+    async def _recovered(self, what: str, effect: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        """Cause a fault, and after its end wait until every service runs as often as it should."""
+        async with effect:
+            yield
+        seconds = self.seconds_until_whole[what] = await self.stack.await_whole()
+        self.record.say(f"all services run again, {seconds:.0f} s later")

