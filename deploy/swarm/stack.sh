@@ -258,7 +258,8 @@ look() {
     local one counts tasks states
     late='' failed=''
     counts=$(docker service ls --format '{{.Name}} {{.Replicas}}')
-    tasks=$(docker stack ps --filter desired-state=running --format '{{.Name}} {{.CurrentState}}' "$stack")
+    # This prints an error if nothing runs yet.
+    tasks=$(docker stack ps --filter desired-state=running --format '{{.Name}} {{.CurrentState}}' "$stack" 2>/dev/null) || true
     states=$(docker service inspect --format '{{.Spec.Name}} {{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' "${@/#/${stack}_}" 2>/dev/null) || true
     for one in "$@"; do
         case $(sed -n "s/^${stack}_$one //p" <<<"$states") in
