@@ -82,7 +82,7 @@ class ListClient:
         self.failures: list[ApiState] = []
         """The states of the next requests, which fail."""
 
-    async def read_page(self, list_: ApiList, page: int) -> ApiResult:
+    async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         if self.failures:
             return ApiResult(state=self.failures.pop(0))
         rows = self._account.rows(list_)
