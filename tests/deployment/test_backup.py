@@ -149,12 +149,19 @@ def succeeds(*words: str) -> bool:
 
 
 def test_a_database_of_a_swarm_is_backed_up_on_its_node(one: Machine, stack: str, tmp_path: Path) -> None:
+    recorded = backups_in(stack)
+
     done = one.run_beside("backup.sh", tmp_path / "backups", STACK=stack)
 
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).name.startswith(f"{stack}-")
+    assert backups_in(stack) == recorded + 1
+
+
+def backups_in(container: str) -> int:
+    """Return how many backups the database in `container` has recorded."""
     psql = ("psql", "-XAtq", "-U", "ledger_owner", "ledger", "-c", "SELECT count(*) FROM backups")
-    assert docker("exec", stack, *psql).strip() == "1"
+    return int(docker("exec", container, *psql))
 
 
 def test_a_backup_of_a_swarm_is_refused_on_another_node(one: Machine, tmp_path: Path) -> None:
