@@ -180,7 +180,7 @@ def read_codes(text: str) -> Reading:
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
     # Also read codes that are part of a link (`https://t.me/bot?start=K7QM2XHD`) or of a long word (`K7QM2XHDK7QM2XHD`). Do not
     # set `holds_code` for these codes, because long words often contain eight characters that pass the check by chance.
-    linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
+    linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False)) if spelled.addresses else []
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     return Reading(
         # Put the uncertain codes last, because only the first `CODES_READ_MAX` codes are kept.

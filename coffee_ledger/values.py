@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import cast
 
 Json = Mapping[str, object]
@@ -104,8 +105,12 @@ def read_amount(value: object) -> Decimal | None:
     decides about the charge. BMC has never sent a number like `1e3`.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
-    if not AMOUNT.fullmatch(text):
-        return None
+    return _round_down(text) if AMOUNT.fullmatch(text) else None
+
+
+# Most payments have one of a few amounts, and each amount is read several times.
+@lru_cache(maxsize=1024)
+def _round_down(text: str) -> Decimal:
     stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
     # Do not normalise a whole number, because `normalize` would turn 100 into 1E+2.
     return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()

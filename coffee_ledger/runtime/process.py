@@ -1,6 +1,7 @@
 """Run a process: read its settings, configure logs and traces, and work until SIGTERM or SIGINT."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -22,11 +23,7 @@ log = structlog.stdlib.get_logger()
 
 
 def run_service(
-    name: str,
-    kind: type[AnySettings],
-    work: Callable[[AnySettings, asyncio.Event], Awaitable[None]],
-    *,
-    make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+    name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
 ) -> None:
     """
     Run *work* with its settings and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and return.
@@ -42,9 +39,10 @@ def run_service(
         raise SystemExit(EXIT_MISCONFIGURED) from None
     configure_logging(level=settings.LOG_LEVEL, service=name)
     configure_tracing(name, settings)
+    # The imported modules never become garbage, so do not search them again and again.
+    gc.freeze()
     try:
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            runner.run(_run_until_signalled(settings, work))
+        asyncio.run(_run_until_signalled(settings, work))
     except Exception:
         # Log the error here. Otherwise Python would print a traceback that is not JSON and may contain personal data.
         log.exception("service failed")

@@ -28,6 +28,8 @@ Row = asyncpg.Record | Mapping[str, Any]
 Word = TypeVar("Word", bound=enum.StrEnum)
 AnyCharge = TypeVar("AnyCharge", bound=Charge)
 
+_CHARGE_COLUMNS = tuple(one.name for one in fields(Charge))
+
 
 def payment_of(row: Row) -> PendingPayment:
     values = {**row, "status": PaymentStatus(row["status"])}
@@ -40,7 +42,7 @@ def charge_of(row: Row) -> Charge:
 
 
 def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge:
-    values = {one.name: row[one.name] for one in fields(Charge)}
+    values = {name: row[name] for name in _CHARGE_COLUMNS}
     words = {
         "family": _enum_or_string(Family, row["family"]),
         "state": ChargeState(row["state"]),
@@ -55,7 +57,7 @@ def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge
 
 def row_of_charge(charge: Charge) -> dict[str, object]:
     """Convert a charge to JSON with one key for each column."""
-    row = {one.name: _json_value(getattr(charge, one.name)) for one in fields(Charge)}
+    row = {name: _json_value(getattr(charge, name)) for name in _CHARGE_COLUMNS}
     return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
 
 

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-import uvloop
 
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
@@ -93,4 +92,4 @@ def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:
 
 
 if __name__ == "__main__":
-    run_service("webhook", WebhookSettings, work, make_loop=uvloop.new_event_loop)
+    run_service("webhook", WebhookSettings, work)

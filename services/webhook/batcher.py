@@ -60,6 +60,8 @@ class Batcher:
         self._settle = settle
         self._keep_failed = keep_failed
         self._waiting: deque[_Waiting] = deque()
+        self._settled: deque[tuple[_Waiting, Outcome]] = deque()
+        """The settled events whose callers are not answered yet."""
         self._work = asyncio.Event()
 
     async def submit(self, event: Event) -> Outcome:
@@ -104,8 +106,21 @@ class Batcher:
                 await self._settle_alone(one)
         else:
             BATCH_SIZE.observe(len(batch))
-            for one, outcome in zip(batch, outcomes, strict=True):
-                _succeed(one, outcome)
+            is_answering = bool(self._settled)
+            self._settled.extend(zip(batch, outcomes, strict=True))
+            if not is_answering:
+                self._answer_next()
+
+    def _answer_next(self) -> None:
+        """
+        Answer one caller, and the next one in the next round of the event loop.
+
+        The callers of a large batch would together occupy the event loop for tens of milliseconds. In this time the database
+        would wait with the result of each statement of the next batch, and after it the event loop for the database.
+        """
+        _succeed(*self._settled.popleft())
+        if self._settled:
+            asyncio.get_running_loop().call_soon(self._answer_next)
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
         """Settle the events that need no locked row. Fail the others at once, because retries would delay all waiting events."""

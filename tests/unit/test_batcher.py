@@ -145,6 +145,39 @@ async def test_no_caller_is_answered_before_its_own_commit(database: Database, c
     assert await answers([second]) == [Outcome.UNKNOWN]
 
 
+async def test_the_next_batch_does_not_wait_until_all_callers_are_answered(
+    database: Database, callers: Callers
+) -> None:
+    waiting = await callers.submit(*(f"event {number}" for number in range(10)))
+    await database.batch_begun()
+    waiting += await callers.submit("next")
+
+    database.commit()
+    await database.batch_begun()
+
+    assert database.batches[1] == ["next"]
+    answered = [one.done() for one in waiting]
+    assert answered[0]
+    assert not any(answered[5:])
+    database.commit()
+    assert await answers(waiting) == [Outcome.UNKNOWN] * 11
+
+
+async def test_callers_of_two_batches_are_answered_in_their_order(database: Database, callers: Callers) -> None:
+    names = [f"event {number}" for number in range(20)]
+    finished: list[str] = []
+    waiting = await callers.submit(*names[:10])
+    await database.batch_begun()
+    waiting += await callers.submit(*names[10:])
+    for name, caller in zip(names, waiting, strict=True):
+        caller.add_done_callback(lambda _, name=name: finished.append(name))  # type: ignore[misc]
+
+    database.commit(2)
+    await answers(waiting)
+
+    assert finished == names
+
+
 async def test_a_batch_has_a_maximum_size_and_keeps_the_order(database: Database, callers: Callers) -> None:
     waiting = await callers.submit("first")
     await database.batch_begun()
