@@ -52,3 +52,7 @@ SELECT telegram_id, 'payment_credited', jsonb_build_object('credits', amount * 1
 
 SELECT setval(pg_get_serial_sequence('charges', 'charge_id'), (SELECT max(charge_id) FROM charges));
 SET session_replication_role = origin;
+
+-- Triggers count new rows, and they were off.
+INSERT INTO counts (counted, kind, method, currency, number, amount)
+SELECT counted, kind, method, currency, number, amount FROM missing_counts;

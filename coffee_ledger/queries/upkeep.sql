@@ -1,5 +1,5 @@
 -- Statements for the periodic work of the janitor: expire pending payments, settle events again, delete and blank old data, match
--- charges again, and check balances.
+-- charges again, and check balances and counts.
 
 -- name: try_lock_task
 -- Lock a task until the end of the transaction, so that only one janitor at a time runs the task. Returns false if another
@@ -181,3 +181,13 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
   FROM balances
   FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered
     ON entered.telegram_id = balances.telegram_id;
+
+-- name: lock_counts!
+-- Let only one janitor at a time correct the counts. Triggers can still insert counts.
+LOCK TABLE counts IN SHARE UPDATE EXCLUSIVE MODE;
+
+-- name: correct_counts
+-- Add the changes that the counts lack. The statement counts all rows, so it takes seconds if there are millions.
+INSERT INTO counts (counted, kind, method, currency, number, amount)
+SELECT counted, kind, method, currency, number, amount FROM missing_counts
+RETURNING counted, kind, number;

@@ -1,14 +1,17 @@
 """Read the numbers for the metrics: the state of payments, charges, credits and notifications at one time."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from coffee_ledger.model import USERS_KINDS, Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
 from coffee_ledger.rhythm import HISTORY, PAYMENTS_MAX, History
-from coffee_ledger.store.database import Pool, sql, transaction
+from coffee_ledger.store.database import Pool, connected, sql, transaction
+
+COUNTS_MAX = 1_000
+"""The table `counts` is merged if it has more rows. Reading so many rows takes less than a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,12 @@ class Backup:
 @dataclass(frozen=True)
 class Snapshot:
     taken_at: datetime
-    payments: Mapping[PaymentStatus, Queue]
-    charges: Mapping[ChargeState, Queue]
+    payments: Mapping[PaymentStatus, int]
+    charges: Mapping[ChargeState, int]
+    pending_since: datetime | None
+    """When the oldest pending payment was requested. None if there is none."""
+    unmatched_since: datetime | None
+    """When the first of the unmatched charges was recorded. None if there is none."""
     paid_hundredths: Mapping[str, int]
     """
     For each currency, the sum of all paid amounts, in hundredths of the currency's unit. For example, 500 means five US dollars.
@@ -88,43 +95,45 @@ class Snapshot:
 
 
 async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
+    async with connected(pool) as db:
+        await db.execute(sql("merge_counts"), COUNTS_MAX)
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await db.execute(sql("limit_snapshot"))
-        payments = await db.fetch(sql("count_payments"))
-        charges = await db.fetch(sql("count_charges"))
-        paid = await db.fetch(sql("sum_paid"))
-        methods = await db.fetch(sql("count_methods"))
-        credits = await db.fetch(sql("sum_credits"))
+        counts = await db.fetch(sql("sum_counts"))
+        oldest = await db.fetchrow(sql("find_oldest_waiting"))
         notifications = await db.fetch(sql("count_notifications"), now, list(USERS_KINDS))
-        undelivered = await db.fetch(sql("find_oldest_undelivered"), now, list(USERS_KINDS))
         claims = await db.fetchrow(sql("count_open_claims"))
         handovers = await db.fetchrow(sql("count_handovers"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
-        overdrafts = await db.fetchrow(sql("count_overdrafts"))
         history = await db.fetchrow(sql("find_rhythm"), now, HISTORY, PAYMENTS_MAX)
         delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
+    assert oldest is not None
     assert claims is not None
     assert handovers is not None
-    assert overdrafts is not None
     assert history is not None
+    overdrawn = _totals(counts, "overdrawn", "kind")
     return Snapshot(
         taken_at=now,
-        payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
-        charges={ChargeState(row["state"]): Queue(row["charges"], row["oldest_at"]) for row in charges},
-        paid_hundredths={row["currency"]: int(Decimal(row["hundredths"])) for row in paid},
-        matches={Method(row["method"]): row["matches"] for row in methods},
-        given=_entries(credits, is_taken=False),
-        taken=_entries(credits, is_taken=True),
+        payments={PaymentStatus(kind): n for kind, n in _totals(counts, "pending_payments", "kind").items()},
+        charges={ChargeState(kind): n for kind, n in _totals(counts, "charges", "kind").items()},
+        pending_since=oldest["pending_since"],
+        unmatched_since=oldest["unmatched_since"],
+        paid_hundredths={
+            currency: int(amount * 100) for currency, amount in _totals(counts, "charges", "currency", "amount").items()
+        },
+        matches={Method(method): n for method, n in _totals(counts, "charges", "method").items()},
+        given=_entries(counts, "credits_given"),
+        taken=_entries(counts, "credits_taken"),
         notifications={
             (row["status"], _audience(row)): Queue(row["notifications"], row["oldest_at"]) for row in notifications
         },
-        undelivered_since={_audience(row): row["oldest_at"] for row in undelivered},
+        undelivered_since=_undelivered_since(notifications),
         claims=Queue(claims["claims"], claims["oldest_at"]),
         handovers=Queue(handovers["handovers"], handovers["oldest_at"]),
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
-        overdrafts=Overdrafts(**overdrafts),
+        overdrafts=Overdrafts(refunds=overdrawn["refund"], users=overdrawn["balance"]),
         history=History(**history),
         delivered_at=delivered_at,
         backup=Backup(**backup) if backup else None,
@@ -135,7 +144,26 @@ def _audience(row: Any) -> Audience:
     return Audience.USERS if row["is_for_users"] else Audience.OPERATORS
 
 
-def _entries(rows: list[Any], *, is_taken: bool) -> dict[CreditKind, Entries]:
+def _undelivered_since(rows: list[Any]) -> dict[Audience, datetime]:
+    since: dict[Audience, datetime] = {}
+    for row in rows:
+        if row["status"] != "dead":
+            since[_audience(row)] = min(row["queued_at"], since.get(_audience(row), row["queued_at"]))
+    return since
+
+
+def _totals(counts: list[Any], counted: str, label: str, value: str = "number") -> Counter[str]:
+    """For each value of the column *label*, add up the column *value*. Skip rows without a label."""
+    totals: Counter[str] = Counter()
+    for row in counts:
+        if row["counted"] == counted and row[label] is not None:
+            totals[row[label]] += row[value]
+    return totals
+
+
+def _entries(counts: list[Any], counted: str) -> dict[CreditKind, Entries]:
     return {
-        CreditKind(row["kind"]): Entries(row["entries"], row["credits"]) for row in rows if row["is_taken"] is is_taken
+        CreditKind(row["kind"]): Entries(row["number"], int(row["amount"]))
+        for row in counts
+        if row["counted"] == counted
     }

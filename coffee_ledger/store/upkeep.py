@@ -1,6 +1,6 @@
 """
 Periodic work on the database: expire pending payments, blank and delete old data, match charges again, settle events again, and
-check the balances.
+check the balances and the counts.
 
 Expiring and blanking change a limited number of rows in each transaction, so that settlements do not wait long. Each of these
 two tasks stops if another janitor is doing the same task.
@@ -22,6 +22,7 @@ log = structlog.stdlib.get_logger()
 
 BATCH_MAX = 500
 REMATCH_BATCH_MAX = 100
+COUNTING_SECONDS_MAX = 60.0
 
 OLD_ROWS = (
     "blank_notes",
@@ -143,6 +144,20 @@ async def measure_drift(pool: Pool) -> int:
     async with connected(pool) as db:
         drift: int = await db.fetchval(sql("measure_drift"))
     return drift
+
+
+async def correct_counts(pool: Pool) -> int:
+    """
+    Count all rows and correct the table `counts`. Return how many counts were wrong.
+
+    Triggers change the counts with the rows, so none is wrong unless somebody changed rows while triggers were off, or deleted rows.
+    """
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_counts"))
+        rows = await db.fetch(sql("correct_counts"), timeout=COUNTING_SECONDS_MAX)
+    for row in rows:
+        log.warning("count corrected", counted=row["counted"], kind=row["kind"], missing=row["number"])
+    return len(rows)
 
 
 async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:

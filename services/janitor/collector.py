@@ -61,28 +61,22 @@ class SnapshotCollector(Collector):
 
 
 def _payments(snapshot: Snapshot) -> Iterator[Metric]:
-    queues = _states(snapshot)
     payments = GaugeMetricFamily("ledger_payments", "Pending payments and charges, by state.", labels=["state"])
     ages = GaugeMetricFamily(
         "ledger_payments_oldest_age_seconds",
         "Age of the oldest pending payment or unmatched charge. 0 if there is none.",
         labels=["state"],
     )
-    for state, queue in queues.items():
-        payments.add_metric([state], queue.count)
-        # Export no age for the other states, because they are final: no pending payment or charge waits in them.
-        if state in ("pending", "unmatched"):
-            ages.add_metric([state], _age(queue, snapshot))
+    for status in PaymentStatus:
+        payments.add_metric([status], snapshot.payments.get(status, 0))
+    for state in ChargeState:
+        if state is not ChargeState.MATCHED:
+            payments.add_metric([state], snapshot.charges.get(state, 0))
+    # Export no age for the other states, because they are final: no pending payment or charge waits in them.
+    ages.add_metric([PaymentStatus.PENDING], _seconds_since(snapshot.pending_since, snapshot))
+    ages.add_metric([ChargeState.UNMATCHED], _seconds_since(snapshot.unmatched_since, snapshot))
     yield payments
     yield ages
-
-
-def _states(snapshot: Snapshot) -> dict[str, Queue]:
-    intended = {str(status): snapshot.payments.get(status, NOTHING) for status in PaymentStatus}
-    moved = {
-        str(state): snapshot.charges.get(state, NOTHING) for state in ChargeState if state is not ChargeState.MATCHED
-    }
-    return intended | moved
 
 
 def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:

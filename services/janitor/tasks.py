@@ -13,6 +13,7 @@ from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
+    correct_counts,
     expire_payments,
     measure_drift,
     rematch_waiting_charges,
@@ -58,6 +59,7 @@ def make_tasks(
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),
+        Task("correct_counts", HOUR, lambda _: correct_counts(pool)),
         Task("measure_disk", MINUTE, lambda _: measure_disk(settings.DISK_FOLDER)),
         Task("take_snapshot", 15 * SECOND, lambda now: show_snapshot(pool, collector, now=now)),
     ]

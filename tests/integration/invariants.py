@@ -14,6 +14,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 Row = Mapping[str, Any]
+CountKey = tuple[str | None, str | None, str | None, str | None]
+"""The columns counted, kind, method and currency of a row of the table `counts`."""
 
 RATES = {"USD": Decimal(100), "EUR": Decimal(110)}
 WINDOW = timedelta(minutes=60)
@@ -40,7 +42,8 @@ SELECT json_build_object(
     'outsiders', (SELECT json_agg(t ORDER BY outsider_id) FROM outsiders AS t),
     'claims', (SELECT json_agg(t ORDER BY claim_id) FROM claims AS t),
     'supporters', (SELECT json_agg(t ORDER BY supporter_id) FROM supporters AS t),
-    'notifications', (SELECT json_agg(t ORDER BY notification_id) FROM notifications AS t)
+    'notifications', (SELECT json_agg(t ORDER BY notification_id) FROM notifications AS t),
+    'counts', (SELECT json_agg(t) FROM counts AS t)
 )::text
 """
 
@@ -60,6 +63,7 @@ class Snapshot:
     claims: list[Row] = field(default_factory=list)
     supporters: list[Row] = field(default_factory=list)
     notifications: list[Row] = field(default_factory=list)
+    counts: list[Row] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: str) -> "Snapshot":
@@ -128,6 +132,43 @@ def check_balances(before: Snapshot, after: Snapshot, known: Known) -> None:
     for entry in after.credits:
         sums[entry["telegram_id"]] += entry["credits"]
     assert dict(sums) == {row["telegram_id"]: row["balance"] for row in after.balances}
+
+
+def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
+    numbers: Counter[CountKey] = Counter()
+    amounts: Counter[CountKey] = Counter()
+    for row in after.counts:
+        key = (row["counted"], row["kind"], row["method"], row["currency"])
+        numbers[key] += row["number"]
+        amounts[key] += row["amount"]
+    for key, amount in rows_to_count(after):
+        numbers[key] -= 1
+        amounts[key] -= amount
+    assert not any(numbers.values()), numbers
+    assert not any(amounts.values()), amounts
+    # Only paid charges are counted, but the metric of matches needs every charge that has a method.
+    assert all(charge["is_paid"] for charge in after.charges if charge["method"] is not None)
+
+
+def rows_to_count(after: Snapshot) -> Iterator[tuple[CountKey, Any]]:
+    """Yield the key in the table `counts` and the amount of each row that the table counts."""
+    for payment in after.payments:
+        yield ("pending_payments", payment["status"], None, None), 0
+    for charge in after.charges:
+        if charge["is_paid"]:
+            yield ("charges", charge["state"], charge["method"], charge["currency"]), charge["amount"] or 0
+    sums: Counter[int] = Counter()
+    for entry in after.credits:
+        sums[entry["telegram_id"]] += entry["credits"]
+        yield (
+            ("credits_taken" if entry["credits"] < 0 else "credits_given", entry["kind"], None, None),
+            abs(entry["credits"]),
+        )
+        if entry["kind"] == "refund" and sums[entry["telegram_id"]] < 0:
+            yield ("overdrawn", "refund", None, None), 0
+    for total in sums.values():
+        if total < 0:
+            yield ("overdrawn", "balance", None, None), 0
 
 
 def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) -> None:
@@ -386,6 +427,7 @@ def check_claims_end_once(before: Snapshot, after: Snapshot, known: Known) -> No
 CHECKS: tuple[Check, ...] = (
     check_ledger_only_grows,
     check_balances,
+    check_counts,
     check_credits_of_charges,
     check_what_is_taken_back,
     check_amounts_of_credits,

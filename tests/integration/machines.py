@@ -24,7 +24,7 @@ T = TypeVar("T")
 TABLES = (
     "notifications", "credits", "guesses", "balances", "operator_actions", "claims", "charges", "outsiders", "events",
     "pending_payments", "supporters", "users", "charge_listings", "missing_rows", "reconciliation_lists",
-    "reconciliation_requests",
+    "reconciliation_requests", "counts",
 )  # fmt: skip
 
 # Empty the tables before each sequence. This takes a few milliseconds, but a new database would take about 100 milliseconds.

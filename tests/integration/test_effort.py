@@ -1,9 +1,13 @@
-"""The effort of settling a batch does not grow unnoticed. It is counted and not timed, so a busy machine gives the same result."""
+"""
+The effort of settling a batch and of a snapshot does not grow unnoticed. It is counted and not timed, so a busy machine gives the same
+result.
+"""
 
 import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from coffee_ledger.codes import issue_code
 from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.snapshot import take_snapshot
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, raw
 from tests.integration.call_counter import settle_batch
@@ -30,6 +35,31 @@ of libraries differ. Lower it whenever a payment needs clearly fewer.
 """
 
 BATCH = 32
+
+HISTORY_DAYS = 3000
+ROWS_READ_MAX = 200
+"""The rows that a snapshot reads. Most of them are the payments of the last 90 days, here one for each day."""
+
+HISTORY = """
+INSERT INTO users (telegram_id) VALUES (101);
+INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, status, created_at, completed_at, ended_at)
+SELECT 'old-' || n, 101, 101, 5, 'completed', at, at, at FROM numbered;
+INSERT INTO charges (charge_key, family, amount, currency, paid_at, is_paid, state)
+SELECT 'old:' || n, 'donation', 5, 'USD', at, true, 'dismissed' FROM numbered;
+INSERT INTO events (delivery_key, body, outcome, received_at) SELECT 'old:' || n, 'body', 'unmatched', at FROM numbered;
+INSERT INTO operator_actions (operator_id, action, reason) VALUES (900, 'credit', 'a gift');
+INSERT INTO credits (telegram_id, kind, credits, cause, action_id)
+SELECT 101, 'adjustment', 5, 'a gift', action_id FROM numbered CROSS JOIN operator_actions;
+INSERT INTO notifications (telegram_id, kind, status, created_at, due_at, sent_at)
+SELECT 101, 'payment_credited', 'sent', at, at, at FROM numbered;
+ANALYZE;
+SELECT pg_stat_force_next_flush();
+""".replace(
+    "numbered",
+    f"(SELECT n, now() - n * interval '1 day' AS at FROM generate_series(1, {HISTORY_DAYS}) AS n) AS numbered",
+)
+
+ROWS_READ = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables"
 
 
 @pytest.fixture
@@ -102,3 +132,16 @@ async def test_a_payment_needs_few_function_calls(ledger: Ledger, role_url: Call
 
     assert counted["outcomes"] == ["credited"] * BATCH
     assert counted["calls"] / BATCH <= CALLS_PER_PAYMENT_MAX
+
+
+async def test_a_snapshot_reads_no_rows_of_old_payments(ledger: Ledger, role_url: Callable[[str], str]) -> None:
+    await ledger.pool.execute(HISTORY)
+    before = await ledger.pool.fetchval(ROWS_READ)
+
+    async with open_pool(role_url("janitor"), size_max=1) as pool:
+        snapshot = await take_snapshot(pool, now=datetime.now(UTC))
+        # Otherwise Postgres may publish the numbers of a connection a second later.
+        await pool.execute("SELECT pg_stat_force_next_flush()")
+
+    assert await ledger.pool.fetchval(ROWS_READ) - before <= ROWS_READ_MAX
+    assert snapshot.payments["completed"] == HISTORY_DAYS  # type: ignore[index]  # equal to its enum

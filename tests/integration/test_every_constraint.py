@@ -398,11 +398,20 @@ VIOLATIONS = [
     Violation("backups.size_is_positive", "INSERT INTO backups (size_bytes) VALUES (0)"),
 ]
 
+COUNTS = "It refuses nothing, it counts rows: tests/integration/test_counts.py."
 WITHOUT_VIOLATION = {
     "pending_payments.payment_has_one_user": "The target of answers_a_payment_of_its_user; the primary key says more.",
     "credits.entry_has_one_user": "The target of takes_back_from_the_same_user; the primary key says more.",
     "credits.entry_has_one_charge": "The target of follows_an_entry_of_its_charge; the primary key says more.",
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
+    "credits.entries_are_counted": COUNTS,
+    "credits.overdrawn_refund_is_counted": COUNTS,
+    "balances.new_overdrawn_balance_is_counted": COUNTS,
+    "balances.changed_overdrawn_balance_is_counted": COUNTS,
+    "charges.new_charges_are_counted": COUNTS,
+    "charges.changed_charge_is_counted": COUNTS,
+    "pending_payments.new_payments_are_counted": COUNTS,
+    "pending_payments.changed_payments_are_counted": COUNTS,
     "credits.entry_is_handed_over": "It refuses nothing, it queues entries for a handler: tests/bot/test_handovers.py.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }

@@ -7,12 +7,14 @@ default run.
 """
 
 import os
+from collections import Counter
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -27,6 +29,7 @@ from coffee_ledger.store import decisions
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import keep_failed_event, settle_events
+from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
@@ -949,6 +952,15 @@ class MoneyMachine(RuleBasedStateMachine):
     def close_claims(self) -> None:
         self.do(close_answered_claims(self.world.janitor, now=self.now))
 
+    @rule()
+    def measure(self) -> None:
+        snapshot = self.do(take_snapshot(self.world.janitor, now=self.now))
+
+        payments = Counter(row["status"] for row in self.seen.payments)
+        charges = Counter(row["state"] for row in self.seen.charges if row["is_paid"])
+        assert {status: number for status, number in snapshot.payments.items() if number} == payments
+        assert {state: number for state, number in snapshot.charges.items() if number} == charges
+
     # Lookups -----------------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -991,8 +1003,10 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.undone.add((name, charge["telegram_id"]))
 
 
-def test_the_invariants_hold_after_every_sequence_of_steps(world: World) -> None:
+def test_the_invariants_hold_after_every_sequence_of_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_world = world
+    # Each snapshot merges the counts.
+    monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
     class Machine(MoneyMachine):
         world = the_world

@@ -27,7 +27,7 @@ SCHEMA = ROOT / "db/init.sql"
 VERSION_CHANGE = re.compile(r"FUNCTION schema_version\(\) RETURNS integer LANGUAGE sql IMMUTABLE RETURN (\d+);")
 DIGESTS = {
     5: "db080259b6dacefa",
-    6: "0ab1a526b4132500",
+    6: "7612bcd0c3b6dc45",
 }
 """
 Maps each schema version, from the first release on, to the digest of its SQL.
@@ -245,6 +245,8 @@ FORBIDDEN = {
         "DELETE FROM webhook_answers",
         "SELECT 1 FROM handovers",
         "INSERT INTO handovers (credit_id, telegram_id) VALUES (1, 1)",
+        "INSERT INTO counts (counted, number) VALUES ('charges', 1)",
+        "SELECT 1 FROM counts",
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],
     "bot": [
@@ -257,6 +259,8 @@ FORBIDDEN = {
         "UPDATE pending_payments SET amount = 1",
         "INSERT INTO handovers (credit_id, telegram_id) VALUES (1, 1)",
         "UPDATE handovers SET telegram_id = 1",
+        "INSERT INTO counts (counted, number) VALUES ('charges', 1)",
+        "DELETE FROM counts",
         "DELETE FROM handover_start",
     ],
     "janitor": [
@@ -266,6 +270,7 @@ FORBIDDEN = {
         "UPDATE webhook_answers SET refused = 0",
         "UPDATE balances SET balance = 1",
         "DELETE FROM handovers",
+        "UPDATE counts SET number = 0",
         "INSERT INTO handover_start DEFAULT VALUES",
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "SELECT spend_credits(7, 1, 'a', 'b')",

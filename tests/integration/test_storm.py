@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import issue_code
 from coffee_ledger.errors import DatabaseAwayError, TooManyOpenPaymentsError
@@ -34,10 +36,12 @@ from coffee_ledger.store.decisions import (
 from coffee_ledger.store.outbox import find_due_notifications, mark_sent
 from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import settle_and_roll_back, settle_events
+from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
+    correct_counts,
     expire_payments,
     rematch_waiting_charges,
 )
@@ -128,7 +132,7 @@ class Storm:
         crowd = (self.deliver,) * 6 + (self.ask, self.match, self.undo, self.spend, self.tell) * 2
         single = (
             self.refund_first, self.probe, self.dismiss, self.adjust, self.undo_adjustment, self.cancel, self.expire,
-            self.rematch, self.blank, self.close_claims, self.erase, self.claim,
+            self.rematch, self.blank, self.close_claims, self.erase, self.claim, self.measure, self.measure, self.correct_counts,
         )  # fmt: skip
         until = time.monotonic() + SECONDS
         async with asyncio.TaskGroup() as tasks:
@@ -234,6 +238,12 @@ class Storm:
     async def close_claims(self) -> None:
         await close_answered_claims(self.janitor, now=now())
 
+    async def measure(self) -> None:
+        await take_snapshot(self.janitor, now=now())
+
+    async def correct_counts(self) -> None:
+        assert await correct_counts(self.janitor) == 0, "a count was wrong"
+
     def _read(self, event: dict[str, Any]) -> Event:
         return read_event(raw(event), received_at=now(), nonce=secrets.token_hex(4))
 
@@ -267,6 +277,7 @@ DRIFTED = """
       FULL JOIN balances USING (telegram_id)
      WHERE entered.credits IS DISTINCT FROM balances.balance
 """
+WRONGLY_COUNTED = "SELECT counted, kind, number FROM missing_counts"
 COMPLETED_BY_NO_CHARGE = """
     SELECT payment_id
       FROM pending_payments
@@ -279,12 +290,17 @@ BROKEN = {
     "wrongly credited": WRONGLY_CREDITED,
     "credited to another": CREDITED_TO_ANOTHER,
     "drifted": DRIFTED,
+    "wrongly counted": WRONGLY_COUNTED,
     "completed by no charge": COMPLETED_BY_NO_CHARGE,
     "answers another's payment": ANSWERS_ANOTHERS_PAYMENT,
 }
 
 
-async def test_the_books_balance_after_a_storm(ledger: Ledger, role_url: Callable[[str], str]) -> None:
+async def test_the_books_balance_after_a_storm(
+    ledger: Ledger, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each snapshot merges the counts.
+    monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
     async with AsyncExitStack() as pools:
         sizes = {"webhook": 4, "bot": 8, "janitor": 4}
         one, two, bot, janitor = [

@@ -179,6 +179,8 @@ def a_state() -> SnapshotCollector:
             datetime.now(UTC),
             {},
             {},
+            None,
+            None,
             {},
             {},
             {},

@@ -184,8 +184,10 @@ async def test_the_services_of_a_release_run_on_through_its_migration(
             while await db.fetchval(STORED) < load.statuses.total():
                 pass
         failed = await db.fetchval(FAILED)
+        miscounted = await db.fetch("SELECT * FROM missing_counts")
         await db.close()
 
     assert set(load.statuses) == {200}
     # The janitor may have retried events that had failed before.
     assert failed <= failed_before
+    assert miscounted == []

@@ -1,0 +1,189 @@
+-- migrate:up
+SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '10s';
+
+-- Creating a trigger locks its table. With the settling turn, no settlement can hold one of these tables and wait for another one, and no
+-- lock is waited for longer than half a second, so that payments do not wait longer either. If a lock is not available in time, `migrate`
+-- repeats this file.
+SELECT take_settling_turn();
+
+-- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables
+-- would take longer and longer. So triggers insert a row for each change of a number, and the number is the sum of its rows. A change is
+-- committed together with the rows that it counts, so the sums are right in every snapshot of the database. No row is ever updated, so no
+-- transaction waits for another one. The janitor merges rows when there are many.
+CREATE TABLE counts (
+    counted text NOT NULL,
+    kind text,
+    method text,
+    currency text,
+    number bigint NOT NULL,
+    amount numeric NOT NULL DEFAULT 0
+);
+COMMENT ON COLUMN counts.counted
+IS 'The counted rows: pending_payments, charges (only those whose payment was received), credits_given, credits_taken, or overdrawn.';
+COMMENT ON COLUMN counts.kind
+IS 'The status of the pending payments, the state of the charges, or the kind of the entries. Of overdrawn: refund or balance.';
+COMMENT ON COLUMN counts.method IS 'The method by which the charges were matched.';
+COMMENT ON COLUMN counts.currency IS 'The currency of the charges.';
+COMMENT ON COLUMN counts.number IS 'How many rows were added. Negative if rows were changed, and belong to another number now.';
+COMMENT ON COLUMN counts.amount IS 'The sum of the charges'' amounts, or of the entries'' credits without their sign.';
+
+-- These functions run as the owner, so that no service needs a privilege to insert counts.
+CREATE FUNCTION count_pending_payments() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO public.counts (counted, kind, number)
+        SELECT 'pending_payments', status, count(*) FROM added GROUP BY status;
+    ELSE
+        INSERT INTO public.counts (counted, kind, number)
+        SELECT 'pending_payments', status, sum(sign)
+          FROM (SELECT 1 AS sign, status FROM added UNION ALL SELECT -1, status FROM removed) AS changed
+         GROUP BY status
+        HAVING sum(sign) <> 0;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER new_payments_are_counted
+AFTER INSERT ON pending_payments
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION count_pending_payments();
+
+CREATE TRIGGER changed_payments_are_counted
+AFTER UPDATE ON pending_payments
+REFERENCING OLD TABLE AS removed NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION count_pending_payments();
+
+CREATE FUNCTION count_new_charges() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.counts (counted, kind, method, currency, number, amount)
+    SELECT 'charges', state, method, currency, count(*), coalesce(sum(amount), 0)
+      FROM added
+     WHERE is_paid
+     GROUP BY state, method, currency;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER new_charges_are_counted
+AFTER INSERT ON charges
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION count_new_charges();
+
+CREATE FUNCTION count_changed_charge() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.counts (counted, kind, method, currency, number, amount)
+    SELECT 'charges', state, method, currency, sign, sign * coalesce(amount, 0)
+      FROM (VALUES
+               (-1, OLD.is_paid, OLD.state, OLD.method, OLD.currency, OLD.amount),
+               (1, NEW.is_paid, NEW.state, NEW.method, NEW.currency, NEW.amount)
+           ) AS changed (sign, is_paid, state, method, currency, amount)
+     WHERE is_paid;
+    RETURN NULL;
+END
+$$;
+
+-- Most charges never change. A trigger for each row with a condition costs a batch of new charges nothing, but a trigger for each statement
+-- would also be called if no row has changed, because charges are inserted with ON CONFLICT DO UPDATE.
+CREATE TRIGGER changed_charge_is_counted
+AFTER UPDATE ON charges
+FOR EACH ROW
+WHEN (
+    (OLD.is_paid, OLD.state, OLD.method, OLD.currency, OLD.amount)
+    IS DISTINCT FROM (NEW.is_paid, NEW.state, NEW.method, NEW.currency, NEW.amount)
+)
+EXECUTE FUNCTION count_changed_charge();
+
+CREATE FUNCTION count_credits() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.counts (counted, kind, number, amount)
+    SELECT CASE WHEN credits < 0 THEN 'credits_taken' ELSE 'credits_given' END, kind, count(*), sum(abs(credits))
+      FROM added
+     GROUP BY credits < 0, kind;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entries_are_counted
+AFTER INSERT ON credits
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
+
+-- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit. The balance of the user is
+-- locked by then, so no spending can get a lower credit_id and change the sum later.
+CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF (SELECT sum(c.credits) FROM public.credits AS c WHERE c.telegram_id = NEW.telegram_id AND c.credit_id <= NEW.credit_id) < 0 THEN
+        INSERT INTO public.counts (counted, kind, number) VALUES ('overdrawn', 'refund', 1);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER overdrawn_refund_is_counted
+AFTER INSERT ON credits
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.kind = 'refund')
+EXECUTE FUNCTION count_overdrawn_refund();
+
+-- Counts a balance that falls below zero, or recovers.
+CREATE FUNCTION count_overdrawn_balance() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.counts (counted, kind, number) VALUES ('overdrawn', 'balance', CASE WHEN NEW.balance < 0 THEN 1 ELSE -1 END);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER new_overdrawn_balance_is_counted
+AFTER INSERT ON balances
+FOR EACH ROW WHEN (NEW.balance < 0)
+EXECUTE FUNCTION count_overdrawn_balance();
+
+CREATE TRIGGER changed_overdrawn_balance_is_counted
+AFTER UPDATE ON balances
+FOR EACH ROW WHEN ((OLD.balance < 0) <> (NEW.balance < 0))
+EXECUTE FUNCTION count_overdrawn_balance();
+
+-- The changes that the counts lack. There are none, unless rows were changed while triggers were off, or deleted. The view counts all
+-- rows, so it takes seconds if there are millions.
+CREATE VIEW missing_counts AS
+SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
+  FROM (
+           SELECT 'pending_payments' AS counted, status::text AS kind, NULL::text AS method, NULL::text AS currency,
+                  count(*) AS number, 0::numeric AS amount
+             FROM pending_payments
+            GROUP BY status
+            UNION ALL
+           SELECT 'charges', state, method, currency, count(*), coalesce(sum(amount), 0)
+             FROM charges
+            WHERE is_paid
+            GROUP BY state, method, currency
+            UNION ALL
+           SELECT CASE WHEN credits < 0 THEN 'credits_taken' ELSE 'credits_given' END, kind, NULL, NULL, count(*), sum(abs(credits))
+             FROM credits
+            GROUP BY credits < 0, kind
+            UNION ALL
+           SELECT 'overdrawn', 'refund', NULL, NULL, count(*), 0
+             FROM credits AS refunds
+            WHERE refunds.kind = 'refund'
+              AND (
+                      SELECT sum(entries.credits)
+                        FROM credits AS entries
+                       WHERE entries.telegram_id = refunds.telegram_id AND entries.credit_id <= refunds.credit_id
+                  ) < 0
+            UNION ALL
+           SELECT 'overdrawn', 'balance', NULL, NULL, count(*), 0 FROM balances WHERE balance < 0
+            UNION ALL
+           SELECT counted, kind, method, currency, -number, -amount FROM counts
+       ) AS compared
+ GROUP BY counted, kind, method, currency
+HAVING sum(number) <> 0 OR sum(amount) <> 0;
+
+-- migrate:down
