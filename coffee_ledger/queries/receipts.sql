@@ -5,6 +5,11 @@
 -- $1 payment id, $2 message id
 INSERT INTO payment_messages (payment_id, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
+-- name: announce_end
+-- Wake the bots if the payment has ended.
+-- $1 payment id
+SELECT pg_notify('payments', '') FROM pending_payments WHERE payment_id = $1 AND status <> 'pending';
+
 -- name: find_receipts
 -- Return the messages of payments that have ended. The payment that ended first comes first. Each row contains the credits of the
 -- charge that completed the payment, or null if the payment was not credited.

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from coffee_ledger.listen import listen
+from coffee_ledger.model import PaymentId
+from coffee_ledger.store.receipts import remember_payment_message
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.test_settling import CODE
@@ -87,6 +89,29 @@ async def test_a_repeat_does_not_wake_the_listener(sleeper: Sleeper, ledger: Led
     await sleeper.woken()
 
     await webhook.settle(payment)
+    await ledger.pool.execute("NOTIFY payments")
+
+    await sleeper.woken()
+    assert sleeper.is_asleep
+
+
+async def test_a_message_that_is_recorded_after_its_payment_has_ended_wakes_the_listener(
+    sleeper: Sleeper, ledger: Ledger
+) -> None:
+    """The user may pay so soon after reading the message that the bot has not recorded the message yet."""
+    await sleeper.woken()
+    await ledger.open(CODE, status="completed")
+
+    await remember_payment_message(ledger.pool, PaymentId(CODE), 7)
+
+    await sleeper.woken()
+
+
+async def test_a_message_of_an_open_payment_does_not_wake_the_listener(sleeper: Sleeper, ledger: Ledger) -> None:
+    await sleeper.woken()
+    await ledger.open(CODE)
+
+    await remember_payment_message(ledger.pool, PaymentId(CODE), 7)
     await ledger.pool.execute("NOTIFY payments")
 
     await sleeper.woken()
