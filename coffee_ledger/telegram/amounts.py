@@ -59,7 +59,11 @@ class RequestedAmount:
 
 
 class AmountProblem(enum.StrEnum):
-    """The reason for which an amount, or the data of a Web App, was refused. Each value is the id of the text that explains it."""
+    """
+    The reason why an amount, or the data of a Web App, was refused.
+
+    Each value is the id of a text in `locales/` that explains the reason to the user.
+    """
 
     UNREADABLE = "amount-unreadable"
     TOO_SMALL = "amount-too-small"
@@ -110,7 +114,7 @@ def read_written(text: str) -> tuple[Decimal, str | None] | None:
 
 def _normal(text: str) -> str:
     """
-    Write a text in the form that the patterns above match.
+    Normalise a text, so that the pattern `WRITTEN` can match it.
 
     Remove invisible characters. Write letters in upper case, the digits of all scripts as ASCII digits, and each run of white
     space as one space. Replace Arabic separators and the curly apostrophe by "." or "'".
@@ -131,7 +135,7 @@ def _number(written: str) -> Decimal | None:
 
 
 def _currency(name: str) -> str | None:
-    """Return the currency with this name, or the name itself if it can be the code of a currency. Return None for other words."""
+    """Return the currency with this name, or the name itself if it looks like a currency code. Return None for other words."""
     named = CURRENCY.fullmatch(name)
     if named:
         return named.lastgroup

@@ -43,8 +43,9 @@ from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
 """
-The maximum time for which the stopping process waits for the Mini App's requests. After these requests, the process waits for
-running handlers, again for at most this time.
+When our own bot stops, it waits at most this time for the Mini App's requests, and then at most this time for running handlers.
+
+A bot that embeds the payments waits only for running handlers.
 """
 
 NOTIFIER_CONNECTIONS = 2

@@ -28,9 +28,9 @@ def load_json(content: str) -> Any:
     """
     Parse JSON, and replace each character that cannot be stored by U+FFFD.
 
-    A middleware would be too late. Before any middleware runs, pydantic refuses the whole batch of updates if one contains a lone
-    surrogate, and polling would request this batch forever. The characters are not deleted, because a deletion could turn forged
-    callback data into valid data.
+    A middleware would replace the characters too late. Before any middleware runs, pydantic refuses the whole batch of updates
+    if one contains a lone surrogate, and polling would request this batch forever. The characters are not deleted, because a
+    deletion could turn forged callback data into valid data.
     """
     found = json.loads(content)
     return _storable(found) if UNSTORABLE_ESCAPE.search(content) else found

@@ -65,10 +65,14 @@ UPDATE_BYTES_MAX = 256 * 1024
 
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 WEBHOOK_CHECK_SECONDS = 15.0
-"""The time between two questions to Telegram whether it reaches the webhook."""
+"""The interval at which the bot asks Telegram whether Telegram can reach the webhook."""
 
 WEBHOOK_CONNECTIONS = (40, 39)
-"""The numbers of connections over which Telegram may send updates. It does not matter which of them is set, see `_leave_dead_address`."""
+"""
+Two values for the number of connections over which Telegram may send updates. Either value suffices.
+
+`_leave_dead_address` switches between the two values.
+"""
 
 REQUEST_SECONDS = 15.0
 # This time may exceed REQUEST_SECONDS, because aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer to polling.
@@ -205,7 +209,7 @@ class LimitCalls(BaseRequestMiddleware):
 
 
 def _chat_of(method: TelegramMethod[Any]) -> int | None:
-    """Return the id of the chat that gets a new message, or None if the call sends no new message."""
+    """Return the id of the chat that the call is about. Return None for an edit, and for a call that is about no chat."""
     chat = getattr(method, "chat_id", None)
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
@@ -229,7 +233,7 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
 
     The notifier's client is made with *retries* False, because the outbox retries.
     """
-    # aiogram uses the session's `json_loads` also for updates that arrive by webhook, so `load_json` parses these too.
+    # aiogram uses the session's `json_loads` also for updates that arrive by webhook, so `load_json` parses these updates too.
     session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
@@ -255,8 +259,8 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
     """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # Set the texts of the default language without a language code. Telegram shows them in every language that has no own
-        # texts.
+        # Set the texts of the default language without a language code. Telegram shows these texts in all other languages for
+        # which the bot has set none.
         code = None if language == DEFAULT_LANGUAGE else language
         # Set the commands for private chats only, because in groups the bot only answers with a link to the private chat.
         await bot.set_my_commands(
@@ -316,7 +320,8 @@ async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, 
     """
     Receive updates until *stop* is set: by webhook if `BOT_WEBHOOK_URL` is set, otherwise by polling.
 
-    With a webhook, any number of bots may receive updates. Only one bot polls, and the others stand by (see `polling`).
+    With a webhook, any number of bot processes can receive updates. Without a webhook, only one process polls, and the others
+    stand by (see the module `polling`).
     """
     if settings.BOT_WEBHOOK_URL is None:
         async with polling_in_turn(bot, settings.DATABASE_URL.get_secret_value()):
@@ -416,7 +421,7 @@ async def _leave_dead_address(
     Source: https://github.com/tdlib/telegram-bot-api, `WebhookActor.cpp` and `Client.cpp`, read November 2026.
     """
     webhook = await bot.get_webhook_info()
-    # If a response arrived, the address is alive, and another address would lead to the same bots.
+    # If Telegram got a response, the bot is reachable at the chosen address. Another address would lead to the same bot.
     is_answered = (webhook.last_error_message or "").startswith("Wrong response")
     if webhook.pending_update_count and webhook.last_error_date != last_failed_at and not is_answered:
         log.warning("webhook set again, telegram cannot reach it", error=webhook.last_error_message)

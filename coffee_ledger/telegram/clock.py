@@ -30,7 +30,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Leave out the bot token, because it is not needed. Each answer of Telegram has a `Date` header, also an error or a redirect.
+    # Leave out the bot token, which is not needed. All answers of Telegram have a `Date` header, also errors and redirects.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (

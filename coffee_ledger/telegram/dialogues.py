@@ -13,10 +13,10 @@ from coffee_ledger.store.dialogues import find_dialogue
 
 UNKNOWN_STATE = "unknown"
 """
-The state of a dialogue that cannot be read, because the database is away.
+The state of a dialogue that cannot be read, because the database is away. `MeetUser` then asks the user to try later.
 
-Not None: the bot would take the user's answer for a message without a question. The database may be back a moment later, so that
-nothing else would fail. `MeetUser` asks the user to try later.
+None would mean that no question is open. If the database were back a moment later, the bot would handle the user's answer as a
+message that answers no question.
 """
 
 
@@ -24,8 +24,8 @@ class DialogueStorage(BaseStorage):
     """
     Finds one dialogue for each user. The chat does not matter, because the bot asks questions only in private chats.
 
-    The storage cannot change a dialogue. A change must be conditional, because another bot may change the dialogue at the same time,
-    and aiogram's interface has no condition. So the handlers call `coffee_ledger.store.dialogues`.
+    The storage cannot change a dialogue. A change must be conditional, because another bot process may change the dialogue at
+    the same time, and aiogram's interface has no condition. So the handlers call `coffee_ledger.store.dialogues`.
     """
 
     def __init__(self, pool: Pool, *, clock: Callable[[], datetime]) -> None:

@@ -40,7 +40,7 @@ alert about Telegram's errors.
 CLOSED_GROUPS_MAX = 1_000
 
 CLOSED = (TelegramForbiddenError, TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat)
-"""Errors that come again at the next answer: the bot may not write in this group, or the group has a new id."""
+"""Errors that the next answer would cause again: the bot may not write in this group, or the group has a new id."""
 
 
 class IsAddressed(Filter):
@@ -100,7 +100,7 @@ def _is_from_person(message: Message) -> bool:
 
 
 class GroupAnswers:
-    """Answers at most a few times a minute in each group, and pauses in a group in which Telegram refuses an answer."""
+    """Answers in groups within the rate limit above. After Telegram refused an answer in a group, pauses there for an hour."""
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)

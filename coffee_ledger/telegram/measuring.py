@@ -76,7 +76,7 @@ class UpdateOutcome:
     """
     The outcome of handling an update.
 
-    An inner middleware reports a failure through this object, because it answers the user and does not raise the error.
+    The middleware `MeetUser` reports a failure through this object, because it answers the user and does not raise the error.
     """
 
     is_failure: bool = False

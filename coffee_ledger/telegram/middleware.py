@@ -80,7 +80,7 @@ class MeetUser(BaseMiddleware):
 
 def _check_state(data: Mapping[str, Any]) -> None:
     """
-    Check that the user's dialogue could be read, so that no answer is taken for a message without a question.
+    Check that the user's dialogue could be read. Otherwise an answer would be handled as a message that answers no question.
 
     Raises:
         DatabaseAwayError: The database was away.

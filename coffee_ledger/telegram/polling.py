@@ -6,8 +6,8 @@ one token, only the bot that holds a lease polls. The others stand by, and one o
 stops ends its lease at once.
 
 No bot can take the lease while the database is away, so the bot that polls continues. It asks users to try later. A bot that
-starts meanwhile polls too. If only one bot cannot reach the database, another bot takes the lease and polls, and Telegram answers
-the first bot with 409. A bot without the lease that gets this answer stands by until it has the lease.
+starts meanwhile polls too. If only one bot cannot reach the database, another bot takes the lease and polls too. Telegram then
+answers the bot without the database with 409. A bot that gets a 409 and has no lease stands by until it has the lease.
 
 A frozen bot does not notice that its lease has ended. So a bot drops updates that arrive after the end of its lease. Telegram
 sends them again, because the next request of a bot confirms only the updates before them.

@@ -54,7 +54,7 @@ class Receipts:
             # If a payment ends during the query, `wake` is called. Clear `_woken` before the query, so that no call is lost.
             self._woken.clear()
             if not await self._rewrite_some():
-                # If another bot holds the lease, look again soon, because that bot may have died.
+                # If another bot holds the lease, try again after `STANDBY_SECONDS`, because that bot may have died.
                 seconds = POLL_SECONDS if self._lease.is_held else STANDBY_SECONDS
                 await wait_for_event(self._woken, seconds=seconds)
 

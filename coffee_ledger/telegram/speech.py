@@ -117,7 +117,7 @@ class Speech:
         return format_decimal(credits, format="+#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
     def new_balance(self, balance: int | None) -> Html:
-        """Return a blank and the sentence with the new balance, or no text if another bot keeps the balance (None)."""
+        """Return a space and a sentence with the new balance. Return an empty text if another bot keeps the balance (None)."""
         return Html("" if balance is None else " " + self.say("you-now-have", credits=balance))
 
     def day(self, day: date) -> str:

@@ -1,4 +1,4 @@
-"""The endpoints under `/api/`. They take the user's id from data that Telegram signed, never from values that the page sends."""
+"""The endpoints under `/api/`. They take the user's id only from the init data, which the page sends and Telegram signs."""
 
 import asyncio
 import json
@@ -142,7 +142,7 @@ class Api:
                 asked,
                 draw_code=self.context.draw_code,
                 now=now,
-                # Return an open payment again only if at least half of its time is left.
+                # Return an open payment again only if at least half of its lifetime is left.
                 reuse_within=self.context.pending_ttl / 2,
             )
         except TooManyOpenPaymentsError as error:

@@ -57,6 +57,6 @@ class Chat:
             sent = await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
             await remember_payment_message(self.context.pool, payment.payment_id, sent.message_id)
         except Exception as error:  # noqa: BLE001 — some errors of aiogram are no AiogramError; no error may end the bot
-            # Only log the error, because the page shows the code too. For example, Telegram refuses the message if the user has
-            # never pressed Start.
+            # Only log the error, because the page shows the code too. A common error is that Telegram refuses the message,
+            # because the user has never pressed Start.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

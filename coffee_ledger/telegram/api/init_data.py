@@ -19,7 +19,7 @@ from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(days=1)
 """
-The age up to which init data may open and cancel payments.
+The maximum age of init data with which a user can open and cancel payments.
 
 The limit is a whole day, because Telegram Desktop and macOS pass the same data for hours. In these clients, a user
 who opens the page again gets no newer data, so a shorter limit would lock the user out.
@@ -28,9 +28,10 @@ Source: https://github.com/telegramdesktop/tdesktop/issues/28303, read November 
 
 WATCH_AGE_MAX = timedelta(days=2)
 """
-The age up to which init data may show the user's payments.
+The maximum age of init data with which a user can see their payments.
 
-Init data that is up to one day old can open a payment. This payment stays open for a day, and the page must still show it then.
+Init data that is up to one day old can open a payment. By default, this payment stays open for another day, and the page must
+show it for all of this time.
 """
 
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
@@ -41,7 +42,7 @@ SCHEME = "tma "
 
 
 class InitDataProblem(enum.StrEnum):
-    """The reason for which init data was refused. The Mini App has a text for each reason."""
+    """The reason why init data was refused. The Mini App has a text for each reason."""
 
     MISSING = "init_data_missing"
     FORGED = "init_data_forged"

@@ -32,7 +32,7 @@ class TooManyWatchersError(LedgerError):
     """The user already has `WATCHERS_OF_USER_MAX` pages open, so no stream is opened for another page."""
 
 
-# Compare watchers by identity, so that `list.remove` removes this watcher and not an equal one.
+# Compare watchers by identity, so that `list.remove` removes the given watcher and not another one with equal fields.
 @dataclass(eq=False)
 class Watcher:
     """An open page of the Mini App that waits for changes."""
@@ -44,7 +44,7 @@ class Watcher:
 
 
 class Live:
-    """Wakes the open pages of a user when something may have changed for this user. The pages are woken only while `run` is running."""
+    """Wakes the open pages of a user when something may have changed for this user, but only while `run` is running."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -132,7 +132,7 @@ class Live:
             # Also wake pages that were opened during the query, because they may have read their state before the change. If they
             # read it after the change, the wake costs one unnecessary query for each page.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Set the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no mark
-                # is stored for this user.
+                # Store the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no
+                # mark is stored for this user.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

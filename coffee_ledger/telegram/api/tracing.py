@@ -8,9 +8,9 @@ from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
 """
-The path of the stream. The stream is not traced.
+The path of the endpoint that streams events to a page. Its requests are not traced.
 
-A span is exported only when it ends, and a span of the stream would end only when the page is closed.
+A span is exported only when it ends, and the span of a stream would end only when the page is closed.
 """
 
 

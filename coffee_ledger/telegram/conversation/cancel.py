@@ -1,4 +1,4 @@
-"""Cancel a pending payment after the command /cancel, or after a press of the payment's button."""
+"""Cancel a pending payment after the command /cancel, or after a press of the payment's *Cancel* button."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -54,7 +54,7 @@ async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, conte
 
 
 async def _rewrite(press: CallbackQuery, text: str) -> None:
-    """Replace the message with the button by *text*. If Telegram refuses the edit, send *text* as a new message."""
+    """Replace the message that has the pressed button by *text*. If Telegram refuses the edit, send *text* as a new message."""
     if press.message is None:
         return
     if isinstance(press.message, Message):

@@ -5,9 +5,9 @@ The bot asks for the day, the amount and the name, and passes the answers to the
 
 The bot's texts do not depend on the charges of other users, so they reveal nothing about the payments of others.
 
-Two bots may handle updates of the same user at the same time, and Telegram may deliver an update again if a bot died before it
-answered. So each step is conditional: only the first answer to a question counts. If an update arrives again, the bot only sends the
-open question again, because the user may not have got it.
+Two bot processes may handle updates of the same user at the same time, and Telegram may deliver an update again if a process
+died before it answered. So each step is conditional: only the first answer to a question counts. If an update arrives again,
+the bot only sends the open question again, because the user may not have got it.
 """
 
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram delivers an old message without its content but with its chat. So the bot can still answer."""
+"""A message to answer. Telegram delivers an old message without its content but with its chat, so the bot can answer there."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _by_press(press: CallbackQuery) -> Given | None:
 
 
 def _was_taken(update: Message | CallbackQuery, dialogue: Dialogue) -> bool:
-    """Return whether the update began or continued this dialogue before."""
+    """Return whether this update has already begun or continued the dialogue."""
     if isinstance(update, Message):
         # The ids of the messages in a chat grow, and Telegram delivers the messages in this order.
         return bool(update.message_id <= dialogue.answers.get("message_id", 0))
@@ -141,7 +141,7 @@ async def _ask_again(update: Message | CallbackQuery, question: str, context: Co
     if given is None:
         return
     if question == ClaimDialogue.payment.state:
-        # This is a first question, and its payment may have ended meanwhile.
+        # The question "Is it this payment?" begins the dialogue. Begin again, because this payment may have ended since then.
         await _begin(given, context)
     else:
         await _ask(given.message, question, context)
@@ -171,8 +171,8 @@ def make_router() -> Router:
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
-    # Presses of these buttons come here only if the button's own question is not open. If another question is open, ignore the
-    # press. If no question is open, begin again.
+    # A press of these buttons gets this far only if the question with the button is no longer open. `overlook` ignores the
+    # press if another question is open. `begin_anew` begins a new dialogue if no question is open.
     late = or_f(
         ClaimOpenPayment.filter(),
         ClaimDay.filter(),
@@ -213,7 +213,7 @@ async def begin_anew(press: CallbackQuery, context: Context) -> None:
 
 
 async def overlook(press: CallbackQuery) -> None:
-    """Ignore the button of an earlier question, because the bot has asked a later question since."""
+    """Ignore the button of a question that is no longer open."""
     await press.answer()
 
 
@@ -376,7 +376,7 @@ async def _raise(given: Given, name: str | None, context: Context) -> None:
     question = _name(ClaimDialogue.name)
     dialogue = await find_dialogue(context.pool, user, now=now)
     if dialogue is None or dialogue.state != question:
-        # The user has answered or stopped at the same moment, and another bot was faster.
+        # Another bot process has already handled an answer or *Stop*, which the user sent at the same moment.
         return
     told = dialogue.answers
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
@@ -420,7 +420,7 @@ async def stop_by_command(message: Message, context: Context) -> None:
 
 
 async def stop(press: CallbackQuery, context: Context) -> None:
-    # If another bot raises the claim at this moment, this call waits for it. So the claim is found below.
+    # If another bot process is just raising the claim, `end_dialogue` waits for it, so `find_open_claim` below finds the claim.
     await end_dialogue(context.pool, TelegramId(press.from_user.id))
     await press.answer()
     if press.message is None:

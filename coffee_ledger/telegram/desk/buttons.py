@@ -28,7 +28,7 @@ class Step(enum.StrEnum):
     SHOW = "s"
     """Edit the message with the button, so that it shows the charge or claim."""
     PICK = "p"
-    """Ask for confirmation before the charge is matched to the user in the button."""
+    """Ask for confirmation before the charge is matched to the user whom the button names."""
     PICK_BELOW = "b"
     """Like `PICK`, but ask in a new message. The message with the button stays, because its other buttons are still needed."""
     MATCH = "m"

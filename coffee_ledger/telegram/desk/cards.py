@@ -18,7 +18,7 @@ from coffee_ledger.triage import decisive_first
 
 NOTE_LENGTH_MAX = 400
 """
-The maximum length of a shown note, in characters. Longer notes are cut off.
+The maximum length of a note on a card, in characters. Longer notes are cut off.
 
 Fluent, the translation library, refuses values of more than 2,500 characters. HTML escaping may replace one character by six, so
 400 characters become at most 2,400.
@@ -161,7 +161,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Say that later charges of the same supporter, subscription or item will be dismissed too. *kind* names one of the three."""
+    """Say that later charges of the same supporter, subscription or item (*kind* says which) will be dismissed too."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -327,7 +327,9 @@ def _about_presets(charge: ShownCharge, speech: Speech) -> str:
 
 def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
-    Return the property by which the button *Just a supporter* also dismisses other charges. Return None if there is none.
+    Return the property that other charges must share to be dismissed too by the button *Just a supporter*.
+
+    Return None if the charge has no such property, so that the button dismisses only this charge.
 
     The property is the supporter, or the subscription if the supporter is not known. The supporter comes first, because one
     supporter may have several subscriptions.

@@ -54,7 +54,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     return resvg_py.svg_to_bytes(
         svg_string=compose_svg(days, labels),
         zoom=PIXELS_PER_UNIT,
-        # Use only the font that is installed with us. The image has no fonts, and without a font the texts would be missing.
+        # Use only the font of the package fontpkg. The container image has no other fonts, and without a font there is no text.
         skip_system_fonts=True,
         font_files=[str(fontpkg.path(FONT))],
         font_family=FONT,
@@ -109,7 +109,11 @@ def _grid_line(number: int, y: float) -> str:
 
 
 def _bar(one: Day, x: float, slot: float, unit: float) -> str:
-    """Draw the settled charges of a day, and the waiting ones on top of them. *slot* is a day's width, *unit* a charge's height."""
+    """
+    Draw the settled charges of a day, and the waiting charges on top of them.
+
+    *slot* is the width of a day, and *unit* is the height of one charge.
+    """
     x += slot * (1 - BAR_SHARE) / 2
     y_settled = BOTTOM - one.settled * unit
     return "".join(

@@ -32,7 +32,7 @@ log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""A backup older than this is too old. The limit is a day plus two hours for making the backup, the same as in the alert."""
+"""A backup older than this is too old. The limit is a day plus two hours for making the backup, as in the alert BackupOld."""
 OWED_LONG = timedelta(minutes=5)
 
 RUNBOOK, DEPLOYMENT, RECONCILIATION = "runbook.md", "deploy.md", "reconciliation.md"
@@ -57,7 +57,7 @@ class Profile:
 
     username: str
     opens_main_app: bool
-    """Whether links such as `t.me/BOT?startapp=10` open the Mini App. Only @BotFather can enable them."""
+    """Whether links such as `t.me/BOT?startapp=10` open the Mini App. They can be enabled only in the chat with @BotFather."""
     menu_url: str | None
     """The address that the button beside the message field opens. None if the button shows the commands."""
 
@@ -229,7 +229,7 @@ def _work(found: Examination, context: Context) -> Iterator[str]:
 
 
 def _reconciliation(report: Report, now: datetime, context: Context) -> Iterator[str]:
-    """Say how the comparison with BMC's own lists goes. It is optional, so its absence is not a warning."""
+    """Describe the state of the reconciliation with Buy Me a Coffee. It is optional, so no warning appears if it is off."""
     speech = context.speech
     if not report.lists:
         yield speech.say("desk-doctor-lists-off", document=_document(SECTION_OF_LISTS, context, RECONCILIATION))

@@ -52,7 +52,8 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # The operator may have opened this card from a list. Then the notification about the charge is another card: update it too.
+    # The operator may have opened this card from a list. Then another card, the notification about the charge, needs the update
+    # too.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 

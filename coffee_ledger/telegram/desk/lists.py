@@ -88,7 +88,7 @@ def _read_page(args: str | None) -> int:
     """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
     written = (args or "").strip()
     is_number = written.isascii() and written.isdecimal()
-    # Read only the first seven digits. A number with seven digits already names a page after the last page.
+    # Read only the first seven digits. Longer numbers are cut off, because page 1,000,000 is already after the last page.
     return min(max(int(written[:7]) - 1, 0), PAGES_MAX) if is_number else 0
 
 
@@ -110,7 +110,7 @@ async def turn_from(press: CallbackQuery, callback_data: TurnFrom, context: Cont
 
 
 def _read_mark(listing: Listing, mark: str) -> int | str | None:
-    """Read the id of a row. Return None if a client forged it."""
+    """Read the id of a row. Return None for text that is no id, because a client can forge the data of a button."""
     if listing is Listing.PENDING:
         return mark
     return int(mark) if re.fullmatch(r"[0-9]{1,18}", mark) else None
@@ -236,14 +236,14 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """The functions that load and describe a list, and the means to turn its pages."""
+    """The functions and the SQL query with which the desk loads a list, describes its rows and turns its pages."""
 
     load: Callable[..., Awaitable[Page]]
     describe: Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]
     marks: Callable[[Page], Sequence[str]]
     """Returns the ids of the rows on a page, in their order."""
     count: str
-    """The name of the statement that counts the rows before a given row."""
+    """The name of the SQL query that counts the rows before a given row."""
 
 
 LISTS = {
@@ -366,8 +366,8 @@ def _amount_seen(seen: Glimpse, speech: Speech) -> str:
 def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
-    # The body has a valid form. If the event failed, the database refused the event. If the event is unreadable, an older version
-    # could not read the event, but this version probably can.
+    # The body has a valid form. If the outcome is `failed`, the database refused the event. If the outcome is `unreadable`, an
+    # older version could not read the event, but this version probably can.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 

@@ -134,7 +134,7 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Explain why a request was refused. Then show *card*, the current state, if it is given.
+    Explain why a request was refused. If *card* is given, it shows the current state, and is shown after the explanation.
 
     After a button press, *card* replaces the message with the button. After a reply, *card* is sent as a new message.
 
@@ -170,7 +170,7 @@ async def ask(
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
-    # Store the prompt only after it was sent. Otherwise a text could be taken as the answer to a question that nobody has seen.
+    # Store the prompt only after it was sent. Otherwise a text could be taken as the answer to a prompt that was never sent.
     operator = TelegramId(message.chat.id)
     await open_prompt(context.pool, operator, prompt, number, now=context.clock())
 

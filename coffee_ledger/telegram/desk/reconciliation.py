@@ -46,7 +46,7 @@ def make_router() -> Router:
 
 
 async def compare(message: Message, context: Context) -> None:
-    """Ask the janitor to compare now, and show the report. Show a progress message meanwhile, because this takes seconds."""
+    """Ask the janitor to compare now, and show the report. Show a progress message meanwhile: a comparison takes seconds."""
     speech = context.speech
     request_id = await request_reconciliation(context.pool, "operator", now=context.clock())
     if request_id is None:
@@ -59,7 +59,7 @@ async def compare(message: Message, context: Context) -> None:
 
 
 async def _wait_for_answer(request_id: int, context: Context) -> bool:
-    """Wait until the janitor has answered. Return False if it takes too long."""
+    """Wait until the janitor has answered. Return False if it has not answered within `WAIT_SECONDS_MAX`."""
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             # Poll, because a connection that listens for one answer would cost more than a few queries.

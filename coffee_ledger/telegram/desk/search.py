@@ -104,8 +104,8 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or @username names its user exactly, so parts of names are not searched in this case. Parts of names are not
-    searched for a number either, because a number is never part of a name.
+    A known code or @username names its user exactly, so parts of names are not searched in this case. A number is read only as
+    a Telegram id, and is not searched in names either.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):
@@ -140,7 +140,7 @@ async def find_people(pool: Pool, said: str) -> list[Found]:
 
 
 async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
-    """Find the user's open pending payment of the charge's amount. Return None if there is none or more than one."""
+    """Find the user's open pending payment of the amount that was charged. Return None if there is none or more than one."""
     fitting = [
         payment
         for payment in await find_payments_of_user(pool, user)
