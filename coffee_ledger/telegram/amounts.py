@@ -80,7 +80,11 @@ def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> Req
 
 
 def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
-    """Read the amount that a person claims to have paid, in any currency. Return None if it is no amount, zero or too large."""
+    """
+    Read the amount that a person claims to have paid, in any currency.
+
+    Return None if the text is no amount, or if the amount is zero or not below `PAID_MOST`.
+    """
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
@@ -180,7 +184,7 @@ def read_web_app_data(
 
     A payment id must have the older form `<telegram_id>_<unix seconds>`, with the sender's own Telegram id.
     """
-    # Encode with `replace`, because a lone surrogate in the data cannot be encoded.
+    # Encode with `replace`, because `encode` would otherwise raise an error for a lone surrogate in the data.
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
         return AmountProblem.DATA_UNREADABLE
     try:
@@ -189,8 +193,8 @@ def read_web_app_data(
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
         return AmountProblem.DATA_FOREIGN
-    # From a page, accept only ids of the older form, and no codes. Only the bot may draw codes, because it makes sure that any
-    # two codes differ in at least three characters.
+    # From a page, accept only ids of the older form, and no codes. Only the bot may choose codes, because it makes sure that
+    # any two codes differ in at least three characters.
     if read.payment_id is not None and not is_older_form(read.payment_id):
         return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None

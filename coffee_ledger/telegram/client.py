@@ -191,7 +191,7 @@ class LimitCalls(BaseRequestMiddleware):
                 # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
                 # Do not retry a message to a group. A retry pauses the messages to all chats, but the limit may concern only the
                 # group, for example in slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
-                # Do not retry any call for longer than the maximum time.
+                # Do not retry any call for longer than `RATE_LIMITED_SECONDS_MAX`.
                 is_in_group = (_chat_of(method) or 0) < 0
                 if isinstance(method, GetUpdates) or is_in_group or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise

@@ -18,7 +18,7 @@ CHECK_SECONDS = 300.0
 
 OFFSET_SECONDS_MAX = 30
 """
-If two clocks differ by more than this, /doctor and the alert (monitoring/thresholds.py) report a wrong clock.
+If two clocks differ by more than these seconds, /doctor and the alert (monitoring/thresholds.py) report a wrong clock.
 
 If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
 OFFSET_SECONDS_MAX is less than a minute, so that operators learn of a wrong clock before users are refused.

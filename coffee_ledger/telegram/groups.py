@@ -100,7 +100,7 @@ def _is_from_person(message: Message) -> bool:
 
 
 class GroupAnswers:
-    """Answers in groups within the rate limit above. After Telegram refused an answer in a group, pauses there for an hour."""
+    """Answers in groups within the rate limit above. A group in which Telegram refused an answer gets no answer for an hour."""
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)

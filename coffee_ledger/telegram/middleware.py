@@ -1,4 +1,4 @@
-"""Middlewares that choose the user's language, report failures to users, limit the rate, and let handlers finish at a stop."""
+"""Middlewares that choose the user's language, report failures, limit rates, and let handlers finish before the bot stops."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -462,7 +462,7 @@ def _is_unreachable(error: Exception) -> bool:
 
 def backoff_seconds(attempt: int, chance: float, *, seconds_max: float = BACKOFF_SECONDS_MAX) -> float:
     """
-    Return the seconds until the next attempt, which grow with *attempt* from about 2 to *seconds_max*.
+    Return the seconds until the next attempt. The pause doubles with each *attempt*, from 2 seconds up to *seconds_max*.
 
     *chance* is a random number from 0 to 1. It shortens the pause by up to a half, so that messages that failed at the same time
     are not retried at the same time.

@@ -85,7 +85,7 @@ class PollInTurn(BaseRequestMiddleware):
             await self._may_poll.wait()
             self._request = asyncio.ensure_future(request())
             try:
-                # Do not await the request itself. Its cancellation by `_change` must not cancel this task.
+                # Do not await the request itself, because a cancellation of the request by `_change` would end this method.
                 await asyncio.wait({self._request})
             finally:
                 self._request.cancel()

@@ -74,7 +74,7 @@ class Api:
             ("POST", "/payments"): self._open_payment,
             ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
         }
-        # Do not require a user for `/offer`. A page that was opened by a keyboard button gets no initData, so its user is
+        # Do not require a user for `/offer`. A page that was opened by a keyboard button gets no init data, so its user is
         # unknown.
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
@@ -200,7 +200,7 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                # Wait no longer than until the initData expires. The stream must end then, even if nothing changes.
+                # Wait no longer than until the init data expires. The stream must end then, even if nothing changes.
                 seconds_left = (visitor.may_watch_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     # Clear the event before the query. If the event were cleared after the query, a change during the query

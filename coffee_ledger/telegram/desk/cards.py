@@ -300,7 +300,7 @@ def money(charge: ShownCharge, speech: Speech) -> str:
 
 
 def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
-    """Explain why the charge waits. Show the decisive reason first, and the others in a quotation that a tap expands."""
+    """Explain why the charge waits. Show the decisive reason first, and the other reasons in a quotation that a tap expands."""
     held = [speech.say("desk-charge-held")] if file.charge.is_held else []
     reasons = decisive_first(file.charge.reasons)
     first, *others = [reason_line(reason, speech, file.users) for reason in reasons[:REASONS_MAX]] or [""]

@@ -27,7 +27,7 @@ BAR_SHARE = 0.75
 """The width of a bar, as a share of the width of its day."""
 
 LINES_MAX = 7
-"""The maximum number of grid lines above the line of zero."""
+"""The maximum number of grid lines above the zero line."""
 
 DAYS_PER_LABEL = 5
 """Only every fifth day has a label, because the labels of thirty days would overlap."""
@@ -47,7 +47,7 @@ class Labels(NamedTuple):
 
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     """Draw the number of payments per day as a PNG. Call this function in a thread, because drawing takes some 50 ms."""
-    # Import these here, because most processes never draw a chart.
+    # Import the two packages here, because most processes never draw a chart.
     import fontpkg  # type: ignore[import-untyped]  # noqa: PLC0415 — see above; the package does not declare its types
     import resvg_py  # noqa: PLC0415 — see above
 

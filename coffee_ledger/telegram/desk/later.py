@@ -73,7 +73,7 @@ def remind_at(delay: Delay, *, now: datetime, language: str) -> datetime | None:
 
 def next_morning(now: datetime, zone: tzinfo) -> datetime:
     """
-    Return the next 9:00 in this zone that is more than `LONG` away, because the other buttons offer shorter times.
+    Return the next 9:00 in *zone* that is more than `LONG` away, because the other buttons offer shorter times.
 
     So at night the result is the morning of the same day, and during the day it is the morning of the next day.
     """

@@ -1,5 +1,5 @@
 """
-Handle /reconcile, which compares Buy Me a Coffee's (BMC's) own lists with our charges now, and reports the rows.
+Handle /reconcile, which compares Buy Me a Coffee's (BMC's) own lists with our charges now, and reports the differences.
 
 The janitor compares, because only it has the token of BMC's API. The bot asks it through the database, and waits for the answer.
 """
@@ -32,7 +32,7 @@ from coffee_ledger.telegram.desk.doctor import ago
 from coffee_ledger.telegram.speech import Speech
 
 WAIT_SECONDS_MAX = 20.0
-"""The longest time to wait for the janitor. A comparison reads about ten pages, and each takes less than a second."""
+"""The longest time to wait for the janitor. A comparison reads about ten pages, and reading a page takes less than a second."""
 
 POLL_SECONDS = 0.5
 
