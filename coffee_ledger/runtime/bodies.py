@@ -12,12 +12,12 @@ SECONDS_MAX = 4.0
 """
 The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-While the service restarts, the proxy tries to connect for up to 10 seconds. Only then does the proxy send the delivery, and the
-time of this limit begins. So even a delivery whose body stalls gets an answer within 15 seconds.
+The limit begins when the proxy has connected to this service. While the service restarts, the proxy tries to connect for up to
+10 seconds (`lb_try_duration` in proxy/Caddyfile). So a delivery whose body stalls is answered after at most 14 seconds.
 """
 
-# The maximum number of bodies that are read at once, which limits the memory. An update of Telegram has at most 256 KiB, so 256
-# of them take 64 MiB.
+# The maximum number of bodies that are read at once, which limits the memory. The body of an update from Telegram has at most
+# 256 KiB, so 256 bodies take at most 64 MiB.
 BODIES_MAX = 256
 
 
@@ -29,7 +29,7 @@ class Unread(enum.StrEnum):
     CROWDED_OUT = "crowded_out"
     """Too many bodies were read at once, and this body was the oldest, so it was dropped."""
     ABORTED = "aborted"
-    """The sender closed the connection. So no answer can reach the sender."""
+    """The sender closed the connection, so no answer can reach the sender."""
 
     @property
     def status(self) -> int:
@@ -67,7 +67,7 @@ class BodyReader:
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
-        # Refuse a body whose `Content-Length` is too large before it can displace another body.
+        # Refuse a body whose `Content-Length` is too large before `_drop_oldest` drops another body for it.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
         if len(self._deadlines) >= self._bodies_max:

@@ -27,8 +27,8 @@ HEADER_BYTES_MAX = 24 * 1024
 """
 The limit for one header, and for the request line.
 
-The proxy accepts headers up to 20 KiB: its limit of 16 KiB, plus 4 KiB that Go adds. Then the proxy adds headers of its own. With
-a lower limit, this server would refuse requests that the proxy accepts.
+The proxy accepts headers up to 20 KiB: `max_header_size` in proxy/Caddyfile is 16 KiB, and Go adds 4 KiB to it. Then the proxy
+adds headers of its own. With a lower limit, this server would refuse requests that the proxy accepts.
 """
 
 HealthCheck = Callable[[], Awaitable[str | None]]
@@ -76,8 +76,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         shutdown_timeout=drain_seconds,
         # Do not decompress bodies, because the signature of a delivery is computed from its raw bytes.
         auto_decompress=False,
-        # Before closing a connection, read its remaining bytes, but only for this time. If bytes are unread, closing resets the
-        # connection, and the sender may not receive the answer.
+        # Before closing a connection, read its remaining bytes for at most this time. If a connection is closed while bytes are
+        # unread, the connection is reset, and the sender may not receive the answer.
         lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
@@ -94,7 +94,11 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
-    """Drop the log records of malformed requests, because anyone can send such requests and aiohttp logs a traceback for each."""
+    """
+    Return False for the log record of a malformed request, so that the record is dropped.
+
+    Anyone can send malformed requests, and aiohttp logs a traceback for each of them.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

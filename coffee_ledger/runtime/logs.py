@@ -24,11 +24,11 @@ Libraries may log the token, because the URL of every call to Telegram contains 
 """
 
 QUEUED_MAX = 10_000
-"""The largest number of lines that wait to be written. A line has about 500 bytes, so they take at most a few megabytes."""
+"""The maximum number of lines that wait to be written. A line has about 500 bytes, so 10,000 lines take about 5 MB."""
 
 WRITTEN_MAX = 100
 FLUSH_SECONDS_MAX = 5.0
-"""The longest time to write the last lines when the process exits. A reader that has stopped must not prevent the exit."""
+"""The time limit for writing the last lines at exit, so that the process exits even if the reader of the log has stopped."""
 
 LINES_DROPPED = Counter(
     "ledger_log_lines_dropped", "Log lines below WARNING that were dropped, because the log was read too slowly."
@@ -91,7 +91,8 @@ class QueuedHandler(logging.Handler):
             LINES_DROPPED.inc()
             return
         try:
-            # Format here, because the line contains the ids of the current trace.
+            # Format the record in this thread, because the line contains the ids of the current trace, and the thread that
+            # writes the lines has no current trace.
             self._queue.put(self.format(record))
         except Exception:  # noqa: BLE001 — as in the handlers of the standard library
             self.handleError(record)
@@ -105,11 +106,11 @@ class QueuedHandler(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             items = [self._queue.get()]
-            # Write all lines that have come meanwhile in one call.
+            # Also take the other lines that wait, so that they are written with one call.
             while len(items) < WRITTEN_MAX and not self._queue.empty():
                 items.append(self._queue.get())
             lines = [item for item in items if isinstance(item, str)]
-            # A log that cannot be written must not end the thread. There is no other place to report it.
+            # An error of the write must not end the thread. The error is not reported, because there is no other place for it.
             with suppress(OSError, ValueError):
                 self._stream.write("".join(f"{line}\n" for line in lines))
                 self._stream.flush()
@@ -157,7 +158,7 @@ def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str
 
 def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
     entry = _traceback((type(error), error, error.__traceback__))[0]
-    # Replace the texts that come from the exception itself, because they may repeat the input.
+    # Replace the texts that come from the exception itself, because they may repeat input that contains personal data.
     entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
     if isinstance(error, BaseExceptionGroup):
         entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]

@@ -39,7 +39,7 @@ def run_service(
         raise SystemExit(EXIT_MISCONFIGURED) from None
     configure_logging(level=settings.LOG_LEVEL, service=name)
     configure_tracing(name, settings)
-    # The imported modules never become garbage, so do not search them again and again.
+    # Exclude the imported modules from garbage collection, because they never become garbage.
     gc.freeze()
     try:
         asyncio.run(_run_until_signalled(settings, work))

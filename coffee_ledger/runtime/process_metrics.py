@@ -13,7 +13,7 @@ from coffee_ledger import __version__
 from coffee_ledger.store.database import SCHEMA_VERSION, Pool
 
 LAG_PERIOD_SECONDS = 1.0
-"""The time between two measurements of the lag. Each of them wakes up the process, which otherwise sleeps for seconds."""
+"""The time between two measurements of the lag. A shorter time would wake an idle process more often."""
 
 BUILD_INFO = Gauge(
     "ledger_build_info",

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 PARENT_AGE_MAX = timedelta(minutes=10)
 """
-The maximum age of a stored span that becomes the parent of later work.
+The maximum age of a stored span that becomes the parent of later work, such as the sending of a notification.
 
-For an older span, the later work starts a new trace with a link to that span.
+If the stored span is older, the later work starts a new trace with a link to the stored span.
 """
 
 SHUTDOWN_SECONDS_MAX = 2.0
@@ -46,7 +46,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     """
     if settings.traces_to is None:
         return
-    # Import the SDK only here, so that a process without tracing does not load it.
+    # Import the SDK of OpenTelemetry only here, so that a process without tracing does not load it.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -124,7 +124,7 @@ def span(
 
 
 def read_parent(headers: Mapping[str, str]) -> Context:
-    """Read the trace context of a request. It can be trusted, because the proxy removes a trace context that the sender added."""
+    """Read the trace context of a request. The sender cannot forge it, because the proxy removes trace contexts of senders."""
     return _propagator.extract(headers)
 
 

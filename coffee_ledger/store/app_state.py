@@ -61,7 +61,7 @@ async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) 
 
 
 async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict[TelegramId, str]:
-    """For each user, return a string. It changes whenever the result of `find_app_state` for the user changes."""
+    """For each user, return a string that changes whenever the result of `find_app_state` for the user changes."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_changes"), list(telegram_ids))
     return {row["telegram_id"]: row["mark"] for row in rows}

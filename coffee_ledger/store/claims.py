@@ -73,12 +73,13 @@ async def raise_claim(
     """
     Store a claim with the charges that it may be about, notify the operators, and return the id of the claim.
 
-    Also ask the janitor to look for the payment in BMC's own list, if the janitor reads it.
+    Also ask the janitor to look for the payment in BMC's own lists, if the janitor reads these lists.
 
-    If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given, this question
-    of the user's dialogue must be open.
+    If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given,
+    this question of the user's dialogue must be open.
     """
-    # Settlements and operators' decisions use such transactions too. So no candidate is matched, and no claim is declined, meanwhile.
+    # Settlements and operators' decisions take the same lock. So until this transaction ends, no candidate is matched and no
+    # claim is declined.
     async with settling_transaction(pool) as db:
         if question is not None and not await db.fetchval(sql("lock_question"), telegram_id, question):
             return NotRaised.NOT_ASKED
@@ -107,7 +108,7 @@ async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: dat
 async def load_declines(
     db: Connection, telegram_id: TelegramId, *, since: datetime | None = None
 ) -> Sequence[datetime]:
-    """Return the times at which claims of this user were declined, the oldest first. If *since* is given, only later times."""
+    """Return the times at which claims of this user were declined (only times after *since*, if given), the oldest first."""
     return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
 
 

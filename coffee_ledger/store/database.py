@@ -59,7 +59,7 @@ PASSING_ERRORS = (
     asyncpg.InternalClientError,
     # A migration changed the result of a prepared statement. asyncpg prepares the statement again for the next call.
     asyncpg.InvalidCachedStatementError,
-    # The one-shot service `migrate` creates the roles and sets their passwords while the other services start.
+    # A service may start before the one-shot service `migrate` has created the role of the service or set its password.
     asyncpg.InvalidAuthorizationSpecificationError,
 )
 """
@@ -73,8 +73,8 @@ LOST_ERRORS = (OSError, asyncpg.PostgresConnectionError, asyncpg.ReadOnlySQLTran
 """
 Errors of a statement that mean that its server is dead, cannot be reached, or accepts no writes any more.
 
-The other connections of the pool probably lead to the same server. If they stayed in the pool, each of them would fail too, and if the
-server does not answer, only after `COMMAND_TIMEOUT_SECONDS`.
+The other connections of the pool probably lead to the same server. If they stayed in the pool, each of them would fail too. If
+the server does not answer, each would fail only after `COMMAND_TIMEOUT_SECONDS`.
 """
 
 
@@ -90,7 +90,7 @@ def sql(name: str) -> str:
 
 
 class PooledConnection(asyncpg.Connection):
-    """A connection that needs no reset when it returns to its pool. This saves the time of a statement."""
+    """A connection that is not reset when it returns to its pool, which saves one statement for each use of the connection."""
 
     def get_reset_query(self) -> str:
         # No code of the product changes the state of a session: settings are local to their transaction, and connections that
@@ -105,10 +105,10 @@ KEPT_PLANS = {
     "enable_mergejoin": "off",
 }
 """
-Plan each statement once for a connection, and let all plans look rows up in indexes.
+Settings with which Postgres plans each statement only once for a connection, and looks rows up in indexes in all plans.
 
-Planning a statement of a settlement takes longer than running it. A plan that is made while a table is nearly empty would read the
-whole table, and would still do so when the table has thousands of rows.
+Planning a statement of a settlement takes longer than running it. Without the last three settings, a plan that is made while a
+table is nearly empty would read the whole table, and would still do so when the table has thousands of rows.
 """
 
 
@@ -129,7 +129,8 @@ def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=prepare_connection,
         connection_class=PooledConnection,
-        # Our statements are short. Postgres may overestimate one, and would then spend more time on compiling it than on running it.
+        # Disable compilation. Our statements are short, and if Postgres overestimates the cost of one, compiling it takes
+        # longer than running it.
         server_settings={"jit": "off", **(KEPT_PLANS if keeps_plans else {})},
     )
 
@@ -142,9 +143,10 @@ async def prepare_connection(db: Connection) -> None:
         SchemaDiffersError: The schema does not fit this code. Callers retry, as if the database were unreachable.
     """
     await _check_schema(db)
-    # Use the binary format, because asyncpg cannot decode a row that contains a value in the text format.
+    # Use the binary format. Some queries return whole rows as values, and asyncpg cannot decode such a row if it contains a
+    # value in the text format.
     await db.set_type_codec("jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, schema="pg_catalog", format="binary")
-    # Load the types only after setting the codec, because `set_type_codec` clears asyncpg's cache of types.
+    # Call this after `set_type_codec`, because `set_type_codec` clears asyncpg's cache of types.
     await db.prepare(sql("load_types"))
 
 
@@ -170,9 +172,10 @@ async def _check_schema(db: Connection) -> None:
 
 def find_schema_problem(found: int | None, oldest_service: int) -> str | None:
     """
-    Return why this code cannot use a schema, and how to correct it. Return None if the schema fits.
+    Return why this code cannot use the schema of a database, and how to correct this. Return None if the schema fits.
 
-    The schema states its version *found*, and the lowest version *oldest_service* that a service that uses it may be written for.
+    *found* is the version of the schema, or None if there is no schema. *oldest_service* is the lowest `SCHEMA_VERSION` of a
+    service that can use the schema.
     """
     if found is None:
         return "the database has no schema yet: the service `migrate` creates it, see docs/deploy.md#updating"
@@ -218,7 +221,11 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[None]:
-    """After an error of `LOST_ERRORS`, close the connection without waiting for the server, and replace the others when they are used."""
+    """
+    After an error of `LOST_ERRORS`, close the connection without waiting for the server.
+
+    The pool replaces each of its other connections when that connection is used next.
+    """
     try:
         yield
     except LOST_ERRORS:
@@ -230,13 +237,16 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
 @asynccontextmanager
 async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIterator[Connection]:
     """
-    Begin a transaction, and let only one settlement run at a time until its end. The match of a charge depends on other charges and on
-    pending payments. Without the lock, a second settlement could change these rows while the first one decides.
+    Begin a transaction that holds the settling lock until its end, so that only one settlement runs at a time.
+
+    The match of a charge depends on other charges and on pending payments. Without the lock, a second settlement could change
+    these rows while the first settlement decides.
 
     Commit at the end. Roll back if an exception is raised, or if *is_kept* is False.
     """
     async with connected(pool) as db:
-        # One message to the database begins the transaction and takes the lock, because a settlement waits for each answer.
+        # Begin the transaction and take the lock in one message to the database, because the settlement waits for an answer to
+        # each message.
         await db.execute("BEGIN; SELECT take_settling_turn()")
         try:
             yield db
@@ -244,7 +254,7 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
             # The transaction ends with its connection. Do not wait for the answer of a server that may be dead.
             raise
         except BaseException:
-            # If the connection is broken, the transaction has ended. Raise the first error and not this one.
+            # ROLLBACK fails if the connection is broken. The transaction has ended then, so raise only the original error.
             with suppress(*PASSING_ERRORS):
                 await db.execute("ROLLBACK")
             raise

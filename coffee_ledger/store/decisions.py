@@ -87,7 +87,7 @@ class RefusalCause(enum.StrEnum):
     """
     UNDONE_BEFORE = "undone_before"
     UNKNOWN_OFFER = "unknown_offer"
-    """The offer to dismiss a set of charges was deleted, because it is older than the retention time."""
+    """The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS."""
     UNDO_TOO_LATE = "undo_too_late"
     """A set of charges was dismissed longer than `UNDO_ALL_WITHIN` ago. Each charge can still be taken back by itself."""
     REPEATED = "repeated"
@@ -124,9 +124,9 @@ class DoneForAll:
     """The result of a decision about a set of charges."""
 
     charge_ids: tuple[int, ...]
-    """The charges that were decided."""
+    """The ids of the charges that were dismissed, or whose dismissal was undone."""
     skipped: Mapping[int, SkipCause]
-    """The charges that were left as they were."""
+    """The ids of the charges that were not changed, with the reason for each."""
 
 
 @dataclass(frozen=True)
@@ -618,8 +618,8 @@ async def _credit(db: Connection, charge_id: int, done: Settlement, request: Ope
     """
     Write a match, and return the credits that it gives.
 
-    `write_settlement` credits a charge only once. If this credit was reversed by an undo, a separate statement credits the charge
-    again.
+    `write_settlement` credits each charge only once. If an operator undid an earlier match of the charge, its credit was
+    reversed, and the statement `credit_charge_again` credits the charge again.
     """
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, request.now)

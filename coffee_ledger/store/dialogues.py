@@ -42,8 +42,8 @@ async def advance_dialogue(
     """
     Add the answer to the question *answered*, and open the question *state*.
 
-    Change nothing and return False if the question *answered* is not open. Then the user has given another answer at the same time,
-    or has ended the dialogue.
+    If the question *answered* is not open, change nothing and return False. The user has then already answered the question
+    with another message or button, or has ended the dialogue.
     """
     async with connected(pool) as db:
         is_first = await db.fetchval(sql("advance_dialogue"), user, answered, state, dict(answers), now)

@@ -1,9 +1,9 @@
 """
 Connect to the database server that accepts writes.
 
-A URL may name several servers, such as a primary and its stand-by: `postgresql://ROLE:PASSWORD@HOST1:5432,HOST2:5432/DATABASE`. They
-are tried one after the other. asyncpg can do this too, but with one time limit for all of them. So it would never reach the second
-server while the machine of the first one does not answer.
+A URL may name several servers, such as a primary and its stand-by: `postgresql://ROLE:PASSWORD@HOST1:5432,HOST2:5432/DATABASE`.
+They are tried one after the other, each with its own time limit. asyncpg can try them too, but with one time limit for all of
+them. If the machine of the first server does not answer, asyncpg uses up this time and never tries the second server.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 LOST_CLIENT_SETTINGS = {
     "idle_in_transaction_session_timeout": "5s",
-    # These two are in seconds, and tcp_user_timeout is in milliseconds.
+    # The idle time and the interval are in seconds, and tcp_user_timeout is in milliseconds.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -26,24 +26,28 @@ LOST_CLIENT_SETTINGS = {
 """
 Settings by which Postgres notices within seconds that the machine of a client has lost its power.
 
-By default, Postgres would keep the connections of a lost machine for two hours. They would count against the limit of the role, so that
-the replacements of the lost services could not connect. A settlement of the lost machine would keep its lock, and no other process
-could settle payments. Our transactions never wait for anything but the database, so five seconds of silence mean that the client is
-gone. Postgres ignores the settings for connections by a Unix socket.
+By default, Postgres would keep the connections of a lost machine for two hours. They would count against the limit of the role,
+so services that replace the lost ones could not connect. A settlement of the lost machine would keep its lock, and no other
+process could settle payments. During a transaction our services wait only for the database, so a client that sends nothing for
+five seconds within a transaction is gone. Postgres ignores the TCP settings for connections by a Unix socket.
 """
 
 REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""The errors of asyncpg. After any of them, the next server may still accept the connection."""
+"""The errors of a failed attempt to connect. After any of them, the next server may still accept the connection."""
 
 
 class Connector:
-    """Connects to the servers of a URL, as the argument `connect` of asyncpg's pools. It begins with the server that was used last."""
+    """
+    Connects to one of the servers of a URL. The server that was used last is tried first.
+
+    An object of this class is the argument `connect` of asyncpg's pools.
+    """
 
     def __init__(self) -> None:
         self._last: str | None = None
 
     async def __call__(self, dsn: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        # The pools of asyncpg define the name and the type of the parameter.
+        # asyncpg prescribes the parameter *dsn* with a type that allows None. Our pools always have a URL.
         assert dsn is not None
         options["server_settings"] = LOST_CLIENT_SETTINGS | options.get("server_settings", {})
         connection, self._last = await connect_to_writable(dsn, first=self._last, **options)
@@ -76,7 +80,8 @@ def split_hosts(database_url: str) -> Sequence[str]:
     """
     Return a URL for each server of *database_url*.
 
-    `target_session_attrs` is left out, because every connection must accept writes, and because not every program knows this option.
+    Leave out the option `target_session_attrs`, because `connect_to_writable` sets it itself, and because not every program
+    knows it.
     """
     parts = urlsplit(database_url)
     login, at, hosts = parts.netloc.rpartition("@")

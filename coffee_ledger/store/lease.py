@@ -14,7 +14,7 @@ EXTEND_SECONDS = 2.0
 """
 The holder extends the lease when less than this time is left.
 
-So the holder keeps the lease even if the statement that extends it takes almost this long.
+The holder keeps the lease even if the statement that extends the lease takes almost two seconds.
 """
 
 

@@ -178,7 +178,7 @@ class KeptEvent:
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
     glimpse: Glimpse
-    """The type and the amount, if the body shows them. For a body that cannot be read, also the reason for this."""
+    """The type and the amount, if the body shows them. If the body cannot be read, also the reason why not."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,9 @@ class Examination:
     unmatched: int
     claims: int
     drift: int
-    """The sum, over all users, of the absolute difference between the balance and the user's ledger entries. It must be 0."""
+    """
+    The sum, over all users, of the absolute difference between the balance and the sum of the ledger entries. It must be 0.
+    """
     last_event: LastEvent | None
     secrets: Sequence[int]
     """The positions in `BMC_WEBHOOK_SECRETS`, counted from 1, of the secrets that verified a delivery in the last 7 days."""
@@ -530,7 +532,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. If this operator already has a reminder of the charge, move it."""
+    """Schedule a reminder of a charge for one operator. If this operator already has such a reminder, move it to *at*."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

@@ -42,18 +42,19 @@ DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Messages about money explain the balance. They are sent for as long as their rows are kept (RETENTION_DAYS).
+    # Messages about money explain the balance, so send them even after a year. Their rows may be deleted before
+    # (RETENTION_DAYS).
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
-    # Do not send this after a month: the user has raised another claim or has given up.
+    # Do not send this after a month, because the user has raised another claim or has given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
-    # Do not send this after a day: an operator has probably decided about the claim.
+    # Do not send this after a day, because an operator has probably decided about the claim.
     NotificationKind.CLAIM_LOOKED_UP: DAY,
-    # Do not send this after a month: an operator has decided, and the user has a newer message about the decision.
+    # Do not send this after a month, because an operator has decided, and a newer message tells the user the decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
-    # Do not send this after a day. Users who did not pay know it. Users who pay late need no message, because their payment is
-    # still matched by its code.
+    # Do not send this after a day. Users who did not pay know that. Users who pay later need no message, because their payment
+    # is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
     # These messages ask operators for a decision. The query requeue_missed leaves them out after the decision, so they need no
     # shorter limit.
@@ -66,11 +67,12 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
     NotificationKind.CHARGE_NOT_LISTED: 30 * DAY,
-    # Do not send this after a month: the user can no longer reject the guess (DISOWN_WITHIN).
+    # Do not send this after a month, because the user can no longer reject the guess then (`DISOWN_WITHIN`).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     # This message lets an operator correct a refund. The query requeue_missed leaves it out if the charge is no longer refunded.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
-    # Do not send these after a day: the problem is solved or was reported again. The desk and the alerts show lasting problems.
+    # Do not send these after a day, because the problem is solved or was reported again. The desk and the alerts show problems
+    # that last.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,
     NotificationKind.REFUND_OVERDRAWN: DAY,
@@ -166,7 +168,7 @@ class Folded:
     flood: int = 0
     """The number of messages above `CARDS_PER_MINUTE_MAX`."""
     quiet: int = 0
-    """The number of messages that need no decision soon."""
+    """The number of messages in the argument *quiet* of `address_operators`, which need no decision soon."""
 
 
 async def address_operators(
@@ -180,9 +182,9 @@ async def address_operators(
     """
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
-    A message is only counted if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is counted,
-    each operator without a recent summary gets a new summary of the open decisions. If all counted messages are in *quiet*, the
-    summary makes no sound.
+    A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
+    counted, each operator without a recent summary gets a new summary of the open decisions. If all counted messages are in
+    *quiet*, the summary makes no sound.
     """
     if not unaddressed:
         return Folded()

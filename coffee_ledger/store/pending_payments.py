@@ -89,7 +89,7 @@ async def open_payment(
     Open a pending payment. If the same request comes again, return the payment that the first request opened.
 
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no second
-    one. Also store the time of the request, because matching by amount and time considers recent requests.
+    one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
 
     If the Web App chose the id, return an existing payment only if its id, user and amount are those of the request.
 

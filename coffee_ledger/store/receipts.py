@@ -33,7 +33,8 @@ async def remember_payment_message(pool: Pool, payment_id: PaymentId, message_id
     """Record that the message shows how to pay, so that it becomes a receipt when the payment ends."""
     async with connected(pool) as db:
         await db.execute(sql("remember_payment_message"), payment_id, message_id)
-        # The payment may have ended before the message was recorded, and the bots looked for its messages in vain.
+        # If the payment ended before the message was recorded, the bots looked for its messages too early. So wake the bots
+        # again.
         await db.execute(sql("announce_end"), payment_id)
 
 

@@ -1,4 +1,4 @@
-"""Store the reconciliation of BMC's lists with the charges. A row is one payment or subscription that BMC lists."""
+"""Store the reconciliation of BMC's lists with the charges. A row is one payment, subscription or Shop purchase in a list."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -22,19 +22,23 @@ from coffee_ledger.store.rows import charge_of
 ONE_TIME_FAMILIES = [family for family in Family if not family.is_subscription]
 
 STARTED_SLACK = timedelta(days=1)
-"""The first period of a subscription may begin this much before the row was created."""
+"""The first period of a subscription may begin up to a day before the time `created_at` in the subscription's row."""
 
 CHECKED_WITHIN = timedelta(hours=1)
 """The reconciliation counts as on if the janitor has read a list within this time."""
 
 REQUEST_AGE_MAX = timedelta(minutes=10)
-"""An older request is not answered any more, because nobody waits for the answer."""
+"""The janitor does not answer an older request, because the person who made the request no longer waits."""
 
 LISTED_AFTER = timedelta(days=1)
-"""A charge that the lists do not contain is reported if the lists were read completely this long after the charge was settled."""
+"""
+The time that BMC has to list a charge after the charge was settled.
+
+A charge is reported only if its list was read completely after this time and does not contain the charge.
+"""
 
 UNLISTED_AGE_MAX = timedelta(days=30)
-"""Older charges are not reported. BMC may have shown them in another way when they were paid."""
+"""The maximum age of a charge that is reported. BMC may have listed older payments in a different form."""
 
 UNLISTED_MAX = 20
 """The maximum number of charges that are reported at once, so that a mistake cannot flood the operators."""
@@ -42,7 +46,7 @@ UNLISTED_MAX = 20
 REPORTED_ROWS_MAX = 10
 
 OLD_PAGE_FIRST = 2
-"""The page with which the reading of the older pages begins. Each pass reads the first page anyway."""
+"""The page at which the rotation through the older pages begins. Page 1 has the newest rows, and each pass reads it anyway."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,15 @@ class ListState:
 
     list: ApiList
     state: ApiState | str
-    """The result of the last request. A string if a newer version of this software stored it."""
+    """The result of the last request to BMC's API. A string if a newer version stored a result that is unknown here."""
     checked_at: datetime
     completed_at: datetime | None = None
-    """The start of the last pass that read all new rows; None before the first one."""
+    """The start of the last pass that read all new rows; None if there was no such pass yet."""
     old_page: int = OLD_PAGE_FIRST
-    """The older page that the next pass reads too."""
+    """The older page that the next pass reads besides the newest pages. Each pass reads one older page, in rotation."""
     rotation_began_at: datetime | None = None
     covered_at: datetime | None = None
-    """The start of the last reading that has covered the whole list; None before the first one."""
+    """The start of the last pass or rotation that has read the whole list; None if the whole list was never read."""
     differs_in_zone: bool = False
     """True if the times in the list seem to be in another zone than UTC."""
 
@@ -70,7 +74,11 @@ class ListState:
 
 @dataclass(frozen=True)
 class Request:
-    """A request to compare now. The last three fields describe the claim; they are None if the request is not about a claim."""
+    """
+    A request to compare the lists now.
+
+    *claim_id* and the last three fields, which describe the claim, are None if the request is not about a claim.
+    """
 
     request_id: int
     cause: str
@@ -98,7 +106,7 @@ class ListedEvent:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """A row that waits for its webhook."""
+    """A row of a list for which no charge is known. Its webhook may still come."""
 
     list: ApiList
     amount: Decimal | None
@@ -121,7 +129,12 @@ class UnlistedCharge:
 
 @dataclass(frozen=True)
 class Report:
-    """The state of the reconciliation for operators. It lists rows, the newest first, at most `REPORTED_ROWS_MAX` of each kind."""
+    """
+    The state of the reconciliation for operators.
+
+    The last three fields have at most `REPORTED_ROWS_MAX` items each. *missing* begins with the oldest item, *found* and
+    *unlisted* with the newest.
+    """
 
     lists: Sequence[ListState]
     missing: Sequence[MissingRow]
@@ -176,7 +189,11 @@ def _numbers_without_id(rows: Collection[Row]) -> list[str]:
 
 
 async def find_first_day(pool: Pool) -> datetime | None:
-    """Return when the product began to be used. Older payments are none of ours. None if it was never used."""
+    """
+    Return the time of the first pending payment or event, without test events; None if there is none.
+
+    Payments from before that time are not reconciled, because the product was not in use.
+    """
     async with connected(pool) as db:
         first: datetime | None = await db.fetchval(sql("find_first_day"))
     return first
@@ -207,7 +224,11 @@ async def keep_list(pool: Pool, state: ListState) -> None:
 async def note_missing_rows(
     pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
 ) -> dict[str, datetime]:
-    """Store the rows that these events stand for, and return when each was seen first, by its name."""
+    """
+    Store the rows of *list_* from which these events were made.
+
+    For the name of each row, return the time at which the row was first seen.
+    """
     charges = [event.report.charge if event.report else None for event in events]
     async with connected(pool) as db:
         rows = await db.fetch(
@@ -260,13 +281,21 @@ async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: date
 
 
 async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> int | None:
-    """Ask the janitor to compare now, and return the id of the request. Return None if the janitor does not reconcile."""
+    """
+    Ask the janitor to compare the lists now, and return the id of the request.
+
+    Return None if the janitor has read no list within `CHECKED_WITHIN`.
+    """
     async with connected(pool) as db:
         return await request_within(db, cause, None, now=now)
 
 
 async def request_within(db: Connection, cause: str, claim_id: int | None, *, now: datetime) -> int | None:
-    """As `request_reconciliation`, in the caller's transaction. *claim_id* is the claim to look up, or None."""
+    """
+    Do the same as `request_reconciliation`, in the caller's transaction.
+
+    *claim_id* is the claim to look up, or None. Also return None if this claim was already looked up.
+    """
     request_id: int | None = await db.fetchval(
         sql("request_reconciliation"), cause, claim_id, now, now - CHECKED_WITHIN
     )
@@ -293,7 +322,7 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
     """
     Answer a request about a claim, and tell the user that no payment with their code was found.
 
-    The text does not depend on payments of others, so that a claim cannot be used to learn about them.
+    The text does not depend on payments of other users, so that a user cannot learn about these payments by raising a claim.
     """
     async with transaction(pool) as db:
         await db.execute(sql("answer_requests"), [request.request_id], now)
@@ -304,7 +333,7 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
 
 
 async def has_code_of(pool: Pool, event: Event, user: TelegramId | None) -> bool:
-    """Tell whether the note of the row from which the event was made contains an exact code of the user."""
+    """Return whether the event's note, which comes from a row of a list, contains an exact code of the user."""
     note = event.report.charge.note if event.report else None
     codes = read_codes(note).codes if note else frozenset()
     if not codes or user is None:

@@ -148,7 +148,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
 
 
 async def note_failed_retry(pool: Pool, event_no: int, *, now: datetime) -> None:
-    """Record that the retry of an event failed too, and notify the operators."""
+    """Record that an event failed again when it was retried, and notify the operators."""
     async with transaction(pool) as db:
         await _end_retry(db, event_no, Outcome.FAILED, None, now)
 
@@ -255,12 +255,14 @@ async def _load_candidates(
     matched by amount and time.
     """
     readings = [words.reading for _, words in noted]
-    # Compute the corrections only of texts without a code, because they take long to compute.
+    # Use the corrections of a text only if the text has no code, because computing the corrections takes long.
     codes = {code for reading in readings for code in reading.codes or reading.corrections}
-    # A code decides without the amount. But the code of an ended payment does not decide about a subscription.
+    # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
+    # ended payment does not decide, so the amount may be needed.
     uncoded = [charge for charge, words in noted if not words.reading.codes or charge.subscription]
     await _load_candidates_with(db, book, noted, codes, uncoded, window=window)
-    # A text may contain a code that was never issued, beside a mistyped one. This is rare, so it may take a second query.
+    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. So load the
+    # corrections too. This is rare, so it may take a second query.
     unknown = [(charge, words.reading) for charge, words in noted if _has_unknown_code(words.reading, book)]
     if unknown:
         codes |= {code for _, reading in unknown for code in reading.corrections}
@@ -375,7 +377,8 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     """
     if done.events or done.supporters:
         await db.execute(sql("keep_events"), now, *_event_columns(done, now))
-    # A refund that overdraws a balance is reported before the refund itself, so the refund's notification is queued after it.
+    # If a refund makes a balance negative, `_reverse` queues a message about the balance. The message about the refund must
+    # follow that message, so it is queued after `_reverse`.
     notifications = [] if done.refunded else done.notifications
     columns = *_decision_columns(done), *notification_columns(notifications)
     credited = frozenset(await db.fetchval(sql("write_decisions"), now, *columns))

@@ -18,9 +18,10 @@ log = structlog.stdlib.get_logger()
 
 def log_charges(done: Settlement) -> None:
     """
-    Log the decision about each charge that was matched again, or that an operator or a list caused.
+    Log the decisions about charges that were not caused by a webhook, but by an operator, a rematch or a row of BMC's lists.
 
-    Call this after the commit, so that only committed decisions are logged.
+    The webhook logs its decisions itself (services/webhook/settlement_log.py). Call this function after the commit, so that
+    only committed decisions are logged.
     """
     completed = find_completed(done)
     for key, charge in done.charges.items():

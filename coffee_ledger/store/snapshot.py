@@ -11,7 +11,7 @@ from coffee_ledger.rhythm import HISTORY, PAYMENTS_MAX, History
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 COUNTS_MAX = 1_000
-"""The table `counts` is merged if it has more rows. Reading so many rows takes less than a millisecond."""
+"""The table `counts` is merged if it has more rows than this. Reading 1,000 rows takes less than a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Snapshot:
     payments: Mapping[PaymentStatus, int]
     charges: Mapping[ChargeState, int]
     pending_since: datetime | None
-    """When the oldest pending payment was requested. None if there is none."""
+    """The time at which the oldest open pending payment was requested; None if no payment is open."""
     unmatched_since: datetime | None
-    """When the first of the unmatched charges was recorded. None if there is none."""
+    """The time at which the first of the unmatched charges was recorded; None if no charge is unmatched."""
     paid_hundredths: Mapping[str, int]
     """
     For each currency, the sum of all paid amounts, in hundredths of the currency's unit. For example, 500 means five US dollars.

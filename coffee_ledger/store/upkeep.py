@@ -150,7 +150,8 @@ async def correct_counts(pool: Pool) -> int:
     """
     Count all rows and correct the table `counts`. Return how many counts were wrong.
 
-    Triggers change the counts with the rows, so none is wrong unless somebody changed rows while triggers were off, or deleted rows.
+    Triggers change the counts together with the rows. So a count is wrong only if a person changed rows while the triggers were
+    disabled, or deleted rows.
     """
     async with transaction(pool) as db:
         await db.execute(sql("lock_counts"))
