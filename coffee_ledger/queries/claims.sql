@@ -78,8 +78,8 @@ SELECT decided_at
  ORDER BY decided_at;
 
 -- name: raise_claim
--- Insert a claim. Inserts and returns no row if the user already has an open claim. A unique index allows only one open claim for
--- each user, even if two claims are inserted at the same time.
+-- Insert a claim. Inserts and returns no row if the user already has an open claim. The unique index one_open_claim_per_user
+-- allows only one open claim for each user, even if two claims are inserted at the same time.
 -- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now
 INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

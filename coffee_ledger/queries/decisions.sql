@@ -15,9 +15,9 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if the
--- charge's state is not the result of the last decision. The result of the action 'undo_match' is the state 'unmatched'. The
--- result of every other action is a different state.
+-- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
+-- rule or a refund has changed the charge's state since the decision. The action 'undo_match' leads to the state 'unmatched',
+-- and every other action leads to a different state.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -49,8 +49,8 @@ WITH kept AS (
 SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
 -- name: credit_charge_again!
--- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal. A unique index allows
--- only one new credit for each reversal.
+-- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal. The unique index
+-- credited_once allows only one new credit for each reversal.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
 SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
@@ -213,7 +213,7 @@ VALUES ($1, 'adjustment', $2, $3, $4, $5);
 -- name: close_claims_of_charge
 -- Confirm the user's open claim about a missing payment if this charge may be that payment. The charge must have been paid before
 -- the claim was raised. It must also be a candidate of the claim, or have the amount of the claim.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of charges that became candidates after the claim was raised
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of the charges that are candidates of the claim now
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges

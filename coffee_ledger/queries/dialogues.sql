@@ -3,8 +3,8 @@
 -- open, and only the first answer counts.
 
 -- name: find_dialogue
--- Find a user's dialogue. Returns no row if the dialogue was last updated before $2. So the bot does not treat a message as an
--- answer if the message comes long after the question.
+-- Find a user's dialogue. Returns no row if the dialogue was last updated before $2, so that the bot does not treat a message
+-- as the answer to an old question.
 -- $1 Telegram id, $2 time
 SELECT state, answers, updated_at FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
 

@@ -1,10 +1,10 @@
 -- Statements that load data for operators. Only remind_of_charge and drop_reminders write.
 
 -- name: find_shown_charges
--- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision of
--- an operator. A dismissed charge may belong to a mark of an outsider: the mark caused the dismissal, or an operator made the
--- mark when dismissing the charge. The column `remembered` is the kind of this outsider (supporter, subscription or item). The
--- column is null if the charge belongs to no mark, or if the mark has ended.
+-- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision
+-- of an operator. A charge may have been dismissed automatically because of an outsider, or an operator may have marked an
+-- outsider when dismissing the charge. Then the column `remembered` is the kind of this outsider (supporter, subscription or
+-- item). The column is null if there is no such outsider, or if its mark has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -166,8 +166,9 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
  ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
  LIMIT $2 OFFSET $1;
 
--- Each of the next statements counts the rows of a list that come before the row $1. The row $1 may no longer be on the list, for
--- example because an operator has decided about it. If it is on the list and $2 is true, the count includes the row $1.
+-- Each statement count_..._before below counts the rows of a list that come before the row $1. The row $1 may no longer be on
+-- the list, for example because an operator has decided about it. If it is on the list and $2 is true, the count includes the
+-- row $1.
 
 -- name: count_unmatched_before
 -- $1 charge id, $2 whether to count the row itself
@@ -222,8 +223,8 @@ SELECT count(*)
    AND ($2 OR listed.outsider_id <> mark.outsider_id);
 
 -- name: find_charges_by_number
--- Find charges by our charge id, or by one of the ids of Buy Me a Coffee.
--- $1 charge id or null, $2 id at Buy Me a Coffee, $3 maximum
+-- Find charges by our charge id, by our charge key, or by one of the ids of Buy Me a Coffee.
+-- $1 charge id or null, $2 charge key or id at Buy Me a Coffee, $3 maximum
 SELECT charge_id FROM charges WHERE charge_id = $1 OR transaction_id = $2 OR psp_id = $2 OR charge_key = $2 OR bmc_id = $2
  ORDER BY paid_at DESC
  LIMIT $3;
@@ -486,7 +487,7 @@ SELECT event_no, body, received_at, charge_key, channel
  LIMIT $4;
 
 -- name: find_reminders
--- Find the reminders of a charge that are not sent yet. A reminder is a message whose created_at is in the future.
+-- Find the reminders of a charge that are not sent yet. The created_at of a reminder is in the future (see remind_of_charge).
 -- $1 charge key, $2 operator, or null for all
 SELECT telegram_id, max(due_at) AS due_at
   FROM notifications
@@ -500,9 +501,9 @@ SELECT telegram_id, max(due_at) AS due_at
 -- name: remind_of_charge!
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
 -- charge, move that reminder to $3.
--- Set not only due_at but also created_at to $3. The delay of a message is measured from created_at, so with the current time
--- there, the reminder would count as delayed as soon as it is due. Messages of a chat are sent in the order of created_at, so the
--- reminder would also be sent before older messages that still wait at $3.
+-- Set not only due_at but also created_at to $3. The delay of a message is measured from created_at. If created_at were the
+-- current time, the reminder would count as delayed as soon as it is due. It would also be sent before messages that are queued
+-- between now and $3 and still wait then, because the messages of a chat are sent in the order of created_at.
 -- $1 operator, $2 facts, $3 when
 WITH moved AS (
     UPDATE notifications

@@ -37,9 +37,9 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each message in $4 by one message for each operator, except two kinds of messages, which are not sent: the messages in
--- $5, and the messages above the maximum of $3 messages within a minute. For these two kinds, queue one summary for each operator
--- instead. The summary makes no sound if all messages that were not sent are in $5.
+-- Replace each message in $4 by one message for each operator. Messages in $5, and messages above the maximum of $3 within a
+-- minute, are not sent. If there are such messages, queue one summary for each operator instead of them. The summary makes no
+-- sound if all messages that were not sent are in $5.
 -- Returns the number of messages above the maximum (`folded`), and the number of messages in $5 (`quiet`).
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
@@ -208,10 +208,10 @@ UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status I
 -- name: find_due_chats
 -- Find chats that have a due message. The chat whose message has been due longest comes first. Skip a chat in which a failed
 -- message waits for its retry.
--- Each call reads only the $4 messages that have been due longest. The caller sends in the chats found and leaves them out ($3)
--- of its next call. So the next call reads the messages of further chats.
--- Use NOT IN, because Postgres then always hashes the subquery, which is fast. With NOT EXISTS, the planner compared each waiting
--- message with each blocking message, which took seconds.
+-- Each call reads only the $4 messages that have been due longest. The caller sends messages to the found chats, and leaves
+-- these chats out of its next call ($3). So the next call reads the messages of further chats.
+-- Use NOT IN, because Postgres then puts the result of the subquery into a hash table, which is fast. With NOT EXISTS, Postgres
+-- compared each waiting message with each message that blocks a chat, which took seconds.
 -- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
@@ -228,10 +228,10 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Messages to an unreachable user were not delivered. Queue such messages of these chats again, but only the newest $5 useful
--- ones of each chat. A message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision
--- is useful only until an operator or a rule has decided.
--- Withhold the other undelivered messages. Otherwise a later call could send them after newer messages.
+-- Queue the messages again that were not sent because their chat could not be reached, but for each chat only the newest $5
+-- useful messages. A message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision is
+-- useful only until an operator or a rule has decided.
+-- Withhold the other messages that were not sent. Otherwise a later call could send them after newer messages.
 -- $1 Telegram ids, $2 now, $3 kinds, $4 the limit of age of each kind: arrays of equal length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
@@ -280,8 +280,8 @@ UPDATE notifications
 RETURNING notifications.status;
 
 -- name: find_first_notifications
--- Find the message to send next in each chat: the oldest due message. A message that was set aside because it failed for a long
--- time comes after all others.
+-- For each chat, find the message to send next, which is the oldest due message. A message that was set aside, because it
+-- failed for a long time, comes after all other messages of its chat.
 -- $1 chats, $2 now
 SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
@@ -318,7 +318,8 @@ UPDATE users
  WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
 -- name: put_off_notification!
--- Count a failed attempt and schedule the next one. A message that is set aside no longer blocks newer messages of its chat.
+-- Count a failed attempt, and schedule the next attempt. A message that is set aside no longer blocks newer messages of its
+-- chat.
 -- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
 UPDATE notifications
    SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4

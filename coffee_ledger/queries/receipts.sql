@@ -6,7 +6,7 @@
 INSERT INTO payment_messages (payment_id, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
 -- name: announce_end
--- Wake the bots if the payment has ended.
+-- Wake the bots if the payment has ended, so that they rewrite its messages.
 -- $1 payment id
 SELECT pg_notify('payments', '') FROM pending_payments WHERE payment_id = $1 AND status <> 'pending';
 

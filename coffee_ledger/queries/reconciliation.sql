@@ -1,9 +1,9 @@
 -- Statements that compare Buy Me a Coffee's own lists with our charges.
 
 -- name: find_known_transactions
--- Return which of these transaction ids belong to a charge of any family. The condition on `conflicts_with` lets Postgres use the
--- index one_charge_per_transaction, which contains only charges without `conflicts_with`. The condition excludes no transaction
--- id, because the first charge of each transaction id has no `conflicts_with`.
+-- Return which of these transaction ids belong to a charge of any family. The condition on `conflicts_with` lets Postgres use
+-- the index one_charge_per_transaction, which contains only charges whose `conflicts_with` is null. Each transaction id is
+-- still found, because the first charge with a transaction id has a null in `conflicts_with`.
 -- $1 source, $2 transaction ids
 SELECT transaction_id, state = 'refunded' AS is_refunded
   FROM charges
@@ -31,10 +31,10 @@ SELECT bmc_id
    AND transaction_id IS NULL;
 
 -- name: keep_listings!
--- Record that the lists contain these charges. A row of a subscription shows only the last period, but it proves all earlier
--- periods since the start of the subscription.
+-- Record that the lists contain these charges. The row of a subscription shows only the last period. It also counts as proof of
+-- the charges of all earlier periods since the start of the subscription.
 -- $1 source, $2 transaction ids
--- $3 ids of subscriptions, $4 times after which their periods may begin, $5 times until which they may begin: arrays of one length
+-- $3 ids of subscriptions, $4 earliest start of a period, $5 latest start of a period: arrays of one length
 -- $6 families, $7 BMC numbers of payments without a transaction id
 -- $8 now
 INSERT INTO charge_listings (charge_id, listed_at)
@@ -62,7 +62,8 @@ SET listed_at = excluded.listed_at
 WHERE charge_listings.listed_at IS NULL;
 
 -- name: find_first_day
--- Return when the product began to be used: the time of the first pending payment or event. Null if there is none.
+-- Return the time of the first pending payment or event, without test events, because the product has been in use since then.
+-- Return null if there is none.
 SELECT least(
            (SELECT min(created_at) FROM pending_payments),
            (SELECT min(received_at) FROM events WHERE live_mode IS NOT FALSE)
@@ -115,7 +116,8 @@ DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 SELECT count(*) FROM missing_rows;
 
 -- name: request_reconciliation
--- Ask the janitor to compare now. Inserts nothing if the janitor has not read a list lately, because it would not answer.
+-- Ask the janitor to compare the lists now. Inserts nothing if the janitor has read no list since $4, because a janitor that
+-- reads no lists would not answer.
 -- $1 cause, $2 claim or null, $3 now, $4 the time since which the janitor must have read a list
 INSERT INTO reconciliation_requests (cause, claim_id, requested_at)
 SELECT $1, $2::bigint, $3
@@ -124,7 +126,8 @@ ON CONFLICT (claim_id) DO NOTHING
 RETURNING request_id;
 
 -- name: find_open_requests
--- Find the requests that are not answered yet, with the claim that a request is about.
+-- Find the requests that are not answered yet. If a request is about a claim, the row contains the claim's user, amount and
+-- currency.
 -- $1 requested since
 SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_id, claims.amount, claims.currency
   FROM reconciliation_requests AS requests
@@ -147,9 +150,9 @@ SELECT answered_at IS NOT NULL FROM reconciliation_requests WHERE request_id = $
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND telegram_id = $2;
 
 -- name: find_unlisted_charges
--- Find charges from webhooks that were settled long enough ago, and that no list contains although the lists were read completely
--- since. A refunded charge is left out, because it gives no credits.
--- $1 settled since, $2 one-time payments settled before, $3 purchases in the Shop settled before, $4 subscriptions settled before,
+-- Find charges from webhooks that no list contains, although the lists were read completely after these charges were settled
+-- ($2, $3 and $4). Refunded charges are left out, because they give no credits.
+-- $1 paid since, $2 one-time payments settled before, $3 purchases in the Shop settled before, $4 subscriptions settled before,
 -- $5 maximum
 SELECT charges.charge_key
   FROM charges
@@ -190,7 +193,8 @@ SELECT events.event_no, events.type, events.outcome, events.received_at, charges
 SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
 
 -- name: find_reported_charges
--- Find the newest charges that operators were told are in no list, and that no list contains until now.
+-- Find the charges that no list contains and that were reported to operators for this reason, the last reported first. A charge
+-- that was found in a list after the report is left out.
 -- $1 maximum
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, charges.state, charges.telegram_id
   FROM charge_listings

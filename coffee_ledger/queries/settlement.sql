@@ -8,7 +8,7 @@ SELECT schema_version(), oldest_service();
 
 -- name: load_types
 -- Each new connection prepares this statement, but never runs it. Preparing it makes asyncpg look up these types in Postgres.
--- Otherwise asyncpg would do this later, in transactions that hold a lock.
+-- Otherwise asyncpg would look up the types later, in transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [], NULL::charges [], array(SELECT row(1));
 
@@ -22,9 +22,9 @@ SELECT take_settling_turn();
 -- name: load_known
 -- Find what is known about the events of a batch: which events are settled already, which supporters paid for a user who was erased,
 -- and the stored charges that the events may be about. A user who writes to the bot later no longer counts as erased.
--- The charges are found in several ways, one for each part of the UNION. The last three parts find charges that were paid at about the
--- same time: by the supporter, or with the note if one of the two charges is from BMC's list. BMC may report one payment twice with
--- different ids.
+-- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report one
+-- payment twice with different ids. They find charges that were paid at about the same time by the same supporter, or with the same note
+-- if one of the two charges is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
@@ -98,8 +98,8 @@ SELECT array(
 -- Find the users and the pending payments that charges may belong to. All is loaded by one statement, because a settlement waits
 -- for each answer of the database.
 --
--- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given for the amount. While such a charge
--- is unmatched, a different charge with the same amount and about the same time is not matched by a guess.
+-- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given in $3 for this amount. While such a
+-- charge is unmatched, no other charge of the same amount and about the same time is matched by a guess.
 -- supporters: users to whom charges of these supporters were matched by a code. Other matches do not prove for which user a supporter
 -- pays.
 -- subscribers: for each subscription, the users to whom its charges were matched. The last field is true if a match to the user was
@@ -108,18 +108,19 @@ SELECT array(
 -- must have the same family and bmc id.
 -- outsiders: these supporters, subscriptions and items that are marked as outsiders.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
--- payments: pending payments that a charge may pay: those with the given codes, the open ones of the users of the supporters, and those
--- of the same amount that are open now or were open when the charge was paid. For each amount, only the $7 oldest ones are read. $7 is
--- more than ten, and a user has at most ten open payments, so $7 payments belong to several users. A charge whose amount fits payments of
--- several users is not matched by a guess. Reading more payments would not change this. The open ones are read once for each amount,
--- because the oldest ones are the same for all charges of the amount.
+-- payments: pending payments that a charge may pay. They are the payments with the codes $18, the open payments of the users in
+-- `supporters`, and the payments of the same amount that are open now or were open when the charge was paid. For each amount, only the
+-- $7 oldest payments are read. A user has at most ten open payments and $7 is more than ten, so $7 payments belong to several users. A
+-- charge whose amount fits payments of several users is not matched by a guess, and reading more payments would not change this. The
+-- open payments are read once for each amount, because the oldest ones are the same for all charges of the amount.
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
--- erased: all these users, and those in $17, who asked to be erased.
+-- erased: those of the users above and in $17 who asked to be erased.
 --
--- The payments are sorted by an expression, so that Postgres uses the indexes of an amount. By the plain column, it would often read the
--- index of created_at from the oldest payment on, once for each charge.
+-- The payments are sorted by an expression with created_at, so that Postgres uses an index that begins with the amount. If they were
+-- sorted by the column created_at, Postgres would often read the index of created_at from the oldest payment on, once for each charge.
 --
--- $1 amounts, $2 currencies, $3 times of payment, $4 latest times of opening, of the charges without a code: arrays of equal length
+-- $1 to $4 describe the charges without a code, in arrays of equal length: $1 amounts, $2 currencies, $3 times of payment, $4 latest
+-- times at which a pending payment for the charge may have been opened
 -- $5 maximum difference from the times in $3, or null to find no waiting charges
 -- $6 maximum number of waiting charges, $7 maximum number of payments, for each amount
 -- $8 supporter ids
@@ -400,8 +401,8 @@ SELECT *
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce
--- Wake the listeners, which then find the changes by queries. All payloads are equal, so that Postgres sends only one NOTIFY for
--- a transaction.
+-- Wake the processes that listen to the channel `payments`. They find the changes by queries. All payloads are equal, so that
+-- Postgres sends only one NOTIFY for a transaction.
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
@@ -428,7 +429,7 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- name: keep_answers
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
--- Compare the times of the answers, because the replicas can write in a different order than they answered.
+-- Compare the times of the answers with the stored times, because the replicas may call this in a different order than they answered.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
 -- $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0

@@ -1,8 +1,9 @@
--- Statements for the metrics. All but the first run in one read-only transaction with a single snapshot, so that all numbers are of
--- the same time.
+-- Statements for the metrics. All statements except merge_counts run in one read-only transaction with a single snapshot, so that all
+-- numbers are of the same time.
 
 -- name: merge_counts!
--- Merge the rows of the table counts if there are more than $1. A concurrent call merges other rows, or none.
+-- If the table `counts` has more than $1 rows, replace the rows by one row for each number. If two calls run at the same time, each row
+-- is merged by only one of them.
 -- $1 number of rows
 WITH merged AS (
     DELETE FROM counts WHERE (SELECT count(*) FROM counts) > $1
@@ -20,8 +21,7 @@ HAVING sum(number) <> 0 OR sum(amount) <> 0;
 SET LOCAL statement_timeout = '2s';
 
 -- name: sum_counts
--- Return the numbers of pending payments, charges and entries. Charges are counted only if their payment was received, not only their
--- refund.
+-- Return the numbers of pending payments, charges and entries. A charge of which only the refund was received is not counted.
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM counts
  GROUP BY counted, kind, method, currency;
@@ -66,7 +66,8 @@ SELECT outcome, count(*) AS events
 
 -- name: find_newest_delivery
 -- Return the time of the newest event that came by webhook, of any type. Test events from the button "Send test" of Buy Me a Coffee
--- count too. This reads all events from Buy Me a Coffee's list that are newer. There are only a few, unless no webhook comes any more.
+-- count too. Postgres reads the events from the newest on, and skips those from Buy Me a Coffee's lists. There are only a few of these
+-- to skip, unless webhooks no longer come.
 SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm

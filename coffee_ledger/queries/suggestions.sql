@@ -1,9 +1,9 @@
 -- Statements that find users to whom a waiting charge may belong. Operators see the users as suggestions.
 
 -- name: suggest_open
--- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user. Payments of
--- the charge's amount are better than others. Among equally good payments, the one created closest to the time of the charge is
--- better. The best payments come first.
+-- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user, and the best
+-- of all first. A payment of the charge's amount is better than one of another amount. Of two payments that are equal in this,
+-- the one that was created closer to the time of the charge is better.
 -- $1 time of the charge, $2 amount, $3 currency, $4 maximum
 WITH open_then AS (
     SELECT payments.payment_id, payments.telegram_id, payments.amount, payments.currency, payments.status, payments.created_at,

@@ -8,8 +8,8 @@
 SELECT try_turn($1);
 
 -- name: expire_payments
--- Expire pending payments, and notify their users. SKIP LOCKED skips a payment that another transaction is changing; the next run
--- expires it.
+-- Expire pending payments, and notify their users. SKIP LOCKED skips a payment that another transaction is changing. The next
+-- run expires this payment if it is still pending.
 -- $1 now, $2 opened before this time, $3 maximum
 WITH ended AS (
     UPDATE pending_payments
@@ -183,11 +183,12 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
     ON entered.telegram_id = balances.telegram_id;
 
 -- name: lock_counts!
--- Let only one janitor at a time correct the counts. Triggers can still insert counts.
+-- Let only one janitor at a time correct the counts. This lock mode does not prevent the triggers from inserting counts.
 LOCK TABLE counts IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- name: correct_counts
--- Add the changes that the counts lack. The statement counts all rows, so it takes seconds if there are millions.
+-- Correct the table `counts`, by adding the differences that the view missing_counts finds. The view counts all rows, so this
+-- takes seconds if there are millions of rows.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts
 RETURNING counted, kind, number;
