@@ -35,7 +35,7 @@ tidy_up() {
 }
 
 take_backup() {
-    # Read both before the dump, because later changes may not be in it.
+    # Read the time and the number of entries before the dump, because the dump may lack later changes.
     began=$(ask ledger 'SELECT now()')
     entries=$(ask ledger 'SELECT count(*) FROM credits')
     in_db pg_dump -U ledger_owner --format=custom ledger </dev/null >"$part"
@@ -46,7 +46,7 @@ take_backup() {
     ask ledger "INSERT INTO backups (taken_at, size_bytes) VALUES ('$began', $size)"
 }
 
-# Test the restore now, so that a broken dump is not discovered when it is needed.
+# Restore the dump as a test, because otherwise a broken dump would be discovered only when it is needed.
 try_restore() {
     create_database "$trial"
     in_db pg_restore -U ledger_owner --exit-on-error --dbname "$trial" <"$part"
@@ -54,7 +54,8 @@ try_restore() {
     [ "$restored" -ge "$entries" ] || fail "only $restored of $entries ledger entries were restored"
 }
 
-# List the files that this script wrote for this project with a suffix, newest first. The time in a name sorts like a text.
+# Print the names of the files that this script wrote for this project and that end in $1, the newest first. The name contains
+# the time in a form whose alphabetical order is the order in time.
 written() {
     local path name
     for path in "$folder/$project"-*"$1"; do
@@ -72,8 +73,9 @@ remove_unfinished() {
     done
 }
 
-# Keep all backups of the newest days, one for each of the newest weeks and one for each of the newest months, each time the newest.
-# Count only days, weeks and months with a backup. So neither a wrong clock nor a long pause makes the script delete all old backups.
+# Keep all backups of the newest `days_kept` days, and the newest backup of each of the newest `weeks_kept` weeks and
+# `months_kept` months. Count only days, weeks and months with a backup, so that neither a wrong clock nor a long pause deletes
+# all old backups.
 delete_old() {
     local name stamp day week month days=0 weeks=0 months=0 last_day='' last_week='' last_month='' keep
     for name in $(written .dump); do

@@ -26,10 +26,10 @@ absolute() {
     esac
 }
 
-# Refuse to run while another of the three scripts runs in this checkout, because they use the same databases. The lock is on the
-# folder db, because a lock needs an open file, and every user of the checkout can open this folder.
+# Refuse to run while backup.sh, restore.sh or move.sh runs in this checkout, because they use the same databases. The lock is
+# on the folder db, because a lock needs an open file, and every user of the checkout can open this folder.
 lock() {
-    # restore.sh and move.sh take a backup while they hold the lock.
+    # restore.sh and move.sh call backup.sh while they hold the lock, so backup.sh must not take it again.
     [ -z "${LEDGER_LOCKED:-}" ] || return 0
     command -v flock >/dev/null || fail "the program flock is missing: install the package util-linux"
     exec 9<"$root/db"
@@ -41,7 +41,8 @@ compose() {
     docker compose --progress quiet "$@"
 }
 
-# Print the name of the project or stack whose database runs here, or nothing.
+# Print the name of the Compose project or the Swarm stack whose database runs on this machine. Print nothing if no database
+# runs.
 running_project() {
     if [ -z "${STACK:-}" ]; then
         docker compose ps --format '{{.Project}}' db
@@ -70,14 +71,14 @@ is_running() {
     fi
 }
 
-# Do not run `up` if the database runs already, because `up` would recreate the container after a change of `.env`.
+# Start the database, unless it runs already: `up` would recreate the running container if `.env` has changed.
 start_db() {
     ! is_running db || return 0
     [ -z "${STACK:-}" ] || fail "the database of the stack $STACK does not run on this machine: run the script on its node"
     compose up -d --wait db
 }
 
-# Bring a database to the schema of this release with the service `migrate`. Its log is of interest only if it fails.
+# Bring a database to the schema of this release with the service `migrate`. Print the log of `migrate` only if it fails.
 migrate() {
     local log run=(run_migrate)
     [ -z "${STACK:-}" ] || run=(run_stack_migrate)
@@ -94,7 +95,7 @@ run_migrate() {
 run_stack_migrate() {
     local image
     image=$(docker service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' "${STACK}_migrate")
-    # The password goes through the standard input, because anyone can read the arguments of a process.
+    # Pass the password through the standard input, because every user of the machine can read the arguments of a process.
     # shellcheck disable=SC2016 # the shell in the container expands the variables
     in_db cat /run/secrets/password_owner </dev/null |
         docker run --rm --interactive --network "${STACK}_db" --env "OTHER=$1" "$image" sh -c '
@@ -132,7 +133,8 @@ create_database() {
     in_db createdb -U ledger_owner --template template0 "$1" </dev/null
 }
 
-# Close the database to all roles except the owner, and end their sessions. Meanwhile the webhook keeps deliveries in its spool.
+# Close the database to all roles except the owner, and end their sessions. While it is closed, the webhook keeps deliveries in
+# its spool.
 close_database() {
     ask postgres "ALTER DATABASE ledger CONNECTION LIMIT 0"
     ask postgres "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'ledger' AND backend_type = 'client backend'" >/dev/null

@@ -4,14 +4,16 @@
 #   db/move.sh [--yes] pack FILE      on the old machine: stops the bot, and writes everything into FILE
 #   db/move.sh [--yes] unpack FILE    on the new machine: restores everything from FILE, and starts all services
 #   db/move.sh rest FILE              on the old machine, once the DNS record has changed: writes the last deliveries into FILE
-#   db/move.sh cancel                 on the old machine: goes on there after `pack`
+#   db/move.sh cancel                 on the old machine, after `pack`: starts all services there again
 #
-# After `pack`, the old machine still accepts deliveries and keeps them in its spool. `rest` and a second `unpack` carry them over.
+# After `pack`, the old machine still accepts deliveries and keeps them in its spool. `rest` on the old machine and a second
+# `unpack` on the new machine carry these deliveries over.
 set -euo pipefail
 # shellcheck source=db/common.sh
 source "$(dirname "$0")/common.sh"
 
-# These services go on after `pack`. The sandbox is here because it stands in for servers that do not move.
+# `pack` does not stop these services. The sandbox is one of them, because it simulates Telegram and Buy Me a Coffee, which do
+# not move.
 going_on='webhook|proxy|sandbox'
 
 main() {
@@ -89,7 +91,7 @@ undo_pack() {
     return $status
 }
 
-# Copy the volume that a service mounts at a folder. Leave out deliveries that the webhook is still writing.
+# Copy the volume that the service $1 mounts at the folder $2. Leave out deliveries that the webhook is still writing.
 pack_volume() {
     compose run --rm --no-deps -T "$1" tar -C "$2" --exclude='*.part' -cf - . >"$work/${2#/}.tar"
 }
@@ -192,8 +194,8 @@ unpack_settings() {
     cp -R "$work/settings/." .
 }
 
-# Create the roles of other bots, with their passwords and privileges. Leave out the statements about roles that exist here, because
-# these roles have new passwords.
+# Create the roles of other bots, with their passwords and privileges. Leave out the statements about roles that exist here,
+# such as the roles of the services, because these have new passwords on this machine.
 add_roles() {
     local known
     known=$(ask postgres 'SELECT quote_ident(rolname) FROM pg_roles')

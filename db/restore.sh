@@ -55,7 +55,7 @@ read_arguments() {
     [ -t 0 ] || [ "${assume_yes:-}" = yes ] || fail "nothing was changed. Without a terminal, confirm with --yes"
 }
 
-# The variables below say which changes `clean_up` has to undo.
+# These variables record the changes that `clean_up` has to undo.
 is_new=no
 closed=no
 swapped=no
@@ -70,7 +70,8 @@ clean_up() {
         return 0
     fi
     drop_database "$new" || true
-    # Without a schema the webhook settles nothing.
+    # If `create_schema` made a new schema, replace it by an empty database. Without a schema, the webhook keeps payments in its
+    # spool.
     [ "$is_new" = no ] || create_database ledger || true
     for role in "${added_roles[@]}"; do
         ask postgres "DROP ROLE $role" || true
@@ -94,8 +95,8 @@ start_database() {
     has_schema || create_schema
 }
 
-# Create the schema and the roles in a new volume. Keep the database closed, because a webhook that runs would settle its spool there,
-# and these payments would be lost with that database.
+# Create the schema and the roles in a new volume. Keep this database closed. Otherwise a running webhook would settle its spool
+# into the database, and these payments would be lost when the backup replaces it.
 create_schema() {
     is_new=yes
     closed=yes
@@ -103,7 +104,7 @@ create_schema() {
     migrate ledger
 }
 
-# Print the value of a line in the header of the dump, such as "Archive created at".
+# Print the value of the line $1 in the header of the dump, such as "Archive created at".
 header() {
     sed -n "s/^; *$1:\{0,1\} *//p" <<<"$contents" | head -n 1
 }
@@ -116,7 +117,7 @@ read_contents() {
     grep -q ' TABLE public credits ' <<<"$contents" || fail "$file is a dump of another database: it has no ledger"
 }
 
-# Print the roles that the statements in the dump name, one a line, quoted as in SQL.
+# Print the roles that the statements in the dump name, one on each line, quoted as in SQL.
 roles_in_dump() {
     in_db pg_restore --schema-only --file - <"$file" |
         sed -nE -e 's/^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) .* (TO|FROM) ("[^"]+"|[^ ";]+)( WITH GRANT OPTION)?;$/\3/p' \
@@ -124,7 +125,8 @@ roles_in_dump() {
         sort -u | grep -vx PUBLIC
 }
 
-# Roles belong to the whole server, so they are in no dump. Without the roles of other bots, the dump's GRANT statements would fail.
+# Create the roles that the dump names and this server lacks, such as roles of other bots. A dump contains no roles, because
+# they belong to the whole server. Without these roles, GRANT statements in the dump would fail.
 add_missing_roles() {
     local role known
     known=$(ask postgres 'SELECT quote_ident(rolname) FROM pg_roles')
@@ -142,7 +144,8 @@ restore_into_new() {
     carry_over_settings
 }
 
-# Give the new database the privileges and settings of the running one. They belong to a database as a whole, and are in no dump.
+# Give the new database the privileges and settings of the running one. A dump does not contain them, because they belong to the
+# database as a whole.
 carry_over_settings() {
     run_sql postgres -v new="$new" <<'SQL'
 SELECT format('REVOKE ALL ON DATABASE %I FROM public', :'new') \gexec
@@ -209,7 +212,8 @@ describe_roles() {
     say "   For each role of a bot, run: ALTER ROLE name LOGIN PASSWORD 'choose one'; and, if it spends credits: GRANT spender TO name;"
 }
 
-# List the rows of the running database that the backup lacks: one line for each kind of row, or nothing.
+# Describe the rows of the running database that the backup lacks, in one line for each kind of row. Print nothing if it lacks
+# none.
 list_lost() {
     local keys="
         SELECT 'charge', source || ' ' || charge_key FROM charges
@@ -249,8 +253,8 @@ list_lost() {
           FROM lost WHERE kind = 'erased' HAVING count(*) > 0"
 }
 
-# Stop the services that write, and remember them. The webhook goes on: it keeps deliveries in its spool. In a stack, remember the
-# number of containers as well, as in bot=2.
+# Stop the bot and the janitor, and remember which of them ran. The webhook keeps running, and keeps deliveries in its spool. In
+# a stack, also remember the number of containers, as in bot=2.
 stop_writers() {
     local one
     if [ -n "${STACK:-}" ]; then
@@ -283,8 +287,9 @@ back_up_running() {
     say "   A backup of the running database: $kept"
 }
 
-# Swap the two databases in one transaction. A session that connects meanwhile waits, and then finds the new database. A session that
-# connects between the two statements of the first line makes the transaction fail, so try again.
+# Swap the two databases in one transaction. A session that connects during the transaction waits, and then finds the new
+# database. If a session connects after `try_swap` has ended the sessions and before it renames the database, the transaction
+# fails and is tried again.
 swap() {
     drop_database "$old"
     local attempt
@@ -309,14 +314,16 @@ try_swap() {
         \$\$"
 }
 
-# Return whether the databases were swapped although the answer was lost. The name $old was free before.
+# Return whether the databases were swapped. If the connection broke, `try_swap` reports a failure even after a swap. A database
+# of the name $old exists only after a swap, because `swap` deletes it first.
 is_swapped() {
     [ "$(ask postgres "SELECT count(*) FROM pg_database WHERE datname = '$old'")" = 1 ]
 }
 
 after_swap() {
     drop_database "$old"
-    # The restored table `backups` lacks the row of this backup, because a dump is made before its row.
+    # Insert the row of this backup, which the restored table `backups` lacks, because the row was inserted after the dump was
+    # made.
     ask ledger "INSERT INTO backups (taken_at, size_bytes) VALUES ('$taken_at', $size)"
     [ "$(ask ledger "SELECT to_regclass('public.reconciliation_requests') IS NULL")" = t ] ||
         ask ledger "INSERT INTO reconciliation_requests (cause) VALUES ('restore')"

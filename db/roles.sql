@@ -1,6 +1,7 @@
 -- The roles, and the privileges that belong to the server and to the database as a whole. A dump of the database contains neither.
 -- The service `migrate` runs this file at every start, before the schema is created or changed. So a role that a later release
--- adds is created, and a database that was restored from a dump is protected again. The file has no effect if nothing is missing.
+-- adds is created, and a database that was restored from a dump gets these privileges again. The file has no effect if nothing
+-- is missing.
 -- `migrate` then limits the connections of each role (services/migrate/connections.py).
 --
 -- The role ledger_owner, which runs this file, is not created here: it is the superuser of the image of Postgres. A managed
@@ -78,9 +79,9 @@ BEGIN
 END
 $$;
 
--- Revoke functions that every role may call by default. Large objects could fill the disk, and many advisory locks could fill the
--- lock table that all sessions share. The unlock functions stay allowed, because database drivers call them when a connection
--- returns to its pool.
+-- Forbid functions that every role may call by default: those for large objects, which could fill the disk, and those that take
+-- advisory locks, which could fill the lock table that all sessions share. The unlock functions stay allowed, because database
+-- drivers call them when a connection returns to its pool.
 DO $$
 DECLARE
     refused regprocedure [] := ARRAY(
