@@ -1,17 +1,17 @@
 -- The current schema. The service `migrate` runs this file once, on an empty database, after db/roles.sql. It runs as the role
 -- ledger_owner, which owns all objects and which no other service uses. In the image of Postgres this role is also the superuser.
--- An existing database is changed by the files in db/migrations, and a test checks that both ways lead to the same schema. So a
--- new column goes to the end of its table here too, because ALTER TABLE adds it there.
--- Each rule that must always hold is a constraint, an index, a
--- trigger or a policy that has the name of the rule. So no bug, no race and no manual statement in psql can break the rule.
+-- An existing database is changed by the files in db/migrations, and a test checks that both ways lead to the same schema. So
+-- write a new column at the end of its table here, because ALTER TABLE in a migration adds it at the end.
+-- Each rule that must always hold is a constraint, an index, a trigger or a policy that has the name of the rule. So no bug, no
+-- race and no manual statement in psql can break the rule.
 
 -- The version of the schema. Increase the version with every change of a statement in this file, and write a migration.
 -- tests/integration/test_schema.py checks this. A service refuses a database whose version is too low for it
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
--- The lowest version of the schema for which a service that uses this schema may be written. An older service refuses the
--- database. Increase it only when a column or a table is removed that services of that version use.
+-- The lowest schema version of a service that can use this schema. A service that was written for a lower version refuses to use
+-- the database. Increase the number only when a column or a table is removed that services of the present number use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -35,8 +35,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. Which user a supporter is follows from the matches of the supporter's charges. It is not stored
--- here too, because the two copies could differ.
+-- People who paid on Buy Me a Coffee. The matches of a supporter's charges show which user the supporter is. The user is not stored here
+-- too, because the two copies could differ.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -57,8 +57,8 @@ CREATE TABLE signature_failures (
     failures bigint NOT NULL
 );
 
--- The only row counts how many deliveries in a row were refused. Buy Me a Coffee disables the webhook after more than ten
--- failures in a row. The count includes the refusals of all webhook replicas and survives restarts of the replicas.
+-- This table has one row, which counts how many successive deliveries were refused. Buy Me a Coffee disables the webhook after more
+-- than ten successive failures. The count includes the refusals of all webhook replicas and survives restarts of the replicas.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -105,15 +105,17 @@ IS 'Names the Telegram message that requested the payment, so that a repeated up
 CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
--- This index serves the search for the oldest open payments of an amount in load_candidates. The expression in place of created_at
--- makes it the only index that has their order. Otherwise Postgres would often read pending_payments_created_at from the oldest row on.
+-- This index serves the search for the oldest open payments of an amount in the query load_candidates. The query sorts by the same
+-- expression, and no other index has this order. If both used the column created_at, Postgres would often read the index
+-- pending_payments_created_at from the oldest row on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
--- This index serves the query expire_payments and the age of the oldest open payment. With pending_payments_created_at, both would read
--- all payments that have ended.
+-- This index serves the queries expire_payments and find_oldest_waiting. With the index pending_payments_created_at, both would read all
+-- payments that have ended.
 CREATE INDEX pending_payments_open_age ON pending_payments (created_at) WHERE status = 'pending';
 CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
 
--- The bot's messages that show how to pay. When the payment has ended, the bot rewrites the message and deletes the row.
+-- The bot's messages that show how to pay a pending payment. When the payment has ended, the bot rewrites the message as a receipt and
+-- deletes the row.
 CREATE TABLE payment_messages (
     payment_id varchar(100) NOT NULL REFERENCES pending_payments,
     message_id bigint NOT NULL,
@@ -176,7 +178,7 @@ COMMENT ON COLUMN events.channel IS 'How the event reached us: as a webhook, or 
 CREATE INDEX events_from_list ON events (event_no) WHERE channel = 'api';
 
 -- Supporters, subscriptions and items that an operator marked as "not one of our users". Charges of these outsiders are dismissed
--- automatically, without a card for the operators.
+-- automatically, and operators get no message about them.
 CREATE TABLE outsiders (
     outsider_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL,
@@ -263,7 +265,7 @@ IS 'The outsider that caused the automatic dismissal. Null if not dismissed, or 
 COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each candidate was rejected. Shown to people; no rule reads it.';
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
--- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity").
+-- Each of these unique indexes is one way to identify a charge (docs/why.md: "A charge has one identity").
 -- The index one_charge_per_transaction leaves out charges whose conflicts_with is not null, because such a charge has the same
 -- transaction id as the charge that conflicts_with names. The index one_charge_per_number leaves out charges with a doubt,
 -- because a doubtful charge may lack the fields that identify it.
@@ -279,11 +281,12 @@ CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT 
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
--- This index serves the queries find_unmatched_charges and find_oldest_waiting. With charges_unmatched, each page would read all unmatched
--- charges.
+-- This index serves the queries find_unmatched_charges and find_oldest_waiting. With the index charges_unmatched, which has another order,
+-- each of these queries would read all unmatched charges.
 CREATE INDEX charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
--- BMC may list a payment as support and report it as a subscription. This index serves the search for such a pair by the note.
+-- BMC may list a payment as one-time support and report it by webhook as a subscription. This index serves the search of the query
+-- load_known for two charges from the same payment, which have the same note.
 CREATE INDEX charges_from_list ON charges (paid_at) WHERE channel = 'api';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
@@ -391,7 +394,7 @@ CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE even
 
 -- The ledger ----------------------------------------------------------------------------------------------------------
 
--- The entries of the ledger. They are never changed or deleted: a mistake is reversed by a new entry.
+-- The entries of the ledger. Entries are never changed or deleted. To correct a mistake, a new entry reverses the wrong one.
 CREATE TABLE credits (
     credit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -439,9 +442,9 @@ COMMENT ON COLUMN credits.action_id
 IS 'The operator''s action that caused the entry. Null if a rule, an event from BMC or the user caused it.';
 COMMENT ON COLUMN credits.is_not_mine IS 'True if the user pressed Not mine on a guess.';
 COMMENT ON COLUMN credits.cause IS 'The reason as text: the purpose of a spending, or the reason of an adjustment or a reversal.';
--- These two indexes ensure that at most one credit of a charge is in force. By the first index, only one credit of a charge has
--- a null in the column follows, and each later credit has its own reversal there. By the second index, an entry is reversed only
--- once.
+-- These two indexes ensure that at most one credit of a charge is in force. The index credited_once allows only one credit of a charge
+-- with a null in the column `follows`. Each later credit must name a reversal there, and no two credits may name the same reversal. The
+-- index reversed_once allows only one reversal of an entry.
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
 CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
 CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
@@ -449,8 +452,8 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
--- The credits that are in force, at most one for each charge. Only a reversal ends a credit: after a refund, even a full one, the
--- credit stays in force.
+-- The credits that are in force, at most one for each charge. A credit is in force until a reversal takes it back. A refund, even a
+-- full refund, does not end a credit.
 CREATE VIEW standing_credits WITH (security_invoker) AS
 SELECT given.credit_id, given.telegram_id, given.charge_id, given.credits
   FROM credits AS given
@@ -534,7 +537,7 @@ EXECUTE FUNCTION check_followed_entry();
 -- matched: the charge has a credit in force for the same user.
 -- refunded: the charge has no credit in force, or nothing is left of the credit.
 -- unmatched or dismissed: the charge has no credit in force.
--- The two triggers below run at the commit, because a settlement writes the charge and the credit in two statements.
+-- The two triggers below run at the commit, because a transaction writes the charge and the credit one after the other.
 CREATE FUNCTION check_credit_of_charge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -611,8 +614,8 @@ BEGIN
 END
 $$;
 
--- This trigger refuses direct changes of balances. A direct change has a trigger depth of 0. The changes by the trigger
--- balance_is_the_sum have a trigger depth of 1, so they are allowed.
+-- This trigger refuses direct changes of balances, for which pg_trigger_depth() is 0. It allows the changes that the trigger
+-- balance_is_the_sum makes, for which pg_trigger_depth() is 1.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -624,9 +627,9 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
--- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the first
--- call's entry. This sum is nearly always the result of the first call. It differs if another entry of the user with a lower
--- credit_id was inserted during the first call: the sum includes that entry, but the result of the first call does not.
+-- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the entry of
+-- the first call. This sum is nearly always the balance that the first call returned. It differs if another entry of the user got a
+-- lower credit_id but was committed after the first call had read the balance: the sum includes that entry, the balance did not.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -678,9 +681,9 @@ $$;
 
 -- Handing entries to another bot --------------------------------------------------------------------------------------
 
--- A bot that keeps its own balances registers a handler for new entries. The first registration inserts the only row of this
--- table. Entries from before the first registration are not handed over, because the bot may already have added their credits to
--- its balances.
+-- Another bot that keeps its own balances registers a handler for new entries. The first registration inserts the only row of this
+-- table. Entries from before the first registration are not handed over, because the other bot may already have added their credits
+-- to its balances.
 CREATE TABLE handover_start (
     is_only boolean PRIMARY KEY DEFAULT true,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -699,8 +702,8 @@ CREATE TABLE handovers (
 -- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out: the
 -- other bot spends credits from its own balances, so a spending here is not for its handler.
 -- The function runs as the owner, so that the services need no privilege to insert handovers.
--- A queue is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an entry with
--- a higher id. A bot that stored only the last handled credit_id would miss the entry with the lower id.
+-- A table of waiting entries is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an
+-- entry with a higher id. If only the last handled credit_id were stored, the entry with the lower id would be missed.
 CREATE FUNCTION queue_handovers() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -719,10 +722,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION queue_handovers();
 
 -- Counts for the metrics ----------------------------------------------------------------------------------------------
 
--- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables
--- would take longer and longer. So triggers insert a row for each change of a number, and the number is the sum of its rows. A change is
--- committed together with the rows that it counts, so the sums are right in every snapshot of the database. No row is ever updated, so no
--- transaction waits for another one. The janitor merges rows when there are many.
+-- The numbers of pending payments, charges and entries of the ledger. The janitor exports these numbers every 15 seconds, and counting the
+-- rows of the three tables would take longer and longer. So triggers insert a row into `counts` for each change of a number, and the number
+-- is the sum of these rows. The triggers run in the transaction that changes the counted rows, so the sums are right in every snapshot of
+-- the database. No row of `counts` is ever updated, so no transaction waits for another one. The query merge_counts merges the rows when
+-- there are more than 1,000.
 CREATE TABLE counts (
     counted text NOT NULL,
     kind text,
@@ -740,7 +744,7 @@ COMMENT ON COLUMN counts.currency IS 'The currency of the charges.';
 COMMENT ON COLUMN counts.number IS 'How many rows were added. Negative if rows were changed, and belong to another number now.';
 COMMENT ON COLUMN counts.amount IS 'The sum of the charges'' amounts, or of the entries'' credits without their sign.';
 
--- These functions run as the owner, so that no service needs a privilege to insert counts.
+-- The functions of this section run as the owner, so that no service needs a privilege to insert counts.
 CREATE FUNCTION count_pending_payments() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -799,8 +803,8 @@ BEGIN
 END
 $$;
 
--- Most charges never change. A trigger for each row with a condition costs a batch of new charges nothing, but a trigger for each statement
--- would also be called if no row has changed, because charges are inserted with ON CONFLICT DO UPDATE.
+-- This trigger is called for each row and has a condition, so a batch of new charges never calls it. A trigger for each statement would
+-- also be called for a batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
 CREATE TRIGGER changed_charge_is_counted
 AFTER UPDATE ON charges
 FOR EACH ROW
@@ -826,8 +830,8 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
 
--- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit. The balance of the user is
--- locked by then, so no spending can get a lower credit_id and change the sum later.
+-- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit, when the transaction has
+-- locked the user's balance. So a spending that comes later cannot get a lower credit_id, and the sum does not change any more.
 CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -844,7 +848,7 @@ DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.kind = 'refund')
 EXECUTE FUNCTION count_overdrawn_refund();
 
--- Counts a balance that falls below zero, or recovers.
+-- Adds 1 to the number of negative balances when a balance falls below zero, and -1 when the balance is no longer negative.
 CREATE FUNCTION count_overdrawn_balance() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -863,8 +867,8 @@ AFTER UPDATE ON balances
 FOR EACH ROW WHEN ((OLD.balance < 0) <> (NEW.balance < 0))
 EXECUTE FUNCTION count_overdrawn_balance();
 
--- The changes that the counts lack. There are none, unless rows were changed while triggers were off, or deleted. The view counts all
--- rows, so it takes seconds if there are millions.
+-- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless rows were changed while the
+-- triggers were disabled, or were deleted. The view counts all rows, so it takes seconds if there are millions of rows.
 CREATE VIEW missing_counts AS
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM (
@@ -938,8 +942,9 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- sent: Telegram accepted the message.
 -- addressed: the message to all operators was replaced by one message to each operator. A reminder that was cancelled before it
 -- was sent has this status too.
--- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
--- dead: sending was given up, because each further attempt would probably fail.
+-- folded: the message to all operators is only counted in their summaries, because there were too many messages within a minute, or
+-- because the message needs no decision soon.
+-- dead: sending was given up, because further attempts would probably fail too.
 -- unreachable: the recipient could not be reached, for example because the user has blocked the bot. If the recipient comes back,
 -- the newest messages that are still useful are queued again (the query requeue_missed).
 -- withheld: the message is not sent, because the user asked to be erased, or because the message is no longer useful.
@@ -993,8 +998,8 @@ COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending paym
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
 -- A lease allows only one process at a time to do a task. A lease lasts a few seconds, and the holder extends it during the task.
--- If the holder is killed or frozen, the lease expires. A lock would not suit. A table lock ends with its transaction, but the
--- task lasts longer. A session lock lasts as long as its connection, and a frozen process may keep its connection.
+-- If the holder is killed or frozen, the lease expires. A lock of Postgres would not suit: a table lock ends with its transaction,
+-- but the task lasts longer, and a session lock lasts as long as its connection, which a frozen process may keep.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -1090,7 +1095,8 @@ $$;
 
 -- Reconciliation -----------------------------------------------------------------------------------------------------
 
--- The janitor compares BMC's own lists with the table charges (docs/reconciliation.md). Each row is one of these lists.
+-- The janitor compares BMC's own lists with the table `charges` (docs/reconciliation.md). Each row of this table has the progress of the
+-- comparison of one list.
 CREATE TABLE reconciliation_lists (
     list text PRIMARY KEY,
     state text NOT NULL,
@@ -1111,8 +1117,8 @@ COMMENT ON COLUMN reconciliation_lists.covered_at
 IS 'The start of the last reading that has covered the whole list. A charge that was paid before and is not listed is reported.';
 COMMENT ON COLUMN reconciliation_lists.differs_in_zone IS 'True if the times in the list seem to be in another zone than UTC.';
 
--- The rows of BMC's lists for which no charge is known yet. Most of them are settled by their own webhook within seconds. Then the
--- row is deleted here. Otherwise the janitor settles it a quarter of an hour after first_seen_at.
+-- The rows of BMC's lists for which no charge is known yet. For most of them, the webhook comes within seconds and settles the payment.
+-- Then the row is deleted from this table. Otherwise the janitor settles the payment from the row 15 minutes after first_seen_at.
 CREATE TABLE missing_rows (
     row_name text PRIMARY KEY,
     list text NOT NULL,
@@ -1124,7 +1130,7 @@ CREATE TABLE missing_rows (
 COMMENT ON COLUMN missing_rows.row_name IS 'The list and the number of the row, as in the key of the event that the row becomes.';
 COMMENT ON COLUMN missing_rows.paid_at IS 'The time in the row, which has no zone. Null if it cannot be read.';
 
--- Requests to compare now. The janitor answers each request once.
+-- Requests to the janitor to compare the lists with the charges now. The janitor answers each request once.
 CREATE TABLE reconciliation_requests (
     request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cause text NOT NULL,
@@ -1139,7 +1145,8 @@ COMMENT ON COLUMN reconciliation_requests.cause
 IS 'An operator sent /reconcile, a user raised a claim, or a backup was restored.';
 CREATE INDEX reconciliation_requests_open ON reconciliation_requests (request_id) WHERE answered_at IS NULL;
 
--- Which charges from webhooks BMC's lists contain. A charge that the lists do not contain may be forged with a leaked secret.
+-- Records which charges were found in BMC's lists, and which charges were reported to operators because no list contains them. A charge
+-- that no list contains may be forged with a leaked signing secret.
 CREATE TABLE charge_listings (
     charge_id bigint PRIMARY KEY REFERENCES charges,
     listed_at timestamptz,
@@ -1152,8 +1159,8 @@ IS 'When operators were told that the lists do not contain the charge. Null if t
 
 -- Operation ----------------------------------------------------------------------------------------------------------
 
--- Each row is a backup that was taken, and restored once as a test. An alert fires if there is no recent row. db/backup.sh
--- inserts a row. Another backup tool can use the same statement: INSERT INTO backups (size_bytes) VALUES (...).
+-- Each row is a backup that was restored once as a test. An alert fires if there is no recent row. db/backup.sh inserts a row for each
+-- of its backups. Another backup tool can insert one with INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT now(),
@@ -1232,8 +1239,8 @@ CREATE SCHEMA past;
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
 CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
 
--- A payment that ended after past.at was still pending at that time, so the second part of the view shows it as pending. With two
--- parts instead of a CASE, conditions on the status can use the partial indexes of the table.
+-- A payment that ended after past.at was still pending at that time, so the second part of the view shows it as pending. The view has
+-- two parts instead of a CASE, so that conditions on the status can use the partial indexes of the table.
 CREATE VIEW past.pending_payments AS
 SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
 UNION ALL
@@ -1291,9 +1298,9 @@ SELECT * FROM public.events WHERE false;
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, past FROM public;
 
--- The REVOKE and GRANT statements in this section that name ALL objects of a schema apply only to objects that exist now. These
--- statements do the same for objects that a migration adds. The first one has no IN SCHEMA, because with IN SCHEMA it could not
--- take back the privilege that every role has by default.
+-- The REVOKE and GRANT statements in this section that name ALL objects of a schema apply only to objects that exist now. The four
+-- statements below do the same for objects that a migration adds. The first one has no IN SCHEMA, because with IN SCHEMA it could
+-- not take back the privilege that every role has by default.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO bot;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT EXECUTE ON FUNCTIONS TO bot;
