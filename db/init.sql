@@ -11,7 +11,7 @@
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
 -- The lowest schema version of a service that can use this schema. A service that was written for a lower version refuses to use
--- the database. Increase the number only when a column or a table is removed that services of the present number use.
+-- the database. Increase the number only when a migration removes a column or a table that services of this version use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ BEFORE UPDATE OF status ON pending_payments
 FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.status)
 EXECUTE FUNCTION refuse_a_second_end();
 
--- The inbox contains the raw body of every event with a valid signature.
+-- The inbox: each event that came with a valid signature, and each row of BMC's lists that was settled as an event, with its raw body.
 CREATE TABLE events (
     event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery_key text NOT NULL,

@@ -15,9 +15,9 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a refund has changed the charge's state since the decision. The action 'undo_match' leads to the state 'unmatched',
--- and every other action leads to a different state.
+-- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if
+-- the charge's state does not agree with the last decision. The state 'unmatched' agrees only with the action 'undo_match'.
+-- Every other state agrees with every other action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges

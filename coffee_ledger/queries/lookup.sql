@@ -171,7 +171,7 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
 -- row $1.
 
 -- name: count_unmatched_before
--- $1 charge id, $2 whether to count the row itself
+-- $1 charge id, $2 whether to count this charge too
 SELECT count(*)
   FROM charges AS listed
   JOIN charges AS mark ON mark.charge_id = $1
@@ -181,7 +181,7 @@ SELECT count(*)
    AND ($2 OR listed.charge_id <> mark.charge_id);
 
 -- name: count_pending_before
--- $1 payment id, $2 whether to count the row itself
+-- $1 payment id, $2 whether to count this payment too
 SELECT count(*)
   FROM pending_payments AS listed
   JOIN pending_payments AS mark ON mark.payment_id = $1
@@ -193,7 +193,7 @@ SELECT count(*)
    AND ($2 OR listed.payment_id <> mark.payment_id);
 
 -- name: count_kept_before
--- $1 number of the event, $2 whether to count the row itself
+-- $1 number of the event, $2 whether to count this event too
 SELECT count(*)
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
@@ -201,11 +201,11 @@ SELECT count(*)
    AND ($2 OR event_no <> $1);
 
 -- name: count_claims_before
--- $1 claim id, $2 whether to count the row itself
+-- $1 claim id, $2 whether to count this claim too
 SELECT count(*) FROM claims WHERE status = 'open' AND claim_id <= $1 AND ($2 OR claim_id <> $1);
 
 -- name: count_guesses_before
--- $1 charge id, $2 whether to count the row itself
+-- $1 charge id of the guess, $2 whether to count this guess too
 SELECT count(*)
   FROM guesses AS listed
   JOIN guesses AS mark ON mark.charge_id = $1

@@ -1,9 +1,9 @@
 -- Statements that find users to whom a waiting charge may belong. Operators see the users as suggestions.
 
 -- name: suggest_open
--- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user, and the best
--- of all first. A payment of the charge's amount is better than one of another amount. Of two payments that are equal in this,
--- the one that was created closer to the time of the charge is better.
+-- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user, sorted from
+-- the best to the worst. A payment of the charge's amount is better than a payment of another amount. If both or neither have
+-- the charge's amount, the payment that was created closer to the time of the charge is better.
 -- $1 time of the charge, $2 amount, $3 currency, $4 maximum
 WITH open_then AS (
     SELECT payments.payment_id, payments.telegram_id, payments.amount, payments.currency, payments.status, payments.created_at,

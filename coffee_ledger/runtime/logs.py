@@ -76,7 +76,7 @@ class QueuedHandler(logging.Handler):
     loop would delay payments.
 
     The queue holds at most `QUEUED_MAX` lines. If it is full, lines below WARNING are dropped and counted. A line of WARNING or
-    above is never dropped. Python closes the handler when the process exits, and this writes all queued lines.
+    above is never dropped. When the process exits, Python flushes the handler, so that the queued lines are written.
     """
 
     def __init__(self, stream: TextIO) -> None:

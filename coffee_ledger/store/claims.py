@@ -52,7 +52,8 @@ class NotRaised(enum.Enum):
     """
     The reason why a claim was not raised.
 
-    The last question of the dialogue is not open, the user has an open claim, or the user raised too many claims within a day.
+    `NOT_ASKED` means that the last question of the dialogue is not open, and `OPEN_BEFORE` that the user already has an open
+    claim. `TOO_MANY` means that the user raised `CLAIMS_A_DAY_MAX` claims within a day.
     """
 
     NOT_ASKED = enum.auto()

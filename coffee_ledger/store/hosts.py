@@ -80,8 +80,8 @@ def split_hosts(database_url: str) -> Sequence[str]:
     """
     Return a URL for each server of *database_url*.
 
-    Leave out the option `target_session_attrs`, because `connect_to_writable` sets it itself, and because not every program
-    knows it.
+    Leave out the option `target_session_attrs`, because `connect_to_writable` sets it itself, and because other programs that get
+    such a URL, such as dbmate, may not know the option.
     """
     parts = urlsplit(database_url)
     login, at, hosts = parts.netloc.rpartition("@")

@@ -349,7 +349,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find the users who have or had this username. There may be several, because a user can take the former name of another."""
+    """Find the users who have or had this username. There may be several, because a user can take another user's old name."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await load_known_users(db, [row["telegram_id"] for row in rows])).values())

@@ -292,7 +292,7 @@ async def put_off(
 
 
 async def mark_dead(pool: Pool, notification_id: int) -> None:
-    """Mark a message as dead, because Telegram will never accept it."""
+    """Mark a message as dead, so that it is not sent any more."""
     async with connected(pool) as db:
         await db.execute(sql("mark_dead"), notification_id)
 

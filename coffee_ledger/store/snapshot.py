@@ -51,7 +51,7 @@ class Overdrafts:
 
 @dataclass(frozen=True)
 class Backup:
-    """The last backup. Data that was written after *taken_at* is not in it."""
+    """The last backup. It may lack data that was written after *taken_at*."""
 
     taken_at: datetime
     size_bytes: int
