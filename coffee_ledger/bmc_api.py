@@ -38,7 +38,7 @@ TIME = re.compile(
 )
 NO_TIME = frozenset({"", "0000-00-00 00:00:00"})
 SECONDS_MAX = 3600
-"""A `Retry-After` above this number of seconds counts as this number, so that BMC cannot stop our requests for days."""
+"""If BMC sends a longer `Retry-After`, we wait only this long. So one wrong header cannot stop our requests for days."""
 
 
 class ApiList(enum.StrEnum):
@@ -137,7 +137,7 @@ class ExtraRow:
     row_id: str
     transaction_id: str | None
     support_id: str | None
-    """The `row_id` of the same payment in the list of supporters."""
+    """The `row_id` of the same payment in the list of supporters; None if the purchase names no such row."""
     amount: Decimal
     currency: str
     name: str | None = field(repr=False)
@@ -200,8 +200,8 @@ def _refusal(answer: ApiAnswer) -> ApiState | None:
         case 429:
             return ApiState.THROTTLED
         case status if status in REDIRECTS:
-            # If BMC refuses the token, it redirects to the login page. A redirect to an address of an API means that the API has
-            # moved.
+            # If BMC refuses the token, it redirects to the login page. A redirect to an address with `API_PATH` means that the
+            # API has moved.
             return ApiState.CHANGED if API_PATH in (answer.location or "") else ApiState.TOKEN_REFUSED
         case status if status == 408 or status >= 500:
             return ApiState.UNREACHABLE
@@ -336,7 +336,7 @@ def _read_refund(fields: Json) -> bool | None:
 
 
 def _any_mark(*marks: bool | None) -> bool | None:
-    """Return True if any mark is true. Otherwise return None if any mark is unknown, and False if all are false."""
+    """Return True if any mark is True. Otherwise return None if any mark is unknown (None), and False if all are False."""
     return True if True in marks else None if None in marks else False
 
 
@@ -353,7 +353,7 @@ def _has_time(value: object) -> bool | None:
 
 
 def _is_unix_time(value: object) -> bool:
-    # Convert only these two types: `str` raises a RecursionError for a list that is nested deeply.
+    # Call `str` only for an int or a string: for a deeply nested list, `str` raises a RecursionError.
     return isinstance(value, int | str) and bool(re.fullmatch("[1-9][0-9]{8,9}", str(value).strip(), re.ASCII))
 
 

@@ -140,7 +140,7 @@ class Charge:
     is_paid: bool = True
     """False if BMC has reported a refund of the charge, but not yet the payment."""
     is_held: bool = False
-    """True if an operator undid the match. No rule may match the charge again, only an operator."""
+    """True if an operator or the user took back a match of the charge. Then only an operator may match the charge again."""
     doubt: Doubt | str | None = None
     """
     The reason why only an operator may match the charge; None if there is no doubt.
@@ -180,7 +180,7 @@ class Charge:
 
     @property
     def may_match(self) -> bool:
-        """True if the charge can be matched, and no operator has undone its match. If false, no rule may match the charge."""
+        """True if a rule may match the charge. Only an operator may match a charge whose match was taken back (`is_held`)."""
         return self.can_be_matched and not self.is_held
 
     @property

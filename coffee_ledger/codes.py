@@ -50,7 +50,7 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """
 The 31 characters of codes. People confuse 0 with O, and 1 with I and L, so these five are left out.
 
-The check requires a prime number of characters.
+The number 31 is prime, as the calculation of the check character requires.
 """
 
 CODE_LENGTH = 8
@@ -96,15 +96,15 @@ class Reading:
     holds_code: bool = False
     """True if the writer seems to have written a code, even a wrong one. The charge is then never matched by amount and time."""
     spelled: str = field(default="", repr=False, compare=False)
-    """The text in the spelling in which typos are corrected; empty if it cannot contain a code."""
+    """The text in Latin capitals (`_Spelled.by_shape`), for `corrections`; empty if the text cannot contain a code."""
 
     @cached_property
     def corrections(self) -> frozenset[PaymentId]:
         """
         Codes that the writer may have meant, because they are one typo away from a part of the text.
 
-        They are computed only when they are asked for, because this takes longer than all the rest. Most texts contain a code in
-        use, and then no typo is corrected.
+        They are computed only when this property is read, because correcting takes longer than the rest of the reading. Most
+        texts contain an issued code, and then the caller does not read this property.
         """
         return _correct_all(_shapes(self.spelled)) if self.spelled else frozenset()
 
@@ -310,7 +310,7 @@ def _spell_text(text: str) -> _Spelled:
         plain=plain,
         addresses=addresses,
         by_shape=_DASH_WORD.sub(" ", _spell(prose, keyboard=False)),
-        # A text in ASCII has no Cyrillic letters, so no letter would be left.
+        # In this spelling, only Cyrillic letters become Latin letters. An ASCII text has none, so it cannot contain a code.
         by_key="" if prose.isascii() else _spell(prose, keyboard=True),
     )
 

@@ -17,7 +17,8 @@ class SchemaDiffersError(DatabaseAwayError):
     """
     The schema of the database does not fit this code. Callers handle this error like an unreachable database.
 
-    *found* is None if the database has no schema yet. The message says which side is too old, and contains no secret.
+    *found* is the version of the schema; None if the database has no schema yet. The message says whether the schema or the
+    code is too old. It contains no secret.
     """
 
     def __init__(self, message: str, *, found: int | None) -> None:

@@ -64,7 +64,11 @@ NAME_LENGTH_MAX = 200
 
 SEPARATORS = re.compile("[ -]+")
 DIGESTED = json.JSONEncoder(sort_keys=True, default=str)
-"""Writes the content of which `_digest` makes the digest. It must not change, or a delivery after an update counts as a new event."""
+"""
+`_digest` hashes the JSON that this encoder writes.
+
+If the output of the encoder changed, an event that BMC sends again after an update of this software would count as a new event.
+"""
 
 GLIMPSED_TYPE = re.compile(r'(?<!\\)"type"\s*:\s*"([a-z_]{1,40}\.[a-z_]{1,40})"')
 GLIMPSED_AMOUNT = re.compile(r'(?<!\\)"amount"\s*:\s*"?([0-9]{1,9}(?:\.[0-9]{1,4})?)(?="|\s*[,}])')
@@ -118,7 +122,7 @@ class ChargeReport:
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the words now, because the event has to wait for the batch before it in any case.
+        # Read the words before the settlement. The event waits for the batch before it anyway, so reading delays nothing.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 

@@ -82,7 +82,7 @@ def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datet
 
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
-    """As `glimpse_at`, also for a row of a list. Of such a row, only the list can be shown."""
+    """Do the same as `glimpse_at`, but accept also a stored row of BMC's list. The glimpse of a row shows only the list."""
     if channel != Channel.API:
         return glimpse_at(body)
     # The glimpse shows no time, so the time of receipt does not matter.
@@ -92,8 +92,8 @@ def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
 
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
-    # The digest makes a row that BMC has changed a new event, which this version may be able to read. It comes before the number of
-    # the row: a number before a long word looks like a bot's token, and the log would hide it.
+    # If BMC changes the row, the digest makes the row a new event, which can perhaps be read. Put the digest before the number
+    # of the row: a number before a long word looks like a bot's token, and the log would hide it.
     name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
@@ -111,9 +111,10 @@ def _kind(row: MoneyRow) -> EventKind:
 
 def _delivery_key(list_: ApiList, row: MoneyRow) -> DeliveryKey:
     """
-    Name the event. Each state of a row is one event, however often the row is read.
+    Return a key that changes only if the state of the row changes. A row that is read again in the same state is a known event.
 
-    BMC shows all periods of a subscription in one row, so the period is part of the name.
+    The state of a payment is paid, refunded or unclear. The state of a subscription is its latest period, because BMC shows all
+    periods in one row.
     """
     if isinstance(row, SubscriptionRow):
         state = "none" if row.period_start is None else str(int(row.period_start.timestamp()))
@@ -133,11 +134,11 @@ def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at:
     doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
     item_name = row.item_name if isinstance(row, ExtraRow) else None
     charge = Charge(
-        # The key is the same as from a webhook of the family, so that even without `Book.find` the charge could not be stored twice.
+        # A webhook of this family makes the same key. So the charge cannot be stored twice, even if `Book.find` misses it.
         charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
         family=family,
-        # Do not use the row's number, because it is not certain that webhooks have the same one. A wrong number would make the
-        # webhook of this payment look like a conflict.
+        # Do not use the row's number, because the webhook of this payment may have a different number. Then the webhook would
+        # look like a conflict (`Doubt.CONFLICT`).
         bmc_id=None,
         transaction_id=row.transaction_id,
         psp_id=None,
@@ -212,7 +213,8 @@ def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
 
 
 def _is_renewal(row: SubscriptionRow) -> bool:
-    # Without the two times, treat the row as a renewal: a renewal is never taken for the first payment of a subscription.
+    # If one of the times is missing, treat the row as a renewal. Then `_compare_with_earlier` in settling.py does not take it
+    # for a first payment that BMC has also reported as a donation.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

@@ -283,7 +283,7 @@ class WaitingSummary(Facts):
     kind = NotificationKind.WAITING_SUMMARY
 
     is_silent: bool = False
-    """True if the summary was queued only because of charges that need no decision soon."""
+    """True if the summary was queued only for charges that look ordinary, or only to replace an earlier summary."""
 
 
 FACTS: dict[NotificationKind, type[Facts]] = {

@@ -94,7 +94,7 @@ def drop_invisible(text: str) -> str:
 
 
 def may_hold_address(text: str) -> bool:
-    """Return False if no word of *text* can be an address. This is quicker than a look at each word."""
+    """Return False if no word of *text* can be an address. This check is quicker than calling `is_address` for each word."""
     return not _ADDRESS_SIGNS.isdisjoint(text)
 
 

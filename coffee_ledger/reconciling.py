@@ -38,7 +38,7 @@ class KnownCharges:
     period_starts: Mapping[str, Sequence[datetime]]
     """The starts of the charged periods, by the id of the subscription at Stripe."""
     refunded: frozenset[str] = frozenset()
-    """Of *transaction_ids*, those whose charge is refunded."""
+    """The *transaction_ids* of those charges that are refunded."""
     numbers: frozenset[str] = field(default_factory=frozenset)
     """The BMC numbers of charges that have no transaction id."""
 
@@ -51,14 +51,14 @@ class News(enum.Enum):
     REFUNDED = enum.auto()
     """The list shows a refund of a charge that is not refunded here."""
     UNCLEAR = enum.auto()
-    """The mark of a refund has an unknown value."""
+    """The row's mark of a refund has an unknown value, so the charge may or may not be refunded."""
 
 
 def find_news(row: Row, known: KnownCharges, *, since: datetime) -> News | None:
     """
     Return the reason why the row must be settled; None if it shows nothing new.
 
-    Ignore rows that are older than *since*, because the product did not run then.
+    Ignore rows that are older than *since*, because Coffee Ledger did not run before that time.
     """
     told = _told_at(row)
     if (told is not None and told < since) or not moves_money(row):
@@ -83,7 +83,7 @@ def is_known(row: Row, known: KnownCharges) -> bool:
             # A charge without a transaction id can only be compared by BMC's number. Webhooks probably have the same number.
             return row.row_id in known.numbers if row.transaction_id is None else _is_charged(row, known)
         case ExtraRow():
-            # Without an id of its own, the row only repeats a payment in the list of supporters.
+            # A purchase without a transaction id only repeats the payment `support_id`, which is in the list of supporters.
             return row.support_id is not None if row.transaction_id is None else _is_charged(row, known)
         case UnreadableRow():
             return _is_charged(row, known)
@@ -144,8 +144,9 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
     Tell whether reading can stop at this page, because all rows of the older pages are probably known.
 
     This is the case if all rows are older than *before*, no row is missing (`find_news`), and the rows are sorted from the newest to
-    the oldest. The order is checked because BMC does not promise it: without it, an older page may contain a newer row. Rows that
-    can never have a charge, such as rows without an id, are ignored. Otherwise every later reading would go on beyond this page.
+    the oldest. The order is checked because BMC does not promise it: if rows are unsorted, an older page may contain a newer
+    row. Rows that can never become known, such as rows without an id, are ignored. Otherwise every pass would read on beyond
+    this page.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)
@@ -155,7 +156,7 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
 
 
 def is_before_us(rows: Sequence[Row], *, since: datetime) -> bool:
-    """Tell whether all rows of a page are older than *since*, so that older pages can show nothing of interest."""
+    """Tell whether all rows of a page are older than *since*. Then `find_news` would ignore all rows of the older pages too."""
     times = [_told_at(row) for row in rows]
     return all(time is not None and time < since for time in times)
 
@@ -164,8 +165,8 @@ def differs_in_zone(row: Row) -> bool:
     """
     Tell whether the time in the row is probably in another zone than UTC.
 
-    A Stripe id contains the second of the payment: five characters after the prefix, in base 62. This is not documented. So the
-    result is only shown to operators, and decides nothing. It is False if the row has no such id.
+    The five characters after the prefix of a Stripe id are the second of the payment, in base 62. Stripe does not document
+    this. So the result is only shown to operators, and decides nothing. The result is False if the row has no such id.
 
     Source: test bodies and a live payment of BMC, and `created_at` of the same payments, compared 2026-11-29.
     """

@@ -75,8 +75,10 @@ the amount and the note must be equal too.
 
 LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
-As `ANNOUNCED_TWICE_WITHIN`, for a charge from BMC's list. The times in the list have no zone, and two zones differ by at most 26
-hours. A false doubt costs an operator one look; a missed one would credit a payment twice.
+The same limit as `ANNOUNCED_TWICE_WITHIN`, for two charges of which one comes from BMC's list.
+
+The times in the list have no zone, and two zones differ by at most 26 hours. The limit is not shorter, because a false doubt
+costs an operator only one look, but a missed doubt would credit a payment twice.
 """
 
 
@@ -135,7 +137,7 @@ class Book:
     known_users: frozenset[TelegramId] = frozenset()
     """The Telegram ids that the texts of the batch mention, but only those of users of the bot."""
     erased: frozenset[TelegramId] = frozenset()
-    """Of the users whom the charges of the batch may belong to, those who asked to be erased."""
+    """The users who asked to be erased, out of those whom the charges of the batch may belong to."""
     erased_supporters: frozenset[str] = frozenset()
     """The supporters in the batch who have paid for a user who asked to be erased."""
     undecided: defaultdict[Money, list[ChargeReport]] = field(default_factory=lambda: defaultdict(list))
@@ -163,7 +165,7 @@ class Book:
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that is the same as *other*, even if their charge keys differ."""
         # A charge with one of these doubts has no billing period or no ids. A search by ids could then find a different charge,
-        # so search only by the charge key. The key of such a charge is equal only if BMC repeats the same event.
+        # so search only by the charge key. The keys of two such charges are equal only if BMC repeats the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -276,8 +278,9 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
-    """Return whether *charge* may be the money that *other* has credited already, or will credit by a rule."""
-    # No rule credits a charge with a doubt. Unless an operator has matched *other*, only *charge* can be credited by a rule.
+    """Return whether *charge* may report the money of *other* again, and *other* is credited or can be credited by a rule."""
+    # A charge with a doubt is credited only if an operator matches it. If no operator has matched *other*, crediting *charge*
+    # too does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
     return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
@@ -455,8 +458,9 @@ class _Fold:
             charge = _add_payment_to_refund(known, report.charge)
             if charge.waits:
                 self._notify_of_contradiction(charge, Contradiction.REFUND, known)
-        # Time has passed before a payment is found in BMC's list. An open payment of this amount may belong to a different user.
-        # If the refund came first, a guess would be taken back at once, and the user would get no other guess for some time.
+        # Allow no guess for a payment from BMC's list: it is found long after it was paid, so an open payment of this amount
+        # may belong to a different user. Allow no guess either if the refund came first: the credits would be taken back at
+        # once, and the user would get no other guess for the time `GUESS_PAUSE`.
         is_fresh = self._book.is_fresh and known is None and report.charge.channel is not Channel.API
         return self._decide(charge, report, is_fresh=is_fresh)
 
@@ -470,7 +474,7 @@ class _Fold:
         self._keep_supporter(report)
         charge = _add_known_fields(known, report.charge)
         if known.may_match and known.doubt is not None and charge.doubt is None:
-            # The charge was not compared with other charges while it had a doubt, because no rule could credit it.
+            # While the charge had a doubt, no rule could credit it, and `_new_charge` may not have compared it. Compare it now.
             charge = self._compare_with_earlier(charge, report)
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
@@ -544,7 +548,7 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # Any other doubt leaves the charge to an operator. If a later event removes the doubt, the charge is compared then.
+        # Any other doubt leaves the charge to an operator. If an event removes the doubt, `_update_charge` compares the charge.
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
@@ -747,7 +751,7 @@ class _Fold:
         coded = [known[code] for code in sorted(words.reading.codes) if code in known]
         return Candidates(
             coded=coded,
-            # A text with a code in use is not corrected. So its corrections need not be computed.
+            # A text with an issued code is not corrected. So do not compute its corrections.
             corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),

@@ -55,7 +55,7 @@ class Attention(enum.StrEnum):
     """The reason why a waiting charge needs an operator's decision."""
 
     DOUBT = "doubt"
-    """The charge is doubtful, or an operator or a user took back its match."""
+    """The charge has a doubt, or an operator or a user took back its match."""
     CODE = "code"
     """The supporter wrote a code, or a text that may be a code."""
     CANDIDATE = "candidate"
@@ -110,8 +110,8 @@ def only_candidate(charge: Charge) -> Reason | None:
     """
     Return the reason that names the only user to whom the charge probably belongs.
 
-    Return None if the charge is doubtful, or if its reasons name no user, several users or several pending payments. If several
-    reasons name the user, prefer a reason that also names a pending payment.
+    Return None if the charge has a doubt, if its match was taken back, or if its reasons name no user, several users or several
+    pending payments. If several reasons name the user, prefer a reason that also names a pending payment.
     """
     named = [reason for reason in charge.reasons if reason.telegram_id is not None]
     is_doubtful = charge.doubt is not None or charge.conflicts_with is not None or charge.is_held

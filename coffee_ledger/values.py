@@ -108,7 +108,7 @@ def read_amount(value: object) -> Decimal | None:
     return _round_down(text) if AMOUNT.fullmatch(text) else None
 
 
-# Most payments have one of a few amounts, and each amount is read several times.
+# Cache the results, because most payments have one of a few amounts, and each amount is read several times.
 @lru_cache(maxsize=1024)
 def _round_down(text: str) -> Decimal:
     stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
