@@ -161,7 +161,11 @@ class NotificationKind(enum.StrEnum):
     CLAIM_RAISED = "claim_raised"
     """A user says that they paid but received no credits."""
     SIGNATURE_FAILURES = "signature_failures"
-    """A delivery had a signature that fits no signing secret. Only the first delivery of a burst causes a message."""
+    """
+    A delivery had a signature that fits no signing secret. Only the first delivery of a burst causes a message.
+
+    A burst ends when no such delivery has come for six hours (`BURST_PAUSE`).
+    """
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"

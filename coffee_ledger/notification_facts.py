@@ -283,7 +283,7 @@ class WaitingSummary(Facts):
     kind = NotificationKind.WAITING_SUMMARY
 
     is_silent: bool = False
-    """True if the summary was queued only for charges that look ordinary, or only to replace an earlier summary."""
+    """True if the summary was queued only for charges that look ordinary, or because an operator asked for it."""
 
 
 FACTS: dict[NotificationKind, type[Facts]] = {

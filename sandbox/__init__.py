@@ -3,5 +3,6 @@ Stand-ins for Telegram's Bot API and for Buy Me a Coffee (BMC), so that the whol
 
 The sandbox keeps its state in memory, in bounded collections. A restart loses all messages, payments and deliveries. A restart
 also loses all people, unless SANDBOX_RECORD names a file.
-The sandbox imports no code of the product. An error in shared code would be on both sides, so no test would find it.
+The sandbox imports no code of the product. An error in shared code would be in the sandbox and in the product, so no test would
+find it.
 """

@@ -104,7 +104,7 @@ class Lines:
     """
     The relays that carry the connections of the product's services.
 
-    *telegram* carries the bot's calls of the Bot API, *bot* the requests to the bot.
+    *telegram* carries the bot's calls of the Bot API. *bot* carries the requests to the bot.
     """
 
     webhook: Relay

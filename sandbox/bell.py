@@ -8,8 +8,8 @@ class Bell:
     """
     A signal that wakes all waiting tasks. Each task then checks its own condition.
 
-    If *within* is not None, each ring of this bell also rings the bell *within*. *rings* is the number of rings so far. If a task
-    finds a larger number than at its last check, the bell has rung since that check.
+    If *within* is not None, each ring of this bell also rings the bell *within*. *rings* is the number of rings so far. A task
+    that remembers the number can later see whether the bell has rung since.
     """
 
     def __init__(self, within: "Bell | None" = None) -> None:

@@ -35,7 +35,7 @@ _OPERATORS = (
 
 
 class Cast:
-    """Two supporters and two operators. `renew` replaces the supporters, because the ledger of the product never forgets one."""
+    """Two supporters and two operators. `renew` makes new supporters, because the product keeps old supporters' payments."""
 
     def __init__(self) -> None:
         self._ids = Counter(epoch_seconds=1_740_000_000)
@@ -51,7 +51,7 @@ class Cast:
 
 
 def _supporters(one: int, other: int, *, ending: str) -> tuple[Actor, Actor]:
-    # Give new people new usernames, because Telegram gives no username to two people.
+    # Give new people new usernames, because two people in Telegram cannot have the same username.
     return (
         Actor(one, "Anna", f"anna{ending}", "en", "supporter, English"),
         Actor(other, "Богдан", f"bohdan{ending}", "uk", "supporter, Ukrainian"),

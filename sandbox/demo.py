@@ -73,8 +73,8 @@ class Demo:
         """
         Show the demo as at its start: new supporters, no payments, no faults, all plugs in.
 
-        The ledger of the product keeps everything. If nothing has happened since the last call, do nothing. So a second click
-        does not replace the new supporters.
+        The ledger of the product keeps all entries, so the demo goes on with new supporters. If nothing has happened since the
+        last call, do not replace the supporters. So a second click has no effect.
         """
         await self._plugs.put_all_in()
         self._dashboard.end_faults()
@@ -91,7 +91,7 @@ class Demo:
         return not self._tally.is_empty or any(self._has_acted(actor.id) for actor in self._cast.supporters)
 
     def _has_acted(self, user_id: int) -> bool:
-        """Return whether the person has written more than the first Start, or has blocked the bot."""
+        """Return whether the person has sent another message after the first /start, or has blocked the bot."""
         person = self._telegram.people.get(user_id)
         if person is None:
             return False

@@ -1,7 +1,7 @@
 """
 Serve the product's pages at the sandbox's address.
 
-So a browser does not have to trust the product's certificate or resolve the product's host name.
+So a browser can open the pages without trusting the product's certificate and without resolving the product's host name.
 """
 
 from collections.abc import Iterable
@@ -73,13 +73,14 @@ class Forwarding:
     def _target(self, request: web.Request) -> URL:
         origin = self._origin.origin()
         if request.path.startswith("/api/"):
-            # Only these requests reach the bot. The proxy itself answers the requests for the Mini App's files.
+            # Send only requests to the bot through the bot's relay, which the demo can cut. The product's proxy answers all
+            # other requests itself, with the Mini App's files.
             origin = origin.with_host(HERE).with_port(self._bot_line.port)
         return origin.join(URL(request.raw_path, encoded=True))
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         headers = _without(request.headers.items())
-        # Ask for uncompressed answers, because `put_into` may change the text of a page.
+        # Ask for uncompressed answers, because `Script.put_into` may change the text of a page.
         headers.update({"Host": self._public_host, "Accept-Encoding": "identity"})
         return headers
 
@@ -95,7 +96,7 @@ class Forwarding:
 
 
 async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
-    """Forward an answer in parts as they arrive. But read an HTML page as a whole first, because `put_into` may change it."""
+    """Forward an answer in parts as they arrive. But read an HTML page as a whole, because `Script.put_into` may change it."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
         page = await script.put_into(await answer.read())
@@ -108,7 +109,8 @@ async def _pass_on(request: web.Request, answer: ClientResponse, script: Script)
             await response.write(piece)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError):
-        # One side closed the connection. Abort, so that the browser does not take a partial answer for the whole one.
+        # The product or the browser closed the connection. Abort, so that the browser does not take a partial answer for a
+        # whole one.
         if request.transport is not None:
             request.transport.abort()
     return response

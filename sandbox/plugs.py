@@ -30,7 +30,7 @@ class Plugs:
         self._relays = relays
         self._pulled: set[PlugName] = set()
         self._changed = changed
-        # Two clicks in quick succession must not open and close the same relay at the same time.
+        # This lock prevents two quick clicks on a plug from opening and closing the same relay at the same time.
         self._turn = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:

@@ -31,8 +31,8 @@ class Postman:
     Posts webhooks.
 
     A request for *public_host* goes to the proxy at the address *door*, because the public name does not resolve inside the
-    compose network. Its Host header still contains *public_host*. All other requests go directly to their URL.
-    Requests to the door go through *line*, so that the demo can cut them off.
+    compose network. The Host header of the request still contains *public_host*. It goes through the relay *line*, so that the
+    demo can cut it off. All other requests go directly to their URL.
     """
 
     def __init__(self, *, door: URL, public_host: str, line: Relay) -> None:
@@ -80,6 +80,6 @@ class Postman:
 
 
 def _address(url: URL) -> tuple[str, str | None, int | None]:
-    # Do not compare origins: to yarl, `https://proxy` and `https://proxy:443` differ. `URL.port` is the default port if the address
-    # names none.
+    # Do not compare `URL.origin()`: in yarl, the origins of `https://proxy` and `https://proxy:443` differ. `URL.port` is 443
+    # for both.
     return url.scheme, url.host, url.port

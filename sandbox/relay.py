@@ -69,7 +69,7 @@ class Relay:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy everything from one connection to the other. Pass on the end of a half-closed connection."""
+    """Copy all data from one connection to the other. If the sender ends only this direction, end only this direction too."""
     with suppress(OSError):
         while piece := await reader.read(_PIECE_BYTES):
             writer.write(piece)
@@ -77,5 +77,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         if writer.can_write_eof():
             writer.write_eof()
         return
-    # One side is gone, so the other side must not wait for it.
+    # One connection is lost. Abort the other one too, so that its peer does not wait.
     writer.transport.abort()

@@ -43,7 +43,7 @@ class Script:
         return web.FileResponse(self._copy, headers={"Cache-Control": "no-cache"})
 
     async def say_source(self, request: web.Request) -> web.Response:
-        """Answer with the source from which pages load the script: `telegram`, `copy`, or null if neither is available."""
+        """Answer with the source from which pages load the script: `telegram`, `copy`, or null if there is no source."""
         return web.json_response({"source": await self._source()})
 
     async def put_into(self, page: bytes) -> bytes:

@@ -32,15 +32,17 @@ class Settings:
     # Listen on all addresses, because other containers call the sandbox. Compose publishes the port only on the loopback address.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
-    # The file that records people and the bot's messages. A restarted sandbox reads the people from it. None: record nothing.
+    # The file that records people and the bot's messages. A restarted sandbox reads the people from it. If None, record
+    # nothing.
     record: Path | None = None
     # The sandbox delays each answer of the Bot API by this time.
     answer_seconds: float = 0.0
-    # The token of BMC's API. Empty: the sandbox generates one.
+    # The token of BMC's API. If empty, the sandbox generates a token.
     bmc_api_token: str = field(default="", repr=False)
-    # The address of the database. The sandbox listens on the same port and forwards connections to the database. None: it does not.
+    # The address of the database. The sandbox listens on the same port and forwards connections to the database. If None, it
+    # does not forward connections to a database.
     database: Address | None = None
-    # The port on which the bot reaches the stand-in for Telegram while the bot's plug is in. None: only on `port`.
+    # A second port for the bot's calls, which the demo can cut by pulling the bot's plug. If None, the bot uses `port`.
     telegram_port: int | None = None
 
 

@@ -36,7 +36,7 @@ class Reading(Enum):
     """How the note of a payment names a user."""
 
     CODE = "code"
-    # One sign of the code is wrong.
+    # The note contains a code with one wrong character.
     SLIP = "slip"
     NO_CODE = "no_code"
 
@@ -63,8 +63,8 @@ class Trail:
     outcome: str | None = None
     # The time of the next attempt; None if there is none.
     next_at: float | None = None
-    # The times of the first answer that confirmed the signature, of an answer that the event is spooled, and of an answer that it
-    # is committed.
+    # The times of three answers of the webhook: the first one that confirmed the signature, the first one that said that the
+    # event is spooled, and the first one that said that the event is committed. None if there was no such answer.
     verified_at: float | None = None
     spooled_at: float | None = None
     committed_at: float | None = None
@@ -84,7 +84,7 @@ class Told:
 
 @dataclass
 class Paid:
-    """One payment. *key* distinguishes the payments of a subscription, *of* is the transaction or the subscription."""
+    """One payment. *of* is the id of the transaction or subscription. *key* differs for each payment of a subscription."""
 
     key: str
     of: str
@@ -97,15 +97,16 @@ class Paid:
     # The last time before the receipt when a page of BMC's API that contains the payment was read.
     listed_at: float | None = None
     is_refunded: bool = False
-    # A second credit of this payment was seen.
+    # The webhook or the bot has credited this payment a second time.
     is_twice: bool = False
 
     @property
     def trail(self) -> Trail | None:
         """
-        Return the trail of the event that was credited, or else the newest one. Prefer events that were not forgotten.
+        Return the trail of the event that was credited. If no event was credited, return the newest trail, but prefer a trail
+        that is not FORGOTTEN. Return None if there is no trail.
 
-        BMC reports a new subscription by two events.
+        A payment can have several trails, because BMC reports a new subscription by two events.
         """
         known = list(self.trails.values())
         trails = [one for one in known if one.sending is not Sending.FORGOTTEN] or known
@@ -126,17 +127,17 @@ class Tally:
     def __init__(self) -> None:
         self._payments: OrderedDict[str, Paid] = OrderedDict()
         self._codes: OrderedDict[str, int] = OrderedDict()
-        # Each code with one sign replaced by a dot, for each sign.
+        # Maps codes with one wrong character to people. Each code is stored once for each place, with a dot in this place.
         self._slips: dict[str, int] = {}
         self._is_code_new = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has happened since the last `clear`."""
+        """True if no payment was made and the bot has shown no new code since the last `clear`."""
         return not self._payments and not self._is_code_new
 
     def clear(self) -> None:
-        """Forget the payments. Keep the codes, because they can still be paid with."""
+        """Forget the payments. Keep the codes, because people can still use them in payments."""
         self._payments.clear()
         self._is_code_new = False
 
@@ -163,7 +164,7 @@ class Tally:
             self._payments.popitem(last=False)
 
     def note_words(self, key: str, words: str) -> None:
-        """Read the supporter's words again: the answer to a shop item's question may bring the code."""
+        """Read the supporter's words again: the supporter may send the code later, in the answer to a Shop item's question."""
         if (paid := self._payments.get(key)) is not None:
             paid.reading, paid.owner_id = self._read_words(words)
 
@@ -199,7 +200,8 @@ class Tally:
             trail.spooled_at = trail.spooled_at or at
         else:
             trail.committed_at = trail.committed_at or at
-        # A copy of the event may be answered later. It says less than the first answer: the event is known already.
+        # Keep the outcome of the first answer, unless a later answer says "credited". If BMC sends the event twice, the second
+        # answer only says that the event is known already.
         if trail.outcome is None or outcome == _CREDITED:
             trail.outcome = outcome
 
@@ -219,7 +221,7 @@ class Tally:
         """
         Note that a page of BMC's API was read. *ids* are the ids of the transactions and subscriptions on the page.
 
-        The row of a subscription shows only its newest payment.
+        The row of a subscription shows only its newest payment, so only this payment counts as listed.
         """
         seen = set[str]()
         for paid in reversed(self._payments.values()):
@@ -248,7 +250,8 @@ class Tally:
         fitting = [paid for paid in self._payments.values() if paid.amount in amounts]
         waiting = [paid for paid in fitting if paid.is_waiting and paid.owner_id in (told.person_id, None)]
         if waiting:
-            # `min` returns the oldest of equal ones. Prefer a payment with a code of this person to one without a code.
+            # Prefer a payment with a code of this person to a payment without a code. Of several such payments, `min` returns
+            # the oldest.
             min(waiting, key=lambda paid: paid.owner_id is None).told = told
             return
         before = [paid for paid in fitting if paid.told is not None and paid.told.person_id == told.person_id]
@@ -257,7 +260,8 @@ class Tally:
                 paid.told.repeats += 1
                 return
         for paid in reversed(before):
-            # If a person has pressed a button since, that person may have given the payment to this user by hand.
+            # If a button was pressed since the first receipt, an operator may have matched a payment to this user by hand. Then
+            # the new receipt does not prove a second credit.
             if paid.told is not None and _shape(paid.told.text) == _shape(told.text) and pressed_at < paid.told.at:
                 paid.is_twice = True
                 return

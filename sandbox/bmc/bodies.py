@@ -25,7 +25,7 @@ LEVEL = "Regular"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event of BMC. All deliveries of the event carry the same values."""
+    """An event of BMC. All deliveries of the event contain these values."""
 
     event_id: int
     type: str
@@ -214,7 +214,7 @@ def _word(fact: bool) -> str:  # noqa: FBT001 — a single boolean cannot be con
 
 
 def _charged(amount: Decimal) -> Decimal:
-    """Return the amount with the card fee, which a supporter may choose to pay. After rounding, 5 becomes 5.45."""
+    """Return *amount* plus the card fee, which a supporter may choose to pay. The amount 5 becomes 5.45 after rounding."""
     return amount + amount * _CARD_RATE + _CARD_FIXED
 
 

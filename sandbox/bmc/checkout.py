@@ -112,7 +112,8 @@ class Checkout:
         )
 
     def _report_payment(self, payment: Payment, happening: str) -> dict[str, int | bool]:
-        # The refund is a movement of its own, so its deliveries say nothing about the payment.
+        # Do not note the event of a refund for the payment. Otherwise the tally would take its deliveries for those of the
+        # payment.
         key = None if happening == "refunded" else payment.transaction_id
         event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment), key)
         return self._send(event)

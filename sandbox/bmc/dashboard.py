@@ -111,7 +111,7 @@ class Dashboard:
         """
         Return the newest payments and subscriptions, newest first.
 
-        *only* contains the ids of the transactions and subscriptions to return; None: all.
+        *only* contains the ids of the transactions and subscriptions to return. If *only* is None, return all of them.
         """
         paid = [(of, _payment_row(one)) for of, one in self._payments.payments.items()]
         subscribed = [(of, _subscription_row(one)) for of, one in self._payments.subscriptions.items()]

@@ -90,7 +90,7 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # The events that the webhook has not accepted and that are not sent any more.
+        # The events that were given up: the webhook has not accepted them, and they are not sent any more.
         self._unsent: OrderedDict[int, Event] = OrderedDict()
         # Each BMC event that is held back waits for an asyncio event in one of these collections: in `_overtaken`, until another
         # BMC event is sent; in `_refunds_sent`, by transaction id, until the refund of its payment is sent; in `_late`, until a
@@ -129,7 +129,7 @@ class Deliveries:
         """
         Send an event again that was given up. Return False if there is no such event, for example because it was sent again before.
 
-        This is a help of the demo. BMC has no documented way to send an event again.
+        Only the demo can do this. BMC has no documented way to send an event again.
         """
         event = self._unsent.pop(event_id, None)
         if event is not None:

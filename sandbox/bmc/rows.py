@@ -104,7 +104,7 @@ def extra_row(payment: Payment) -> dict[str, Any]:
         "purchase_is_revoked": 1 if payment.is_refunded else 0,
         "purchase_amount": f"{order.amount:.2f}",
         "purchase_currency": order.currency,
-        # The question of the Shop item. No field of the API contains the supporter's answer.
+        # The API shows the question of the Shop item, but no field contains the supporter's answer.
         "purchase_question": "Which code did the bot show you?",
         "payer_email": support["payer_email"],
         "payer_name": order.name,

@@ -29,7 +29,7 @@ class ApiToken:
         return self._expires_at
 
     def renew(self, *, seconds: int) -> None:
-        """Replace the token by a new one that is valid for *seconds*. A negative number makes an expired token."""
+        """Replace the token by a new one that is valid for *seconds*. With a negative number, the new token has expired already."""
         self._expires_at = int(self._now()) + seconds
         self.value = _make_jwt({"aud": "1", "jti": secrets.token_hex(20), "exp": self._expires_at, "scopes": []})
 

@@ -7,7 +7,7 @@ const FLASH_MILLISECONDS = 1200;
 const CODE_SIGNS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
 export class Checkout {
-  /** *onPaid* gets the order and the answer; *onChange* is called for every change of the form. */
+  /** *onPaid* gets the order and the sandbox's answer to it. *onChange* is called for every change of the form. */
   constructor({ onPaid, onChange }) {
     this.onPaid = onPaid;
     this.slug = slugOf(location.pathname) ?? "demo";
@@ -20,7 +20,7 @@ export class Checkout {
       onChange();
     });
     this.form.addEventListener("submit", (event) => this.pay(event));
-    // Ignore the second click of a double click: it may come after the answer has emptied the note.
+    // Ignore the second click of a double click. It may come after the first payment has emptied the form, and would pay again.
     find("pay-button").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     find("paste").addEventListener("click", () => this.paste(this.clipboard));
     find("mistype").addEventListener("click", () => this.paste((this.mistyped = withOneWrongSign(this.clipboard))));
@@ -32,7 +32,7 @@ export class Checkout {
     return find("note").value;
   }
 
-  /** Open the page that the link names; false if the link leads elsewhere. */
+  /** Open the creator's page that the link names. Return false if the link leads to another site. */
   open(url) {
     const link = new URL(url, location.href);
     const isOurs = ["localhost", "127.0.0.1", location.hostname].includes(link.hostname) && slugOf(link.pathname);
@@ -52,13 +52,13 @@ export class Checkout {
     find("note").focus({ preventScroll: true });
   }
 
-  /** Offer the text that the phone copied on the paste button. */
+  /** Take the text that the phone copied, and show it on the paste button. */
   takeCopied(text) {
     this.clipboard = text;
     this.refresh();
   }
 
-  /** Whether the note has the code, as it is or with the slip that the demo made. */
+  /** Return whether the note contains the code, or the code with the wrong character that the button *mistype* puts into it. */
   hasCode(code) {
     return this.note.includes(code) || (this.clipboard === code && this.hasSlip);
   }
@@ -120,7 +120,7 @@ export class Checkout {
   }
 }
 
-/** The code with its third sign replaced by the next one. */
+/** Return the code with its third character replaced by the next one of `CODE_SIGNS`. */
 function withOneWrongSign(code) {
   const wrong = CODE_SIGNS[(CODE_SIGNS.indexOf(code[2]) + 1) % CODE_SIGNS.length];
   return `${code.slice(0, 2)}${wrong}${code.slice(3)}`;

@@ -44,7 +44,7 @@ const live = new Live({ who: () => people.shown, onState: show, onConnection: (i
 
 function show(state) {
   if (!isCheckoutAlone) people.setCast(state.cast);
-  // The cast may have changed, and then the state has the chat of the person before.
+  // If `setCast` has just chosen another person, the state still contains the chat of the former person. Do not show it.
   const chat = state.person === people.chosen ? state.chat : null;
   stage.show(state);
   webhook.show(state);
@@ -55,7 +55,7 @@ function show(state) {
   if (!isCheckoutAlone) people.bring(state.people, state.asked);
 }
 
-/** Tell the bot "I paid, but no credits came" from the phone of the user who paid. The user answers its questions there. */
+/** Send /claim ("I paid, but no credits came") from the payer's phone, and show this phone, because the bot asks questions. */
 async function claim({ owner_id: owner }) {
   const claimer = owner ?? people.supporter;
   const sent = await attempt(find("payments-said"), () => post(`/telegram/chats/${claimer}/messages`, { text: "/claim" }));

@@ -1,4 +1,4 @@
-// Switches for faults. Each is on until its fault has happened.
+// Switches that turn on faults. A switch goes off when its fault has happened.
 
 import { attempt, call, find, make, post } from "./parts.js";
 
@@ -44,7 +44,7 @@ export class Faults {
 
   show({ bmc_faults: bmc, telegram_faults: telegram }) {
     const on = { bmc: new Set(bmc.map(({ kind }) => kind)), telegram: new Set(telegram.map(({ kind }) => kind)) };
-    // A state from before the click must not reset a switch whose request still runs.
+    // Skip a switch whose request still runs. The state may be older than the click, and would reset the switch.
     for (const { party, kind, box, isBusy } of this.switches) if (!isBusy) box.checked = on[party].has(kind);
   }
 }

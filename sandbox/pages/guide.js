@@ -13,7 +13,8 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // By person: the newest message at their last payment. Codes up to there may be credited already, without their name.
+    // For each person, the id of the newest message at the person's last payment. The codes up to this message may be paid,
+    // even if no note contains them.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;
@@ -37,20 +38,20 @@ export class Guide {
 
   /** Remember the payment and its note; the next step waits for the bot's answer. */
   takePaid({ note }, { event_id: id }) {
-    // The checkout page alone has no phone and no guide.
+    // The page of a creator, such as /bmc/name, shows only the checkout. It has no phone and no guide.
     if (!this.state?.chat) return;
     this.paid = { note, event: id, last: newest(this.state) };
     this.paidAfter.set(this.people.chosen, this.paid.last);
     this.refresh();
   }
 
-  /** Start again for another person's phone. */
+  /** Start the guide again, because the page shows another person's phone. */
   begin() {
     this.paid = null;
     this.copied = null;
   }
 
-  /** Begin anew and show the guide, as to a new visitor. */
+  /** Start the guide again and show it, even if the visitor has hidden it. */
   restart() {
     this.begin();
     this.isHidden = false;
@@ -120,12 +121,12 @@ export class Guide {
     return step(5, reading === "code" ? "Answer the bot, and it finds your payment." : "Answer the bot. Then an operator decides.", find("messages"));
   }
 
-  /** The story of the payment that was made last; undefined if the sandbox knows it no more. */
+  /** The sandbox's data about the visitor's last payment; undefined if the sandbox no longer has data about it. */
   get story() {
     return this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
   }
 
-  /** Whether the webhook keeps the payment on its disk. This lasts some seconds longer than the plug is out. */
+  /** True while the webhook keeps the payment on its disk. After the plug is in again, this lasts for some more seconds. */
   get isSpooled() {
     const { story } = this;
     return Boolean(story?.spooled_at && !story.is_credited);

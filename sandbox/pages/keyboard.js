@@ -2,7 +2,7 @@
 
 import { find, make } from "./parts.js";
 
-/** The buttons under a message; null if it has none. */
+/** Make the buttons under a message. Return null if the message has none. */
 export function inlineKeyboard(markup, press) {
   if (!markup?.inline_keyboard) return null;
   return make("div", { className: "keys" }, ...rows(markup.inline_keyboard, (button) => inlineKey(button, press)));
@@ -16,7 +16,7 @@ function inlineKey(button, press) {
   return key;
 }
 
-/** Telegram's mark for the action of a button: copy, open the Mini App, or follow a link. */
+/** Make Telegram's icon for a button that copies, opens the Mini App or follows a link. Return null for other buttons. */
 function mark(button) {
   const kind = ["copy_text", "web_app", "url"].find((name) => name in button);
   return kind ? make("span", { className: `mark ${kind}`, "aria-hidden": "true" }) : null;

@@ -5,14 +5,14 @@ import { call } from "./parts.js";
 const WAIT_SECONDS = 25;
 const RETRY_MILLISECONDS = 1500;
 
-/** Resolves once the page is visible. A hidden page does not poll: a browser allows few connections to one address. */
+/** Resolves when the page is visible. A hidden page does not poll, because a browser allows few connections to one address. */
 function shown() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }
 
 export class Live {
-  /** *who* gives the people to ask about; *onState* gets each new state; *onConnection* gets whether the sandbox answers. */
+  /** *who* returns the people to ask about. *onState* gets each new state. *onConnection* gets whether the sandbox answers. */
   constructor({ who, onState, onConnection }) {
     this.who = who;
     this.onState = onState;

@@ -3,12 +3,13 @@
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
 
-// Telegram's script keeps these items for reloads of one launch; the next launch must not find them.
+// Telegram's script stores items whose names begin with this text, for reloads of the same launch. `open` deletes them, so that
+// the next launch does not find them.
 const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 
 export class MiniApp {
-  /** The handlers get the page's requests that the sheet cannot answer itself. */
+  /** The handlers get the requests of the Mini App's page that this class cannot answer itself. */
   constructor({ onLink, onTelegramLink, onData, onCopy, onChange }) {
     this.handlers = { onLink, onTelegramLink, onData, onCopy, onChange };
     this.resizing = new ResizeObserver(() => this.tellSize());
@@ -43,7 +44,7 @@ export class MiniApp {
     this.showBack();
   }
 
-  /** Tell the user why the page cannot open. */
+  /** Tell the user in a popup why the Mini App cannot be opened. */
   explain(message) {
     return this.popup.ask({ message, buttons: [{ id: "ok", type: "ok" }] });
   }
@@ -62,7 +63,7 @@ export class MiniApp {
     this.handlers.onChange();
   }
 
-  /** Each page gets a new frame: a used one keeps its history, and does not reload if the address differs only after the #. */
+  /** Load *url* into a new frame. A used frame keeps its history, and does not reload if only the part after the # differs. */
   load(url) {
     const fresh = find("app").cloneNode();
     fresh.removeAttribute("src");
@@ -134,7 +135,7 @@ export class MiniApp {
     web_app_data_send: ({ data }) => this.takeData(data),
     web_app_open_popup: (question) => this.ask(question),
     web_app_request_write_access: () => this.askForWriteAccess(),
-    // Only a Mini App of the attachment menu may read the clipboard; others get no text.
+    // In Telegram, only a Mini App of the attachment menu may read the clipboard. Other Mini Apps get an answer without a text.
     web_app_read_text_from_clipboard: ({ req_id: id }) => this.tell("clipboard_text_received", { req_id: id }),
   };
 
@@ -149,7 +150,7 @@ export class MiniApp {
     this.showBack();
   }
 
-  /** Telegram accepts data only from a page that a keyboard button opened, and silently ignores it from others. */
+  /** Accept data only from a page that a keyboard button opened. As in Telegram, silently ignore data from other pages. */
   takeData(data) {
     if (!this.launch.sends_data) return;
     const { button_text: name } = this.launch;
@@ -168,7 +169,7 @@ export class MiniApp {
     this.tell("write_access_requested", { status });
   }
 
-  /** Report copies in the Mini App: the apps of a phone share one clipboard, and the guide follows it. */
+  /** Report each text that is copied in the Mini App, because the Mini App and the chat of a phone share one clipboard. */
   shareClipboard() {
     try {
       const { clipboard } = this.frame.contentWindow.navigator;
@@ -178,11 +179,11 @@ export class MiniApp {
         return write(text);
       };
     } catch {
-      // The page is of another origin, or the browser has no clipboard: the guide waits for the code in the note.
+      // The page has another origin, or the browser has no clipboard. Then the guide only waits until the code is in the note.
     }
   }
 
-  /** As in Telegram: show the page once it calls ready(), or at the latest once it has loaded. */
+  /** Show the page. As in Telegram, this happens when the page calls ready(), or at the latest when the page has loaded. */
   uncover() {
     find("sheet").classList.remove("loading");
   }
@@ -224,7 +225,7 @@ export class MiniApp {
     find("sheet-back").hidden = !this.hasBack;
   }
 
-  /** A colour may be given by its key in the theme, and then changes with the theme. */
+  /** Paint a part of the sheet. If *colour* is a key of the theme, the painted colour changes with the theme. */
   paint(property, colour) {
     this.painted[property] = colour;
     find("sheet").style.setProperty(property, colourOr(colour.color ?? this.theme[colour.color_key], "var(--tg)"));

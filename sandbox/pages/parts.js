@@ -26,7 +26,7 @@ export async function call(method, path, body, options = {}) {
 
 export const post = (path, body = {}) => call("POST", path, body);
 
-/** Run *work* and show its result or error in *place*. */
+/** Run *work* and show its error, or the words that *words* makes of its result, in *place*. */
 export async function attempt(place, work, words = () => "") {
   try {
     const done = await work();
@@ -83,7 +83,7 @@ export const memory = {
     try {
       localStorage.setItem(`demo-${name}`, value);
     } catch {
-      // Storage is not allowed; the value is lost at the next reload.
+      // The browser does not allow storage, so the value is lost at the next reload.
     }
   },
 };

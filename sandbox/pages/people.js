@@ -11,7 +11,7 @@ export class People {
     this.read = JSON.parse(memory.get("read") ?? "{}");
   }
 
-  /** The chosen person if it is an operator, or else undefined. */
+  /** The chosen person; undefined if the chosen person is not an operator. */
   get operator() {
     return this.cast.find(({ id, is_operator: isOperator }) => isOperator && id === this.chosen);
   }
@@ -21,7 +21,7 @@ export class People {
     return this.operator ? this.cast[0].id : this.chosen;
   }
 
-  /** Take the people to show. If the demo has started over, the new person of the same role takes the place of the chosen one. */
+  /** Set the people to show. If the demo has started over, choose the new person in the place of the person chosen before. */
   setCast(cast) {
     const before = this.cast;
     if (JSON.stringify(before) === JSON.stringify(cast)) return;
@@ -31,7 +31,7 @@ export class People {
     else if (heir && heir.id !== this.chosen) this.choose(heir.id);
   }
 
-  /** The ids of the people with a button; the page needs no news of others. */
+  /** The ids of the people who have a button on the page. The page asks the sandbox only about these people. */
   get shown() {
     return [...new Set([...this.cast.map(({ id }) => id), ...(this.chosen ? [this.chosen] : [])])];
   }
@@ -42,20 +42,20 @@ export class People {
   }
 
   /**
-   * Create the people of the cast and press Start for them, unless that is done. A restarted sandbox knows no people.
+   * Create the people of the cast and press Start for them, unless they have done so. A restarted sandbox knows no people.
    *
-   * *asked* are the ids that the page asked for, *known* the people that the sandbox knows among them.
+   * *asked* are the ids that the page asked for. *known* are those people among them that the sandbox knows.
    */
   async bring(known, asked) {
     if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;
     this.isBringing = true;
     try {
-      // The state may be older than a Start that this page has sent since. Without asking again, a person would press Start twice.
+      // This page may have sent a Start after the sandbox made *known*. Ask again, so that no person presses Start twice.
       const { people } = await call("GET", `/demo/changes?people=${this.shown}`);
       const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));
     } catch {
-      // The next state tries again.
+      // `bring` is called again with the next state.
     } finally {
       this.isBringing = false;
     }
@@ -68,7 +68,8 @@ export class People {
 
   async meet({ role, is_operator, ...person }, standing) {
     if (!isNew(standing)) return;
-    // The sandbox creates a person without a name when a page asks for an unknown person's chat.
+    // Send the name even if the sandbox knows the person: when a page asks for an unknown person's chat, the sandbox creates a
+    // person without a name.
     await post("/telegram/users", person);
     await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
   }
@@ -110,7 +111,7 @@ function standingsOf(people) {
   return new Map(people.map(({ id, standing }) => [id, standing]));
 }
 
-/** Whether a person of this standing has not pressed Start. The standing of an unknown person is undefined. */
+/** Return whether a person of this standing has not pressed Start yet. The standing of an unknown person is undefined. */
 function isNew(standing) {
   return standing === undefined || standing === "stranger";
 }

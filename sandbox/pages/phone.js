@@ -13,8 +13,8 @@ const NO_SCRIPT =
 
 export class Phone {
   /**
-   * *app* is the Mini App in the phone. *onLink* gets a web address that was opened, *onCopy* a text that was copied:
-   * the phone has its own clipboard.
+   * *app* is the Mini App in the phone. *onLink* gets each web address that is opened in the phone. *onCopy* gets each text
+   * that is copied in the phone, because the demo has a clipboard of its own.
    */
   constructor({ app, onLink, onCopy }) {
     this.app = app;
@@ -55,7 +55,7 @@ export class Phone {
     if (isAtEnd) find("messages").scrollTop = find("messages").scrollHeight;
     this.showAnswers(chat.callback_answers);
     clearTimeout(this.quieting);
-    // A chat action expires after five seconds; no update announces its end.
+    // A chat action ends after five seconds, and the sandbox sends no state when it ends. So use a timer.
     if (chat.action) this.quieting = setTimeout(() => (find("bot-status").textContent = "bot"), 5000);
   }
 
@@ -167,12 +167,12 @@ export class Phone {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // The phone's own clipboard has the text.
+      // The browser does not allow it. The demo still works, because `onCopy` has put the text into the demo's own clipboard.
     }
     this.toast(`Copied: ${text}`);
   }
 
-  /** Open an address in the demo; false if it needs a new tab. */
+  /** Open an address in the demo. Return false if the address must be opened in a new tab. */
   followLink(url) {
     const link = new URL(url);
     if (link.hostname === "t.me") return this.openTelegramLink(link.pathname + link.search);
@@ -282,7 +282,7 @@ function picture({ photo, caption }) {
   return make("img", { src: fileAddress(photo), alt: caption || photo.file_name, loading: "lazy", onload: keepAtEnd });
 }
 
-/** A picture that loads late would push the last message out of view. */
+/** Scroll to the end again after a picture has loaded, because the picture pushes the last message out of view. */
 function keepAtEnd({ target }) {
   const list = find("messages");
   if (list.scrollHeight - list.scrollTop - list.clientHeight < target.height + END_PIXELS) list.scrollTop = list.scrollHeight;
@@ -299,7 +299,7 @@ function fileAddress({ file_id: id }) {
   return `/telegram/files/${encodeURIComponent(id)}`;
 }
 
-/** Whether pages can load Telegram's script; true if the sandbox does not tell. */
+/** Return whether pages can load Telegram's script. If the sandbox cannot tell, return true. */
 async function hasScript() {
   try {
     const answer = await fetch("/telegram/script");

@@ -40,7 +40,7 @@ export class Popup {
     event.stopPropagation();
     if (event.key === "Escape") this.dismiss();
     if (event.key !== "Tab") return;
-    // It is modal: keep the focus inside.
+    // The popup is modal, so keep the focus inside it.
     const keys = [...find("popup-buttons").children];
     const next = keys.indexOf(document.activeElement) + (event.shiftKey ? -1 : 1);
     keys[(next + keys.length) % keys.length].focus();

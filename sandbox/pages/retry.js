@@ -1,4 +1,4 @@
-// Reload the page if a script fails to load, for example because the sandbox restarts: without it the page would not work.
+// Reload the page if one of its scripts fails to load, for example because the sandbox restarts. The page needs all scripts.
 
 const PAUSE_MILLISECONDS = 700;
 

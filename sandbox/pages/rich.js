@@ -5,7 +5,7 @@ import { isSafeLink, make } from "./parts.js";
 const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code: "code", pre: "pre", blockquote: "blockquote" };
 
 /**
- * Format *text* by its entities. *act* gets the clicked `{command}`, `{url}` or `{copied}`.
+ * Format *text* by its entities. *act* is called with the clicked `{command}`, `{url}` or `{copied}`.
  *
  * Entities count UTF-16 code units, as JavaScript's strings do. An outer entity comes before the entities inside it.
  */
@@ -40,14 +40,14 @@ function dress(entity, content, words, act) {
   return make(TAGS[entity.type] ?? "span", {}, content);
 }
 
-/** Telegram's clients show the first lines of such a quotation, and the rest after a tap. */
+/** Make an expandable quotation. Like Telegram's clients, show its first lines, and the rest after a tap. */
 function collapsed(content) {
   const quotation = make("blockquote", { className: "collapsed", tabIndex: 0, onclick: () => quotation.classList.remove("collapsed") }, content);
   quotation.addEventListener("keydown", ({ key }) => key === "Enter" && quotation.click());
   return quotation;
 }
 
-/** Telegram's clients write the time in the reader's own time zone and language. The text of the message is for clients that cannot. */
+/** Like Telegram's clients, write the time in the reader's zone and language. *words* is for clients that cannot do so. */
 function time({ unix_time: unix, date_time_format: format }, words) {
   const date = new Date(unix * 1000);
   const styles = {

@@ -1,13 +1,13 @@
-// The way of one payment from the checkout to the message, step by step.
+// Shows the steps of one payment from the checkout to the bot's message. A *story* is the sandbox's data about one payment.
 
 import { attempt, clockSeconds, find, make, post } from "./parts.js";
 
 const MATCHES = { code: "Matched by code", slip: "Matched, one wrong sign corrected", no_code: "Matched without a code" };
 
-/** The one-time payments whose whole note is in Buy Me a Coffee's list. There, only a code in the note credits a user. */
+/** The kinds of payments whose whole note is in BMC's list. Without a webhook, only a code in this note credits a user. */
 const LISTED_WITH_NOTE = ["donation", "wishlist_payment"];
 
-/** The outcomes of an event that moves no credits, in plain words. */
+/** The outcomes of an event that adds no credits, in plain words. */
 const OUTCOMES = {
   duplicate: "known already, nothing changed",
   refunded: "refunded, credits taken back",
@@ -19,7 +19,7 @@ const OUTCOMES = {
   legacy: "an old event, nothing changed",
 };
 
-/** What the webhook's answer to one delivery means; *story* is the payment that the event reports, if any. */
+/** Return the meaning of the webhook's answer to one delivery. *story* is the payment that the event reports, or undefined. */
 export function outcomeWords({ status, answer, error }, story) {
   if (status === null) return /no answer within/.test(error ?? "") ? "no answer in time" : "no connection";
   const { outcome, error: refusal } = read(answer);
@@ -32,13 +32,13 @@ export function outcomeWords({ status, answer, error }, story) {
   return "not accepted";
 }
 
-/** *onClaim* is called with the story if the reader wants to tell the bot about a payment without a webhook. */
+/** Make the timeline of a payment. *onClaim* is called with the *story* when the visitor presses "Send /claim". */
 export function timeline(story, onClaim) {
   const rows = [paid(story), delivered(story), ...(isForgotten(story) ? [found(story, onClaim)] : []), matched(story), committed(story), told(story)];
   return make("ol", { className: "timeline" }, ...rows.map(row));
 }
 
-/** Whether Buy Me a Coffee has sent no webhook, so that only its list shows the payment. */
+/** Return whether Buy Me a Coffee has sent no webhook, so that only its list shows the payment. */
 export function isForgotten({ sending }) {
   return sending === "forgotten";
 }
@@ -71,7 +71,7 @@ function delivered(story) {
   return { state: "held", words: attempts > 1 ? `Delivering, attempt ${attempts}` : "Delivering" };
 }
 
-/** The step of a payment without a webhook. A page of the list that was read proves nothing until the user is told. */
+/** Make the step of a payment without a webhook. It is done when the bot has told the user, not when the list was read. */
 function found(story, onClaim) {
   const { at, listed_at: listed, told: receipt, is_refunded: isRefunded } = story;
   if (receipt) return { state: "done", words: "Found in Buy Me a Coffee’s list", when: listed ? after(at, listed) : "" };
@@ -95,7 +95,7 @@ function matched(story) {
   return outcome ? { state: "done", words: OUTCOMES[outcome] ?? outcome } : { state: "open", words: "Match" };
 }
 
-/** How a payment without a webhook was matched. The list of a Shop item or a subscription may name its code or not. */
+/** Return how a payment without a webhook was matched. BMC's list may lack the code of a Shop item or a subscription. */
 function matchWords(story) {
   if (isCodeListed(story)) return MATCHES.code;
   return story.reading === "code" ? "Matched" : "Matched by an operator";
@@ -117,7 +117,7 @@ function told({ at, told: receipt, is_credited: isCredited, is_refunded: isRefun
   return isCredited ? { state: "held", words: "The message waits for the bot" } : { state: "open", words: "Message" };
 }
 
-/** A button of the demo: Buy Me a Coffee documents no way to send an event again. */
+/** Make a button that sends an event again. Only the demo has this button. Buy Me a Coffee documents no way to do this. */
 function again({ event_id: id }) {
   const send = () => attempt(find("payments-said"), () => post(`/bmc/events/${id}/send-again`), () => "The event is on its way again.");
   return make("button", { type: "button", className: "small", textContent: "Send again", onclick: send });

@@ -15,7 +15,7 @@ const TEST_TYPES = [
 ];
 
 export class Webhook {
-  /** *onClaim* gets the story of a payment whose user shall tell the bot "I paid, but no credits came". */
+  /** *onClaim* gets the story (see timeline.js) of a payment when the visitor presses "Send /claim" for it. */
   constructor({ onClaim }) {
     this.onClaim = onClaim;
     find("test").elements.type.append(...TEST_TYPES.map((type) => make("option", { textContent: type })));
@@ -25,7 +25,8 @@ export class Webhook {
 
   show({ webhook, deliveries, payments, tally }) {
     const byEvent = new Map(tally.payments.flatMap((story) => story.event_ids.map((id) => [id, story])));
-    // The newest story of a subscription comes first, so it must be the last one in the map's list.
+    // The tally lists the newest payment first. Reverse the list: a map keeps the last entry of a key, and a subscription must
+    // get its newest payment.
     const byPayment = new Map(tally.payments.map((story) => [story.of, story]).reverse());
 
     find("webhook-state").textContent = webhook.enabled ? "on" : "switched off after too many failures";
@@ -77,7 +78,7 @@ function isOpen(old) {
 function payment(paid, old, onClaim) {
   const words = make("span", { className: "paid" },
     make("b", { textContent: money(paid.amount, paid.currency) }), ` ${NAMES[paid.kind]}${paid.name ? `, ${paid.name}` : ""} `,
-    // A payment that succeeded needs no word about it; its timeline says more.
+    // Show no status for a payment that succeeded, because its timeline says more.
     paid.status === "succeeded" ? null : make("span", { className: `chip ${paid.status === "active" ? "good" : "bad"}`, textContent: paid.status }));
   const head = make("div", { className: "head" }, words, make("span", { className: "row" }, ...actions(paid)));
   const li = make("li", {}, head, ...(paid.story ? [journey(paid, old, onClaim)] : []));
@@ -85,7 +86,7 @@ function payment(paid, old, onClaim) {
   return li;
 }
 
-/** The timeline. It is open for the newest payment, and the reader can open the others. */
+/** Make the timeline of a payment. It is open for the newest payment. The visitor can open the timelines of other payments. */
 function journey({ story, isNewest, kind }, old, onClaim) {
   const { words, kind: look } = standing(story);
   const summary = make("summary", {}, "Timeline ", make("span", { className: `chip ${look}`, textContent: words }));
@@ -117,7 +118,7 @@ function askForCode() {
   find("ask-title").textContent = "Which code did the bot show you?";
   find("ask-text").value = "";
   dialog.returnValue = "";
-  // Cancel is not a submit button: Enter presses the first submit button of a form.
+  // Cancel is not a submit button, because Enter presses the first submit button of the form, and this must be OK.
   find("ask-cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {

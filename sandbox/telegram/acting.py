@@ -277,7 +277,7 @@ class Acting:
         return self._telegram.chats.of(self._person(request))
 
     def _open_chat(self, request: web.Request) -> Chat:
-        """Return the person's chat. The person's first action opens the chat, and from then on the bot may write."""
+        """Return the person's chat. The person's first action opens the chat. After that, the bot may write to the person."""
         person = self._person(request)
         if person.standing in (Standing.BLOCKED, Standing.DELETED):
             raise conflict(f"the person cannot write: {person.standing.value}")

@@ -181,7 +181,7 @@ class Group(AnyChat):
 
 
 class Groups:
-    """The groups that exist in this Telegram, by their ids. If there are too many, the oldest is dropped."""
+    """Keeps at most `_GROUPS_MAX` groups, by their ids. If there are more, the oldest is dropped."""
 
     def __init__(self, changed: Bell) -> None:
         self._changed = changed

@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: AnyChat, message: Message, *, with_repl
     """
     Return the message in the form in which the bot gets it, in answers and in updates.
 
-    A reply contains the message that it answers. The contained message never contains a third message, even if it is a reply too.
+    A reply contains the message that it answers. If the contained message is a reply too, it contains no further message.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

@@ -15,8 +15,8 @@ class Audience:
     """
     The people who see a list of commands.
 
-    *scope* is a kind of chats. *chat_id* is None unless the scope is a single chat. An empty *language_code* stands for all
-    languages without a list of their own.
+    *scope* is a kind of chats, such as `all_private_chats`. *chat_id* is set only if the scope is a single chat, otherwise
+    None. An empty *language_code* stands for all languages that have no list of their own.
     """
 
     scope: str
@@ -32,7 +32,7 @@ class Profile:
     # Each key is a kind (name, description or short_description) and a language code. An empty code stands for all other
     # languages.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
-    # Whether the creator has enabled the Main Mini App at @BotFather. No method of the Bot API can do so.
+    # True if the creator of the bot has enabled the Main Mini App at @BotFather. No method of the Bot API can enable it.
     has_main_web_app: bool = False
 
     def commands_seen(self, user_id: int, language_code: str) -> Commands:

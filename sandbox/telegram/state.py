@@ -47,7 +47,7 @@ class Telegram:
     query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
     profile: Profile = field(default_factory=Profile)
     record: Record = field(default_factory=Record)
-    # Called after each message of the bot.
+    # This function is called after each message of the bot.
     heard: Callable[[Chat, Message], None] = lambda _chat, _message: None
     # The time in seconds since 1970 when a person last pressed a button that the bot answers.
     pressed_at: float = 0.0

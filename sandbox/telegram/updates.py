@@ -91,7 +91,7 @@ class Updates:
         """
         Drop the updates before *offset*. A negative offset counts from the end of the queue.
 
-        An update with two copies stays for one more confirmation, as if the first confirmation had been lost.
+        An update with two copies stays until it is confirmed again, as if its first confirmation had been lost.
         """
         if offset < 0:
             while len(self.pending) > -offset:

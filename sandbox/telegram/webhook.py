@@ -32,7 +32,7 @@ class Webhook:
     url: str = ""
     secret_token: str | None = field(default=None, repr=False)
     max_connections: int = 40
-    # The address to which updates are pushed. None: it must be chosen before the next push.
+    # The address to which updates are pushed. If None, the pusher chooses an address before the next push.
     ip_address: str | None = None
     chosen_at: float = 0.0
     last_error_at: int | None = None
@@ -64,14 +64,14 @@ class Pusher:
     """
     Pushes updates, and repeats each one until the bot answers 2xx.
 
-    The updates of one queue are pushed one after the other, and the queues side by side. So the bot may get a message and a button
-    press of the same person at the same time. A bot may put a method call into its answer. Telegram would execute this call, but the
-    sandbox ignores it.
+    The updates of one queue (`Update.queue`) are pushed one after the other, but different queues are pushed at the same time.
+    So the bot may get a message and a button press of the same person at the same time. A bot may put a method call into its
+    answer. Telegram would execute this call, but the sandbox ignores it.
 
-    *line* carries the updates to the proxy. If the proxy's name has several addresses, the pusher chooses one of them, and uses only
-    this one for half an hour or until the bot changes its webhook. So does Telegram, even if nothing answers at this address. But if
-    the name loses the address, the pusher chooses again at once, because a container may get another address when it restarts.
-    Telegram would use the old address for the rest of the half hour.
+    The relay *line* carries the updates to the proxy. If the proxy's name has several addresses, the pusher chooses one of
+    them. It uses only this address for half an hour or until the bot changes its webhook, as Telegram does, even if nothing
+    answers there. There is one difference: if the name no longer has the chosen address, the pusher chooses again at once,
+    because a restarted container may get another address. Telegram would use the old address for the rest of the half hour.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Pusher:
         async with asyncio.TaskGroup() as pushes:
             while True:
                 await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-                # Wait for updates only a short time: the bot may remove its webhook during the wait, so check the webhook again.
+                # Wait for an update for at most 5 seconds. Then check the webhook again, because the bot may have removed it.
                 await self._updates.arrived.wait_until(lambda: self._next() is not None, seconds=5)
                 if self._webhook.url and (update := self._next()) is not None:
                     self._busy.add(update.queue)
