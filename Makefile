@@ -47,8 +47,9 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs BROWSING, TALKING and SETTLING in parallel. DEPLOYING and the test folders outside the groups run in parallel after
-# BROWSING, because their tests start containers, and containers must not start while a browser is open.
+# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. After BROWSING, it runs DEPLOYING and the folders that
+# are in no group in parallel: their tests start containers, and containers must not start while a browser is open
+# (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
@@ -69,8 +70,8 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
-# `make quick` runs these two groups and the rest of tests/unit in parallel; each takes about as long. The tests of the groups import
-# aiogram, which takes seconds, or they start processes and servers and wait for them.
+# `make quick` runs three parts in parallel, which take about the same time: these two groups, and the rest of tests/unit. The
+# tests of the groups are slow, because they import aiogram, which takes seconds, or start processes and servers.
 SERVING := tests/sandbox
 STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
@@ -99,7 +100,7 @@ chaos: docker $(READY) ## Inject random faults under load for ten minutes, and c
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
 
-# The target needs a program that makes several Docker engines on this machine. tests/swarm/lab.py describes it.
+# The target `swarm` needs a program that makes several Docker engines on this machine. tests/swarm/lab.py describes it.
 .PHONY: swarm
 ifneq ($(wildcard $(SWARM_LAB)),)
 swarm: docker $(READY) $(WRK) ## Kill nodes of a Swarm and update it under load, and check that nothing is lost; a quarter of an hour
@@ -193,7 +194,7 @@ $(READY): requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
 	@touch $@
 
-# Install Chromium. As root on Debian, install Debian's package and fonts for emoji; otherwise install Playwright's build.
+# Install Chromium. As root on Debian, install Debian's package and fonts for text and emoji. Otherwise install Playwright's.
 $(BROWSER): $(READY)
 	@if [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
 	    echo "Installing Chromium …"; \
@@ -203,7 +204,7 @@ $(BROWSER): $(READY)
 	@[ -x /usr/bin/chromium ] || $(BIN)/playwright install chromium
 	@touch $@
 
-# Install the load generator of `make bench`, as root on Debian.
+# Install wrk, the load generator of `make bench`. This works only as root on Debian. Elsewhere, the developer must install it.
 $(WRK):
 	@if [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
 	    echo "Installing wrk …"; \

@@ -4,7 +4,8 @@ Measure the webhook and its peers over HTTP, from the request to the durable com
     make bench           the first four figures, in less than two minutes
     make bench FULL=1    all figures, in about half an hour
 
-Each answered payment is compared with the database. All contenders run on this machine, beside Postgres and the load generator.
+After each round, the number of answered payments is compared with the number of stored ones. All contenders run on this
+machine, beside Postgres and the load generator. `FIGURES` in benchmarks/figures.py lists the figures F1 to F12.
 """
 
 import argparse
@@ -54,7 +55,7 @@ class Form:
     rounds: int
     seconds: int
     one_caller: int
-    """The number of payments of the single caller, in each round."""
+    """The number of payments in each round of F4, in which one caller sends one payment after the other."""
 
 
 SHORT = Form("short form", rounds=3, seconds=3, one_caller=100)
@@ -123,7 +124,7 @@ def compare_drops(rates: Rates, burned: tuple[Contender, ...]) -> Measured:
 
 
 async def measure_one_caller(contest: Contest, form: Form) -> Results:
-    """Measure F4, and the times of two peers, because a machine may need longer than the bounds for the requests alone."""
+    """Measure F4. Measure two peers too: on a slow machine, even the peer without a database may exceed the bounds of F4."""
     rounds = [
         [await contest.measure_one_caller(contender, count=form.one_caller) for contender in (WEBHOOK, CEILING, NAIVE)]
         for _ in range(form.rounds)
@@ -147,7 +148,7 @@ async def compare_replicas(containers: Containers, contest: Contest, form: Form)
 
 
 async def compare_databases(containers: Containers, contest: Contest, form: Form) -> Results:
-    """Measure the same webhook with a small, a large and a crowded database, and the snapshot of the large one."""
+    """Measure F6, the same webhook with a small, a large and a crowded database, and F7, the snapshot of the large database."""
     services = [LARGE.service, CROWDED.service]
     containers.start(services)
     await contest.warm_up([WEBHOOK, LARGE, CROWDED])
@@ -175,7 +176,8 @@ def cold_database(containers: Containers) -> Iterator[None]:
 async def measure_contenders(form: Form, *, is_full: bool, rows: int) -> tuple[Results, Rates]:
     with running_containers() as containers:
         if is_full:
-            # Create these databases before the services connect, because Postgres copies only a database without connections.
+            # Both databases are copies of the database `ledger`. Copy it before the services connect to it, because Postgres
+            # copies only a database without connections.
             say("filling the large and the crowded database")
             await create_large_database(containers, rows=rows)
             await create_crowded_database(containers, rows=round(rows * CROWD_SHARE))

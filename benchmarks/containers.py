@@ -65,7 +65,7 @@ class Containers:
         return self.compose("ps", "--quiet", service).strip()
 
     def address(self, service: str) -> str:
-        """Return the IP address of a service. A published port would lead through a process that limits the throughput."""
+        """Return the IP address of a service. A published port leads through Docker's proxy, which limits the throughput."""
         networks = json.loads(
             docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", self.container(service))
         )
@@ -129,9 +129,9 @@ class Usage:
     """The resources of a container, with all its processes."""
 
     cpu_seconds: float
-    """Since the start of the container. Processes that have ended count too."""
+    """The CPU time since the start of the container. Processes that have ended count too."""
     memory_mb: float
-    """In units of 1,048,576 bytes, without the cache of files that are no longer in use, as `docker stats` shows it."""
+    """The memory in units of 1,048,576 bytes, without the cache of unused files, as `docker stats` shows it."""
 
 
 async def read_usage(container: str) -> Usage:
@@ -140,7 +140,7 @@ async def read_usage(container: str) -> Usage:
         async with session.get(address, timeout=aiohttp.ClientTimeout(total=30)) as answer:
             stats = await answer.json()
     memory = stats["memory_stats"]
-    # The names are those of cgroup v1 and v2.
+    # The value is called `total_inactive_file` in cgroup v1 and `inactive_file` in cgroup v2.
     cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, (memory["usage"] - cache) / MB)
 

@@ -1,4 +1,4 @@
-"""Measure contenders in alternating rounds, so that a change of this machine's other load affects all of them."""
+"""Measure contenders in turn in each round, so that a change of this machine's other load affects all of them."""
 
 import asyncio
 import statistics
@@ -15,7 +15,11 @@ from benchmarks.payments import AMOUNTS, Delivery, Payers, delete_open_payments,
 from services.webhook.app import PATH
 
 PAYMENTS_PER_SECOND_MAX = 4000
-"""A round of one second gets this many different payments. The round is refused if it needs more, because some would be repeats."""
+"""
+For each second of a round, this many different payments are made.
+
+If a contender answers more, some of its payments were repeats. Then the round is refused, unless the contender stores none.
+"""
 
 COUNT_CREDITS = "SELECT count(*) FROM credits"
 ONE_CALLER_PER_SECOND = 25
@@ -33,12 +37,12 @@ class Contender:
     path: str = PATH
     database: str = "ledger"
     count: str | None = COUNT_CREDITS
-    """The statement that counts the stored payments, or None if the contender stores none, so that it may get repeats."""
+    """The statement that counts the stored payments. None if the contender stores none; then its payments may repeat."""
     second_service: str | None = None
     threads: int = 1
     amounts: tuple[int, ...] = AMOUNTS
     around: Callable[[], AbstractContextManager[object]] = nullcontext
-    """Entered when the payments are prepared, and left after the load. For example, it adds foreign load."""
+    """A context that is open during the load, for example to add foreign load. Preparing the payments is not part of it."""
 
 
 class Contest:
@@ -69,8 +73,8 @@ class Contest:
         """
         Measure the payments per second of a round, and repeat the round if its result cannot be used.
 
-        If the database or this machine is too slow, the webhook spools payments. The repeat begins after a pause in which the spool can
-        drain. If no repeat helps, the round counts as 0/s, because no payment was stored in time.
+        If the database or this machine is too slow, the webhook spools payments, and the round is refused. The repeat begins
+        after a pause in which the spool can drain. After `ROUNDS_MAX` refused attempts, the round counts as 0/s.
         """
         for _ in range(ROUNDS_MAX):
             before = await asyncio.to_thread(sample_other_load)
@@ -118,7 +122,7 @@ class Contest:
         db = await self._containers.connect(contender.database)
         try:
             await open_payments(db, deliveries)
-            # Do in advance what Postgres would do at a random moment of some rounds.
+            # Postgres would do this work by itself, at a random moment of some rounds. Do it before each round instead.
             await db.execute("ANALYZE pending_payments")
             await db.execute("CHECKPOINT")
         finally:
@@ -138,8 +142,8 @@ class Contest:
         """
         Count the stored payments when their number no longer changes.
 
-        wrk drops the requests that are under way at its end. The contender still stores them, so their pending payments must not be
-        deleted yet.
+        When wrk ends, it drops the requests that have no answer yet. The contender still stores them, so `_clean_up` must not
+        delete their pending payments yet.
         """
         before, now = -1, await self._count(contender)
         while now != before:
@@ -161,7 +165,7 @@ def check_round(contender: Contender, result: Throughput, *, delivered: int, sto
     """
     Compare the answers with the database.
 
-    At the end, wrk drops the requests that are under way. They may be stored without being counted.
+    When wrk ends, it drops the requests that have no answer yet. Their payments may be stored, but wrk does not count them.
 
     Raises:
         LoadError: Payments were repeated, or an answered payment is not stored.

@@ -4,8 +4,8 @@ Measure how long a full spool takes to drain into the database after an outage.
     PYTHONPATH=. .venv/bin/python benchmarks/draining.py DATABASE_URL
 
 The spool is a folder with events that the webhook accepted while the database was down. The command fills a folder with
-deliveries and runs the webhook's intake until the folder is empty. DATABASE_URL is that of the owner of
-a new database with `db/init.sql`, such as the one of `benchmarks/compose.yaml`.
+deliveries and runs the webhook's intake until the folder is empty. DATABASE_URL is the address of a new database with
+`db/init.sql`, such as the one of `benchmarks/compose.yaml`, for the role that owns it.
 
 - `--folder`: the command makes the spool here. Choose the disk that will hold the real spool, because the disk affects the time.
 - `--payers one`: each payment contains the same code.
@@ -65,7 +65,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # The services do not read the field `unread`. It only makes the body as long as a real body, which has 1 to 2 kB.
+    # The field `unread` only makes the body as long as a real body, which has 1 to 2 kB. The product does not read this field.
     body = {
         "type": "donation.created",
         "live_mode": True,

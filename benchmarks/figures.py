@@ -14,7 +14,7 @@ class Figure:
     name: str
     unit: str
     at_least: float
-    """The bound that the product must reach. An upper bound if *lower_is_better*."""
+    """The bound that the product must reach. It is an upper bound if *lower_is_better* is true."""
     aim: float | None
     lower_is_better: bool = True
 
@@ -26,7 +26,7 @@ class Figure:
 
 
 def _rounded(value: float) -> str:
-    """Keep three digits, or all digits before the point."""
+    """Round to a whole number from 100 on, to one digit after the point from 10 on, and otherwise to two digits."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
@@ -59,7 +59,7 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Measured:
-    """The value of a figure in this run. *detail* says how it came about, such as the two parts of a ratio."""
+    """The value of a figure in this run. *detail* explains the value, for example by the two numbers of a ratio."""
 
     value: float
     detail: str = ""

@@ -3,8 +3,8 @@ Draw a flame graph of the webhook under load.
 
     make flame PICTURE=docs/pictures/flame-after.svg
 
-The width of a function is its share of the samples in which the process was busy. `py-spy` takes the samples from a second container that
-sees the processes of the first.
+The width of a function is its share of the samples in which the process was busy. `py-spy` takes the samples. It runs in a
+second container that sees the processes of the webhook's container.
 """
 
 import argparse
@@ -28,11 +28,11 @@ SECONDS = 20
 SAMPLED_SECONDS = SECONDS - 5
 SAMPLES_PER_SECOND = 200
 TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
-"""The title of the picture. `py-spy` writes its own command there."""
+"""Finds the title of the picture, where `py-spy` has written its own command line. `CAPTION` replaces it."""
 CAPTION = f"The webhook under load of {CALLERS} callers, {SAMPLED_SECONDS} s, busy samples"
 
-# The first process of the container is Docker's init. Its only child is the webhook. Do not stop the process for each sample: each stop
-# wakes its idle threads, which would then count as busy.
+# The first process of the container is Docker's init. Its only child is the webhook. The option `--nonblocking` does not stop
+# the process for each sample. Each stop would wake idle threads of the process, which would then count as busy.
 RECORD = (
     f"/opt/peers/bin/py-spy record --nonblocking --pid $(cut -d' ' -f1 /proc/1/task/1/children) --duration {SAMPLED_SECONDS}"
     f" --rate {SAMPLES_PER_SECOND} --nolineno --format flamegraph --output /tmp/flame.svg >&2 && cat /tmp/flame.svg"

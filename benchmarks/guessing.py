@@ -11,8 +11,8 @@ Three groups use the page:
 
 In half of the runs there is also a camper: a user who always has an open request for every amount.
 
-A history is the list of all requests and payments of one run. Each history is settled twice: by the rule of revision 87790ae
-("before") and by `coffee_ledger.settling.settle` ("after"). There is no database: `Page` holds the rows that
+A history is the list of all requests and payments of one run. Each history is settled twice: by the rule of Git revision
+87790ae ("before") and by `coffee_ledger.settling.settle` ("after"). There is no database: `Page` holds the rows that
 `coffee_ledger/store/settlement.py` would load.
 
 The simulation makes these assumptions:
@@ -49,7 +49,7 @@ from coffee_ledger.settling import Book, Settlement, settle
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""How many requests per hour are never paid, for each amount. Each rate is simulated in separate runs."""
+"""The numbers of requests per hour and amount that are never paid. Each of these rates is simulated in separate runs."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"

@@ -1,4 +1,4 @@
-"""Databases with a long history, on the server of the contenders."""
+"""Create databases with a long history, on the server of the contenders, and measure the janitor's snapshot of one of them."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ LARGE, CROWDED = "large", "crowded"
 ROWS = 1_000_000
 CROWDED_AMOUNT = 5
 CROWD_SHARE = 0.85
-"""The open payments of the crowded database, as a share of those of the large one."""
+"""The crowded database has this share of the large database's number of open payments: 850,000 of 1,000,000."""
 STATEMENTS = Path(__file__).with_name("history.sql")
 FILL_SECONDS_MAX = 1800
 
@@ -52,9 +52,10 @@ async def measure_snapshot(containers: Containers, *, rounds: int) -> Measured:
     """
     Measure the median time of the janitor's snapshot of the large database in milliseconds.
 
-    A statement of the snapshot has a time limit. If it is exceeded, the time until then counts, and the detail says so.
+    Each statement of the snapshot has a time limit. If a statement exceeds it, the snapshot ends there and its time counts. The
+    detail says how many snapshots ended in this way.
     """
-    # aiosql warns at its first use of each statement that it takes for no query.
+    # Hide the warnings of aiosql about statements that it does not recognise as queries.
     logging.getLogger("aiosql").setLevel(logging.ERROR)
     times, cancelled = [], 0
     async with open_pool(containers.database_url(LARGE, role="janitor")) as pool:

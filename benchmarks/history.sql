@@ -1,5 +1,5 @@
 -- Fill a database with `bench.rows` open and as many settled payments of 100,000 users.
--- Triggers and foreign keys are off, because they would check two million rows one by one. The rows satisfy them.
+-- Triggers and foreign keys are off, because they would check two million rows one by one. The rows are valid without a check.
 SET session_replication_role = replica;
 
 INSERT INTO users (telegram_id) SELECT generate_series(1, 100000);
@@ -32,7 +32,7 @@ SELECT n, 'history:' || n, 'donation', (1000000000 + n)::text, 'pi_history_' || 
             WHERE status = 'completed'
        ) AS paid;
 
--- The bodies of events are blanked after 90 days.
+-- The janitor blanks the bodies of events after 90 days, so older events have no body here either.
 INSERT INTO events (delivery_key, type, live_mode, attempt, body, blanked_at, outcome, charge_key, received_at, verified_by, supporter_id)
 SELECT 'history:' || charge_id, 'donation.created', true, 1,
        CASE WHEN paid_at > now() - interval '90 days' THEN convert_to(repeat(md5(charge_key), 24), 'UTF8') END,
@@ -53,6 +53,6 @@ SELECT telegram_id, 'payment_credited', jsonb_build_object('credits', amount * 1
 SELECT setval(pg_get_serial_sequence('charges', 'charge_id'), (SELECT max(charge_id) FROM charges));
 SET session_replication_role = origin;
 
--- Triggers count new rows, and they were off.
+-- Count the new rows, because the triggers that count rows were off.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts;

@@ -22,8 +22,8 @@ ANSWER_SECONDS_MAX = 30
 
 WAKE_EARLY_SECONDS = 0.002
 """
-The event loop wakes up to a millisecond late, which is a large part of the measured times. So the sender wakes earlier than it must
-and polls until the intended time.
+The event loop wakes up to a millisecond late, and the measured times are only a few milliseconds. So the sender wakes this much
+earlier and polls the clock until the intended time.
 """
 
 
@@ -55,7 +55,7 @@ def run_wrk(
     """
     Send the deliveries of a file from 64 callers for some seconds. *second_host* gets half of the deliveries.
 
-    If *address* is set, connect to this address, whatever the host of *url* resolves to.
+    If *address* is set, connect to this address. Then the host of *url* is not resolved.
 
     Raises:
         LoadError: A request failed or was refused.
@@ -100,10 +100,10 @@ async def send_at_rate(
     url: str, deliveries: Sequence[Delivery], *, per_second: float, callers: int = CALLERS
 ) -> list[Answered]:
     """
-    Begin one delivery each 1/*per_second* seconds, whether the earlier ones were answered or not.
+    Plan one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
 
-    The time of a delivery counts from its intended begin. So a delivery that waits for one of the *callers* has a longer time, and a
-    stalled service cannot hide its stall by slowing the sender down.
+    The time of a delivery counts from its planned begin. If all *callers* still wait for answers, the delivery begins late, and
+    its time contains the delay. So a stall of the service is visible in the times.
 
     Raises:
         LoadError: A delivery was not answered with 200.

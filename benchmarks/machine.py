@@ -21,7 +21,7 @@ class OtherLoad:
     """The load of this machine while no contender is at work, so it comes from other programs."""
 
     average: float
-    """The load average of the last minute. It still contains the previous round."""
+    """The load average of the last minute. The load of the previous round still affects it."""
     busy: float
     """The number of processors that were busy."""
     stolen: float
@@ -61,7 +61,11 @@ def burning(seconds: float) -> Iterator[list["subprocess.Popen[bytes]"]]:
 
 
 def read_service_cpu(pid: int) -> float:
-    """Return the CPU seconds of a process and its descendants. Health checks are not descendants of a container's first process."""
+    """
+    Return the CPU seconds of a process and its descendants.
+
+    If *pid* is the first process of a container, health checks are left out, because they are not its descendants.
+    """
     return sum(_read_cpu(one) for one in _family(pid))
 
 

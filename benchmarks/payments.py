@@ -37,7 +37,7 @@ class Delivery:
 
 
 class Payers:
-    """Makes deliveries. No two of them have the same code or the same number."""
+    """Makes deliveries, each with a code and a number of its own."""
 
     def __init__(self, secret: str, *, seed: int = 14, first_user: int = 1, users: int = USERS) -> None:
         self._secret = secret.encode()
@@ -64,7 +64,7 @@ class Payers:
 
 
 def _event(number: int, user: int, amount: int, code: PaymentId) -> dict[str, object]:
-    """Return an event with the fields of a real donation. The database of the peer needs some fields that we ignore."""
+    """Return an event with all fields of a real donation. The product ignores some of them, but the Django peer needs them."""
     now = int(time.time())
     data = {
         "id": number,
@@ -116,7 +116,7 @@ async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
 
 
 async def delete_open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
-    """Delete the pending payments that the round did not reach, so that each round begins with the same number of open ones."""
+    """Delete the still open pending payments of *deliveries*, so that all rounds begin with the same number of open payments."""
     await db.execute(
         "DELETE FROM pending_payments WHERE status = 'pending' AND payment_id = ANY($1::text [])",
         [one.code for one in deliveries],

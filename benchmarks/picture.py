@@ -14,7 +14,7 @@ from benchmarks.guessing import AFTER, BEFORE, GROUND, INK
 ROW_INCHES = 0.36
 BAR_HEIGHT = 0.56
 REACH = 1.15
-"""The width of a row in units of its largest number."""
+"""A row is this many times as wide as its largest number, so that there is room for a label."""
 
 LEGEND = (
     "Figures, each on its own scale: ↑ more is better, ↓ less is better.\n"
@@ -48,7 +48,7 @@ def _color(name: str) -> str:
 
 
 def _draw_figures(axes: Axes, measured: Sequence[Figure], results: Results) -> None:
-    """Draw each figure in a row of its own scale, because the units differ."""
+    """Draw each figure in its own row. Each row has its own scale, because the units differ."""
     for row, figure in enumerate(measured):
         value = results[figure.number].value
         bounds = [bound for bound in (figure.at_least, figure.aim) if bound is not None]

@@ -30,7 +30,7 @@ IDLE_SECONDS = 60
 MEMORY_SAMPLES = 5
 MESSAGES_SECONDS_MAX = 120
 POLL_SECONDS = 1.0
-"""The time between two looks at the bot's messages. Neither the sandbox nor the database signals that none is left."""
+"""The bot's unsent messages are counted at this interval, because nothing signals that all messages were sent."""
 COUNT_WAITING = "SELECT count(*) FROM notifications WHERE status = 'pending'"
 
 
@@ -123,7 +123,7 @@ async def _read_memory(container: str) -> Measured:
 
 
 async def measure_idle(product: Product, *, seconds: float = IDLE_SECONDS) -> Measured:
-    """Measure the CPU of the idle services in percent of a core, and the part of their health checks."""
+    """Measure the CPU of the idle services in percent of a core. The detail says how much of it the health checks use."""
     containers = [container_of(product.stack, service) for service in OURS]
     pids = [read_pid(container) for container in containers]
     began, before = time.monotonic(), [(await read_usage(container)).cpu_seconds for container in containers]
@@ -137,7 +137,7 @@ async def measure_idle(product: Product, *, seconds: float = IDLE_SECONDS) -> Me
 
 
 async def _join(stack: Stack) -> None:
-    """Let the people press Start, because the bot cannot write to others."""
+    """Let all people press Start, because the bot cannot write to people who have not pressed it."""
     async with aiohttp.ClientSession() as session:
         for user in range(FIRST_USER, FIRST_USER + PEOPLE):
             person = {"id": user, "first_name": f"Person {user}", "language_code": "en"}
@@ -170,6 +170,6 @@ async def _times_to_message(stack: Stack, paid: Sequence[Answered]) -> list[floa
     sent: dict[int, list[float]] = {}
     for call in await _read_messages(stack):
         sent.setdefault(int(call["params"]["chat_id"]), []).append(datetime.fromisoformat(call["at"]).timestamp())
-    # The sandbox notes the time of a call with three digits, rounded down. So a message may seem to be a millisecond early.
+    # The sandbox rounds the time of a call down to a millisecond. So a message may seem to be up to a millisecond early.
     first_after = [min(at for at in sent[one.delivery.user] if at > one.intended_at - 0.001) for one in paid]
     return [(at - one.intended_at) * 1000 for at, one in zip(first_after, paid, strict=True)]

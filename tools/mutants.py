@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 SCORE_MIN = 0.85
 KILLED = frozenset({"killed", "timeout"})
-"""The results that count as killed. A timeout is one of them, because a mutant may cause an endless loop."""
+"""The results that count as killed. A timeout counts too, because a mutant may cause an endless loop."""
 
 
 def main() -> int:

@@ -4,7 +4,8 @@ A pytest plugin for mutation testing. mutmut tests each mutant in a fork of a pr
 mutmut passes hundreds of tests to pytest by name. pytest would compare each name with all ids of its file, which takes seconds.
 So the plugin collects whole files, and then leaves out the tests that were not named.
 
-The plugin stops endless loops by a limit on processor time. A limit on elapsed time would also stop good tests on a busy machine.
+The plugin stops endless loops by a limit on processor time. On a busy machine, a limit on elapsed time would also stop tests
+that have no endless loop.
 """
 
 import os
@@ -28,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Empty the caches of `coffee_ledger`. They hold results of the unchanged code, which would hide the effect of the mutant."""
+    """Empty the caches of `coffee_ledger`. They contain results of the unchanged code, which would hide the mutant's effect."""
     for name, module in list(sys.modules.items()):
         if name.startswith("coffee_ledger."):
             for value in vars(module).values():

@@ -61,7 +61,7 @@ LENGTHEN = """glass => {
     glass.style.height = `${glass.offsetHeight - list.clientHeight + list.lastElementChild.offsetHeight + 24}px`;
     list.scrollTop = list.scrollHeight;
 }"""
-"""JavaScript that makes the demo's phone as tall as its last message, so that the whole card is visible."""
+"""JavaScript that makes the demo's phone high enough for its last message, so that the whole card is visible."""
 
 COLOR_ROUNDS = 5
 FRAME_SIZE = (1024, 768)

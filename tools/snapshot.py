@@ -31,7 +31,7 @@ RELEASES = ROOT / "tests" / "data" / "releases"
 PROJECT = "coffee-ledger-snapshot"
 PRODUCT = ("coffee_ledger", "services", "db", "requirements")
 RESTRICT_KEY = "--restrict-key=snapshot"
-"""Without this option, `pg_dump` writes a random key into each script."""
+"""Without this option, `pg_dump` writes a random key into each script, so that two dumps of the same schema differ."""
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     with docker_services("docker compose", COMPOSE_FILE, PROJECT, "up --detach --wait", "down --volumes") as up:
         address = f"127.0.0.1:{up.port_for('db', 5432)}"
         run_migrate(f"postgresql://ledger_owner@{address}/ledger?sslmode=disable")
-        # Without the time in its header, the file is the same for the same schema.
+        # Do not write the time into the gzip header, so that the same schema always gives the same file.
         (folder / "schema.sql.gz").write_bytes(gzip.compress(_dump(RESTRICT_KEY), mtime=0))
         asyncio.run(tell_story(lambda role: f"postgresql://{role}@{address}/ledger"))
         (folder / "database.dump").write_bytes(_dump("--format=custom", "--compress=gzip:9"))

@@ -151,14 +151,14 @@ async def tell_story(url: Callable[[str], str]) -> None:
             _operation,
         ):
             await chapter(story)
-        # Messages are due from the database's time on.
+        # The database sets the times from which messages are due. So go on with the current time, or no message would be due.
         story.now = datetime.now(UTC)
         await _notifications(story)
         await _erasure(story)
 
 
 async def _happen_long_ago(story: Story) -> None:
-    """Payments whose personal data is blanked, because the retention time is over."""
+    """Make payments whose personal data is blanked, because the retention time is over."""
     await story.pay(await story.request(ANNA, "5"), supporter="s-anna")
     await story.pay("An old tip", amount=9, supporter="s-old")
     await story.request(BOHDAN, "25")
@@ -184,7 +184,7 @@ async def _codes(story: Story) -> None:
 
 
 async def _guesses(story: Story) -> None:
-    """Three guesses: one stands, the user rejects one, and an operator takes one back."""
+    """Make three guesses: one stands, the user rejects one, and an operator takes one back."""
     guessed = {}
     for user, amount in ((OLHA, 31), (PETRO, 32), (ROMAN, 33)):
         await story.request(user, str(amount))
@@ -264,7 +264,7 @@ async def _desk(story: Story) -> None:
 
 
 async def _claims(story: Story) -> None:
-    """Claims in each state: withdrawn, declined, confirmed and open."""
+    """Make claims in each state: withdrawn, declined, confirmed and open."""
     today = story.now.date()
     for user in (BOHDAN, OLHA):
         await raise_claim(story.bot, user, ClaimedPayment(today, Decimal(60), "USD", "A Payer"), now=story.now)
@@ -301,14 +301,14 @@ async def _operation(story: Story) -> None:
     await count_signature_failures(story.webhook, 3, now=story.now)
     await keep_answers(story.webhook, Answers(accepted_at=story.now, refused=2, refused_at=story.now), now=story.now)
     await Lease(story.bot, outbox.SENDING).keep()
-    # As db/backup.sh does.
+    # Record a backup as db/backup.sh does.
     await story.owner.execute("INSERT INTO backups (size_bytes) VALUES (123456)")
     handed_over = await find_handovers(story.bot, count_max=1, except_for=())
     await end_handover(story.bot, handed_over[0].credit_id)
 
 
 async def _notifications(story: Story) -> None:
-    """Messages in each state: sent, put off, set aside, dead, unreachable, only counted, replaced, and still pending."""
+    """Make messages in each state: sent, put off, set aside, dead, unreachable, only counted, replaced, and still pending."""
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)
     await outbox.address_operators(bot, OPERATORS, now=now, unaddressed=list(unaddressed)[:-2])

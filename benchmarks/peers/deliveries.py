@@ -1,4 +1,4 @@
-"""Verify and parse a delivery in the shortest way that is still correct."""
+"""Verify and parse a delivery with the least work that is still correct. Two peers use this module."""
 
 import hashlib
 import hmac

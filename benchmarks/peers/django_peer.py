@@ -23,7 +23,7 @@ settings.configure(
     INSTALLED_APPS=[PACKAGE],
     # The package has no migrations, so `migrate --run-syncdb` creates its tables from the models.
     MIGRATION_MODULES={PACKAGE: None},
-    # The package passes times without a zone.
+    # The package passes times without a zone. If USE_TZ were true, Django would warn about each of them.
     USE_TZ=False,
     DATABASES={
         "default": {
@@ -31,14 +31,14 @@ settings.configure(
             "HOST": database.hostname,
             "USER": database.username,
             "NAME": database.path.removeprefix("/"),
-            # Without a pool or persistent connections, Django would connect for each request.
+            # Without a pool or persistent connections, Django would open a new connection for each request.
             "OPTIONS": {"pool": {"min_size": 4, "max_size": 16}},
         }
     },
 )
 
-# The package imports django-ninja by the name it has on PyPI. Its name in Python is `ninja`, and it can be imported only now, because it
-# reads the settings.
+# The package imports django-ninja as `django_ninja`, but the Python package is called `ninja`. So register `ninja` under this
+# name. Do so after `settings.configure`, because `ninja` reads the settings when it is imported.
 sys.modules["django_ninja"] = importlib.import_module("ninja")
 application = get_wsgi_application()
 urlpatterns = [path("", include(f"{PACKAGE}.urls"))]
