@@ -83,7 +83,7 @@ class Containers:
         return f"postgresql://{role}@{self.address('db')}/{database}"
 
     def restart_database_cold(self) -> None:
-        """Restart Postgres with neither its own cache nor the system's cache of its files."""
+        """Restart Postgres with empty caches: its own cache, and the system's cache of its files."""
         self.compose("stop", "db")
         # `dd` with nocache and without data tells the system to drop the cached pages of the whole file.
         drop = "find /var/lib/postgresql -type f -exec dd if={} iflag=nocache count=0 status=none ';'"
@@ -120,7 +120,7 @@ def base_image() -> str:
 
 
 def read_pid(container: str) -> int:
-    """Return the id of the container's first process, as this machine sees it."""
+    """Return the id that the container's first process has outside the container."""
     return int(docker("inspect", "--format", "{{.State.Pid}}", container))
 
 

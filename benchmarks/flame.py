@@ -24,7 +24,7 @@ from benchmarks.load import CALLERS, LoadError
 from benchmarks.payments import Payers
 
 SECONDS = 20
-"""The duration of the load. Sampling begins with the load and ends before it."""
+"""The duration of the load. Sampling begins with the load and ends 5 seconds earlier."""
 SAMPLED_SECONDS = SECONDS - 5
 SAMPLES_PER_SECOND = 200
 TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')

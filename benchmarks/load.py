@@ -85,7 +85,7 @@ def run_wrk(
 
 @dataclass(frozen=True)
 class Answered:
-    """A delivery at a constant rate. The times are Unix times in seconds."""
+    """A delivery of `send_at_rate`, with the time planned for it and the time of its answer, both in Unix seconds."""
 
     delivery: Delivery
     intended_at: float

@@ -91,7 +91,7 @@ def measure_image() -> Measured:
 
 
 async def measure_messages(product: Product) -> tuple[float, float]:
-    """Let each person pay once, and return the median and the 99th percentile of the time to their message in milliseconds."""
+    """Let each person pay once. Return the median and the 99th percentile of the milliseconds until the bot's message."""
     await _join(product.stack)
     deliveries = product.payers.deliveries(PEOPLE)
     open_in_product(product.stack, deliveries)

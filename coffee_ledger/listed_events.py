@@ -82,7 +82,7 @@ def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datet
 
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
-    """Do the same as `glimpse_at`, but accept also a stored row of BMC's list. The glimpse of a row shows only the list."""
+    """Do the same as `glimpse_at`, but also accept a stored row of BMC's list. The glimpse of a row shows only the list."""
     if channel != Channel.API:
         return glimpse_at(body)
     # The glimpse shows no time, so the time of receipt does not matter.

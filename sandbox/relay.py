@@ -69,7 +69,7 @@ class Relay:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy all data from one connection to the other. If the sender ends only this direction, end only this direction too."""
+    """Copy all data from *reader* to *writer*. When *reader* ends, end *writer*, but leave the opposite direction open."""
     with suppress(OSError):
         while piece := await reader.read(_PIECE_BYTES):
             writer.write(piece)

@@ -1,7 +1,8 @@
 """
 Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-Run this program by `make settings`. It writes the table between the two marker lines in one of the documents.
+Run this program by `make settings`. It writes the table between the lines `BEGIN` and `END`, in the document that has these
+lines.
 """
 
 import re

@@ -169,7 +169,7 @@ class Api:
             self._let_a_stranger_pay()
         if not shown:
             return {"error": f"No {name}"}
-        # The row of a Shop purchase has no transaction id. The payment is also in the list of supporters.
+        # Skip the rows of Shop purchases, which have no transaction id. Their payments are also in the list of supporters.
         self._tally.note_listed({row["transaction_id"] for row in shown if "transaction_id" in row}, at=time.time())
         self._deliveries.changed.ring()
         page = _page(request, number, shown, total=len(rows))

@@ -117,7 +117,7 @@ def number(amount: Decimal) -> int | float:
 def _details(payment: Payment) -> dict[str, Any]:
     match payment.order.kind:
         case Kind.DONATION:
-            # If a supporter types in an amount, BMC reports one coffee at this price.
+            # If a supporter types in an amount, BMC reports it as the price of one coffee.
             return {"coffee_count": 1, "coffee_price": f"{payment.order.amount:.4f}"}
         case Kind.EXTRA_PURCHASE:
             return {"extras": [_extra(payment)], "support_note": payment.order.note or None}

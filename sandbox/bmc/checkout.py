@@ -112,7 +112,7 @@ class Checkout:
         )
 
     def _report_payment(self, payment: Payment, happening: str) -> dict[str, int | bool]:
-        # Do not note the event of a refund for the payment. Otherwise the tally would take its deliveries for those of the
+        # The event of a refund gets no key. Otherwise the tally would take the deliveries of the refund for those of the
         # payment.
         key = None if happening == "refunded" else payment.transaction_id
         event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment), key)

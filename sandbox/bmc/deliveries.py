@@ -127,7 +127,7 @@ class Deliveries:
 
     def send_again(self, event_id: int) -> bool:
         """
-        Send an event again that was given up. Return False if there is no such event, for example because it was sent again before.
+        Send an event again that was given up. Return False if there is no such event, for example after a second click.
 
         Only the demo can do this. BMC has no documented way to send an event again.
         """

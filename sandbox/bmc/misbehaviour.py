@@ -30,7 +30,7 @@ class Fault(Enum):
     """Write all times seven hours early, as in California's summer time. Like all times of the API, they name no zone."""
     API_MISCOUNTED = "api_miscounted"
     API_FOREIGN_LINK = "api_foreign_link"
-    """The link to the next page leads to another host. A client that follows it gives its token away."""
+    """The link to the next page leads to another host. A client that follows this link sends its token to that host."""
 
 
 # These faults affect a single request, so BMC's retry may succeed. All other faults of the webhook affect the whole event.

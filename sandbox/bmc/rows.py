@@ -44,7 +44,7 @@ def support_row(payment: Payment) -> dict[str, Any]:
         "support_updated_on": timestamp(changed_at),
         "transfer_id": None,
         "supporter_name": order.name or _form(payment.id, ("Someone", None)),
-        # If a supporter types in an amount, BMC reports one coffee at this price.
+        # If a supporter types in an amount, BMC reports it as the price of one coffee.
         "support_coffee_price": f"{order.amount:.4f}",
         "support_email": email,
         "is_refunded": is_refunded,

@@ -144,7 +144,7 @@ export class Guide {
 }
 
 function unplugged(name, isDelivered) {
-  // The webhook waits for the database before it keeps the payment on its disk.
+  // Until the delivery is answered, the webhook still waits for the database. Then it keeps the payment on its disk.
   const isAsking = name === "database" && !isDelivered;
   return `The ${name} is unplugged. ${isAsking ? "The webhook waits a moment." : "Plug it in again."}`;
 }

@@ -50,7 +50,7 @@ function sentence(text) {
 /**
  * Show *items* in *list*, each made by *render* and named by *key*.
  *
- * Unchanged items keep their element, and with it focus, scroll position and open details.
+ * Unchanged items keep their elements, so that focus, scroll position and opened details are not lost.
  */
 export function showList(list, items, key, render) {
   const kept = new Map([...list.children].map((element) => [element.dataset.key, element]));

@@ -89,7 +89,7 @@ export class People {
 
   row({ id, first_name: name, role, newest_from_bot: newest }) {
     const isChosen = id === this.chosen;
-    // The answer to a person's own Start is not news.
+    // Count the bot's answer to a person's own Start as read, because it is not news.
     if (newest && (isChosen || !(id in this.read))) this.markRead(id, newest);
     return { id, name, role: role ?? `user ${id}`, isChosen, hasNews: newest > this.read[id] };
   }

@@ -25,7 +25,7 @@ _QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class CallbackQuery:
-    """A person tapped a button, and the bot should answer. *asked_at* is a time of the monotonic clock, in seconds."""
+    """A person's press of a button, which the bot should answer. *asked_at* is a time of the monotonic clock, in seconds."""
 
     chat: AnyChat
     asked_at: float

@@ -28,7 +28,7 @@ class Update:
         """
         The queue in which Telegram keeps the update for a webhook. The updates of one queue are delivered one after the other.
 
-        The messages of a chat have a queue, and the button presses of a user have another one.
+        Each chat has a queue for its messages, and each user has a queue for button presses.
 
         Source: https://github.com/tdlib/telegram-bot-api, `Client.cpp`, read November 2026.
         """
@@ -39,7 +39,7 @@ class Update:
     @property
     def is_expired(self) -> bool:
         """
-        True if the update is a button press that has waited for too long.
+        True if the update is a button press that has waited for more than `_PRESS_SECONDS_MAX`.
 
         All other updates expire after a day, and the sandbox does not run that long.
 

@@ -140,7 +140,7 @@ class Pusher:
         addresses = await self._find_addresses()
         is_old = self._clock() - self._webhook.chosen_at > _ADDRESS_SECONDS_MAX
         if addresses and (is_old or self._webhook.ip_address not in addresses):
-            # Choose at random, because a DNS server returns the addresses in a changing order.
+            # Choose at random. Telegram's choice varies too, because a DNS server returns the addresses in a changing order.
             self._webhook.ip_address = random.choice(addresses)  # noqa: S311 — no secret
             self._webhook.chosen_at = self._clock()
             self._line.target = Address(self._webhook.ip_address, self._proxy.port)
