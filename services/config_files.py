@@ -1,5 +1,5 @@
 """
-Copy the configuration of the other services into their volumes, with fixed file modes, and exit.
+Copy the configuration of Caddy, Prometheus and the other third-party programs into their volumes, with fixed modes, and exit.
 
 A bind mount would keep the file modes of the checkout. After a `git clone` under umask 027, the users inside the containers could
 not read the files. So this program copies the files from its image at each `docker compose up`. It also puts the operator's

@@ -1,9 +1,10 @@
 """
 Write each secret to a file in the volume of the service that needs it, and exit.
 
-The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start. It
-generates all other secrets at the first start and keeps them: most are passwords that the database stores too, so a changed
-password would not fit. The service `migrate` sets the passwords of the roles at each start, so a lost one is replaced.
+The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start.
+It generates all other secrets at the first start and keeps them: most are passwords that the database stores too, so a changed
+password would no longer be accepted. The service `migrate` sets the passwords of the roles at each start, so a lost one is
+replaced.
 """
 
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 ROOT = Path("/secrets")
 ROLES = ("webhook", "bot", "janitor")
 GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
-"""Maps each secret setting to the service that gets it."""
+"""Maps each secret setting that must be in `.env` to the service that gets it."""
 
 DATABASE_ADDRESS = "db:5432"
 """The default host name and port of the database."""
@@ -60,12 +61,13 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
     owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
-    # The database has no certificate: it is reached only over a network inside this machine. In the demo, the services reach it
-    # through the sandbox, but `migrate` does not, because it may run before the sandbox.
+    # Disable TLS, because the service `db` has no certificate: it is reached only over a network inside this machine. Use the
+    # constant DATABASE_ADDRESS. In the demo, the setting of that name leads through the sandbox, but `migrate` may run before
+    # the sandbox.
     managed = environ.get(OWNER_URL, "").strip()
     owners_url = managed or f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
     _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)
-    # The webhook and the janitor must have the same secret, so it is generated in one volume and copied to the other.
+    # The webhook and the janitor must have the same probe secret, so it is generated in one volume and copied to the other.
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
     address = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS

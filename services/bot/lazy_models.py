@@ -1,4 +1,4 @@
-"""Import aiogram without building its models. pydantic builds each model when it is first used."""
+"""Import aiogram without building its pydantic models. pydantic builds each model when it is first used."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ def import_aiogram() -> None:
     """
     Import aiogram, but build none of its models. Call this function before any other code imports aiogram.
 
-    aiogram has a model for each of the 400 types of the Bot API. At its end, the package `aiogram.types` builds all their validators
-    with a call of `model_rebuild`. This takes two seconds and 100 MB of memory, but a bot uses only a part of the models. aiogram's
-    configuration `defer_build` has no effect, because that call does not respect it.
+    aiogram has a model for each of the 400 types of the Bot API. The last lines of the package `aiogram.types` call
+    `model_rebuild` for each model to build its validator. All calls together take two seconds and 100 MB of memory, but a bot
+    uses only a part of the models. aiogram's configuration `defer_build` has no effect, because `model_rebuild` ignores it.
 
     Source: https://github.com/aiogram/aiogram/issues/1513, read November 2026.
     """
@@ -31,8 +31,8 @@ def import_aiogram() -> None:
         from aiogram.types.base import TelegramObject  # noqa: PLC0415 — see the docstring
     finally:
         base.model_rebuild = rebuild
-    # When a model is used that is not built yet, pydantic calls its `model_rebuild`. This call needs the names of all types, because
-    # the annotations of aiogram's models are strings.
+    # When a model is used for the first time, pydantic calls its `model_rebuild`. `model_rebuild` needs the names of all types,
+    # because the annotations of aiogram's models are strings.
     of_aiogram: tuple[Any, ...] = (TelegramObject, TelegramMethod, Response)
     for kind in of_aiogram:
         kind.model_rebuild = classmethod(rebuild_with_names)

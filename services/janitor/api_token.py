@@ -1,4 +1,4 @@
-"""Read the expiry time of the token for BMC's API, and warn before this time."""
+"""Read when the token for the API of Buy Me a Coffee (BMC) expires, and warn before it does."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -24,10 +24,11 @@ def read_expiry(token: str) -> datetime | None:
         return None
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        # Convert to float and not to int, because Passport writes the time as a number with decimals.
+        # Convert to float and not to int. BMC's tokens are probably made by Laravel Passport, which writes the time with
+        # decimals.
         seconds = float(str((parse_object(payload) or {}).get("exp")))
         return datetime.fromtimestamp(seconds, UTC)
-    # OverflowError and OSError: the number is no time that the system knows.
+    # `fromtimestamp` raises OverflowError or OSError if the number is outside the range of times that the system supports.
     except (ValueError, OverflowError, OSError):
         return None
 

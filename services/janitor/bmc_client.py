@@ -17,9 +17,10 @@ BODY_BYTES_MAX = 1024 * 1024
 REQUESTS_PER_MINUTE_MAX = 15
 CLAIM_REQUESTS = 3
 """
-The part of the requests in each minute that only claims may use. One claim needs a request for each list.
+The number of requests in each minute that are reserved for claims. A claim needs one request for each of the three lists.
 
-Otherwise the passes after two outages in one minute would use all requests, and a user who has just paid would get no answer.
+Without the reserve, two passes in one minute could use all requests, and the claim of a user who has just paid would have to
+wait.
 """
 
 MINUTE_SECONDS = 60.0
@@ -30,7 +31,7 @@ If BMC reports fewer requests left than this number, the client makes a pause.
 The creator's other programs may share BMC's limit with us, so the client leaves them some requests.
 """
 
-# Cloudflare, which stands in front of BMC, refuses clients that name themselves like a bare HTTP library.
+# BMC's servers are behind Cloudflare, which refuses a client whose User-Agent is the default one of an HTTP library.
 # Source: npm buymeacoffee-mcp 0.1.2, read 2026-11-29.
 USER_AGENT = f"Mozilla/5.0 (compatible; coffee-ledger/{__version__}; +https://github.com/coffee-ledger/coffee-ledger)"
 
@@ -59,11 +60,11 @@ class RequestBudget:
         return 0.0
 
     def note(self, result: ApiResult, now: float) -> None:
-        """Begin a pause if BMC refused the request for its rate, or if BMC reports that few requests are left."""
+        """Begin a pause if BMC refused the request because of the rate limit, or reports that few requests are left."""
         is_throttled = result.state is ApiState.THROTTLED
         is_nearly_used_up = result.requests_left is not None and result.requests_left < REQUESTS_LEFT_MIN
         if is_throttled or is_nearly_used_up:
-            # Without a `Retry-After`, wait a minute: that is the usual length of the period in which requests are counted.
+            # Without a `Retry-After`, wait a minute: that is the usual period of a rate limit.
             seconds = MINUTE_SECONDS if result.retry_after_seconds is None else result.retry_after_seconds
             self._pause_ends_at = max(self._pause_ends_at, now + seconds)
 
@@ -116,8 +117,8 @@ class BmcClient:
             "User-Agent": self._user_agent,
         }
         try:
-            # Open a session for each request. Between two passes over the lists, an open connection would be idle, and could
-            # break.
+            # Open a session for each request. A connection that stays open would be idle between two passes over the lists, and
+            # could break.
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
                 # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
                 session._retry_connection = False  # noqa: SLF001 — aiohttp has no public option that turns retries off

@@ -3,7 +3,11 @@
 from dataclasses import dataclass, field
 
 FAILED_PROBES_MIN = 2
-"""A single failed probe is no outage: a restart of the webhook may take as long, and the proxy holds deliveries meanwhile."""
+"""
+The number of failed probes in a row that counts as an outage.
+
+One failed probe is too few: a restart of the webhook can cause it, and the proxy holds deliveries for 10 seconds meanwhile.
+"""
 
 
 @dataclass
@@ -35,5 +39,5 @@ class OutageWatch:
         self._is_database_away = is_away
 
     def forget(self) -> None:
-        """Forget the outage that has ended, because the lists have been read since."""
+        """Forget the outage that has ended. Call this after all lists have been read."""
         self._has_ended = False

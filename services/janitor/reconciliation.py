@@ -1,12 +1,14 @@
 """
 Compare the lists of Buy Me a Coffee (BMC) with our charges, and settle the payments that no webhook has reported.
 
-A pass reads the newest pages of each list until known ground, and one older page in rotation. So it also finds late refunds and
-rows that were missed before. A row with news is left to its webhook for a quarter of an hour. Then it is settled as an event, on
-the same path as a webhook.
+A pass reads the newest pages of each list until it reaches known ground: a page of rows that are all known and old. It also
+reads one older page of each list, in rotation. So it finds late refunds and rows that were missed before. A row has news if it
+shows a payment or a refund that we do not know. Such a row waits a quarter of an hour for its webhook. Then it is settled like
+a delivered event.
 
-The task runs every few seconds, but most runs only look for requests. A pass runs every ten minutes, after an outage, and when an
-operator asks for one. When a user claims to have paid, only the first pages are read, for a payment that fits the claim.
+The task runs every two seconds, but most runs only look for requests to compare. A pass runs every ten minutes, after an
+outage, and when an operator asks for one. When a user claims to have paid, only the first page of each list is read, to find
+that payment.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,26 +62,26 @@ log = structlog.stdlib.get_logger()
 
 PASS_PERIOD = timedelta(minutes=10)
 RETRY_PAUSE = timedelta(minutes=1)
-"""After a failed pass, an outage that has ended does not cause the next pass earlier than this."""
+"""After a failed pass, the next pass waits at least this long, even if an outage has ended."""
 
 WEBHOOK_WAIT = timedelta(minutes=15)
-"""A row with news is left to its webhook for this time. BMC may still be retrying the delivery."""
+"""How long a row with news waits for its webhook. In this time, BMC may still be retrying the delivery."""
 
 LATE_AFTER = timedelta(minutes=25)
-"""If the last complete pass began longer ago than this, the janitor or the network was away, so this counts as an outage."""
+"""If the last complete pass is older than this, the janitor did not run or had no network. That counts as an outage."""
 
 REREAD = timedelta(days=1)
 """
-Each pass reads all rows that are at most this much older than the last complete pass.
+Each pass also reads the rows that are up to this much older than the last complete pass.
 
-The times of the rows may be in another time zone, and the delivery of a payment may have been retried for hours.
+BMC may write the times of rows in another time zone, and may have retried the delivery of a payment for hours.
 """
 
 PAGES_MAX = {ApiList.SUPPORTERS: 5, ApiList.SUBSCRIPTIONS: 2, ApiList.EXTRAS: 2}
 """
 The maximum number of newest pages that a pass reads of each list. One older page of each list is read too.
 
-So a pass sends at most as many requests as the passes may send in a minute (see `CLAIM_REQUESTS`).
+So a pass sends at most 12 requests. That is all that `RequestBudget` allows in a minute, without the reserve for claims.
 """
 
 
@@ -105,7 +107,7 @@ class Reading:
 
 
 class Reconciler:
-    """Runs the reconciliation. Only one instance may run, because two would share the limit of requests."""
+    """Runs the reconciliation. Only one may run: a second one would have a request budget of its own, but BMC has one limit."""
 
     def __init__(
         self,
@@ -162,7 +164,8 @@ class Reconciler:
         for list_ in ApiList:
             reading = await self._read_list(states.get(list_), list_, since=since, now=now)
             readings.append(reading)
-            # Settle the rows before the next list is read, because a purchase in the Shop is in two lists.
+            # Settle the rows before the next list is read. A purchase in the Shop is in two lists, so it
+            # must be a known charge when the second list is read.
             due = await self._find_due(reading, waits=not is_after_outage, now=now)
             settled += sum([await self._settle(event, now=now) for event in due])
         is_good = all(reading.state.is_healthy for reading in readings)
@@ -242,7 +245,7 @@ class Reconciler:
     async def _read_old_page(
         self, reading: Reading, state: ListState, newest: int, *, since: datetime, now: datetime
     ) -> ListState:
-        """Read the next older page, and return the state with the page after it. After the last page, begin again."""
+        """Read one older page. Return the new state, with the page for the next pass. After the last page, begin again."""
         page = max(state.old_page, newest + 1)
         began_at = (
             now if state.old_page <= OLD_PAGE_FIRST or state.rotation_began_at is None else state.rotation_began_at
@@ -299,7 +302,8 @@ class Reconciler:
         """
         Look for the payment of a claim on the first page of each list, and settle it at once. Return the number of settled rows.
 
-        Rows that do not fit the claim are left to their webhooks. If no request may be sent now, a later run looks again.
+        Rows that do not fit the claim wait for their webhooks. If the budget allows no HTTP request now, a later run looks
+        again.
         """
         since = await find_first_day(self._pool) or now
         settled, is_credited = 0, False
@@ -316,25 +320,25 @@ class Reconciler:
             if is_credited:
                 break
         if is_credited:
-            # The settlement notifies the user of the credit.
+            # Only mark the request as answered, because the settlement notifies the user of the credit.
             await answer_requests(self._pool, [request], now=self._clock())
         elif all(state.is_healthy for state in states):
             await answer_claim(self._pool, request, now=self._clock())
         elif ApiState.THROTTLED not in states:
-            # Say nothing to the user, because the operator has the claim.
+            # Only mark the request as answered. The user gets no message, because an operator will decide the claim.
             await answer_requests(self._pool, [request], now=self._clock())
         return settled
 
 
 def _show_last_good(states: Mapping[ApiList, ListState]) -> None:
-    """Show the last complete pass. After a restart, the age of the last good pass must not begin at zero."""
+    """Export the time of the last complete pass from the database, because a restart of the janitor loses the metric."""
     completed = [state.completed_at for state in states.values()]
     if completed and None not in completed:
         RECONCILIATION_LAST_GOOD.labels("all").set(min(time.timestamp() for time in completed if time is not None))
 
 
 def _fits(event: Event, request: Request) -> bool:
-    """Tell whether the row has the amount of the claim. The amount decides only that operators see the row now."""
+    """Tell whether the row has the amount of the claim. If so, it is settled now, but the rules still decide who paid it."""
     charge = event.report.charge if event.report else None
     return charge is not None and charge.money == (request.amount, request.currency)
 

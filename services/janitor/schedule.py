@@ -29,8 +29,8 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) ->
 
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
-    # When the process stops, the pause between two runs is interrupted, but a run is not: it ends soon, and it can then commit
-    # its transaction.
+    # When the process stops, the pause between two runs is interrupted, but a run is not, so that it can commit its
+    # transaction.
     while not stop.is_set():
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())

@@ -11,8 +11,8 @@ FAILURE_PAUSE_SECONDS = 3.0
 """
 The time that passes before this process exits after a failure.
 
-When the process fails, `docker compose up` starts no more containers. By then it must have started the webhook and the bot, which do
-not wait for this process. Compose needs about half a second for that.
+When this process fails, `docker compose up` starts no more containers. Before that, Compose must have started the webhook and
+the bot, which do not wait for this process. Compose needs about half a second to start them.
 """
 
 log = structlog.stdlib.get_logger()

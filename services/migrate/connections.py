@@ -11,9 +11,9 @@ One process needs these connections at most:
 | watcher | 5 | the exporter of the server's statistics |
 | grafana_reader | 5 | the panels of Grafana that read the database |
 
-A service gets twice the connections of its replicas, because an update may start the new processes before it stops the old ones.
-All limits together, the connections that Postgres keeps for itself, and `RESERVE` must not exceed `max_connections` of the server. With
-one replica of each service, this is 48 + 3 + 9 = 60, which compose.yaml sets.
+A service gets twice the connections that its replicas need, because an update may start new processes before it stops the old
+ones. All limits together, the connections that Postgres keeps for itself, and `RESERVE` must not exceed `max_connections` of
+the server. With one replica of each service, this is 48 + 3 + 9 = 60, which compose.yaml sets.
 """
 
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ async def find_shortage_of_server(db: Connection, limits: Mapping[str, int]) -> 
 async def limit_connections(db: Connection, limits: Mapping[str, int]) -> None:
     for role, limit in limits.items():
         try:
-            # ALTER ROLE takes no parameters. The roles and the numbers are those of this module.
+            # ALTER ROLE takes no parameters. Formatting is safe here, because all roles are constants of this module.
             await db.execute(f"ALTER ROLE {role} CONNECTION LIMIT {limit}")
         except asyncpg.InsufficientPrivilegeError:
             log.warning(

@@ -20,16 +20,16 @@ PAUSE_SECONDS = 3.0
 
 BUSY = ("(55P03)", "(40P01)")
 """
-The SQLSTATEs at the end of dbmate's message that mean that a table is in use: lock timeout and deadlock.
+The error codes (SQLSTATE) in dbmate's message for a table in use: lock timeout and deadlock.
 
-Each migration waits for a lock for two seconds at most, because payments wait behind it. Then it is rolled back, and tried again.
+Each migration waits for a lock for two seconds at most, because payments wait behind it. Then it is rolled back and retried.
 """
 
 log = structlog.stdlib.get_logger()
 
 
 async def apply_migrations(db: Connection, database_url: str, files: Sequence[Path]) -> str | None:
-    """Apply all pending migrations. Return None, or the problem of the first one that could not be applied."""
+    """Apply all pending migrations. Return None, or why the first failed migration could not be applied."""
     for attempt in range(1, TRIES_MAX + 1):
         await _drop_invalid_indexes(db, files)
         problem = await _run(database_url, files[0].parent)
@@ -47,8 +47,9 @@ async def _drop_invalid_indexes(db: Connection, files: Sequence[Path]) -> None:
     """
     Drop the indexes of migrations that were interrupted, so that these migrations can create them again.
 
-    CREATE INDEX CONCURRENTLY leaves an invalid index if it fails, because it does not run in a transaction. dbmate sends the
-    statements of a file together, and such a file may contain only one. So it cannot drop the index itself.
+    CREATE INDEX CONCURRENTLY leaves an invalid index if it fails, because it does not run in a transaction. The migration
+    cannot drop the index itself: dbmate sends all statements of a file together, and Postgres accepts this statement only
+    alone.
     """
     texts = "\n".join(file.read_text(encoding="utf-8") for file in files)
     for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
@@ -62,9 +63,10 @@ async def _run(database_url: str, folder: Path) -> str | None:
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         *("--migrations-dir", str(folder)),
-        # dbmate would write the schema into a file beside the migrations.
+        # Without this option, dbmate would write the schema into a file beside the migrations.
         "--no-dump-schema",
-        # The strict mode refuses a file that is older than the newest applied one: it would never be applied on other databases.
+        # With `--strict`, dbmate refuses a pending file that is older than the newest applied one. So all databases apply
+        # the migrations in the same order.
         *("migrate", "--strict"),
         # Pass the address in the environment, because other users of the machine can read a process's arguments.
         env={**os.environ, "DATABASE_URL": database_url},

@@ -61,8 +61,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
-                # Enter this context first. Contexts are closed in reverse order, so /healthz and /metrics are served until the
-                # last delivery is answered.
+                # Enter `health_server` first. Contexts are closed in reverse order, so /healthz and /metrics are served until
+                # the last delivery is answered.
                 health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
                 export_process_metrics(pool, revision=settings.REVISION),
                 listening(
@@ -79,8 +79,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # Write the last answers, because the other replicas need them to count failures in a row. Write them only after the task
-        # group has ended: the cancelled `streak.run` may have put back answers that it could not write.
+        # Write the last answers to the database, because the other replicas need them to count failures in a row. Write them
+        # only after the task group has ended: the cancelled `streak.run` may have put back answers that it could not write.
         await streak.write()
 
 

@@ -111,8 +111,8 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # The known streak does not contain the answers that are being written and those that are not written yet. If one of these
-        # answers is a 200, it has ended the streak, so count only the refusals after it.
+        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of them is a 200, it has ended the
+        # streak, so count only the refusals after it.
         streak = self._known
         for answers in (self._writing, self._unwritten):
             streak = answers.refused + (0 if answers.accepted_at else streak)

@@ -37,7 +37,11 @@ LOOK_SECONDS = 30.0
 """The longest time between two listings of the folder. A listing finds files that another replica or an operator put there."""
 
 LOCKED_RETRY_SECONDS = 2.0
-"""The pause between attempts to settle events that need a locked row. Each attempt blocks all events for half a second."""
+"""
+The pause between attempts to settle events that need a locked row.
+
+Each attempt waits half a second for the lock, and no other event is settled in this time.
+"""
 
 ANSWER_SECONDS_MAX = 7.0
 """
@@ -232,7 +236,7 @@ class Intake:
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
         # A RowLockedError is a DatabaseAwayError by class, but the database is not away, so it does not count here. Any other
-        # error concerns only one event, so the other files can be settled. The file of this event is tried again later.
+        # error concerns only one event, so the other files can be settled. The file with that event is retried later.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
@@ -257,7 +261,7 @@ class Intake:
         """
         Submit the events of these files to the batcher. Return the outcome or the error of each file that could be read.
 
-        An event that the database does not even store raw has an error as its result. Its file stays in the spool and is retried.
+        If the database cannot even store the raw event, the result is an error. The file stays in the spool and is retried.
         """
         found = await self._in_thread(_read, spool, names)
         # With `return_exceptions`, the error of one event does not hide the outcomes of the other events.

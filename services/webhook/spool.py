@@ -21,7 +21,7 @@ EVENTS_MAX = 10_000
 """
 The largest number of files in the spool. The limit is needed, because listing a larger folder would be slow.
 
-A page with one payment per minute reaches the limit only after about a week without a database.
+At one payment per minute, the spool is full only after a week without a database.
 """
 
 BYTES_MAX = 64 * 1024 * 1024
