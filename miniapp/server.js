@@ -1,15 +1,16 @@
-// Requests to the bot service, and its event stream. Every failure becomes a Problem; locales/ has a text for its name.
+// Sends requests to the bot service and reads its event stream. Every failure becomes a Problem; locales/ has a text for its
+// name.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends something every 15 seconds. After one miss poll, after two reconnect. */
+/** The server sends at least one line every 15 seconds. If one is missing, begin to poll; if two are missing, reconnect. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
 const POLL_MILLISECONDS = 4000;
 
-/** Jitter, so that pages do not all reconnect at once after a restart. */
+/** Add jitter to a pause, so that not all pages reconnect at the same time after a restart of the server. */
 const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
@@ -19,7 +20,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** The user must open the page again. */
+  /** True if Telegram's proof of who the user is (init data) is not valid, so the user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -49,7 +50,7 @@ async function ask(path, options) {
   }
 }
 
-/** Read events until the stream ends. EventSource cannot send the Authorization header. */
+/** Read events until the stream ends. Use `fetch`, because EventSource cannot send the Authorization header. */
 async function listen(headers, hear, onBytes, signal) {
   const aborting = new AbortController();
   const abort = () => aborting.abort();
@@ -77,7 +78,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // Without JSON: the proxy answered, not the service.
+  // If the answer is not JSON, it comes from the proxy and not from the service.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -85,7 +86,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // Not JSON: the proxy answered, not the service.
+  // A SyntaxError means that the answer is not JSON, so it comes from the proxy and not from the service.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -112,8 +113,8 @@ function readEvent(event, hear) {
 }
 
 /**
- * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
- * Poll the state while streams do not get through.
+ * Keeps an event stream open. Reconnects with backoff, or at once if the network is back or the page is visible again.
+ * Polls the state while no stream gets through.
  */
 export class Listening {
   attempt = 0;
@@ -123,7 +124,7 @@ export class Listening {
   current = new AbortController();
   wake = () => {};
 
-  /** *listener* has `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`. */
+  /** *listener* must have `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`, as App has. */
   constructor(server, listener) {
     this.server = server;
     this.listener = listener;
@@ -140,12 +141,12 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // Aborted by hurry() or fallSilent(): no pause.
+      // Make no pause if hurry() or fallSilent() has aborted the stream.
       if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
 
-  /** Listen until the stream ends. Give the problem, unless the stream ended normally or the state can be fetched. */
+  /** Listen until the stream ends. Return the problem if the stream failed, or nothing if the state can still be fetched. */
   async listenOnce() {
     const { signal } = this.current;
     this.waitSeconds = 0;
@@ -169,16 +170,16 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Fetch the state once; give the problem, if any. */
+  /** Fetch the state once. Return the problem if that fails. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
 
-  /** Poll while there is no stream, the page is visible, and a payment is awaited. */
+  /** Fetch the state at intervals while no stream gets through, the page is visible, and a payment is open. */
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // A stream that opened meanwhile is newer.
+    // If a stream has opened in the meantime, its state is newer than this one.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }
@@ -196,14 +197,14 @@ export class Listening {
     });
   }
 
-  /** Reconnect now. */
+  /** Reconnect at once, without the rest of a pause. */
   hurry() {
     this.attempt = 0;
     this.current.abort();
     this.wake();
   }
 
-  /** The page is visible again: its stream may have died unnoticed. */
+  /** Reconnect if the stream broke while the page was hidden. Browsers may not report that. */
   async catchUp() {
     if (this.isOver) return;
     if (this.isDoubtful || (await this.ask())) this.hurry();
