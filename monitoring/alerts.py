@@ -213,7 +213,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookProbeAbsent",
-        # This alert is needed because WebhookProbeFailing cannot fire if no probe was ever sent.
+        # This alert is needed because WebhookProbeFailing cannot fire if the janitor has no task `send_probe`.
         "max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
         summary="No probes are sent: if payments could not arrive, no alert would fire",
         description="The janitor sends no probes: PROBE_URL or its secret is missing.",

@@ -19,8 +19,8 @@ ECHO = "45m"
 """
 The time for which the error ratio may stay high after the cause of the errors has ended.
 
-Events that had to wait for this end are handled too late and count as errors, for up to 15 minutes. After that, the 30-minute
-window in `FAST` contains these errors for another 30 minutes.
+Events that waited while the cause lasted are handled too late and count as errors, for up to 15 minutes after its end. Then the
+30-minute window in `FAST` contains these errors for another 30 minutes.
 """
 
 FAILURES_MIN = 3

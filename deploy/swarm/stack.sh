@@ -14,7 +14,7 @@ wait_seconds=${WAIT_SECONDS:-300}
 jobs=(volumes migrate)
 going_back=no
 
-# The state contains secrets, so only its owner may read it.
+# The folder $state contains secrets, so only its owner may read it.
 umask 077
 
 fail() {
@@ -26,7 +26,8 @@ say() {
     echo "$*" >&2
 }
 
-# Let Compose read .env, and let the one-shot services of compose.yaml check it and write files, as on a single machine.
+# Run Compose with the arguments. Compose reads .env, and its one-shot services check .env and write files, as on a single
+# machine.
 prepare() {
     docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
         --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
@@ -47,7 +48,7 @@ read_settings() {
     done < <(prepare config --environment)
     export IMAGE=${IMAGE:-coffee-ledger}
     image=$IMAGE:$IMAGE_TAG
-    # Compose has the form ${NAME:+on} for these, which a stack file has not.
+    # compose.yaml sets these variables with the form ${NAME:+on}, which a stack file does not support.
     export ALERTS=${ALERTS_CHAT_ID:+on}
     export TELEGRAM_WEBHOOK=${BOT_WEBHOOK_URL:+on}
     export TRACING=${OTEL_EXPORTER_OTLP_ENDPOINT:+on}
@@ -82,7 +83,7 @@ roll_out() {
     remove_unused
 }
 
-# Check .env, and write the secrets, the configuration and the stack file into the folder of the state.
+# Check .env, and write the secrets, the configuration and the stack file into the folder $state.
 write_state() {
     local one
     mkdir -p "$state"/secrets/{db,migrate,webhook,bot,janitor,watcher,alertmanager,grafana,volumes} \
@@ -98,13 +99,14 @@ write_state() {
     render
 }
 
-# Two databases on one volume would destroy it, and the volumes of a Compose project of the same name are those of the stack.
+# Fail if the Compose project of the same name runs. It uses the same volumes as the stack, and two databases on one volume
+# would destroy it.
 refuse_beside_compose() {
     [ -z "$(docker ps --quiet --filter "label=com.docker.compose.project=$stack")" ] ||
         fail "the Compose project $stack runs on this machine. Stop it first: docker compose down. The stack goes on with its data"
 }
 
-# The database in a volume of Compose knows the passwords that Compose generated.
+# Copy the passwords that Compose generated, because the database in Compose's volume still has them.
 take_over_from_compose() {
     local folder mounts=()
     [ ! -e "$state/secrets/db/password_owner" ] || return 0
@@ -129,8 +131,8 @@ render() {
     docker stack config "${files[@]}" | sed "${edits[@]}" >"$state/stack.yaml"
 }
 
-# Print a stack file that gives each service its secrets and its configuration. The folders of the state are those of the volumes in
-# Compose: secrets/FOLDER/NAME and configuration/FOLDER/PATH.
+# Print a stack file that gives each service its secrets and its configuration. $state has one folder for each of Compose's
+# volumes: secrets/FOLDER and configuration/FOLDER.
 write_additions() {
     local part file
     echo "services:"
@@ -158,7 +160,8 @@ folder_of() {
     [ "$1" = secrets ] && echo secrets || echo configuration
 }
 
-# Print the files of a service: `secrets FOLDER USER`, and `configs FOLDER TARGET…`.
+# Print the entry that mounts files into the service $1. The next arguments are `secrets FOLDER USER`, `configs FOLDER TARGET…`,
+# or both.
 service() {
     local file
     echo "  $1:"
@@ -185,16 +188,17 @@ list_files() {
     (cd "$state" && find "$1" -type f ! -name '.*' | sort)
 }
 
-# Print the key of a file in the stack file.
+# Print the name that the stack file uses for the file $1: its path with dots in place of slashes.
 key() {
     echo "${1//\//.}"
 }
 
-# Print the entry of a secret or a config. A name has at most 64 characters, and begins with a digest of the content. The digest also
-# covers the token of the bot, so that nobody can guess a short secret from its name.
+# Print the entry of a secret or a config. Its name in the Swarm has at most 64 characters and contains a digest of the content.
+# The digest also covers the bot's token. Otherwise a stranger who sees the name could test guesses of a short secret against
+# it.
 name_file() {
     local digest name
-    # Swarm refuses an empty secret. The services ignore white space.
+    # Swarm refuses an empty secret, so write a line break into an empty file. The services ignore it.
     [ -s "$state/$1" ] || { rm -f "$state/$1"; echo >"$state/$1"; }
     digest=$(cat "$state/secrets/bot/bot_token" "$state/$1" | sha256sum)
     name=${stack}_${digest:0:12}_$(key "${1#*/}")
@@ -205,7 +209,7 @@ all_services() {
     awk '/^[^ ]/ { part = $1 } part == "services:" && /^  [^ ]/ { print substr($1, 1, length($1) - 1) }' "$state/stack.yaml"
 }
 
-# Print the services that run all the time: without the jobs, and without those that .env leaves out.
+# Print the services that should run all the time. Leave out the jobs, and the services that .env disables.
 wanted_services() {
     local one profiles=${COMPOSE_PROFILES:-} without=" ${jobs[*]} ${SWARM_WITHOUT:-} "
     [[ ,$profiles, == *,tracing,* ]] || without+="tempo "
@@ -215,7 +219,7 @@ wanted_services() {
     done
 }
 
-# Print the stack file with only some services.
+# Print the stack file with only the services that the arguments name.
 only() {
     awk -v names=" $* " '
         /^[^ ]/ { part = $1 }
@@ -229,7 +233,7 @@ deploy_services() {
     only "$@" | docker stack deploy --detach --quiet --resolve-image "$resolve" --with-registry-auth --compose-file - "$stack" >/dev/null
 }
 
-# The jobs run again at each deployment, so the other services start only after them.
+# Run the jobs, and start the database that they need. The other services are deployed only after the jobs have ended.
 run_jobs() {
     local first=("${jobs[@]}")
     [ -n "${DATABASE_OWNER_URL:-}" ] || first+=(db)
@@ -240,7 +244,8 @@ run_jobs() {
 # Wait until each service runs as many containers as it should, and no update is under way. On a failure, print the reasons.
 wait_for() {
     local end=$((SECONDS + wait_seconds)) calm=0
-    # After a change, Swarm needs a moment to begin. So look three times.
+    # After a change, Swarm needs a moment to begin the update. So the services must be ready three times in a row, once a
+    # second.
     while [ $calm -lt 3 ]; do
         sleep 1
         calm=$((calm + 1))
@@ -258,7 +263,7 @@ look() {
     local one counts tasks states
     late='' failed=''
     counts=$(docker service ls --format '{{.Name}} {{.Replicas}}')
-    # This prints an error if nothing runs yet.
+    # `docker stack ps` fails if nothing runs yet.
     tasks=$(docker stack ps --filter desired-state=running --format '{{.Name}} {{.CurrentState}}' "$stack" 2>/dev/null) || true
     states=$(docker service inspect --format '{{.Spec.Name}} {{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' "${@/#/${stack}_}" 2>/dev/null) || true
     for one in "$@"; do
@@ -270,8 +275,9 @@ look() {
     done
 }
 
-# Return whether all containers of a service run, or all containers of a job have ended. Swarm counts 2/3 for a service and
-# 0/1 (1/1 completed) for a job. It goes on to count the lost containers of a node that is down, so count the others here.
+# Return whether all containers of a service run, or all containers of a job have ended. Swarm prints 2/3 for a service
+# and 0/1 (1/1 completed) for a job. Do not use the 2, because it still includes the containers of a node that is down. `look`
+# lists the containers that run.
 is_complete() {
     local count running
     count=$(sed -n "s/^${stack}_$1 //p" <<<"$counts")
@@ -298,7 +304,7 @@ give_up() {
     [ -n "$was_running" ] || fail "not all services are ready, see above. Correct the cause and repeat the command"
     say "Going back to $was_running …"
     for one in "$@"; do
-        # Swarm refuses this for a service that it has rolled back itself.
+        # Ignore an error: Swarm refuses to roll back a service that it has already rolled back.
         docker service rollback --detach "${stack}_$one" >/dev/null 2>&1 || true
     done
     going_back=yes
@@ -313,8 +319,8 @@ remove_unwanted() {
     done
 }
 
-# Remove secrets and configs of former deployments, but not those of the previous versions of services: `docker service rollback` needs
-# them.
+# Remove secrets and configs of former deployments. Keep those of each service's previous version, because `docker service
+# rollback` needs them.
 remove_unused() {
     local kind name used
     used=$(docker service ls --quiet | xargs docker service inspect --format '{{json .Spec}} {{json .PreviousSpec}}'; cat "$state/stack.yaml")

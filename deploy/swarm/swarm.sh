@@ -117,7 +117,8 @@ dashboards() {
     local port container
     read_settings "$(running_tag)"
     port=${GRAFANA_PORT:-3000}
-    # Swarm cannot publish a port on 127.0.0.1 only. So a container of this machine passes the connections on.
+    # Swarm cannot publish a port on 127.0.0.1 only. So start a container outside the Swarm that passes connections on to
+    # Grafana.
     container=$(docker create --publish "127.0.0.1:$port:3000" --read-only --tmpfs /config --tmpfs /data \
         "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to grafana:3000)
     # shellcheck disable=SC2064 # the container is known now
@@ -193,8 +194,8 @@ send_to() {
     docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
 }
 
-# Print the ids of the nodes on which the image cannot start. A job that does nothing tries it on each of them. A node that is down gets
-# the image when it is back, by the next command.
+# Print the ids of the nodes on which the image cannot start. To find out, run a job that does nothing on each node. Skip nodes
+# that are down: the next command after they are back gives them the image.
 nodes_without_image() {
     local job=${stack}_image-check node tried
     docker service rm "$job" >/dev/null 2>&1 || true
@@ -233,12 +234,12 @@ is_ready() {
     [ "$(docker node inspect --format '{{.Status.State}}' "$1")" = ready ]
 }
 
-# Print the id of an engine as a node, or nothing if it belongs to no Swarm. Fail if the engine does not answer.
+# Print the node id of the Docker engine $1, or nothing if it belongs to no Swarm. Fail if the engine does not answer.
 node_of() {
     docker --host "$1" version >/dev/null 2>&1 && docker --host "$1" info --format '{{.Swarm.NodeID}}'
 }
 
-# Without labels, this is the first deployment: this node gets all of them.
+# If no node has a label, this is the first deployment. Then give all labels to this node.
 label_first_node() {
     local label
     for label in "${labels[@]}"; do
@@ -256,7 +257,7 @@ join() {
     token=$(docker swarm join-token --quiet worker)
     docker --host "$1" swarm join --token "$token" ${2:+--advertise-addr "$2"} "$(docker info --format '{{.Swarm.NodeAddr}}'):2377" >/dev/null ||
         fail "$1 could not join: see docs/scaling.md for the ports between the nodes"
-    # Other users of both machines may have seen the token in the list of processes.
+    # Replace the token, because other users of both machines may have seen it in the list of processes.
     docker swarm join-token --rotate --quiet worker >/dev/null
 }
 
@@ -270,7 +271,8 @@ leave() {
     fi
 }
 
-# Wait until the containers of services on a node have ended. They finish their work first. $2 matches the names of the services.
+# Wait until containers on the node $1 have finished their work and ended. The pattern $2 selects them by the name of their
+# service.
 wait_until_ended() {
     local end=$((SECONDS + 90))
     while grep -qE "^${stack}_($2)\.[^ ]* Running" <<<"$(docker node ps --format '{{.Name}} {{.CurrentState}}' "$1")"; do
@@ -279,7 +281,7 @@ wait_until_ended() {
     done
 }
 
-# Stop the proxy and the webhook of a node, and make sure that its spool is empty.
+# Stop the proxy and the webhook of the node $1. If its spool is not empty, start them again and fail.
 settle_spool() {
     local label
     say "Stopping the proxy and the webhook of the node …"
@@ -313,7 +315,8 @@ is_spool_empty() {
     [[ $state == Complete* ]]
 }
 
-# Run a command until it succeeds, for up to half a minute. A service of the same name may still be ending.
+# Run a command until it succeeds, for up to half a minute. It may fail at first, for example while an old service of the same
+# name is still ending.
 retry() {
     local _
     for _ in $(seq 30); do
@@ -323,5 +326,5 @@ retry() {
     "$@"
 }
 
-# The tests read this file with `source`.
+# Run no command if another script, such as a test, reads this file with `source`.
 [ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -107,7 +107,7 @@ class Reading:
 
 
 class Reconciler:
-    """Runs the reconciliation. Only one may run: a second one would have a request budget of its own, but BMC has one limit."""
+    """Runs the reconciliation. A process must have only one instance, because each has a request budget of its own."""
 
     def __init__(
         self,
