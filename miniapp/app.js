@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put the payment of an answer into the state at once. The next event of the stream also contains it. */
+  /** Put a payment from the server's answer into the state at once. The next event of the stream also contains it. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));

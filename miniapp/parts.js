@@ -1,6 +1,6 @@
 // Functions that all screens use: they make elements, change them, and copy text.
 
-/** Make an element: `h("p.hint", {onclick}, "text")`. Attributes are optional. False and null are no children. */
+/** Make an element, as in `h("p.hint", {onclick}, "text")`. Attributes are optional. False or null children are left out. */
 export function h(selector, ...children) {
   const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag);

@@ -3,7 +3,7 @@
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-/** Wait for Telegram's script. Give null if it does not load within eight seconds. If it loads later, call *onLate*. */
+/** Wait for Telegram's script. Resolve to null if it does not load within eight seconds. If it loads later, call *onLate*. */
 export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {

@@ -46,8 +46,8 @@ class Alert:
     """
     The fault and its harm, in at most 80 characters.
 
-    Alertmanager sends one message for each group of alerts. The alerts of a group are sure to agree only in the labels by which
-    they are grouped, so the text may use only these labels.
+    Alertmanager sends one message for each group of alerts. All alerts of a group have the same values only in the labels by
+    which they are grouped, so the text may use only these labels.
     """
     description: str
     dashboard: str

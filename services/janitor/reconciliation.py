@@ -91,7 +91,7 @@ class Reading:
 
     list_: ApiList
     state: ApiState = ApiState.PAGE
-    """The state of the last request. If the request failed, the pass ended early."""
+    """The state of the last request. If the request failed, the rest of this list was not read."""
     is_complete: bool = False
     """True if the reading reached the end of the list or known ground."""
     is_whole: bool = False
@@ -152,7 +152,7 @@ class Reconciler:
         is_early = self._has_failed and now - self._passed_at < RETRY_PAUSE
         return self._outages.has_ended and not is_early
 
-    # A pass ---------------------------------------------------------------------------------------------------------------
+    # Passes over all lists ------------------------------------------------------------------------------------------------
 
     async def _run_pass(self, *, is_restored: bool, now: datetime) -> int:
         self._passed_at = now
@@ -296,7 +296,7 @@ class Reconciler:
             HEALING_DURATION.observe(max((self._clock() - event.report.charge.paid_at).total_seconds(), 0))
         return True
 
-    # A claim --------------------------------------------------------------------------------------------------------------
+    # Claims of users ------------------------------------------------------------------------------------------------------
 
     async def _look_up(self, request: Request, *, now: datetime) -> int:
         """
@@ -344,6 +344,6 @@ def _fits(event: Event, request: Request) -> bool:
 
 
 def _is_late(states: Iterable[ListState], now: datetime) -> bool:
-    """Tell whether the last complete pass is so long ago that there was an outage. Before the first pass, there was none."""
+    """Tell whether the last complete pass is so long ago that there was an outage. False before the first pass."""
     times = [state.completed_at for state in states if state.completed_at is not None]
     return bool(times) and now - min(times) > LATE_AFTER

@@ -36,7 +36,7 @@ NOT_READY = (
     asyncpg.OperatorInterventionError,
     asyncpg.TargetServerAttributeNotMatched,
 )
-"""Errors that mean that the database starts, or that a stand-by is being promoted."""
+"""Errors that mean that the database is starting, or that a stand-by is being promoted."""
 
 log = structlog.stdlib.get_logger()
 
@@ -54,17 +54,17 @@ async def migrate(
     volume: Path | None = None,
 ) -> None:
     """
-    Create or update the roles and the schema. Calls at the same time wait for each other.
+    Create or update the roles and the schema. If several processes call this at the same time, they take turns.
 
-    *database_url* must have the role that owns the database. *replicas* decides the connection limits of the roles. *folder*
-    contains the SQL files. *volume* is the folder in which the image of Postgres has a folder for each major version, if it can be
-    seen from here.
+    *database_url* must contain the login of the owner of the database. *replicas* decides the connection limits of the roles.
+    *folder* contains the SQL files. *volume* is the folder in which the image of Postgres has a folder for each major version,
+    or None if this process cannot see it.
 
     Raises:
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
             migration that succeeded.
     """
-    # Use one server for all connections, because dbmate cannot read a URL with several.
+    # Use one server for all connections, because dbmate cannot read a URL that names several servers.
     db, database_url = await _connect(database_url)
     try:
         db.add_log_listener(_log_warning)
@@ -83,7 +83,7 @@ async def migrate(
 
 
 async def _connect(database_url: str) -> tuple[Connection, str]:
-    """Connect to the server that accepts writes, and return its own URL too. Wait while it starts."""
+    """Connect to the server that accepts writes. Wait while it starts. Return the connection and a URL of only this server."""
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS_MAX
     while True:
         try:
@@ -133,12 +133,13 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
     """
     Wait until no other process migrates this database, and keep others out while the context is open.
 
-    The lock is on a table that only the owner may lock. An advisory lock could be taken by any role of a server on which the owner
-    cannot revoke the functions for advisory locks.
+    Lock a table, because only its owner may lock it. On some servers, the owner of the database cannot revoke the functions for
+    advisory locks, so any role could take an advisory lock and block migrations.
     """
-    # Two processes that create the table at the same time may violate a unique constraint of the catalog. Then it exists.
+    # If two processes create the table at the same time, one may violate a unique constraint of Postgres' catalog. Ignore that,
+    # because the table then exists.
     with suppress(asyncpg.UniqueViolationError):
-        # This is the table that dbmate would create.
+        # Create the table exactly as dbmate would create it.
         await db.execute("CREATE TABLE IF NOT EXISTS public.schema_migrations (version varchar PRIMARY KEY)")
     guard, _ = await _connect(database_url)
     try:
@@ -161,7 +162,7 @@ async def _lock_migrations(guard: Connection) -> None:
     while True:
         await guard.execute("BEGIN")
         try:
-            # This mode excludes itself, but neither dbmate's writes to the table nor reads.
+            # Only one transaction can hold a lock of this mode. The lock blocks neither reads of the table nor dbmate's writes.
             await guard.execute("LOCK TABLE public.schema_migrations IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
         except asyncpg.LockNotAvailableError:
             await guard.execute("ROLLBACK")
@@ -177,7 +178,8 @@ async def _create_or_update(db: Connection, database_url: str, folder: Path) -> 
     if found is None:
         await _create(db, folder)
     elif found > SCHEMA_VERSION:
-        # An older release started on a newer database. Each service decides for itself whether it fits.
+        # An older release started on a newer database. Each service decides for itself whether it can
+        # use the newer schema.
         log.warning("database is newer than this release, nothing to migrate", found=found, own=SCHEMA_VERSION)
         return
     elif await db.fetchval("SELECT to_regprocedure('public.oldest_service()') IS NULL"):
@@ -211,7 +213,7 @@ async def _update(db: Connection, database_url: str, files: Sequence[Path]) -> N
 
 
 async def _report_invalid_indexes(db: Connection) -> None:
-    """Log the indexes whose creation was interrupted. Queries do not use such an index, and a unique one refuses nothing."""
+    """Log the indexes whose creation was interrupted. Queries do not use them, and a unique one may accept duplicates."""
     for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
         log.error("index is invalid, create it again: REINDEX INDEX CONCURRENTLY", index=row["name"])
 

@@ -47,7 +47,7 @@ class NotSpooledError(LedgerError):
 
 
 class UnreadableFileError(LedgerError):
-    """A file in the spool is damaged, or was not written by us."""
+    """A file in the spool is damaged, or was not written by `Spool`."""
 
 
 @dataclass(frozen=True)
