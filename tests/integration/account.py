@@ -15,7 +15,7 @@ from sandbox.bmc.rows import extra_row, subscription_row, support_row, timestamp
 
 PER_PAGE = 5
 NUMBERS_APART = 700_000
-"""If a row and its webhook have different numbers, this is the difference."""
+"""The difference between the numbers in the row and in the webhook of one payment, if `has_own_number` is true."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class OneTime:
     payment: Payment
     is_listed: bool
     has_own_number: bool
-    """True if the row has another number than the webhook. BMC does not say that the numbers are equal."""
+    """True if the number in the row differs from the number in the webhook. BMC does not promise that they are equal."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Subscribed:
     subscription: Subscription
     is_listed: bool
     row_seconds_ahead: int
-    """The row shows a start of the period that is this much later than in the webhook."""
+    """In the row, the period starts this many seconds later than in the webhook."""
 
 
 @dataclass
@@ -78,9 +78,9 @@ class ListClient:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.shifts: list[OneTime] = []
-        """Payments that are made while a pass reads: one after each page of supporters, the first one after the first page."""
+        """The payments that supporters make while a pass reads the list of supporters: one after each page that it reads."""
         self.failures: list[ApiState] = []
-        """The states of the next requests, which fail."""
+        """The next requests fail: each returns the first of these states, which is then removed."""
 
     async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         if self.failures:
@@ -102,7 +102,7 @@ def _answer(list_: ApiList, body: dict[str, Any]) -> ApiResult:
 
 
 def payment_body(payment: Payment, event_id: int, *, verb: str = "created", attempt: int = 1) -> bytes:
-    """Return a webhook about a payment. The verb "refunded" needs a payment that is refunded."""
+    """Return the body of a webhook about a payment. For the verb "refunded", pass a payment that is refunded."""
     type_ = f"{payment.order.kind.value}.{verb}"
     return _body(type_, payment_data(payment), event_id, created=payment.created_at, attempt=attempt)
 

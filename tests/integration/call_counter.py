@@ -1,10 +1,11 @@
 """
-Count the calls of Python functions while a batch is settled, in a process with the webhook's own configuration of logs.
+Count the calls of Python functions while a batch is settled. This process configures its logs as the webhook does.
 
     python -m tests.integration.call_counter DATABASE_URL
 
-The standard input is a JSON array with two batches. A batch is an array of bodies. The first batch connects and prepares the statements,
-and the calls of the second are counted. The log goes to the standard output, and the result to the standard error.
+The standard input is a JSON array with two batches. A batch is an array of bodies. While the first batch is settled, the
+process opens its connection and prepares its statements. Only the calls for the second batch are counted. The log goes to the
+standard output, and the result to the standard error.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from tests.integration.webhook import RULES
 
 
 async def settle_batch(pool: Pool, bodies: Sequence[str]) -> list[str]:
-    """Do with a batch all that the webhook does between the signature check and the answers."""
+    """Process a batch as the webhook does between the check of the signatures and the answers. Return the outcomes."""
     now = datetime.now(UTC)
     events = [read_event(body.encode(), received_at=now, nonce=f"{number}") for number, body in enumerate(bodies)]
     done = await settle_events(pool, events, RULES, now=now)

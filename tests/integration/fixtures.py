@@ -32,7 +32,7 @@ def postgres_address() -> Iterator[str]:
 
 
 def run_migrate(database_url: str) -> None:
-    """Create or update the roles and the schema of a database by the program of the service `migrate`."""
+    """Create or update the roles and the schema of a database with the program of the service `migrate`."""
     done = subprocess.run(
         [sys.executable, "-m", "services.migrate"],
         cwd=ROOT,
@@ -46,7 +46,9 @@ def run_migrate(database_url: str) -> None:
 
 
 def in_postgres(program: str, *words: str, given: bytes = b"", project: str = PROJECT) -> bytes:
-    """Run a program of Postgres as the owner, in the container of the tests' Postgres. Return its output."""
+    """
+    Run a program of Postgres, such as `pg_dump`, as the database owner in the test container. Return the program's output.
+    """
     compose = ("docker", "compose", "--file", str(COMPOSE_FILE), "--project-name", project)
     command = [*compose, "exec", "-T", "db", program, "--username=ledger_owner", *words]
     done = subprocess.run(command, input=given, capture_output=True, timeout=MIGRATE_SECONDS_MAX, check=False)
@@ -92,7 +94,7 @@ def database_url(role_url: Callable[[str], str]) -> str:
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """Return a pool with the role of the database owner. Tests use it to insert rows and to read them."""
+    """Yield a pool with the role of the database owner. Tests use it to insert rows and to read them."""
     async with open_pool(database_url) as pool:
         yield pool
 

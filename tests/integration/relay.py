@@ -1,4 +1,4 @@
-"""A relay between a client and Postgres. It counts the round trips."""
+"""A relay between a client and Postgres that counts the round trips."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,8 @@ class RoundTrips:
     """
     Counts how often a client sent something and waited for the answer.
 
-    A round trip begins when the client sends after the server has spoken. Statements that the client sends together count once.
+    A round trip begins when the client sends for the first time after an answer of the server. Statements that the client sends
+    together count once.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ async def _relay(
     async def forward_questions() -> None:
         nonlocal is_clients_turn
         while chunk := await client.read(CHUNK_BYTES):
-            # A long question comes in several chunks. Only the first one begins a round trip.
+            # A long request arrives in several chunks. Count a round trip only for the first chunk.
             if is_clients_turn:
                 trips.count += 1
                 is_clients_turn = False

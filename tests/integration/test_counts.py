@@ -1,4 +1,8 @@
-"""The table `counts` has the numbers of rows for the metrics. Nobody waits because of it, and the janitor keeps it short and right."""
+"""
+The table `counts` contains the numbers for the metrics, so that a snapshot need not count all payments.
+
+Writing to it delays no other transaction. The janitor merges its rows and corrects them.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +31,7 @@ PATIENCE_SECONDS = 5
 
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every snapshot merge the counts."""
+    """Make every snapshot merge the rows of `counts`. By default, it merges them only if there are more than 1,000."""
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
 
@@ -42,7 +46,7 @@ async def number_of_counts(ledger: Ledger) -> int:
 
 
 async def do_some_of_everything(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
-    """Cause counts of every kind, and changes of them."""
+    """Cause counts of each kind, and also change rows that are already counted, for example by a refund."""
     for code, minutes in zip(CODES, (1, 2, 60), strict=False):
         await ledger.open(code, minutes_ago=minutes)
     payments = [a_payment(amount=5, support_note=code) for code in CODES[:2]]
@@ -70,7 +74,7 @@ async def test_counts_are_right_after_some_of_everything(ledger: Ledger, webhook
 
 
 async def test_a_missing_count_is_found_for_every_trigger(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
-    """Otherwise the tests that expect no missing counts could not fail."""
+    """If the view `missing_counts` overlooked a trigger's counts, tests that expect no missing counts could not fail."""
     await ledger.pool.execute("CREATE TABLE unused (LIKE counts INCLUDING DEFAULTS)")
     await ledger.pool.execute("ALTER TABLE counts RENAME TO real_counts; ALTER TABLE unused RENAME TO counts")
 
@@ -120,7 +124,8 @@ async def test_a_batch_inserts_a_count_for_each_number_and_not_for_each_payment(
         done = await settle_events(pool, events, RULES, now=now)
 
     assert set(done.outcomes) == {"credited"}
-    # Matched charges, credits given, completed payments, and payments that are no longer pending.
+    # There is one count each of matched charges, of given credits, of completed payments, and of payments that are no longer
+    # pending.
     assert await number_of_counts(ledger) == before + 4
 
 

@@ -1,6 +1,7 @@
 """
-The effort of settling a batch and of a snapshot does not grow unnoticed. It is counted and not timed, so a busy machine gives the same
-result.
+Check that settling a batch and taking a snapshot need no more round trips, function calls and rows than before.
+
+The tests count these things instead of measuring time, so the result is the same on a busy machine.
 """
 
 import asyncio
@@ -24,21 +25,23 @@ from tests.integration.relay import RoundTrips, counting_round_trips
 
 ROUND_TRIPS_MAX = 6
 """
-The round trips of a batch, with those of the transaction and of the pool: begin and lock, load what is known, load the candidates, keep
-the events, write the decisions, commit.
+The round trips of a batch: begin the transaction and lock, load the known charges, load the candidates, store the events, write
+the decisions, commit.
 """
 
 CALLS_PER_PAYMENT_MAX = 1400
 """
-The calls of Python functions for each payment of a batch. It is half as much again as the measured 918, because versions of Python and
-of libraries differ. Lower it whenever a payment needs clearly fewer.
+The maximum number of calls of Python functions for each payment of a batch. It is about 1.5 times the measured number, 918,
+because the number depends on the versions of Python and of libraries. Lower the maximum after a change that saves many calls.
 """
 
 BATCH = 32
 
 HISTORY_DAYS = 3000
 ROWS_READ_MAX = 200
-"""The rows that a snapshot reads. Most of them are the payments of the last 90 days, here one for each day."""
+"""
+The maximum number of rows that a snapshot reads. Most are payments of the last 90 days: `HISTORY` has one payment for each day.
+"""
 
 HISTORY = """
 INSERT INTO users (telegram_id) VALUES (101);
@@ -64,7 +67,7 @@ ROWS_READ = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM 
 
 @pytest.fixture
 async def counted(role_url: Callable[[str], str]) -> AsyncIterator[tuple[Pool, RoundTrips]]:
-    """Return a pool whose connections lead through a relay, and the counter of the relay."""
+    """Yield a pool whose connections go through a relay, and the relay's counter of round trips."""
     address, _, database = role_url("webhook").removeprefix("postgresql://webhook@").partition("/")
     host, _, port = address.partition(":")
     async with (
@@ -75,7 +78,7 @@ async def counted(role_url: Callable[[str], str]) -> AsyncIterator[tuple[Pool, R
 
 
 async def open_batch(ledger: Ledger, *, seed: int) -> list[str]:
-    """Open the pending payments of a batch, each of another user. Return the bodies of the deliveries that pay them."""
+    """Open one pending payment for each of `BATCH` users. Return the bodies of the webhooks that report their payments."""
     chance = Random(seed)
     codes = [issue_code(chance) for _ in range(BATCH)]
     for number, code in enumerate(codes):
@@ -140,7 +143,7 @@ async def test_a_snapshot_reads_no_rows_of_old_payments(ledger: Ledger, role_url
 
     async with open_pool(role_url("janitor"), size_max=1) as pool:
         snapshot = await take_snapshot(pool, now=datetime.now(UTC))
-        # Otherwise Postgres may publish the numbers of a connection a second later.
+        # Publish this connection's numbers now. By itself, Postgres may publish them a second later.
         await pool.execute("SELECT pg_stat_force_next_flush()")
 
     assert await ledger.pool.fetchval(ROWS_READ) - before <= ROWS_READ_MAX

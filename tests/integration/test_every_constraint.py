@@ -474,7 +474,7 @@ async def db(arranged: str) -> AsyncIterator[Connection]:
     """
     Return a connection with the role of the database owner.
 
-    It has an open transaction, which is rolled back after the test.
+    Its transaction is open, and is rolled back after the test.
     """
     db = await asyncpg.connect(arranged)
     step = db.transaction()
@@ -604,7 +604,7 @@ async def _remove(db: Connection, violation: Violation) -> None:
         case "trigger":
             await db.execute(f"DROP TRIGGER {violation.name} ON {violation.table}")
         case "policy":
-            # Remove only the condition of the policy. If the whole policy were removed, Postgres would refuse every write.
+            # Remove only the condition of the policy. Without any policy, Postgres would refuse every write to the table.
             await db.execute(f"ALTER POLICY {violation.name} ON {violation.table} WITH CHECK (true)")
         case unknown:
             raise AssertionError(unknown)

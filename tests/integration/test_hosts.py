@@ -31,7 +31,7 @@ def test_each_server_gets_its_own_url(url: str, expected: list[str]) -> None:
 
 
 class SilentServer:
-    """Accepts connections and never answers, like a machine that is frozen."""
+    """Accepts connections but never answers, like a server that hangs."""
 
     def __init__(self) -> None:
         self.port = 0

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Sleeper:
-    """Records the calls of `wake` by the listener, so that a test can wait for a call."""
+    """Records when the listener calls `wake`, so that a test can wait for a call."""
 
     def __init__(self) -> None:
         self._wakes: asyncio.Queue[None] = asyncio.Queue()
@@ -98,7 +98,11 @@ async def test_a_repeat_does_not_wake_the_listener(sleeper: Sleeper, ledger: Led
 async def test_a_message_that_is_recorded_after_its_payment_has_ended_wakes_the_listener(
     sleeper: Sleeper, ledger: Ledger
 ) -> None:
-    """The user may pay so soon after reading the message that the bot has not recorded the message yet."""
+    """
+    The bot first sends the message that shows the code, and then records it. A user may pay in between.
+
+    The recording must wake the bot, because the bot rewrites this message when its payment has ended.
+    """
     await sleeper.woken()
     await ledger.open(CODE, status="completed")
 

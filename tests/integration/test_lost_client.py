@@ -1,4 +1,6 @@
-"""Postgres notices soon that the machine of a service has lost its power, and does not let the other services suffer for it."""
+"""
+If the machine of a service loses its power, Postgres ends the service's connections within seconds and releases their locks.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -17,9 +19,10 @@ async def test_a_settlement_of_a_lost_client_ends_soon(
     role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     """
-    To Postgres, a lost client looks like one that sends nothing more.
+    For Postgres, a lost client is one that sends nothing more, so the test leaves a transaction idle.
 
-    With the limit of the role, which is 30 seconds, the test would time out.
+    The test shortens the limit of `LOST_CLIENT_SETTINGS` to 0.2 seconds. If this limit did not apply, the role's limit of 30
+    seconds would, and the test would time out after 20 seconds.
     """
     monkeypatch.setitem(hosts.LOST_CLIENT_SETTINGS, "idle_in_transaction_session_timeout", "200ms")
     lost = await open_pool(role_url(role))
@@ -35,7 +38,9 @@ async def test_a_settlement_of_a_lost_client_ends_soon(
 async def test_postgres_asks_within_seconds_whether_a_silent_client_is_still_there(
     role_url: Callable[[str], str],
 ) -> None:
-    """This test cannot cut the power of a machine, so it reads the settings of a connection. `make swarm` cuts the power."""
+    """
+    A test in one process cannot cut the power of a machine, so this test only reads the settings. `make swarm` cuts the power.
+    """
     listener = await Connector()(role_url("bot"))
     async with open_pool(role_url("bot")) as pool, pool.acquire() as pooled:
         for db in (listener, pooled):

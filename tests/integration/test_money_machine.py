@@ -1005,7 +1005,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
 def test_the_invariants_hold_after_every_sequence_of_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_world = world
-    # Each snapshot merges the counts.
+    # Make each snapshot merge the rows of the table `counts`. By default, it merges them only if there are more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
     class Machine(MoneyMachine):

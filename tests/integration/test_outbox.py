@@ -578,7 +578,7 @@ async def test_an_operator_who_starts_late_gets_only_cards_that_still_wait(
     now = datetime.now(UTC) + SECOND
     await ledger.open(CODE, user=BOHDAN)
     await webhook.settle(
-        # A code that was never issued lets each payment need an operator's decision.
+        # Each note contains a code that was never issued, so each payment needs an operator's decision.
         a_payment(amount=6, support_note="9MK6-DYN5 for the cats"),
         a_payment(amount=7, support_note="9MK6-DYN5 for the dogs"),
     )

@@ -52,7 +52,8 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def client(sandbox: Sandbox) -> BmcClient:
-    # A pass takes no time here, so several passes would exceed the limit of requests per minute. Each call of the clock is a minute.
+    # The tests run several passes within seconds, so with a real clock, the client would reach its limit of requests per
+    # minute. Each time that this clock is read, it is one minute later.
     minutes = iter(range(10**6))
     return await client_of(sandbox, lambda: 60.0 * next(minutes))
 
@@ -69,7 +70,7 @@ def outages() -> OutageWatch:
 
 @pytest.fixture
 async def reconciler(client: BmcClient, janitor: Pool, outages: OutageWatch, ledger: Ledger) -> Reconciler:
-    # The product is in use since yesterday, so later payments are its own.
+    # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open one that is a day old.
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="77", minutes_ago=24 * 60)
     return Reconciler(client, janitor, RULES, outages, clock=lambda: datetime.now(UTC))
 
@@ -102,7 +103,7 @@ async def change_row(sandbox: Sandbox, paid: str, /, **fields: Any) -> None:
 
 
 async def run_twice(reconciler: Reconciler) -> int:
-    """Run a pass, and another one after the time that a row is left to its webhook. Return the number of settled rows."""
+    """Run a pass, and a second one when a missing row no longer waits for its webhook. Return the number of settled rows."""
     return await reconciler.run_once(NOW) + await reconciler.run_once(LATER)
 
 
@@ -159,7 +160,7 @@ async def test_a_row_whose_webhook_comes_in_time_is_not_settled(
 async def test_a_webhook_after_the_row_credits_nobody_twice(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, kind: str
 ) -> None:
-    """The webhook may name another family than the one that was guessed from the row."""
+    """A row does not reliably show the family, so the webhook may name another family than the charge has."""
     await ledger.open(CODE)
     paid = await sandbox.pay(kind=kind, note=SHOWN)
     await run_twice(reconciler)
@@ -196,7 +197,7 @@ async def test_a_payment_is_settled_once_however_often_its_row_is_read(
 async def test_a_weak_row_becomes_a_card(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, order: dict[str, Any]
 ) -> None:
-    """The amount fits Anna's only open payment, but a row never credits by amount and time."""
+    """The amount fits Anna's only open payment, but a charge that only a list shows is never matched by amount and time."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, **order)
 
@@ -231,7 +232,7 @@ async def test_a_row_with_a_code_but_an_odd_field_becomes_a_card(
 async def test_a_row_with_an_unknown_code_stays_a_card_when_it_is_matched_again(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """A waiting charge is matched again later. By then, the rules for corrected codes and for amounts must not decide either."""
+    """A waiting charge is matched again later. The rules for corrected codes and for amounts must not match it then, either."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note="2345-67A3 K7QM-2XHE")
     await run_twice(reconciler)
@@ -242,7 +243,7 @@ async def test_a_row_with_an_unknown_code_stays_a_card_when_it_is_matched_again(
 async def test_a_webhook_removes_the_doubt_about_a_row(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """The code is mistyped. That is not enough for a row, but for a webhook it is."""
+    """A mistyped code may decide the match of a charge that a webhook reports, but not of a charge that only a list shows."""
     await ledger.open(CODE)
     paid = await sandbox.pay(note="K7QM-2XHE")
     await run_twice(reconciler)
@@ -258,7 +259,7 @@ async def test_a_webhook_removes_the_doubt_about_a_row(
 async def test_a_payment_that_bmc_announces_twice_is_credited_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """BMC lists a first month as support, and its webhook reports a subscription with other ids."""
+    """BMC lists the first month as a one-time payment, and its webhook reports a subscription with other ids."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await run_twice(reconciler)
@@ -273,7 +274,12 @@ async def test_a_payment_that_bmc_announces_twice_is_credited_once(
 async def test_a_webhook_without_a_transaction_id_is_not_credited_beside_its_row(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """The webhook has only BMC's number. It is not certain that the list has the same number, so a person compares the two."""
+    """
+    Without a transaction id, the webhook's charge has only BMC's number, and the list may show another number for the same
+    payment.
+
+    So a person must compare the row and the webhook.
+    """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await run_twice(reconciler)
@@ -319,10 +325,10 @@ async def test_a_first_month_that_two_lists_show_is_credited_once_although_its_w
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
     """
-    BMC lists the first month as support and as a subscription. The row of the support credits it.
+    BMC lists the first month twice: as a one-time payment, whose row is credited, and as a subscription, whose charge waits.
 
-    A charge that only a list showed was not compared with other charges when its webhook removed the doubt. So the webhook of the
-    subscription credited the payment again.
+    An earlier version did not compare the waiting charge with others when its webhook arrived. So it credited the payment
+    again.
     """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
@@ -533,8 +539,9 @@ async def test_reading_stops_at_known_ground(
     await reconciler.run_once(NOW + timedelta(days=2))
     await reconciler.run_once(NOW + timedelta(days=4))
 
-    # All rows are newer than the last day before the first pass, so the second pass reads the whole list. The third pass stops after
-    # the first page, and reads the second page as the older one in rotation.
+    # Reading ends at a page whose rows are a day older than the last complete pass. In the second pass, no row is old enough,
+    # so the pass reads all four pages. The third pass stops after page 1. It then reads page 2, the older page whose turn it
+    # is.
     assert read == [1, 2, 3, 4, 1, 2]
 
 
@@ -544,7 +551,7 @@ async def test_a_pass_reads_a_limited_number_of_pages(sandbox: Sandbox, reconcil
 
     await reconciler.run_once(NOW)
 
-    # The older page is the next one after the newest pages.
+    # A page has five rows. The pass reads the newest PAGES_MAX pages and one older page, here the page after them.
     assert await waiting_rows(pool) == 5 * PAGES_MAX[ApiList.SUPPORTERS] + 5
     assert (await load_lists(pool))[ApiList.SUPPORTERS].completed_at is None
 
@@ -558,7 +565,8 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 
     await run_twice(reconciler)
 
-    # The payment that caused the shift is the seventh. It was first seen in the second pass, so it still waits.
+    # A seventh payment, made during the first pass, shifted the rows. The second pass saw it first, so it still waits for its
+    # webhook.
     assert await pool.fetchval("SELECT count(*) FROM charges") == 6
     assert await waiting_rows(pool) == 1
 
@@ -575,7 +583,7 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 async def test_each_failure_of_the_api_has_its_own_state(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, fault: str, state: ApiState
 ) -> None:
-    """A failure tells users and operators nothing by itself, and the next pass goes on."""
+    """A failure causes no notification to users or operators. Later passes settle the missing row."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await sandbox.post("/bmc/misbehave", kind=fault)
@@ -666,7 +674,7 @@ async def test_an_outage_is_remembered_until_all_lists_could_be_read(
 async def test_after_a_long_pause_between_passes_rows_are_settled_at_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pause: timedelta, settled: int
 ) -> None:
-    """The machine of the janitor may have been down, or without a network."""
+    """After such a pause, the rows do not wait for their webhooks: the machine was probably down, or without a network."""
     await ledger.open(CODE)
     await reconciler.run_once(NOW)
     await pay_unreported(sandbox, note=SHOWN)
@@ -740,7 +748,7 @@ async def test_a_claim_finds_the_payment_with_the_users_code_at_once(
 async def test_a_claim_for_a_payment_without_a_code_becomes_a_card(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """The user is not told whether such a payment exists, because it may be somebody else's."""
+    """The bot does not tell the user whether the list shows such a payment, because it may be another supporter's payment."""
     await ledger.open(CODE)
     await reconciler.run_once(NOW)
     await pay_unreported(sandbox, note="thanks")
@@ -780,7 +788,11 @@ async def test_a_claim_is_looked_up_once(reconciler: Reconciler, ledger: Ledger,
 async def test_passes_leave_requests_for_a_claim(
     sandbox: Sandbox, janitor: Pool, outages: OutageWatch, ledger: Ledger, pool: Pool
 ) -> None:
-    """Otherwise a user who pays after two short outages would get no answer."""
+    """
+    In each minute, three of our requests to BMC are reserved for claims, so passes cannot use them up.
+
+    If passes after two outages used all requests of a minute, a user who claims a payment would get no answer.
+    """
     within_one_minute = await client_of(sandbox, lambda: 0.0)
     reconciler = Reconciler(within_one_minute, janitor, RULES, outages, clock=lambda: datetime.now(UTC))
     await ledger.open(CODE)
@@ -826,7 +838,7 @@ async def test_a_user_is_not_alarmed_if_the_list_cannot_be_read(
     assert await ledger.told(ANNA) == []
 
 
-# The other direction --------------------------------------------------------------------------------------------------
+# Charges that no list contains ----------------------------------------------------------------------------------------
 
 
 def forged(number: int, **data: Any) -> bytes:
@@ -852,7 +864,7 @@ async def forge(pool: Pool, *, hours_ago: float = 0) -> None:
 async def test_a_charge_that_no_list_contains_becomes_a_card_after_a_day(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """Somebody who knows a signing secret can invent a payment, but not a row of BMC's list."""
+    """An attacker who knows a signing secret can forge the webhook of a payment, but cannot add a row to BMC's list."""
     await ledger.open(CODE)
     await forge(pool)
     await pay(sandbox, pool)
@@ -891,7 +903,7 @@ async def test_nothing_is_reported_while_the_lists_cannot_be_read(
     assert await ledger.told() == []
 
 
-# For operators --------------------------------------------------------------------------------------------------------
+# The report for operators ---------------------------------------------------------------------------------------------
 
 
 async def test_the_report_lists_rows(sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool) -> None:
@@ -916,7 +928,7 @@ async def test_the_report_lists_rows(sandbox: Sandbox, reconciler: Reconciler, l
 
 async def test_the_lookup_of_transactions_uses_the_index(pool: Pool) -> None:
     async with pool.acquire() as db, db.transaction():
-        # Forbid a scan of the whole table. The table is empty, so the planner would prefer the scan to the index.
+        # Disable scans of the whole table. The table is empty, so the planner would prefer a scan to the index.
         await db.execute("SET LOCAL enable_seqscan = off")
 
         plan = await db.fetch(f"EXPLAIN {sql('find_known_transactions')}", "bmc", ["pi_1", "pi_2"])

@@ -1,5 +1,5 @@
 """
-Test orders of operators to settle a failed or unreadable event again.
+An operator can order that a failed or unreadable event is settled again.
 
 The bot records the order, and the janitor executes it.
 """

@@ -58,7 +58,9 @@ def test_each_schema_version_after_the_first_release_has_its_migration() -> None
 
 
 def states(function: str, version: int) -> str:
-    """Return the statement that changes a version that the schema states about itself."""
+    """
+    Return a statement that makes *function* return *version*. The services read the schema's versions from such functions.
+    """
     return f"CREATE OR REPLACE FUNCTION {function}() RETURNS integer LANGUAGE sql IMMUTABLE RETURN {version}"
 
 
@@ -75,9 +77,10 @@ async def test_a_service_uses_no_database_whose_schema_does_not_fit(
     pool: Pool, role_url: Callable[[str], str], change: str, found: int | None, remedy: str
 ) -> None:
     """
-    The service's statements could fail in such a database.
+    If the schema is too old or too new for a service, the statements of the service could fail.
 
-    Until the schema fits, deliveries wait, as if the database were unavailable. The message names the side that is too old.
+    Until the schema fits, deliveries wait, as if the database were unavailable. The error message says whether the database or
+    the service is too old.
     """
     await pool.execute(change)
 
@@ -112,7 +115,11 @@ async def test_a_service_uses_every_schema_in_its_range(
 async def test_a_service_reports_that_its_password_is_refused(
     monkeypatch: pytest.MonkeyPatch, role_url: Callable[[str], str]
 ) -> None:
-    """The service `migrate` sets the passwords while the other services start, so this is an unavailable database, not an error."""
+    """
+    The services may start before the service `migrate` has set their passwords.
+
+    So a refused password counts as an unavailable database, and the service tries again.
+    """
 
     async def refuse(*_: object) -> None:
         raise asyncpg.InvalidPasswordError

@@ -120,7 +120,7 @@ async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook
 
 
 LIKE_A_CODE = "see https://example.org/w9ek5m92"
-"""The end of the address passes the check of a code by chance. No code was issued for it, so it does not forbid a guess."""
+"""The last part of the URL passes the check of a code by chance. This code was never issued, so it does not forbid a guess."""
 
 
 async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger, webhook: Webhook) -> None:
@@ -133,7 +133,7 @@ async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger,
 async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
     ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The open payments and the waiting charges of this amount are loaded by a second query, after the code was not found."""
+    """If no code in the text was ever issued, a second query loads the open payments and the waiting charges of the amount."""
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 

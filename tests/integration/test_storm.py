@@ -299,7 +299,7 @@ BROKEN = {
 async def test_the_books_balance_after_a_storm(
     ledger: Ledger, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each snapshot merges the counts.
+    # Make each snapshot merge the rows of the table `counts`. By default, it merges them only if there are more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
     async with AsyncExitStack() as pools:
         sizes = {"webhook": 4, "bot": 8, "janitor": 4}
