@@ -77,8 +77,8 @@ async def people(sandbox: Sandbox, ids: Iterable[int]) -> list[Person]:
     """
     Return an English-speaking user for each id.
 
-    A test with many cases uses one user for each case. A test with a single user would be slow: the bot sends four messages at
-    once to one chat, and then only one per second.
+    A test with many cases uses one user for each case. A test with a single user would be slow: after a burst of four messages,
+    the bot sends only one message per second to the same chat.
     """
     return [await Person(sandbox, one).become(first_name="P", language_code="en") for one in ids]
 

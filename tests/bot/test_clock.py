@@ -39,7 +39,7 @@ async def test_a_clock_that_is_behind_is_shown_in_the_metrics(run_bot: RunBot, m
 async def test_a_server_that_does_not_tell_the_time_leaves_the_last_measurement(
     run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When Telegram's answer contains no time, the last measured offset must stay visible: the clock may still be wrong."""
+    """If Telegram's answer contains no time, the metric must keep the last measured offset: the clock may still be wrong."""
     CLOCK_OFFSET.set(HOUR)
     asked = asyncio.Event()
 

@@ -52,7 +52,7 @@ async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def delivering(pool: Pool, send: Send) -> AsyncIterator[Notifier]:
-    """Run a notifier while the context is open. It sends its messages with *send*."""
+    """Run a notifier that sends its messages with *send* while the context is open, and yield the notifier."""
     notifier = Notifier(pool, send=send, limiter=RateLimiter(), operators=[], clock=lambda: datetime.now(UTC))
     running = asyncio.create_task(notifier.run())
     yield notifier
@@ -325,7 +325,7 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The bot sends to both chats at once. So it may have sent the message to one chat before it learned that Telegram refused the
+    # The bot sends to both chats at the same time. So it may have sent one message before it learned that Telegram refused the
     # other message. Allow one message that was sent without the pause.
     assert len(late) >= len(sent) - 1 > 0
 

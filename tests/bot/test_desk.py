@@ -1,7 +1,8 @@
 """
 The operator's desk: operators decide on payments with the buttons of messages, called cards, and use search and lists.
 
-If two operators decide at once, only one of them succeeds. Users who are not operators have no access.
+If two operators decide on a payment at the same time, only one decision takes effect. Users who are not operators have no
+access.
 """
 
 import asyncio
@@ -970,7 +971,7 @@ async def test_each_step_that_is_not_done_names_its_next_step(
         message = await operator.hear()
 
     webhook, secret, backup, operators, app, alerts = message["text"].split("\n")[2:8]
-    # Only the links of the steps: the report after them has links too.
+    # Check only the links in the lines of the steps. The report below these lines contains links, too.
     steps_end = len("\n".join(message["text"].split("\n")[:8]).encode("utf-16-le")) // 2
     linked = [one for one in message["entities"] if one["type"] == "text_link" and one["offset"] < steps_end]
     named = [one["url"] for one in linked]
@@ -1060,8 +1061,8 @@ async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
     """
-    Six operators ask in turn. A test with a single operator would be slow, because the bot limits the message rate of each
-    chat.
+    Six operators ask one after another. A test with a single operator would be slow, because the bot limits the message rate of
+    each chat.
     """
     *present, absent = await people(sandbox, MANY[:7])
     async with run_bot(ADMIN_IDS=",".join(str(one.telegram_id) for one in (*present, absent))):

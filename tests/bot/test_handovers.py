@@ -166,7 +166,7 @@ async def obey(operator: Person, said: str) -> None:
     """Send a command of the desk, and confirm the question."""
     await operator.say(said)
     asked = await operator.hear()
-    # News about earlier payments may arrive before the question.
+    # Notifications about earlier payments may arrive before the question.
     while not any("Yes" in label for label in labels(asked)):
         asked = await operator.hear()
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])

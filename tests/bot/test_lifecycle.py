@@ -128,7 +128,7 @@ async def test_a_telegram_server_that_changed_its_address_is_found_again(
     sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Given a Telegram server that gets a new IP address, then the bot must find it again within seconds.
+    Given a Telegram server that gets a new IP address, then the bot must find the new address within seconds.
 
     By default, aiogram resolves a host name again only after an hour.
     """
@@ -386,7 +386,11 @@ async def test_switching_to_webhook_mode_and_back_loses_no_update(
 async def test_a_webhook_that_telegram_cannot_reach_is_set_again(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Telegram chooses another address of the webhook's host only if the webhook changes."""
+    """
+    If the webhook's host has several IP addresses, Telegram keeps to one of them until a setting of the webhook changes.
+
+    So the bot sets the webhook again with another value of `max_connections`.
+    """
     monkeypatch.setattr("coffee_ledger.telegram.client.WEBHOOK_CHECK_SECONDS", 0.05)
     async with run_bot(BOT_WEBHOOK_URL=URL_AT_DOOR):
         await called(sandbox, "setWebhook")

@@ -27,7 +27,7 @@ FORWARDED = {
     "forward_origin": {"type": "hidden_user", "sender_user_name": "Mykola", "date": 1_780_000_000},
 }
 numbers = itertools.count(1_000_000_000)
-"""The ids of messages. They are higher than those of the sandbox, because the ids in a chat grow."""
+"""The ids of messages. They are higher than the ids that the sandbox gives to messages, because ids in a chat only increase."""
 
 
 def a_message(person: Person, chat: dict[str, Any] | None = None, **content: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """
-Of several bots, one polls Telegram for updates. Another bot takes over when this bot stops, dies, freezes or loses the database.
+If several bots run, only one polls Telegram for updates. Another bot takes over when this bot stops, dies, freezes or loses the
+database.
 
-Bots that are killed or frozen are processes of their own. The other bots run in the process of the test.
+A bot that is killed or frozen runs in a separate process. The other bots run in the process of the test.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ TRY_LATER, BALANCE = "try again in a minute", "0 credits"
 
 @dataclass(frozen=True)
 class Process:
-    """A bot in a process of its own."""
+    """A bot in a separate process."""
 
     running: asyncio.subprocess.Process
     health_port: int
@@ -51,7 +52,7 @@ class Process:
         pytest.fail(f"the bot ended before it logged {events}")
 
     async def polls(self) -> bool:
-        """Return whether this bot polls, according to its metrics."""
+        """Return whether this bot polls Telegram, according to its own metrics."""
         url = f"http://127.0.0.1:{self.health_port}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             return "\nledger_bot_polling 1.0\n" in await answer.text()
@@ -62,7 +63,7 @@ class Process:
 
 @pytest.fixture
 def start(sandbox: Sandbox, role_url: Callable[[str], str]) -> Callable[[], AbstractAsyncContextManager[Process]]:
-    """Return a function that runs a bot in a process of its own while its context is open."""
+    """Return a function that runs a bot in a separate process while its context is open."""
 
     @asynccontextmanager
     async def run() -> AsyncIterator[Process]:
@@ -84,7 +85,7 @@ def start(sandbox: Sandbox, role_url: Callable[[str], str]) -> Callable[[], Abst
 
 @pytest.fixture
 async def bots(start: Callable[[], AbstractAsyncContextManager[Process]]) -> AsyncIterator[tuple[Process, Process]]:
-    """Run two bots. Yield the one that polls, and then the one that stands by."""
+    """Run two bots. Yield first the bot that polls, and then the bot that stands by."""
     async with start() as one, start() as another:
         turns = await asyncio.gather(one.logs(POLLS, STANDS_BY), another.logs(POLLS, STANDS_BY))
         assert sorted(turns) == [POLLS, STANDS_BY]
@@ -123,8 +124,8 @@ async def test_a_bot_that_thaws_leaves_the_updates_that_came_meanwhile_to_the_ot
     bots: tuple[Process, Process], anna: Person
 ) -> None:
     """
-    Telegram answers the open request of the frozen bot with the first update. The bot reads this answer only when it thaws. By then, the
-    other bot has handled the update.
+    Telegram answers the open request of the frozen bot with the first update. This bot reads the answer only after it has
+    resumed. By then, the other bot has handled the update.
     """
     polling, standing_by = bots
     await anna.ask("/balance")
@@ -137,7 +138,7 @@ async def test_a_bot_that_thaws_leaves_the_updates_that_came_meanwhile_to_the_ot
     await polling.logs(STANDS_BY)
     await anna.ask("/pay 10")
     states = await polling.polls(), await standing_by.polls()
-    # A bot that stops first completes its answers.
+    # Before a bot exits, it completes its answers. So stop the resumed bot and wait until it has exited.
     polling.signal(signal.SIGTERM)
     await polling.running.wait()
 

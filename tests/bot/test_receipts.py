@@ -1,4 +1,4 @@
-"""The message that shows how to pay becomes a receipt when the payment ends, and its buttons go away."""
+"""When a pending payment ends, the bot rewrites the message that showed how to pay as a receipt, and removes its buttons."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

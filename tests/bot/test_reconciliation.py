@@ -1,6 +1,7 @@
 """
-The bot shows the comparison of BMC's own lists with our charges: to operators on /reconcile and /doctor, and to a user who claims
-to have paid.
+The bot shows the results of comparing BMC's own lists with our charges.
+
+Operators see them with /reconcile and /doctor. A user who claims to have paid learns the result for this payment.
 """
 
 import asyncio
@@ -96,7 +97,7 @@ async def test_an_operator_reads_the_remedy_of_a_failure(
 ) -> None:
     await operator.ask("/start")
     await start_janitor()
-    # The creator has made a new token, which ends the old one.
+    # The creator makes a new token. The token that the janitor has is then no longer valid.
     await sandbox.post("/bmc/api/token")
 
     progress = await ask(operator, "/reconcile")

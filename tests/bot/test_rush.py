@@ -1,5 +1,6 @@
 """
-Many users write at once. Each of them gets every answer in order, and users who paid are notified while answers are still queued.
+Many users write at the same time. Each of them gets every answer in order, and users who paid are notified while answers are
+still queued.
 
 The tests simulate 100 users by default; `make rush` simulates 1,000.
 """
@@ -36,7 +37,7 @@ async def come_in(person: Person, *, after_seconds: float) -> None:
 
 
 async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
-    """Wait until each person has two messages or the time is over. Return all messages of each person."""
+    """Wait until each person has two messages, but at most *seconds*. Return all messages of each person."""
     until, done = time.monotonic() + seconds, 0
     while done < len(people) and time.monotonic() < until:
         if len(await people[done].texts()) < 2:
@@ -119,13 +120,14 @@ async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
     """
-    All database connections of the bot wait for one lock for longer than the connection timeout. Users still get their answers.
+    Given that all database connections of the bot wait for one lock for longer than the connection timeout, then users still
+    get their answers.
     """
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():
         await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))
         async with pool.acquire() as db, db.transaction():
-            # Keep the lock longer than an idle transaction may last.
+            # Allow this transaction to be idle for as long as the test needs the lock.
             await db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             await db.execute("LOCK TABLE users IN EXCLUSIVE MODE")
             await rush_in(crowd)

@@ -93,7 +93,7 @@ async def test_the_summary_follows_decisions_and_new_payments(operator: Person, 
     more = await shown(operator, "21 waiting for you")
 
     assert before["message_id"] == decided["message_id"] == more["message_id"]
-    # The bot edits the summary, which makes no sound. It must not send a second summary.
+    # The bot must edit the summary, because a second summary message would disturb the operator with a sound.
     assert len([one for one in await operator.texts() if "waiting for you" in one]) == 1
 
 

@@ -2,7 +2,7 @@
 With a webhook, two bots share the updates of the same users.
 
 The bots share nothing but the database. The stand-in for Telegram sends its updates to a balancer, which chooses the bot for each
-update. Some tests lock the row of Anna's dialogue, until both bots have read it and want to change it.
+update. Some tests lock the row of Anna's dialogue until both bots wait to change it.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PASSED_ON, STOPPED, APOLOGY = "passed it on", "Nothing was sent", "Something wen
 
 
 class Balancer:
-    """Forwards updates to the bots in turn."""
+    """Forwards each update to one of the bots, alternating between them."""
 
     def __init__(self, bots: list[str], session: aiohttp.ClientSession) -> None:
         self.bots = bots
@@ -40,7 +40,7 @@ class Balancer:
         """
         If True, each update reaches both bots, one after the other.
 
-        This is what happens if the first bot dies after it has handled an update: Telegram gets no answer and sends the update again.
+        It simulates that the first bot dies after it has handled an update: Telegram gets no answer and sends the update again.
         """
 
     async def forward(self, request: web.Request) -> web.Response:
@@ -84,7 +84,7 @@ async def all_handled(sandbox: Sandbox) -> None:
 
 @asynccontextmanager
 async def both_waiting(pool: Pool) -> AsyncIterator[None]:
-    """Lock the dialogues during the context, and at its end wait until two bots wait for the lock or for each other."""
+    """Lock the rows of dialogues during the context. At its end, wait until two connections of bots wait for a lock."""
     async with transaction(pool) as db:
         await db.execute("SELECT FROM dialogues FOR UPDATE")
         yield
@@ -192,7 +192,7 @@ async def test_a_claim_that_is_stopped_while_it_is_sent_is_either_stopped_or_sho
 async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_right_answers(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """If a repeated amount were taken as the next answer, the claim would have the name "7.50"."""
+    """If the bots treated the repeated amount as the answer to the next question, the claim would have the name "7.50"."""
     balancer.repeats = True
 
     for said in ("/claim", "yesterday", "7.50", "Anna K."):
@@ -250,7 +250,7 @@ async def test_decisions_that_arrive_twice_take_effect_once(
     await operator.press(data_of(card, "Just a supporter"), message_id=card["message_id"])
     await operator.say(f"/credit {ANNA} +70 a gift")
     await all_handled(sandbox)
-    # The command arrived twice, so the operator sees the question twice and confirms one.
+    # The command arrived twice, so the bots asked for confirmation twice. The operator confirms only the last question.
     asked = (await operator.messages())[-1]
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
     await all_handled(sandbox)

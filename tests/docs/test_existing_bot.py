@@ -26,7 +26,7 @@ GUIDE_WORDS_MAX = 450
 
 
 class Balances:
-    """The database of the bot in the second guide."""
+    """A fake of the database in which the bot of the second guide keeps its balances."""
 
     def __init__(self) -> None:
         self.added: dict[str, int] = {}

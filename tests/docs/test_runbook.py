@@ -108,8 +108,8 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
     """
     Return the SQL block with index *place* under the heading, as SQL that runs without psql.
 
-    The `\\set` lines define psql variables. Each variable is replaced by its value in *values*, or else by the value of its
-    `\\set` line.
+    The `\\set` lines define psql variables. Each variable is replaced by its value in *values*. If *values* does not contain
+    the variable, the value of its `\\set` line is used.
     """
     block = [block for under, block in BLOCKS if under == heading][place]
     known = dict(re.findall(r"^\\set (\w+) '?([^'\n]+)'?$", block, re.MULTILINE))
@@ -123,7 +123,7 @@ def command(heading: str, place: int = 0, *, of: int | str | None = None) -> str
     """
     Return the command with index *place* under the heading.
 
-    If *of* is given, write it in place of the number after `/undo`.
+    If *of* is given, it replaces the number after `/undo`.
     """
     said = IN_THE_CHAT[heading][place]
     return said if of is None else re.sub(r"(?<=^/undo )\S+", str(of), said)

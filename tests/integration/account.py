@@ -20,7 +20,7 @@ NUMBERS_APART = 700_000
 
 @dataclass
 class OneTime:
-    """A payment that is made once."""
+    """A payment that does not repeat, such as a donation or a Shop purchase."""
 
     payment: Payment
     is_listed: bool

@@ -64,7 +64,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def locked(queries: list[str]) -> list[list[str]]:
-    """Return one list for each transaction that took a lock: its queries from the one that took the lock to the commit."""
+    """For each transaction that took a lock, return the list of its queries from the locking query to the commit."""
     found: list[list[str]] = []
     is_locked = False
     for query in queries:

@@ -696,7 +696,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert self.deliver(event) == [Outcome.UNMATCHED]
         assert self.seen.credits == credits
 
-    # Two operations at once --------------------------------------------------------------------------------------------
+    # Two operations at the same time -----------------------------------------------------------------------------------
 
     @precondition(lambda self: self.seen.payments)
     @rule(which=which, amount=amounts)

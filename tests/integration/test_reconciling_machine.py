@@ -1,11 +1,11 @@
 """
 Check that it makes no difference for users how we learn of a payment: by webhooks, from BMC's lists, or both, in any order.
 
-Hypothesis draws histories of payments, refunds and renewals. Each history is settled twice. In the reference, each event is
-settled once, at once, by webhook. In the database under test, webhooks come late, several times, under another family or never,
-and the janitor reads the lists in between. In the end, both ledgers must be equal, except for payments that only the lists show:
-such a payment is credited only if its row is strong enough, and otherwise waits for an operator. `make soak` tries many more
-histories than the default run.
+Hypothesis draws histories of payments, refunds and renewals. Each history is settled in two databases. In the reference, a
+webhook reports each event once and without delay. In the database under test, webhooks come late, several times, under another
+family or never, and the janitor reads the lists in between. In the end, both ledgers must be equal, except for payments that
+only the lists show: such a payment is credited only if `Deal.is_credited_by_row` is true, and otherwise waits for an operator.
+`make soak` tries many more histories than the default run.
 """
 
 import os
@@ -52,14 +52,14 @@ HISTORIES_BY_DEFAULT = 150
 HISTORIES = int(os.environ.get("RECONCILING_MACHINE_HISTORIES", HISTORIES_BY_DEFAULT))
 STEPS = 9
 PASSES_MAX = 12
-"""The maximum number of passes in which the lists of the longest history are read completely."""
+"""After this number of passes, the janitor must have read every list completely, even after the longest history."""
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""Added to a number, this gives an amount that nobody pays. So no payment is matched by it."""
+"""The sum of this and a new number is an amount that no supporter pays, so a guess cannot match the pending payment."""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]
@@ -71,7 +71,7 @@ class Note(Enum):
     TWO_CODES = auto()
     NO_CODE = auto()
     STRANGER = auto()
-    """No code, and nobody has requested the payment in the bot."""
+    """The note is empty, and no user has requested the payment in the bot."""
 
 
 class Sight(Enum):
@@ -79,16 +79,16 @@ class Sight(Enum):
 
     WEBHOOK = auto()
     OTHER_FAMILY = auto()
-    """The webhook names another family than the row and the usual webhook."""
+    """A webhook about the same payment that names another family than usual."""
     TWIN = auto()
-    """The webhook of a donation that announces the first month of a subscription a second time."""
+    """A webhook that reports the first month of a subscription also as a donation."""
     ROW = auto()
 
 
 class Place(Enum):
     NOTE = auto()
     ASIDE = auto()
-    """The answer to the question of a Shop item, or the details of a commission. The lists do not show them."""
+    """The answer to the question of a Shop item, or the details of a commission. The lists show neither of them."""
 
 
 ROW, WEBHOOK, TWIN, OTHER_FAMILY = Sight.ROW, Sight.WEBHOOK, Sight.TWIN, Sight.OTHER_FAMILY
@@ -99,7 +99,7 @@ sights = st.sampled_from(
         (TWIN, ROW, WEBHOOK), (WEBHOOK, ROW, TWIN),
     ]
 )  # fmt: skip
-"""The ways in which we learn of a payment at once, in this order. Other steps may show the payment later, or again."""
+"""The ways in which we learn of a payment immediately, in this order. Later steps may show the payment again."""
 
 REACHED = {
     "api matched code", "webhook matched code", "webhook matched corrected_code", "webhook matched subscription",
@@ -107,17 +107,17 @@ REACHED = {
     "api unmatched listed_only", "api unmatched announced_twice", "webhook unmatched announced_twice",
 }  # fmt: skip
 """
-The test fails unless each of these occurs in at least one history: the channel of a charge, its state, and its method or doubt.
+Each item is the channel of a charge, its state, and its method or doubt. The test fails unless each occurs in some history.
 """
 
 
 @dataclass(eq=False)
 class Deal:
-    """A payment of a supporter. BMC may tell about it in several webhooks and rows."""
+    """A payment of a supporter. BMC may report it in several webhooks and rows."""
 
     note: Note
     user: TelegramId | None
-    """The owner of the code in the note; None if there is no code, or if there are codes of two users."""
+    """The owner of the code in the note. None if the note has no code, or codes of two users."""
     amount: str
     paid: OneTime | None = None
     original: Payment | None = None
@@ -126,12 +126,12 @@ class Deal:
     period: Subscription | None = None
     """The subscription in the period that this deal pays for."""
     is_weak: bool = False
-    """True if a row of this deal may not credit."""
+    """True if a row must not credit the payment: it was made with PayPal, or the lists do not show the supporter's text."""
     is_first: bool = True
     webhooks: dict[str, int] = field(default_factory=dict)
-    """The numbers of the events, by the name of the event: `payment`, `period` and `refund`."""
+    """Maps the name of each event (`payment`, `period` or `refund`) to the event's id."""
     delivered: set[str] = field(default_factory=set)
-    """The names of the events that the database under test has got by webhook."""
+    """The names of the events whose webhooks reached the database under test."""
     before_refund: Sequence[tuple[int, int]] = ()
 
     @property
@@ -153,7 +153,7 @@ class Deal:
         return self.note is Note.CODE and self.paid is not None and self.paid.is_listed and not self.is_weak
 
     def body(self, event: str, *, attempt: int = 1, family: Kind | None = None) -> bytes:
-        """Return the webhook of an event. In another family, BMC gives the event another number too."""
+        """Return the body of an event's webhook. If *family* is given, the event has this family and another id."""
         number = self.webhooks[event] + (0 if family is None else 500_000)
         if event == "period":
             assert self.period is not None
@@ -181,7 +181,7 @@ def _period_in(period: Subscription, kind: Kind) -> Subscription:
 
 
 class ReconcilingMachine(RuleBasedStateMachine):
-    """Defines what supporters, BMC and the janitor do, and compares the two ledgers in the end."""
+    """Defines the steps of supporters, BMC and the janitor. Compares the two ledgers at the end of each history."""
 
     world: ClassVar[World]
     reference: ClassVar[World]
@@ -197,7 +197,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         self.account = Account()
         self.client = ListClient(self.account)
         self.is_in_order = True
-        """True while each event is delivered at once, and only once."""
+        """True while each event was delivered once, immediately, and before a list showed it."""
         self.has_failed = False
         self.world.run(self.begin())
         client = cast(BmcClient, self.client)
@@ -207,7 +207,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
     async def begin(self) -> None:
         for world in (self.world, self.reference):
             await world.begin_anew()
-        # The product is in use since two days, so that the payments of the history are its own.
+        # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open one that is two days
+        # old.
         await self.open_payment(USERS[0], "77", self.now - timedelta(days=2))
         self.seen = await self.world.look()
 
@@ -222,7 +223,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return int(self.now.timestamp())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a step in the database under test, and check the invariants."""
+        """Run *work* in the database under test, check the invariants and the deals, and return the result of *work*."""
         try:
             result = self.world.run(work)
             before, self.seen = self.seen, self.world.run(self.world.look())
@@ -261,16 +262,17 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return self.codes[user, amount]
 
     def write(self, note: Note, user: TelegramId, amount: str, *, is_subscription: bool = False) -> tuple[str, Written]:
-        """Open the pending payments that the note names, and return the note with the codes in it."""
+        """Open the pending payments that the note needs. Return the text of the note, and the codes that it contains."""
         unusual = str(UNUSUAL_AMOUNT + self.next_number())
         match note:
             case Note.CODE:
-                # A subscription has a code of its own. Otherwise a donation with this code could seem to be its first month.
+                # Use a code only for donations or only for a subscription. A donation with the code of a subscription could
+                # look like the subscription's first month.
                 asked = unusual if is_subscription else amount
                 code = self.codes.get((user, asked)) or self.request(user, asked)
                 return show_code(code), Written(frozenset({code}))
             case Note.TYPO:
-                # A typo is corrected only while the payment is open. The amount is unusual, so that no other charge pays it.
+                # A typo is corrected only while the pending payment is open. So use an amount that no other charge has.
                 code = self.request(user, unusual)
                 return f"{code[:4]}-{_other(code[4])}{code[5:]}", Written(corrected=frozenset({code}))
             case Note.TWO_CODES:
@@ -302,7 +304,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return OneTime(payment, is_listed, has_own_number)
 
     def add(self, deal: Deal, events: Sequence[str], sights: Sequence[Sight]) -> None:
-        """Add a deal, settle its events in the reference, and let the database under test see the deal in these ways."""
+        """Add a deal and settle its events in the reference. Show it to the database under test in the ways of *sights*."""
         self.deals.append(deal)
         for event in events:
             deal.webhooks[event] = 1000 + self.next_number()
@@ -322,7 +324,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
             self.read_after_outage()
 
     def read_after_outage(self) -> None:
-        """Read the lists after an outage. Then no row is left to its webhook."""
+        """Simulate an outage, and read the lists after it. In this pass, rows do not wait for their webhooks."""
         for passed in (False, False, True):
             self.outages.note_probe(passed=passed)
         self.run_pass(timedelta())
@@ -438,7 +440,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(deal.period for deal in self.deals))
     @rule(which=st.integers(0, 11), sights=sights)
     def renew(self, which: int, sights: Sequence[Sight]) -> None:
-        """Renew a subscription. The renewal repeats the note, and its period replaces the one that the list has shown."""
+        """Renew a subscription. The renewal repeats the note. In the list, the new period replaces the previous one."""
         deal = self.one_of([deal for deal in self.deals if deal.period], which)
         assert deal.subscribed is not None
         self.pass_time(MONTH)
@@ -465,7 +467,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.deals)
     @rule(which=st.integers(0, 11), event=st.integers(0, 3), attempt=st.integers(1, 2), in_family=st.booleans())
     def tell(self, which: int, event: int, attempt: int, in_family: bool) -> None:
-        """Deliver a webhook late, or once more, or under another family."""
+        """Deliver a webhook late, another time, or under another family."""
         deal = self.one_of(self.deals, which)
         name = self.one_of(sorted(deal.webhooks), event)
         self.is_in_order = False
@@ -519,7 +521,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         strangers = [self.a_stranger() for _ in range(shifts)]
         self.client.shifts = list(strangers)
         self.do(self.reconciler.run_once(self.now))
-        # If the pass read fewer pages, the other payments are made after it.
+        # `ListClient` adds one stranger's payment after each page. If the pass read too few pages, add the rest now.
         self.account.one_time += self.client.shifts
         self.client.shifts = []
         for paid in strangers:
@@ -532,7 +534,9 @@ class ReconcilingMachine(RuleBasedStateMachine):
 
     @rule(user=st.sampled_from(USERS), amount=st.sampled_from(["3", "4", "5", "10"]))
     def claim(self, user: TelegramId, amount: str) -> None:
-        """A user says "I paid". Then the first pages are read at once, and a row that fits is not left to its webhook."""
+        """
+        A user claims to have paid. The janitor reads the first page of each list, and immediately settles a row that fits.
+        """
         claimed = ClaimedPayment(self.now.date(), Decimal(amount), "USD", None)
         self.do(raise_claim(self.world.bot, user, claimed, now=self.now))
         self.do(self.reconciler.run_once(self.now))
@@ -540,7 +544,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
     # Checks ------------------------------------------------------------------------------------------------------------
 
     def check_deals(self) -> None:
-        """Check each deal after each step: it is credited once at most, and never to another user than the code's owner."""
+        """Check that each deal is credited at most once, and only to the owner of the code in its note."""
         for deal in self.deals:
             charges = [charge for charge in self.seen.charges if deal.is_about(charge)]
             assert len(charges) <= (2 if deal.is_announced_twice else 1), charges
@@ -556,7 +560,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.has_failed:
             return
-        # Each row is left to its webhook for a while after it was found, so read the lists completely twice.
+        # A row is settled only in a later pass than the one that first read it, because its webhook may still come. So read the
+        # lists completely twice.
         self.read_all_lists()
         self.read_all_lists()
         reference = self.world.run(self.reference.look())
@@ -587,8 +592,9 @@ class ReconcilingMachine(RuleBasedStateMachine):
             assert not found, story
             assert all(charge["state"] in ("unmatched", "refunded") for charge in charges), story
         elif self.is_in_order or deal.note in (Note.CODE, Note.TYPO, Note.TWO_CODES):
-            # A code with a typo is corrected only once. If this is done for the donation that announces a first month, nothing is
-            # learned about the subscription, and its renewals are not credited. So the order of the two announcements decides.
+            # A code with a typo is corrected only once. BMC may announce a first month as a subscription and as a donation. If
+            # the donation comes first, its code is corrected, but the subscription is not linked to the user. Its renewals are
+            # then not credited. So the order of the two announcements decides.
             is_decided_by_order = deal.note is Note.TYPO and _is_of_twin(deal, self.deals)
             assert found == expected or is_decided_by_order, story
         told = {row["facts"].get("charge_key") for row in self.seen.notifications if row["kind"] == "charge_unmatched"}
@@ -619,7 +625,7 @@ def _other(sign: str) -> str:
 
 
 def _event_of(deal: Deal, sight: Sight) -> str | None:
-    """Return the name of the event whose webhook is this sight; None if it is a row, or if the deal has no such webhook."""
+    """Return the name of the event that *sight* delivers, or None if *sight* is a row or a webhook that the deal lacks."""
     if sight is TWIN:
         return "payment" if deal.is_announced_twice else None
     return None if sight is ROW else "payment" if deal.period is None else "period"
@@ -631,9 +637,9 @@ def _can_be_refunded(deal: Deal) -> bool:
 
 def _other_family(deal: Deal, event: str) -> Kind | None:
     """
-    Return another family that shows the same words; None if there is none.
+    Return another family whose webhook shows the same text of the supporter, or None if there is none.
 
-    BMC announces a first month a second time only as a donation.
+    If a payment of a first month is also announced as a donation, it has no other family: BMC announces it only as a donation.
     """
     if event == "period":
         assert deal.period is not None

@@ -1,5 +1,5 @@
 """
-All services and people act at once on one database. Afterwards the ledger is consistent.
+All services and people act on one database at the same time. Afterwards, the ledger must be consistent.
 
 The storm lasts eight seconds. Set STORM_SECONDS=60 for a longer storm, and STORM_SEED=2 for different random actions.
 """

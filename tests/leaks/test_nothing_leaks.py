@@ -235,7 +235,8 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
     """
     Make payments that no webhook reports, so that the janitor has to read them in Buy Me a Coffee's lists.
 
-    The claim in `talk` settles the payments of 5 USD: one has a code, and one has none. `break_the_database` settles the others.
+    After the claim in `talk`, the janitor settles the two payments of 5 USD. It settles the other payments during
+    `break_the_database`.
     """
     orders: tuple[dict[str, str], ...] = (
         {"amount": "5", "note": f"{NOTE} {await anna.ask_to_pay('5')}"},
@@ -250,7 +251,7 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
         paid = await bmc.check_out(**({"name": NAME, "email": EMAIL, "note": NOTE} | order))
         fields = {"unheard_of": FIELD, "payer_name": NAME, "payer_email": EMAIL, "order_payload": NOTE}
         if order["amount"] == "4":
-            # The amount cannot be read, so the row cannot be read.
+            # The note is no number, so the janitor cannot read this row.
             fields["support_coffee_price"] = NOTE
         ids = {name: paid[name] for name in ("transaction_id", "psp_id") if name in paid}
         async with session.post(f"{stack.sandbox_url}/bmc/api/rows", json={**ids, "fields": fields}) as answer:
@@ -276,7 +277,7 @@ async def talk(anna: Person, operator: Person) -> None:
         await anna.press(answer)
         await anna.hear(question)
     await anna.say(CLAIMED_NAME)
-    # Because of the claim, the janitor finds the payment with Anna's code in the list.
+    # The claim makes the janitor read the list, in which it finds the payment with Anna's code.
     await anna.hear("500")
     for words in (
         f"/find {EMAIL}",
@@ -381,16 +382,16 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     spooled = f"SELECT count(*) FROM charges WHERE transaction_id = '{SPOOLED}'"
     await asyncio.to_thread(await_that, lambda: stack.sql(spooled) == "1")
     assert await visitor.deliver(payment()) == 200
-    # After an outage, the janitor settles the rows of the lists without waiting for their webhooks. It reads the memberships after
-    # the refused row.
+    # After an outage, the janitor settles the rows of the lists without waiting for their webhooks. It reads the
+    # subscriptions after the one-time payments, so by then it has tried to settle the row with the refused amount.
     await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
 
 
 async def break_the_api(session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, operator: Person) -> None:
     """
-    Reset a connection of the API, and let the API refuse the token. Then it redirects the janitor to its login page.
+    Let the API first reset a connection, and then refuse the token by a redirect to its login page.
 
-    The token is a header of each request, so a logged error or request could leak it.
+    A header of each request contains the token, so a logged error or request could leak it.
     """
     await bmc.misbehave("api_reset")
     await operator.say("/reconcile")
@@ -415,7 +416,7 @@ def as_webhook(stack: Stack, statement: str, value: str) -> None:
 
 
 def handed_out(stack: Stack) -> dict[str, str]:
-    """Read the secret files named in `VOLUMES` from the services. Of an address of the database, return the password."""
+    """Read the secret files named in `VOLUMES` from the services. If a file contains a URL, return only the URL's password."""
     found = {}
     for service, names in VOLUMES.items():
         command = f'cd /run/secrets && for name in {names}; do echo "$name $(cat $name)"; done'

@@ -22,7 +22,7 @@ def product(sandbox: Sandbox) -> Product:
 
 
 class PlainSession(AiohttpSession):
-    """A session that closes at once. Aiogram's session waits 250 ms until TLS connections close, but tests use no TLS."""
+    """A session that closes at once. Aiogram's session waits 250 ms for TLS connections to close, but tests use no TLS."""
 
     async def close(self) -> None:
         if self._session is not None:

@@ -1,4 +1,4 @@
-"""Groups in the stand-in for Telegram: which messages the bot gets, and with which errors the bot's answers are refused."""
+"""Groups in the stand-in for Telegram: the messages that the bot gets, and the errors with which its answers are refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The demo's page pulls the plug of the database, the webhook or the bot."""
+"""The demo's page can cut the connections of the database, the webhook or the bot. It calls this pulling the plug."""
 
 import asyncio
 from typing import Any
@@ -113,8 +113,8 @@ async def test_the_plug_of_the_database_cuts_the_connections_of_the_services() -
         await reader.read()
         writer.close()
 
-    # The relay listens on the port of the database. In the demo, the two have different hosts; here they have different addresses
-    # of this host.
+    # The relay uses the same port number as the database. In the demo, they run on different hosts. In this test, they listen
+    # on different IP addresses of one host.
     database = await asyncio.start_server(greet, "127.0.0.2", 0)
     port = database.sockets[0].getsockname()[1]
     async with asyncio.timeout(DEADLINE_SECONDS), open_sandbox(database=Address("127.0.0.2", port)) as sandbox:

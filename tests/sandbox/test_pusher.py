@@ -23,7 +23,7 @@ TRIES = 25
 
 
 class TwoDoors:
-    """One name with two addresses, and a server at each. A pusher posts updates to this name."""
+    """A host name with two IP addresses, and a server at each address. A pusher posts updates to this host name."""
 
     def __init__(self, postman: Postman, line: Relay) -> None:
         self.time = 0.0

@@ -50,7 +50,7 @@ async def exchange(relay: Relay, words: bytes) -> bytes:
 
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:
-    """Return what still arrives before the connection ends. A reset is an end, too."""
+    """Return the bytes that arrive before the connection ends, or no bytes if it ends by a reset."""
     try:
         return await reader.read()
     except ConnectionError:

@@ -1,4 +1,4 @@
-"""*Start over* shows the demo as at its start. The product's ledger keeps everything."""
+"""The button *Start over* resets the demo's page to its initial state. It deletes nothing from the product's ledger."""
 
 from typing import Any
 

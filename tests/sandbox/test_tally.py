@@ -1,4 +1,4 @@
-"""The demo follows each payment from the outside: by the webhook's answers and by the bot's messages."""
+"""The demo learns the state of each payment from outside the product: from the webhook's answers and the bot's messages."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ THANKS = "Thank you! ${amount} arrived: +{credits} credits. You now have {balanc
 
 
 class Story:
-    """Let things happen in order, one second after another."""
+    """Reports payments, answers and messages to the tally. Each one happens a second after the one before it."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -26,7 +26,7 @@ class Story:
         self.paid = 0
 
     def pay(self, *, words: str = "", amount: str = "5") -> int:
-        """Pay and begin the delivery. Return the id of the event, which is also the key of the payment."""
+        """Note a payment, and that its webhook is being sent. Return the event's id. As a string, it is the payment's key."""
         self.paid += 1
         key = str(self.paid)
         self.tally.note_payment(key, of=key, amount=Decimal(amount), words=words, at=self.tick())

@@ -1,4 +1,6 @@
-"""The benchmark compares like with like, counts each answer, and shows only figures that it measured."""
+"""
+The benchmark measures all contenders under the same conditions, counts each answer, and shows only figures that it measured.
+"""
 
 import asyncio
 import hashlib
@@ -161,7 +163,7 @@ def test_burners_use_processors_and_end_with_their_context() -> None:
 
 
 def until_one_works(burners: list["subprocess.Popen[bytes]"]) -> None:
-    """Poll, because a process sends no signal when it uses a processor."""
+    """Wait until one of the processes uses processor time. Poll, because no event reports this."""
     while not any(read_service_cpu(burner.pid) for burner in burners):
         assert all(burner.poll() is None for burner in burners)
 

@@ -1,4 +1,4 @@
-"""The bot builds aiogram's models when it uses them. Each test imports aiogram in a process of its own."""
+"""The bot builds each of aiogram's models only when it first uses the model. Each test imports aiogram in a new process."""
 
 import json
 import subprocess

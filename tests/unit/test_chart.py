@@ -1,4 +1,4 @@
-"""The chart of /stats, drawn and looked at as a picture."""
+"""Draw the chart of /stats, and check the pixels of the picture."""
 
 import io
 from datetime import date, timedelta

@@ -558,7 +558,7 @@ def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
 
 @given(st.text())
 def test_a_text_without_a_digit_has_no_code(text: str) -> None:
-    """Such a text is not read at all, because this is quicker. This test reads it all the same."""
+    """To save time, `read_codes` does not search a text without a digit. Here, it must search, and must still find no code."""
     assume(not codes_module._may_hold_digit(text))
 
     with mock.patch.object(codes_module, "_may_hold_digit", return_value=True):

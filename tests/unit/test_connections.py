@@ -11,7 +11,7 @@ from services.migrate.connections import ONE_OF_EACH, Replicas, find_limits, fin
 from tests.files import ROOT
 
 SUPERUSERS = 3
-"""The connections that Postgres keeps by default."""
+"""The number of connections that Postgres reserves for superusers by default."""
 
 OF_A_POOL = inspect.signature(open_pool).parameters["size_max"].default
 LISTENING, POLLING = 1, 1

@@ -19,7 +19,7 @@ STORED = 4
 
 
 class Stored:
-    """The streak in the database. While it is being written, *meanwhile* is called."""
+    """A fake of the streak in the database. While a replica writes the streak, the fake calls *meanwhile*."""
 
     def __init__(self) -> None:
         self.streak = STORED

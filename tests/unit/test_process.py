@@ -137,7 +137,7 @@ class _Taking(BaseHTTPRequestHandler):
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     with Backend() as backend:
-        # Poll often, because a shutdown waits for the next poll.
+        # Poll every 0.01 seconds, because `shutdown` returns only after the next poll.
         serving = threading.Thread(target=backend.serve_forever, args=(0.01,))
         serving.start()
         yield backend

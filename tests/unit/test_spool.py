@@ -526,7 +526,7 @@ async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time
     """
     The webhook must spool an event long before the connection to the database times out.
 
-    When `make chaos` cut this connection, the webhook got no error for 15 seconds, and every delivery failed in this time.
+    When `make chaos` cut this connection, the webhook got no error for 15 seconds, and every delivery in this time failed.
     BMC disables the webhook after more than ten failures in a row.
     """
     database = Database(is_there=True)

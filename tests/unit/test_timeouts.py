@@ -19,7 +19,7 @@ async def test_the_wait_fails_after_the_timeout() -> None:
 async def test_a_task_cancelled_at_the_moment_of_the_event_is_cancelled() -> None:
     """
     If a task is cancelled at the moment when its `asyncio.Event` is set, `asyncio.wait_for` of Python 3.11 may lose the
-    cancellation. A service that is told to stop at this moment would then not stop.
+    cancellation. A service that is ordered to stop at this moment would then continue to run.
     """
     event = asyncio.Event()
     waiting = asyncio.create_task(wait_for_event(event, seconds=60))

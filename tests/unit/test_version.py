@@ -1,4 +1,4 @@
-"""The version is the same in the library, the metrics, the labels of the image, the changelog and the newest snapshot."""
+"""The library, its metrics, the image labels, the changelog and the newest release's test data state the same version."""
 
 import re
 import tomllib
