@@ -227,7 +227,8 @@ async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_
     pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
 ) -> None:
     """
-    A message that fails may block its chat for at most 15 minutes. After that, later messages may be sent before it.
+    A failing message may block its chat for at most 15 minutes. If its next attempt would be after that time, the bot sends
+    later messages first.
 
     The first message has failed for *minutes*, and its next attempt is 5 to 10 minutes away. *passes* is True if the second
     message must be sent before this attempt.

@@ -1,4 +1,4 @@
-"""In a group, the bot answers with one line that leads to the private chat, and only if it is addressed."""
+"""In a group, the bot answers only messages that address it, each with one line that leads to the private chat."""
 
 import itertools
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ class Host:
     dispatcher: Dispatcher
     polling: asyncio.Task[None]
     stopping: asyncio.Event
-    """The event is set when the bot takes no more updates and begins to shut down."""
+    """Set when the bot stops fetching updates and begins to shut down."""
 
     @property
     def state(self) -> FSMContext:

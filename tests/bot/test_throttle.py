@@ -17,7 +17,7 @@ BURST = 3
 
 @pytest.fixture
 def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow only a few updates at once. The product allows 30, and a test would need half a minute until all are answered."""
+    """Allow a user only `BURST` updates at once. The product allows 30, and the bot would need half a minute to answer them."""
     monkeypatch.setattr("coffee_ledger.telegram.assembly.Throttle", partial(Throttle, burst=BURST))
 
 

@@ -208,7 +208,7 @@ async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_righ
 async def test_a_question_is_sent_again_if_the_press_before_it_arrives_again(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """The first bot may have died after it stored the answer and before it sent the next question."""
+    """The first bot may have died after it stored the answer, but before it sent the next question. So send it again."""
     await claim_until(anna)
     balancer.repeats = True
 

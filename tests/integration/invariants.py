@@ -15,7 +15,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 CountKey = tuple[str | None, str | None, str | None, str | None]
-"""The columns counted, kind, method and currency of a row of the table `counts`."""
+"""The columns `counted`, `kind`, `method` and `currency` of a row of the table `counts`."""
 
 RATES = {"USD": Decimal(100), "EUR": Decimal(110)}
 WINDOW = timedelta(minutes=60)
@@ -146,7 +146,7 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
         amounts[key] -= amount
     assert not any(numbers.values()), numbers
     assert not any(amounts.values()), amounts
-    # Only paid charges are counted, but the metric of matches needs every charge that has a method.
+    # The table counts only paid charges. So the metric of matches is correct only if every charge with a method is paid.
     assert all(charge["is_paid"] for charge in after.charges if charge["method"] is not None)
 
 

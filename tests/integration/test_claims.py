@@ -39,7 +39,7 @@ async def mallory(ledger: Ledger) -> TelegramId:
 
 
 async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None:
-    """Deliver a donation without a code, from a supporter who is no user."""
+    """Deliver a donation without a code, from a supporter who is not a user."""
     await webhook.settle(a_payment(amount=amount, support_note=NOTE, supporter_name=name, supporter_id=4))
 
 

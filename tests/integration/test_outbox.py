@@ -801,5 +801,6 @@ async def test_finding_due_messages_reads_little_of_a_long_queue(
 
     print(f"look {begin_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(begun)} begun")
     assert begun == [newcomer] if is_blocked else begun
-    # With a good query plan, this takes about 50 ms. With a plan that compares all messages with each other, it takes 9 s.
+    # With a good query plan, the two queries take about 50 ms. With a plan that compares each message with all others, they
+    # take 9 s.
     assert seconds < 3

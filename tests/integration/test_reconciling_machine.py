@@ -81,7 +81,7 @@ class Sight(Enum):
     OTHER_FAMILY = auto()
     """A webhook about the same payment that names another family than usual."""
     TWIN = auto()
-    """A webhook that reports the first month of a subscription also as a donation."""
+    """A second webhook about the first month of a subscription, which reports this month as a donation."""
     ROW = auto()
 
 

@@ -251,7 +251,7 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
         paid = await bmc.check_out(**({"name": NAME, "email": EMAIL, "note": NOTE} | order))
         fields = {"unheard_of": FIELD, "payer_name": NAME, "payer_email": EMAIL, "order_payload": NOTE}
         if order["amount"] == "4":
-            # The note is no number, so the janitor cannot read this row.
+            # Put the note in place of the amount, so that the janitor cannot read this row.
             fields["support_coffee_price"] = NOTE
         ids = {name: paid[name] for name in ("transaction_id", "psp_id") if name in paid}
         async with session.post(f"{stack.sandbox_url}/bmc/api/rows", json={**ids, "fields": fields}) as answer:

@@ -1,4 +1,4 @@
-"""A relay forwards TCP connections. The demo cuts it to pull the plug of a service."""
+"""A relay forwards TCP connections to a service. The demo cuts the relay to simulate that the service is down."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

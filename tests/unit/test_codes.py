@@ -42,7 +42,7 @@ SAM = PaymentId("7QM2XHD5")
 """
 Sam's code is Olena's code without the first character and with one more character at the end.
 
-So the text K7QM2XHD5 contains both codes.
+So the text K7QM2XHD5 contains both codes, and may mean either.
 """
 
 WORDS = (
