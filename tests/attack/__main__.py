@@ -1,16 +1,16 @@
 """
-Attack the public port of the whole product with connections that stall, while real payments arrive.
+Attack the public port of the whole product with connections that stall, while payments arrive.
 
 `make attack` starts the stack of compose.yaml as a separate project on ports of the loopback interface. The stack includes the
-stand-in for Telegram, but no monitoring services. For a minute, the attack holds three kinds of connections and sends a real
+stand-in for Telegram, but no monitoring services. For a minute, the attack holds three kinds of connections and sends a valid
 payment every second:
 
 - 2,000 uploads of the maximum size, which stall shortly before their end,
 - 2,000 idle connections,
 - 200 stalled HTTP/2 streams.
 
-The command fails in any of these cases: a container was restarted or killed, the proxy or a service came near its memory limit,
-or payments were answered late or not credited exactly once.
+The command fails in any of these cases: a container was restarted or killed, the proxy or a service used 80 % of its memory
+limit, more than one payment in 60 was not answered within 2 seconds, or a payment was not credited exactly once.
 """
 
 import argparse
@@ -48,8 +48,8 @@ ATTACKED = ("proxy", "webhook", "bot")
 MEMORY_SHARE_MAX = 0.8
 HELD_SHARE_MIN = 0.9
 """
-The share of idle connections and streams that must be held before the payments begin. It is below 1, because a sender needs a
-moment to connect again after its connection was closed.
+The share of idle connections and streams that must be held before the payments begin. It is below 1, because a sender that lost
+its connection needs a moment to connect again.
 """
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120
@@ -242,7 +242,7 @@ def start_stack() -> Stack:
         "IMAGE_TAG": "attack",
         # Connect the services to the database directly, as in production.
         "DATABASE_ADDRESS": "db:5432",
-        # With this setting, the proxy has a route for Telegram's updates, which half of the uploads use.
+        # Without this setting, the proxy would have no route for Telegram's updates. Half of the uploads use this route.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",
     }
     stack = Stack(os.environ.get("COMPOSE_PROJECT_NAME", PROJECT), environment, https_port, sandbox_port)

@@ -73,7 +73,7 @@ def find_containers(stack: Stack) -> dict[str, str]:
 
 
 def find_failures(containers: Mapping[str, str]) -> list[str]:
-    """Return the services that were restarted, ran out of memory, or do not run."""
+    """Describe each service that was restarted, ran out of memory, or does not run."""
     failures = []
     for container, service in containers.items():
         told = json.loads(_docker("inspect", "--format", "{{json .}}", container))

@@ -1,5 +1,6 @@
 """
-The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams. An ended connection is replaced at once.
+The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams. A sender whose connection ended opens a
+new one.
 
 The senders run in a separate process, so that they do not delay the measured payments. The process prints its counts every
 second.
@@ -40,7 +41,7 @@ STREAMS_PER_CONNECTION = 5
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
 """The maximum size of a delivery to the webhook, and of an update from Telegram to the bot, in bytes."""
 MISSING_BYTES = 1024
-"""The last bytes of a stalled body are never sent. This is their number."""
+"""The number of bytes at the end of a stalled body that are never sent."""
 FRAME_BYTES = 16 * 1024
 WINDOW_UPDATE = 0x8
 FIRST_WINDOW = 65_535
@@ -96,8 +97,8 @@ class Upload:
 
 def uploads(telegram_secret: str) -> Iterator[Upload]:
     """
-    Yield uploads, half of them for the webhook and half for the bot. Half of the bot's uploads have Telegram's valid secret, so
-    the bot reads their bodies.
+    Yield uploads, half of them for the webhook and half for the bot. Half of the uploads for the bot carry the valid secret of
+    Telegram's webhook, so the bot reads their bodies.
     """
     for number in itertools.count():
         chunked = number % 4 >= 2

@@ -1,4 +1,4 @@
-"""Send real payments during the attack: one per second, each on a new connection, as Buy Me a Coffee sends them."""
+"""Send valid payments during the attack: one per second, each on a new connection, as Buy Me a Coffee sends them."""
 
 import asyncio
 import hashlib
@@ -84,7 +84,7 @@ def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
     """
     Describe each payment that was not credited exactly once and in full.
 
-    If a payment was not answered with 200, no credit is correct too, because Buy Me a Coffee would send the payment again.
+    A payment that was not answered with 200 may have no credit, because Buy Me a Coffee would send it again.
     """
     rows = stack.sql(
         "SELECT transaction_id, count(credits.credits), coalesce(sum(credits.credits), 0)"

@@ -3,14 +3,14 @@ Break the running product at random, under load, and check that no payment was l
 
 Settings, from the environment:
 
-- `CHAOS`: The mode, `faults` by default. The mode `faults` causes every fault, one after the other and sometimes two at once. The
-  mode `bot-kills` kills the bot about every 8 seconds. If a start is slow, the next kill waits until the bot has been healthy for
-  about 4 seconds. This mode sends payments only, and measures the delay of the users' notifications.
+- `CHAOS`: The mode, `faults` by default. The mode `faults` causes every fault, one or two at a time. The mode `bot-kills` kills
+  the bot about every 8 seconds. If a start is slow, the next kill waits until the bot has been healthy for about 4 seconds.
+  This mode sends payments only, and measures the delay of the users' notifications.
 - `CHAOS_MINUTES`: The duration in minutes. By default, 10 in the mode `faults` and 13 in the mode `bot-kills`.
 - `CHAOS_SEED`: The seed of an earlier run, to repeat its sequence of faults.
 - `CHAOS_ONLY`: A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
-- `CHAOS_ANSWER_SECONDS`: The delay of Telegram's answer to an accepted message, 0.05 by default. A bot that is killed during the
-  delay sends the message again.
+- `CHAOS_ANSWER_SECONDS`: The seconds from the time when Telegram accepts a message until it answers, 0.05 by default. A bot
+  that is killed in between sends the message again.
 - `CHAOS_RECORD`: The file to which the record is written, as JSON lines.
 """
 
@@ -143,8 +143,8 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
     """
     Yield an HTTP session that opens a new connection for each delivery.
 
-    A fault that kills the proxy breaks the open connections. A delivery over a broken connection would fail, even after the proxy
-    has started again.
+    A fault that kills the proxy breaks the open connections. A delivery over such a connection would fail, even if the proxy
+    runs again.
     """
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session

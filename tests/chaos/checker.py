@@ -268,7 +268,7 @@ def _check_messages(sent: Sent, tables: Tables, messages: Iterable[Message], fau
 
 def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
-    Return the facts about which users get messages, with the limits for the number of messages.
+    Map each fact of which a user must or may be told to the allowed number of messages about it.
 
     The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
     settles both, and the bot reports only the refund. So the message about the payment is optional in this case.
@@ -301,7 +301,7 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Yield a repeat for each message after the first *allowed* messages. Such a message repeats the message before it.
+    Yield a repeat for each message after the first *allowed* ones. It counts as a repeat of the message directly before it.
 
     The bot repeats a message if it could not record in the database that the message was sent.
     """

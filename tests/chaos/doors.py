@@ -10,7 +10,7 @@ import aiohttp
 
 @dataclass(frozen=True)
 class Door:
-    """A proxy at *address*. Requests carry the public name *host*, whatever this name resolves to."""
+    """A proxy at *address*. Requests go to this address, but name the public host *host*."""
 
     address: str
     port: int

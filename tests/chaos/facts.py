@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SETTLES_DOWN_SECONDS = 10.0
-"""The time that services need after the end of a fault to start, recover and reconnect."""
+"""The time that services need to start, recover and reconnect after a fault has ended."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
 """
-The services that the bot needs to send a message and then to mark the message as sent. After a fault in one of these services,
-the bot may send a message twice, because it could not mark the message.
+The services that the bot needs to send a message and then to mark it as sent in the database. After a fault in one of these
+services, the bot may send a message twice, because it could not mark the message.
 """
 
 

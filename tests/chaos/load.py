@@ -20,7 +20,7 @@ from tests.chaos.people import Person, Telegram
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
 """
-The delay before the first retry. The delay before each further retry is twice as long as the delay before it.
+The delay before the first retry. It doubles before each further retry.
 
 BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
 """
@@ -47,9 +47,9 @@ class Load:
     """
     Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress.
 
-    Each attempt to deliver chooses one of the *doors* at random, as a resolver does that changes the order of a name's addresses. If
-    nothing answers at this door, the attempt has failed. Many HTTP clients would then try the next address. It is not known whether
-    Buy Me a Coffee does, so the load assumes the worse case.
+    Each attempt chooses one of the *doors* at random, as if DNS returned the addresses of the public name in random order. If
+    nothing answers at this door, the attempt has failed. Many HTTP clients would then try the next address. It is not known
+    whether Buy Me a Coffee does so. The load assumes that it does not.
     """
 
     session: aiohttp.ClientSession
@@ -136,8 +136,8 @@ class Load:
         """
         Pay with an unused code in which one character is wrong.
 
-        The product corrects a wrong character only while the code's payment is pending. After this charge, the payment is no
-        longer pending. So remove the code from the user's codes, to use it only once.
+        The product corrects a wrong character only while the code's payment is pending, and this charge completes the payment.
+        So remove the code from the user's codes, to use it only once.
         """
         person = self._any_user()
         if not person.codes:
@@ -221,7 +221,7 @@ class Load:
         """Choose a user and one of the user's codes. Prefer codes that were never paid."""
         people = self.telegram.people.values()
         fresh = [person for person in people if person.codes]
-        # A user whose codes were all paid with a slip has no code left.
+        # Users whose codes were all paid with a wrong character have no code left.
         person = self.chance.choice(fresh or [person for person in people if person.paid_codes])
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
 
@@ -284,7 +284,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event. Deliver one event in seven twice at once, and repeat one event in ten some seconds later."""
+        """Deliver an event. Send one event in seven twice at the same time, and repeat one in ten up to 15 seconds later."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()

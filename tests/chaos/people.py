@@ -17,7 +17,7 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""Users request codes for these whole amounts. They pay amounts with cents, so no payment is matched by its amount."""
+"""Users request codes for these amounts in whole dollars, but pay with cents. So no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
 """
@@ -109,7 +109,7 @@ class Telegram:
         """
         Return whether the bot may still get a button press of the user.
 
-        That is so until the bot has answered the press, or until Telegram drops it. Telegram does not accept a late answer.
+        The bot may get a press until the bot has answered it, or until Telegram drops it after `PRESS_SECONDS_MAX`.
         """
         answered = await self.read_press_answers(telegram_id)
         still_kept = time.time() - PRESS_SECONDS_MAX
@@ -118,7 +118,7 @@ class Telegram:
     async def read_press_answers(self, telegram_id: int) -> dict[str, str]:
         """Return the texts with which the bot answered button presses of the user, by the ids of the presses."""
         chat = f"{self.url}/telegram/chats/{telegram_id}"
-        # Leave out the messages, which the record contains.
+        # Request no messages, because `follow` reads them from the record.
         async with self.session.get(chat, params={"after": 2**53}, timeout=aiohttp.ClientTimeout(total=5)) as answer:
             answers = (await answer.json())["callback_answers"]
         return {one["callback_query_id"]: one["text"] or "" for one in answers}

@@ -135,8 +135,8 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     """
     Count the repeated messages by the fault that probably caused them.
 
-    `Repeat.faults` lists all possible causes of a repeat. The probable cause is the last of these faults that began before the
-    message was sent for the first time. If none began before that time, the probable cause is the first of these faults.
+    `Repeat.faults` lists all possible causes of a repeat. The probable cause is the last fault in the list that began before
+    the message was sent for the first time. If none did, it is the first fault in the list.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

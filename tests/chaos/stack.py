@@ -76,7 +76,8 @@ class Stack:
             "SANDBOX_PORT": str(self.sandbox_port),
             "IMAGE_TAG": self.image_tag,
             "CHAOS_FOLDER": str(self.folder),
-            # Connect the services to the database directly, as in production. Otherwise a fault of the sandbox would cut them off.
+            # Connect the services to the database directly, as in production. By default, .env.sandbox leads them through the
+            # sandbox, so a fault of the sandbox would cut them off.
             "DATABASE_ADDRESS": "db:5432",
         }
         return await run(*command, seconds=seconds, environment=settings)

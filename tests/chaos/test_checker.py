@@ -257,9 +257,9 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
     """
-    An adjustment changes the ledger and the balance equally, so the two agree.
+    An adjustment changes the ledger and the balance equally, so they agree.
 
-    Only a comparison of the ledger with the payments shows the wrong entry.
+    The checker finds the wrong entry only because it compares the ledger with the payments.
     """
     await world.ledger.adjust(10)
 
