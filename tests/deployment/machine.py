@@ -19,7 +19,7 @@ SECRET = b"sandbox-secret-that-signs-nothing-real"
 """The webhook's secret in .env.sandbox."""
 
 WATCHING = ("prometheus", "alertmanager", "postgres-exporter", "grafana")
-"""The services of the monitoring. No test of this module needs them."""
+"""The monitoring services. No test that uses a `Machine` needs them."""
 
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{profiles: [unused]}}\n" for name in WATCHING)
 
@@ -51,7 +51,7 @@ class Machine:
     def run_beside(
         self, script: str, *arguments: str | Path, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script as `run` does, but do not wait until no other process starts containers or has a browser open."""
+        """Run a script as `run` does, but without the lock of `changing_network`, so even while a browser is open."""
         return self.call([str(self.checkout / "db" / script), *map(str, arguments)], stdin=stdin, **changed)
 
     def call(
@@ -146,9 +146,9 @@ class Machine:
 @contextmanager
 def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machine]:
     """
-    Copy the parts of the checkout that a stack needs into *folder*, with settings unless *is_new*.
+    Copy the parts of the checkout that a stack needs into *folder*. Unless *is_new*, add the settings of the demo.
 
-    Start nothing. Remove the project at the end.
+    Start no container. Remove the project at the end.
     """
     build_image()
     checkout = folder / name
@@ -160,7 +160,8 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         (checkout / "compose.override.yaml").write_text(OVERRIDE, encoding="utf-8")
     https_port, http_port, sandbox_port = map(str, free_ports(3))
     ports = {"HTTPS_PORT": https_port, "HTTP_PORT": http_port, "SANDBOX_PORT": sandbox_port}
-    # In the demo, the services reach the database through the sandbox. Most tests here do without the sandbox.
+    # In the demo, the services reach the database through the sandbox. Most tests start no sandbox, so
+    # connect to the database directly.
     direct = {"DATABASE_ADDRESS": "db:5432"}
     environment = {**ports, **direct, "IMAGE_TAG": IMAGE_TAG, "SANDBOX_SCRIPT_URL": NOWHERE}
     one = Machine(f"coffee-ledger-tests-{name}-{os.getpid()}", checkout, environment)
@@ -168,16 +169,17 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         yield one
     finally:
         with changing_network():
-            # Compose reads the settings also to remove the project. A test may have ended before they arrived.
+            # Compose needs `.env` to remove the project, too. With *is_new*, the test may have ended before it wrote this file.
             shutil.copy(ROOT / ".env.sandbox", checkout / ".env")
             one.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
 
 
 def hooked_docker(folder: Path, words: str, instead: str) -> str:
     """
-    Make a `docker` that runs the shell command *instead* if its arguments contain *words*, and else the real `docker`.
+    Make a `docker` that runs the shell command *instead* if its arguments contain *words*. Otherwise it runs the real `docker`.
 
-    In *instead*, `"$real" "$@"` runs the real one. Return the value of PATH with which a script uses this `docker`.
+    In *instead*, `"$real" "$@"` runs the real `docker` with the same arguments. Return the value of PATH with which a script
+    uses this `docker`.
     """
     folder.mkdir(exist_ok=True)
     docker = folder / "docker"

@@ -24,7 +24,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 @dataclass(frozen=True)
 class Door:
-    """A running Caddy, to which tests can connect."""
+    """A running proxy, to which tests can connect."""
 
     port: int
     host: str = "127.0.0.1"
@@ -35,7 +35,7 @@ class Door:
     With more than 20, some handshakes would take over five seconds, and Caddy would abort them.
     """
     process: asyncio.subprocess.Process | None = None
-    """The process of Caddy, if the tests may stop it."""
+    """Caddy's process, or None if the proxy runs in a container."""
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""

@@ -88,7 +88,7 @@ class Service:
     """
     The stand-in for the services.
 
-    It records the cases that it acknowledged: those that got a complete head with status 200.
+    It records the cases that it acknowledged, which means that it sent the complete head of an answer with status 200.
     """
 
     cases: dict[str, Case] = field(default_factory=dict)
@@ -329,7 +329,9 @@ async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(t
 
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
     """
-    If the service drops a slow upload, the proxy must soon close the sender's connection, to free the memory of this upload.
+    If the service drops a slow upload, the proxy must close the sender's connection, to free the memory of this upload.
+
+    It has three seconds to do so.
     """
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):

@@ -1,4 +1,4 @@
-"""Test how `db/backup.sh` keeps old backups and how it behaves beside other runs. tests/e2e/test_backup.py tests the dump itself."""
+"""Test which old backups `db/backup.sh` keeps, and simultaneous runs of it. tests/e2e/test_backup.py tests the dump itself."""
 
 import itertools
 import subprocess
@@ -31,7 +31,10 @@ def name_of(one: Machine, taken_at: datetime) -> str:
 
 
 def kept(times: list[datetime]) -> set[datetime]:
-    """Return the times that the rule keeps: all of the newest days, and the newest of each of the newest weeks and months."""
+    """
+    Return the times of the backups to keep: all of the newest `DAYS`, and the newest of each of the newest `WEEKS` and
+    `MONTHS`.
+    """
     newest_first = sorted(times, reverse=True)
     by_day, by_week, by_month = (
         [list(group) for _, group in itertools.groupby(newest_first, key=key)]
@@ -108,7 +111,7 @@ def test_an_unfinished_file_of_a_crash_is_removed(one: Machine, tmp_path: Path) 
 
 @pytest.fixture
 def stack(one: Machine, tmp_path: Path) -> Iterator[str]:
-    """Run a copy of the database in a container that looks like that of a stack in a Swarm. Return the name of the stack."""
+    """Run a copy of the database in a container with the label of a Swarm's database. Return the name of the stack."""
     name = f"{one.project}-stack"
     label = f"com.docker.swarm.service.name={name}_db"
     settings = ("POSTGRES_USER=ledger_owner", "POSTGRES_DB=ledger", "POSTGRES_HOST_AUTH_METHOD=trust")

@@ -1,4 +1,4 @@
-"""The proxies of a Swarm share one public name. Each must obtain a certificate, whichever of them the authority asks."""
+"""The proxies of a Swarm share one public name. Each must obtain a certificate, whichever proxy the authority asks."""
 
 import http.client
 import os
@@ -31,14 +31,14 @@ class Proxies:
     thumbprint: str
 
     def ask(self, proxy: str, path: str) -> tuple[int, str, str | None]:
-        """Request a path without TLS. Return the status, the content and the address of a redirect."""
+        """Request a path without TLS. Return the status, the content, and the address of a redirect or None."""
         connection = http.client.HTTPConnection("127.0.0.1", self.services.port_for(proxy, 80), timeout=10)
         connection.request("GET", path, headers={"Host": HOST})
         answer = connection.getresponse()
         return answer.status, answer.read().decode(), answer.getheader("Location")
 
     def shows_certificate(self, proxy: str) -> bool:
-        """Return whether the proxy has a certificate of the authority for the public name."""
+        """Return whether the authority has issued the proxy a certificate for the public name."""
         trust = ssl.create_default_context(cadata=compose("exec", "-T", "authority", "cat", ROOT_CERTIFICATE))
         port = self.services.port_for(proxy, 443)
         try:
@@ -57,7 +57,7 @@ def compose(*words: str) -> str:
 
 
 def make_account(folder: Path) -> str:
-    """Write the key of an account into *folder* as swarm.sh does, and return its thumbprint."""
+    """Write the key of an ACME account into *folder* as swarm.sh does, and return its thumbprint."""
     (folder / "secrets" / "volumes").mkdir(parents=True, exist_ok=True)
     command = [
         "docker",
@@ -76,7 +76,7 @@ def make_account(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the proxies' configuration, in which the authority of the test replaces the public one."""
+    """Return a folder with the proxies' configuration, in which the test's own authority replaces the public one."""
     folder = tmp_path_factory.mktemp("certificates")
     caddyfile = (ROOT / "proxy" / "Caddyfile").read_text(encoding="utf-8")
     authority = (

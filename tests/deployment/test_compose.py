@@ -110,7 +110,8 @@ def test_only_these_services_reach_the_internet() -> None:
     """
     The proxy obtains its certificate, the bot calls Telegram, Alertmanager sends alerts, and the janitor reads BMC's own list.
 
-    Grafana's network leads only to this machine, although it is not internal.
+    Grafana's network is not internal, but leads only to this machine. The sandbox reaches the internet, but does not run in
+    production.
     """
     reach = {name for name in SERVICES if not all(is_internal(network) for network in networks(name))}
 
@@ -274,7 +275,9 @@ def test_the_payment_path_needs_no_image_of_the_monitoring_services() -> None:
 
 @pytest.mark.parametrize("name", ["webhook", "bot"])
 def test_a_failed_migration_does_not_keep_a_service_from_starting_that_users_wait_for(name: str) -> None:
-    """Compose stops the old containers before it starts `migrate`. The webhook can put deliveries into its spool meanwhile."""
+    """
+    Compose stops the old containers before it starts `migrate`. A service that waited for `migrate` would be down meanwhile.
+    """
     assert "migrate" not in needed_by(name)
 
 

@@ -1,8 +1,8 @@
 """
-The services follow the database server that accepts writes, and lose no payment when it changes.
+The services follow the database server that accepts writes, and lose no payment when another server takes over.
 
-Two real servers replicate. The stand-by has received everything before the primary fails. Without this, a payment that was
-acknowledged in the last moment could be lost, because the replication is asynchronous.
+A real stand-by replicates a real primary. The tests let the primary fail only after the stand-by has received everything. The
+replication is asynchronous, so otherwise a payment that was acknowledged just before the failure could be lost.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Servers:
         await self.psql(name, "SELECT pg_promote()")
 
     async def stop(self, name: str) -> None:
-        """Stop a server. At its next start, it follows its peer."""
+        """Stop a server. At its next start, it copies the data of the other server and becomes its stand-by."""
         await self.inside(name, "touch", "/var/lib/postgresql/follow")
         await asyncio.to_thread(self.compose, "stop", name)
 
@@ -146,7 +146,7 @@ async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None
 
 
 async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Event) -> None:
-    """Wait until the listener is connected to this server. Then a payment must wake it."""
+    """Wait until the listener is connected to the server *name*. Then a payment must wake it."""
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
         while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — a server has no event to wait for
@@ -163,7 +163,7 @@ def test_migrate_finds_the_primary_behind_its_stand_by(servers: Servers) -> None
 
 
 async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, tmp_path: Path) -> None:
-    """Some providers do this to a server whose disk is full. Its connections stay open."""
+    """Some providers make a server read-only if its disk is full. Its connections stay open."""
     async with open_pool(servers.url("webhook", "first")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         assert await webhook.settle(a_payment()) == ["unmatched"]
         await servers.psql("first", "ALTER SYSTEM SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""The image lacks files of packages that the product does not use. The formats and pictures of the bot do not depend on these files."""
+"""The image lacks some files of installed packages. The bot formats numbers and draws pictures without these files."""
 
 import subprocess
 import sys

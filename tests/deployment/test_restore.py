@@ -79,14 +79,14 @@ class Restored:
 
     @property
     def taken_first(self) -> Path:
-        """The backup of the running database that the restore took first, in the folder of the restored one."""
+        """The backup of the running database that restore.sh made before it restored `backup`."""
         [other] = set(self.backup.parent.glob("*.dump")) - {self.backup}
         return other
 
 
 @pytest.fixture(scope="module")
 def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored:
-    """Restore a backup after which a new user has paid, and an old one has spent credits."""
+    """Restore a backup. After it was made, a new user has paid, and an earlier user has spent credits."""
     user = next(users)
     one.sql(
         "CREATE ROLE reporter; GRANT CONNECT ON DATABASE ledger TO reporter;"
@@ -98,7 +98,7 @@ def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored
     one.pay(next(users))
     one.spend(user, 30)
     before, privileges = one.sql(ROWS), one.sql(PRIVILEGES)
-    # The settings of the demo, which the tests use, have a token.
+    # The tests use the demo's settings, which have an API token. Without the token, restore.sh prints what to do by hand.
     done = one.run("restore.sh", "--yes", backup, BMC_API_TOKEN="")
     assert done.returncode == 0, done.stderr
     return Restored(
@@ -159,7 +159,7 @@ def test_the_backup_that_was_taken_first_leads_back(one: Machine, restored: Rest
 
 @pytest.fixture
 def backup_with_a_role(one: Machine, paid: int, tmp_path: Path) -> Path:
-    """A backup with a privilege of a role that does not exist any more. Roles are in no dump."""
+    """A backup with a privilege of a role that was dropped later. A dump contains no roles, so the restore cannot create it."""
     one.sql('CREATE ROLE "Shop bot"; GRANT SELECT ON balances TO "Shop bot"')
     backup = one.back_up(tmp_path / "backups")
     one.sql('DROP OWNED BY "Shop bot"; DROP ROLE "Shop bot"')
@@ -167,7 +167,7 @@ def backup_with_a_role(one: Machine, paid: int, tmp_path: Path) -> Path:
 
 
 def answer(one: Machine, backup: Path, text: str) -> subprocess.CompletedProcess[str]:
-    """Run the restore on a terminal, and type *text*."""
+    """Run the restore on a terminal, and type *text* as the answer to its question."""
     keyboard, terminal = pty.openpty()
     os.write(keyboard, f"{text}\n".encode())
     try:
@@ -223,7 +223,7 @@ def test_the_answer_yes_restores_and_a_missing_role_is_created_and_named(
 
 
 def refused(one: Machine, file: Path) -> str:
-    """Try to restore a file. Assert that nothing has changed, and return the message."""
+    """Try to restore a file. Assert that nothing has changed, and return the error message."""
     before = one.sql(ROWS)
     done = one.run("restore.sh", "--yes", file)
     assert done.returncode != 0
@@ -305,7 +305,9 @@ def test_a_failure_in_the_middle_leaves_the_old_database_in_use(
 
 
 def test_after_a_restore_that_was_killed_the_next_one_succeeds(one: Machine, paid: int, backup: Path) -> None:
-    """Leave everything that a killed restore can leave: a closed database, and both databases of the swap."""
+    """
+    Create all that a killed restore can leave: a `ledger` that refuses connections, and the two other databases of the swap.
+    """
     one.sql("ALTER DATABASE ledger CONNECTION LIMIT 0", database="postgres")
     one.sql("CREATE DATABASE ledger_restored", database="postgres")
     one.sql("CREATE DATABASE ledger_before_restore", database="postgres")
@@ -323,7 +325,7 @@ def test_after_a_restore_that_was_killed_the_next_one_succeeds(one: Machine, pai
 def test_a_delivery_that_comes_during_the_restore_is_settled_after_it(
     one: Machine, backup: Path, tmp_path: Path
 ) -> None:
-    """The delivery comes while the running database is backed up. Settled there, it would be lost with that database."""
+    """The delivery comes while the running database is backed up. If that database settled it, the restore would lose it."""
     user = next(users)
     code = one.request(user)
     known = one.back_up(tmp_path / "later")
@@ -394,7 +396,7 @@ def documented_commands(one: Machine, backup: Path) -> list[list[str]]:
 def test_the_documented_commands_replace_a_damaged_database_and_lose_no_delivery_of_that_time(
     one: Machine, paid: int, tmp_path: Path
 ) -> None:
-    """The webhook goes on. If it settled its spool in the new, empty database, the restore would lose these payments."""
+    """The webhook keeps running. If it settled its spool in the new, empty database, the restore would lose these payments."""
     code = one.request(next(users))
     backup = one.back_up(tmp_path)
     remove_container, remove_volume, restore, start = documented_commands(one, backup)

@@ -25,28 +25,30 @@ SETTINGS = {
     "HTTPS_PORT": "443",
     "HTTP_PORT": "80",
     "DATABASE_ADDRESS": "",
-    # swarm.sh sets these.
+    # swarm.sh computes the following variables.
     "ALERTS": "on",
     "ACME_THUMBPRINT": "thumbprint",
     "WEBHOOK_REPLICAS": "3",
 }
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
-"""swarm.sh runs these services of Compose itself, before it deploys."""
+"""swarm.sh runs these services with Compose before it deploys the stack. So the stack does not contain them."""
 
 ADDED = {"volumes"}
 """Only a Swarm needs this service. It prepares the volumes of each node."""
 
 DIFFERENT: Mapping[str, Mapping[str, str | None]] = {
-    # A job cannot see the volume of the database, which may be on another node.
+    # In a Swarm, `migrate` is a job. It cannot mount the database's volume, which may be on another node.
     "migrate": {"DATABASE_FOLDER": None, "WEBHOOK_REPLICAS": "3", "BOT_REPLICAS": "2", "JANITOR_REPLICAS": "2"},
-    # Swarm keeps secrets in memory, so the folder of the secrets is on no disk.
+    # The janitor measures the disk that holds DISK_FOLDER. In a Swarm, /run/secrets is in memory and not on a disk.
     "janitor": {"DISK_FOLDER": "/"},
     "proxy": {"ACME_ANSWER": "on", "ACME_THUMBPRINT": "thumbprint"},
 }
-"""The environment variables that differ from Compose, with their value in a Swarm, or None if there they are not set."""
+"""The environment variables that differ from Compose, with their value in a Swarm, or None if a Swarm does not set them."""
 
 ALONE = {"db", "proxy", "prometheus", "alertmanager", "grafana", "tempo"}
-"""Of these services, only one container at a time may use the data or the port. So an update stops the old container first."""
+"""
+Each of these services has data or a port that only one container at a time may use. So an update stops the old container first.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,9 @@ def stack(state: Path) -> dict[str, Any]:
 
 
 def services_of_both() -> list[str]:
-    """Return the services of compose.yaml that the stack file should have, without the help of Docker."""
+    """
+    Return the services of compose.yaml that the stack file should have. Pytest calls this at collection, so do not run Docker.
+    """
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     return sorted(services.keys() - ONE_SHOTS - {"sandbox"})
 
@@ -154,7 +158,7 @@ def test_a_service_has_the_rights_and_limits_of_compose(
 def test_a_service_reaches_the_networks_of_compose(
     stack: Mapping[str, Any], compose: Mapping[str, Any], name: str
 ) -> None:
-    # Compose has a network from the machine to Grafana. In a Swarm, `swarm.sh dashboards` leads there.
+    # `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container that does so.
     wanted = set(compose[name].get("networks") or ()) - {"desk"}
 
     assert set(stack["services"][name].get("networks") or ()) == wanted
@@ -189,7 +193,7 @@ def test_a_service_has_the_temporary_folders_of_compose(
 
 
 def mounts_of_compose(service: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    """Map the folder of each volume with the prefix to the path at which it is mounted."""
+    """Map each volume whose name begins with *prefix* to its path in the container. Remove *prefix* from the name."""
     volumes = service.get("volumes") or ()
     return {
         one["source"].removeprefix(prefix): one["target"]
@@ -207,7 +211,7 @@ def test_a_service_keeps_the_volumes_of_compose(
         for source, target in mounts_of_compose(compose[name], "").items()
         if not source.startswith(("secrets-", "config-"))
     }
-    # The job cannot see the database's volume, which may be on another node.
+    # In a Swarm, `migrate` is a job. It cannot mount the database's volume, which may be on another node.
     theirs = {} if name == "migrate" else theirs
     mounts = stack["services"][name].get("volumes") or ()
 
@@ -339,7 +343,10 @@ def test_only_the_proxy_publishes_ports(stack: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["webhook", "bot", "janitor"])
 def test_a_service_without_a_database_is_not_replaced(stack: Mapping[str, Any], name: str) -> None:
-    """Swarm replaces an unhealthy container. The webhook answers 503 while the database is down, but it keeps deliveries."""
+    """
+    Swarm replaces an unhealthy container. A service without a database answers 503, but the webhook must go on to spool
+    deliveries.
+    """
     [*_, check] = stack["services"][name]["healthcheck"]["test"]
 
     with answering(503) as port:
@@ -431,7 +438,7 @@ def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -
     [
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 1/2", ["bot.1 Running 2 minutes ago", "bot.2 Starting 1 second ago"], False),
-        # A node is down: Swarm still counts its bot, but wants it elsewhere.
+        # A node is down. Swarm still counts the bot of this node, and runs another one elsewhere.
         ("coffee-ledger_bot 3/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Preparing 1 second ago"], False),
         ("coffee-ledger_bot 0/1 (1/1 completed)", [], True),
@@ -456,10 +463,10 @@ def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     script = (SWARM / "stack.sh").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]+)`|—) \|", document, re.MULTILINE))
     used = {*re.findall(r"\$\{([A-Z_]+)", files), *re.findall(r"\$\{(SWARM_[A-Z]+)", script)}
-    # swarm.sh computes these.
+    # swarm.sh computes these variables, so operators do not set them.
     computed = {"ALERTS", "TELEGRAM_WEBHOOK", "TRACING", "ACME_THUMBPRINT", "WEBHOOK_REPLICAS", "DATABASE_IS_INSIDE"}
     computed |= {"OWNER", "STATE", "IMAGE_TAG"}
-    # The defaults of these differ in a Swarm.
+    # The document also lists these two settings of Compose, because their defaults differ in a Swarm.
     in_compose = set(re.findall(r"\$\{([A-Z_]+)", compose)) - {"BOT_REPLICAS", "JANITOR_REPLICAS"}
 
     assert set(listed) == used - computed - in_compose

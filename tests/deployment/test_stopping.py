@@ -1,4 +1,4 @@
-"""When the proxy is stopped, deliveries on their way are answered, and the event stream of a page does not delay the end."""
+"""When the proxy is stopped, it still answers deliveries in progress, and the event stream of a page does not delay its end."""
 
 import asyncio
 import functools

@@ -26,11 +26,11 @@ SECRET = b"sandbox-secret-that-signs-nothing-real"
 REPEAT_SECONDS = 0.5
 TRANSACTION = "pi_of_the_update_"
 TAG = f"{IMAGE_TAG}-update"
-"""The image has a tag of its own, because each update builds a new one. Other stacks must not get it."""
+"""The tag of this test's image. Each update builds a new image with this tag, and stacks of other tests must not use it."""
 
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
-"""Parts of the documented commands for an update, by which a test selects them."""
+"""Parts of the documented commands for the two ways to update. `documented` finds the commands by such a part."""
 
 versions = itertools.count(29990101000000)
 revisions = itertools.count(1)
@@ -72,7 +72,7 @@ async def delivering(stack: Project) -> AsyncIterator[Deliveries]:
     deliveries = Deliveries(f"https://localhost:{stack.environment['HTTPS_PORT']}/bmc-webhook")
     task = asyncio.create_task(deliveries.run())
     yield deliveries
-    # A delivery that is refused again and again ends the task with an error or keeps `acknowledged` low.
+    # A connection that fails ends the task with an error. If deliveries are refused for a minute, `go_on` fails.
     assert not task.done(), task.exception()
     task.cancel()
     print(f"{deliveries.acknowledged} deliveries, of which refused and repeated: {dict(deliveries.refused)}")
@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that the service `migrate` reads migrations from."""
     folder = tmp_path_factory.mktemp("update") / "migrations"
     folder.mkdir()
-    # The service runs as another user.
+    # `migrate` runs as another user, who must be able to read the folder.
     folder.chmod(0o755)
     return folder
 
@@ -91,9 +91,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Iterator[Project]:
     """
-    Run a stack without the monitoring, whose service `migrate` reads migrations from *folder*.
+    Run a stack without the monitoring services. Its service `migrate` reads migrations from *folder*.
 
-    A release may change the configuration of the database. The variable RELEASE changes it here.
+    A release may change the database's configuration in compose.yaml. The variable RELEASE simulates this.
     """
     override = folder.parent / "override.yaml"
     override.write_text(
@@ -109,7 +109,7 @@ def stack(folder: Path) -> Iterator[Project]:
             first = stack.compose("up", "--build", "--detach", "--wait")
         assert first.returncode == 0, first.stderr
         yield stack
-    # The tag is on the newest image only. Compose labels each image with the project that built it.
+    # Only the newest image has the tag, so find all images by the label of the project that built them.
     listing = [
         "docker",
         "image",
@@ -151,14 +151,14 @@ def migration(folder: Path) -> Iterator[Migration]:
 
 
 def documented(part: str) -> str:
-    """Return the commands of docs/deploy.md, after `git pull`, in the block that contains *part*."""
+    """Return the commands after `git pull` in the block of docs/deploy.md that contains *part*."""
     text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").partition("\n## Updating\n")[2]
     blocks: list[str] = re.findall(r"```\n(.*?)```", text, re.DOTALL)
     return next(one for one in blocks if part in one).removeprefix("git pull\n")
 
 
 def update(stack: Project, part: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the documented commands that contain *part*. A new revision makes a new image, as another version would."""
+    """Run the documented commands that contain *part*. Each call passes another revision, which makes another image."""
     commands = documented(part).replace("$(git rev-parse --short HEAD)", f"revision-{next(revisions)}")
     project_of_stack = {"COMPOSE_PROJECT_NAME": stack.name, "COMPOSE_ENV_FILES": ".env.sandbox"}
     return subprocess.run(
