@@ -4,8 +4,8 @@ import gc
 
 import structlog
 
-# Turn garbage collection off during imports. Imports create almost no garbage, but the collector would take a quarter of the time
-# to import aiogram. `pytest_collection_finish` turns the collector on again.
+# Turn garbage collection off during imports. Imports create almost no garbage, but a quarter of the time to import
+# aiogram would be spent on collections. `pytest_collection_finish` turns the collector on again.
 gc.disable()
 
 # Log plain tracebacks. By default, structlog also prints the local variables of each frame. For one exception in a web request,

@@ -1,4 +1,4 @@
-"""The places of the project's files that tests read."""
+"""The paths of the project's files that tests read."""
 
 from pathlib import Path
 

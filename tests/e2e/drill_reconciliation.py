@@ -1,8 +1,9 @@
 """
 The webhook is down for an hour, and twelve people pay meanwhile. Then each payment must be credited or shown as a card.
 
-`make drill` runs this test. It takes about two minutes, because the janitor's probes have to notice the outage. The hour is made by
-moving the clock: the rows of Buy Me a Coffee (BMC) and the requests of the users become older. BMC has given up the deliveries.
+`make drill` runs this test. It takes about two minutes, because the janitor's probes have to notice the outage. Instead of
+waiting an hour, the test gives earlier times to the rows of Buy Me a Coffee (BMC) and to the users' requests. BMC sends no
+webhook for these payments, as if it had given up all deliveries.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ OUTAGE_MINUTES = 60
 FAILED_PROBES_MIN = 2
 NOTICED_WITHIN_SECONDS = 180
 HEALED_WITHIN_SECONDS = 90
-"""The next probe comes within half a minute. Then the lists are read, with at most 15 requests in a minute."""
+"""After the webhook is back, the next probe comes within half a minute. Then the janitor reads BMC's lists."""
 
 CREDITED, CARDS = 7, 5
 
@@ -35,7 +36,7 @@ async def test_payments_during_an_hour_without_a_webhook_are_credited_or_shown_a
     stack.compose("stop", "webhook")
     await bmc.misbehave("forgotten", times=12)
     await pay_all(bmc, codes, stack)
-    # The janitor takes one failed probe for a restart, but two for an outage.
+    # After one failed probe, the janitor assumes a restart. After two, it assumes an outage.
     async with asyncio.timeout(NOTICED_WITHIN_SECONDS):
         while await asyncio.to_thread(failed_probes, stack) < failed_before + FAILED_PROBES_MIN:
             pass
@@ -87,7 +88,7 @@ async def pay_all(bmc: BuyMeACoffee, codes: list[str], stack: Stack) -> None:
         paid = await bmc.check_out(**order)
         at = datetime.now(UTC) - timedelta(minutes=OUTAGE_MINUTES - 5 * number)
         await bmc.change_row(paid, **_times(paid, at))
-    # The users have requested the payments before the outage.
+    # Move the users' requests to a time before the outage.
     stack.sql("UPDATE pending_payments SET created_at = created_at - interval '2 hours'")
 
 

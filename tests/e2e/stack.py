@@ -191,8 +191,8 @@ def free_ports(count: int) -> list[int]:
     """
     Find free TCP ports.
 
-    All of them are below 32768. Linux assigns higher ports to outgoing connections, so such a port could be taken before the test
-    uses it.
+    All of these ports are below 32768. Linux assigns higher ports to outgoing connections, so a higher port could be taken
+    before the test uses it.
     """
     ports: set[int] = set()
     while len(ports) < count:

@@ -42,7 +42,7 @@ PLACES = """() => {
     return ["checkout", "pay-button", "stage", "plugs", "payments-card", "webhook", "test", "faults"].map((id) =>
         [id, Math.round(document.getElementById(id).getBoundingClientRect().top)]);
 }"""
-"""A JavaScript function. It scrolls to the top of the page, and returns the place of each part of the page in pixels."""
+"""A JavaScript function. It scrolls to the top, and returns the vertical position of each part of the page in pixels."""
 FAILURES_THAT_DISABLE = 11
 THE_END = "Done: the bot has answered."
 
@@ -475,7 +475,7 @@ async def support(page: Page) -> None:
 
 
 async def forget_next_webhook(page: Page) -> Locator:
-    """Turn on the switch with which Buy Me a Coffee sends no webhook for the next payment. Return the switch."""
+    """Turn on the switch that makes Buy Me a Coffee send no webhook for the next payment. Return the switch."""
     forgotten = page.get_by_role("switch", name="is forgotten: no webhook is sent")
     await forgotten.check()
     return forgotten
@@ -544,7 +544,7 @@ async def test_a_payment_while_the_database_is_unplugged_is_kept_and_credited_af
     await expect_counter(fresh, "paid 1 credited 0 twice 0 waiting 1")
     await expect(guide(fresh)).to_have_text("The database is unplugged. Plug it in again.")
 
-    # Otherwise the webhook could settle the payment before the guide is read.
+    # Pause the database. Otherwise the webhook could settle the payment before the test reads the guide.
     with paused(stack, "db"):
         await plug(fresh, "database").uncheck()
         await expect(guide(fresh)).to_have_text("Kept on disk. The webhook now looks for the database.")
@@ -722,7 +722,7 @@ async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_cl
 
 async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice(screen: Screen, fresh: Page) -> None:
     """
-    Once, a state that was older than the page's last Start made the page press Start again.
+    In an earlier version, the page pressed Start again if it received a state that was older than its last Start.
 
     The supporter then counted as used, so a second click on *Start over* replaced the supporters again.
     """
@@ -752,7 +752,7 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
             started.set()
 
     await copy_code(fresh)
-    # Leave the page, so that its requests for the supporters of before end.
+    # Leave the page, so that it sends no more requests for the earlier supporters.
     await fresh.goto("about:blank")
     await fresh.request.post(f"{screen.address}/demo/start-over")
     await fresh.route("**/telegram/users", create_after_fetch)
@@ -770,7 +770,7 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
 
 
 async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
-    # Without the code that was never issued, the payment would get no card of its own.
+    # Enter a code that was never issued, because a payment without any code would get no card of its own.
     await fresh.get_by_label("Say something nice…").fill("9MK6-DYN5")
     await fresh.get_by_label("Another").fill(amount)
     await fresh.get_by_role("button", name=f"Support with ${amount}").click()

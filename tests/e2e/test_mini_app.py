@@ -235,7 +235,7 @@ async def test_the_first_version_of_web_apps_is_enough(screen: Screen, bmc: BuyM
     """
     Version 6.0 of Telegram's Web Apps has no back button, no method to open links, and no haptic feedback.
 
-    The app must not need them.
+    The app must work without them.
     """
     client = await screen.open_in_client(anna, menu=True, version="6.0")
     await client.page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))

@@ -70,8 +70,8 @@ def texts_of(examples: list[dict[str, Any]]) -> list[str]:
 
 
 async def test_digits_of_every_script_are_read_as_the_bot_reads_them(page: Page) -> None:
-    # The browser must know every digit in this list. Python 3.11 makes the list from Unicode 14. The browser has a newer Unicode,
-    # which contains all these digits.
+    # The browser must know every digit in this list. Python 3.11 makes the list from Unicode 14. The browser has a newer
+    # version of Unicode, which contains all these digits.
     digits = [char for char in map(chr, range(sys.maxunicode)) if unicodedata.category(char) == "Nd"]
 
     read = await call(page, "amounts.js", "given.map((text) => it.readAmount(text)?.cents)", digits)

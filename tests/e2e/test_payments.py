@@ -313,7 +313,7 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
 
     told = [credits_in(await anna.hear("Thank you"))[0] for _ in paid]
 
-    # Compare the deliveries first: if the first one failed and was repeated, the second payment came first.
+    # Check the deliveries first. If the first one had failed and been repeated, the messages would come in the other order.
     assert [[one["status"] for one in await bmc.delivered(payment)] for payment in paid] == [[200], [200]]
     assert told == [500, 700]
     assert await anna.balance() == 1200

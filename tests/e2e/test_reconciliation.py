@@ -9,7 +9,7 @@ ANSWERED_WITHIN_SECONDS = 10
 
 
 async def claim(person: Person) -> float:
-    """Claim the open payment. Return the time of the last answer."""
+    """Claim the open payment. Return the time at which the person gave the last answer."""
     await person.say("/claim")
     await person.hear("Did you pay this one?")
     await person.press("Yes, paid today")
@@ -37,7 +37,7 @@ async def test_a_claim_for_a_payment_without_a_webhook_is_credited_within_second
 async def test_a_claim_for_a_payment_without_a_code_becomes_a_card_within_seconds(
     bmc: BuyMeACoffee, anna: Person, operator: Person, stack: Stack, amount: str
 ) -> None:
-    """The amount fits the claim, and only Anna asked to pay it. But the list is too weak to credit a payment by its amount."""
+    """The amount fits the claim, and only Anna asked to pay it. But a row of a list is too weak to credit it by its amount."""
     await anna.ask_to_pay(amount)
     await bmc.misbehave("forgotten")
     paid = await bmc.check_out(amount=amount, note="Great work!")

@@ -114,7 +114,7 @@ COUNTED = [
     for _, panel in limited_panels()
     if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
 ]
-"""Panels of small whole numbers. Their value is often equal to the limit, so the difference between `>` and `>=` matters."""
+"""Panels of whole numbers with a limit below 100. Their value often equals the limit, so `>` and `>=` make a difference."""
 
 each_count = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
 

@@ -62,7 +62,7 @@ def prometheus(stack: Stack) -> str:
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
-    # Wait until Prometheus has scraped the refund, which is the last action of `exercise`, and the two samples for `rate`.
+    # Wait until Prometheus has scraped the refund, which is the last action of `exercise`, and two samples, which `rate` needs.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
@@ -104,7 +104,7 @@ PASSWORDS: dict[str, str] = {}
 
 
 def password_of_grafana(stack: Stack) -> str:
-    """Read the password of Grafana's role. Only `migrate` has it besides Grafana, which may not run here."""
+    """Read the password of Grafana's role from `migrate`. Only Grafana has it too, but Grafana may not run here."""
     if stack.project not in PASSWORDS:
         read = ("cat", "/run/secrets/password_grafana_reader")
         PASSWORDS[stack.project] = stack.compose("run", "--rm", "--no-deps", "-T", "migrate", *read).strip()

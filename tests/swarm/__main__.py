@@ -1,6 +1,6 @@
 """
-Run the product on a Swarm of three nodes, cut the power of two of them in turn and update the image under load, and check that nothing
-is lost: `make swarm`.
+Run the product on a Swarm of three nodes under load, cut the power of one node, update the image, cut the power of another
+node, and check that nothing is lost: `make swarm`.
 
 Node 1 runs the database and the sandbox. Nodes 2 and 3 run a proxy and a webhook each. Swarm places two bots in webhook mode and two
 janitors. The results are printed and written to build/swarm.md.
@@ -8,7 +8,7 @@ janitors. The results are printed and written to build/swarm.md.
 Settings, from the environment:
 
 - `SWARM_LAB`: The program that makes the nodes. `tests/swarm/lab.py` describes its commands.
-- `SWARM_SEED`: The seed of an earlier run, to repeat its random choices. Their order also depends on the answers.
+- `SWARM_SEED`: The seed of an earlier run, to repeat its random choices. Their order also depends on when the bot answers.
 - `SWARM_RECORD`: The file to which the record is written, as JSON lines.
 - `SWARM_KEEP`: If set, the nodes are left running at the end.
 """
@@ -112,7 +112,7 @@ class Trial:
         try:
             await contest.run()
         except CommandError as error:
-            # Show the other results all the same.
+            # Record the failure and go on, to show the other results.
             run.troubles.append(f"throughput: {error}")
             self.record.say(f"no throughput: {error}")
         results = report.zeros(violations)

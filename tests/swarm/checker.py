@@ -1,5 +1,5 @@
 """
-Compare the dialogues with the stored claims, and find the longest time without an answer at the doors.
+Compare the dialogues with the stored claims, and find the longest time without an answer from the proxies.
 
 Like the checker of tests.chaos, this one shares no code with the product. `test_checker.py` makes each kind of violation and expects
 the checker to find it.
@@ -70,13 +70,13 @@ def _number(amount: str) -> Decimal | None:
 
 
 def count_changes(dialogues: Sequence[Dialogue]) -> tuple[int, int]:
-    """Return the number of dialogues that more than one bot answered, and how often another bot answered the next step."""
+    """Count the dialogues that more than one bot answered, and the steps whose bot differs from that of the step before."""
     changes = [sum(one != other for one, other in itertools.pairwise(dialogue.bots)) for dialogue in dialogues]
     return sum(count > 0 for count in changes), sum(changes)
 
 
 def count_surprises(dialogues: Sequence[Dialogue]) -> Counter[str]:
-    """Count the messages in dialogues that no step expected, by their first words."""
+    """Count the messages in dialogues that no step expected, by their first 40 characters."""
     texts = itertools.chain.from_iterable(step.surprises for dialogue in dialogues for step in dialogue.steps)
     return Counter(text[:40] for text in texts)
 

@@ -1,4 +1,4 @@
-"""People who claim payments in a dialogue with the bot. Now and then they answer by a message and by a button at the same time."""
+"""People who claim payments in a dialogue with the bot. Sometimes they answer by a message and by a button at the same time."""
 
 import asyncio
 import itertools
@@ -28,19 +28,19 @@ Telegram repeats an update after growing pauses of up to a minute. A node may be
 
 REPEATS_MAX = 5
 TROUBLE_SECONDS = 3.0
-"""The time after which a person repeats an act if the bot has asked for that."""
+"""The time after which a person repeats an act if the bot has asked the person to try again."""
 ASKED_AGAIN_SECONDS = 20.0
 """The time after which a person repeats an answer if the bot has asked the question again, and then said nothing more."""
 
 LOOK_SECONDS = 2.0
-"""The time between two looks at the answers to presses, which the record does not contain."""
+"""The time between two requests for the bot's answers to button presses, because the record contains only messages."""
 
 BUTTON_AMOUNTS = ("5", "10", "25", "50")
 SHARE_OF_COPIES = 1 / 8
 SHARE_OF_PAIRS = 1 / 4
 
 Act = tuple[str, str]
-"""`say` and a text, or `press` and the text or data of a button."""
+"""An action of a person: `say` and a text, or `press` and the text or data of a button."""
 
 BEGINS = (Reply.WHICH_PAYMENT, Reply.WHICH_DAY)
 ENDS = (Reply.PASSED_ON, Reply.ALREADY_KNOWN)
@@ -145,7 +145,7 @@ class Claimant:
         dialogue.amount = BUTTON_AMOUNTS[number]
         acts = [("press", f"paid:{dialogue.amount}:USD")]
         if self.chance.random() < SHARE_OF_PAIRS:
-            # If the bot gets the press first, it takes the message for the answer to its next question.
+            # If the bot gets the press first, it takes the message for the answer to its next question, which is the name.
             acts.append(("say", dialogue.amount))
             dialogue.names = frozenset({dialogue.amount})
         reply = await self._do(dialogue, acts, [Reply.WHICH_NAME, *ENDS])
@@ -161,7 +161,8 @@ class Claimant:
         dialogue.names |= frozenset(names)
         await self._do(dialogue, acts, ENDS)
         dialogue.is_confirmed = True
-        # Telegram may deliver a press much later than a message. In the next dialogue, it would then count as another answer.
+        # Telegram may deliver a press much later than a message. A press that comes in the next dialogue would count as an
+        # answer there, so wait.
         while await self.telegram.has_open_press(self.user):  # noqa: ASYNC110 — the sandbox sends no signal
             await asyncio.sleep(0.5)
 
@@ -169,7 +170,7 @@ class Claimant:
         """
         Do the acts at the same time, and wait for one of the expected answers.
 
-        Repeat the acts if the bot asks for that. Also repeat them if the bot asks its question again, and then says nothing more.
+        Repeat the acts if the bot asks the person to try again, or if it asks its question again and then says nothing more.
 
         Raises:
             UnansweredError: None of the expected answers came in time.
@@ -226,5 +227,5 @@ class Claimant:
 
 
 def _days(days_ago: int) -> frozenset[str]:
-    """Return the date of today, or of an earlier day, in the time zone of the bot."""
+    """Return the date of the day *days_ago* days before today, in the time zone of the bot."""
     return frozenset({(datetime.now(UTC) - timedelta(days=days_ago)).date().isoformat()})

@@ -12,7 +12,7 @@ from tests.swarm.stack import PUBLIC_NODES, UPDATED, Stack, killed
 
 CALM_SECONDS = 20.0
 DOWN_SECONDS = 45.0
-"""The time for which a node is away. It is long enough for Swarm to notice, after about 15 seconds, and to replace its containers."""
+"""The time for which a node is away. Swarm notices this after about 15 seconds, and then replaces the node's containers."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Course:
     run: Run
     record: Record
     seconds_until_whole: dict[str, float] = field(default_factory=dict)
-    """For each fault, the seconds from its end until every service ran as often as it should."""
+    """For each fault, the seconds from its end until every service had all its replicas."""
 
     async def follow(self) -> None:
         await asyncio.sleep(CALM_SECONDS)
@@ -52,7 +52,7 @@ class Course:
 
     @asynccontextmanager
     async def _recovered(self, what: str, effect: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-        """Cause a fault, and after its end wait until every service runs as often as it should."""
+        """Cause a fault. After its end, wait until every service has all its replicas."""
         async with effect:
             yield
         seconds = self.seconds_until_whole[what] = await self.stack.await_whole()

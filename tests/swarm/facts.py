@@ -1,4 +1,4 @@
-"""The facts of a run beside those of tests.chaos: the dialogues about claims, and the answers at the doors."""
+"""The facts of a run that tests/chaos/facts.py does not have: the dialogues about claims, and the answers from the proxies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Step:
     bot: str = ""
     """The address of the bot that answered."""
     repeats: int = 0
-    """The number of times that the person repeated the act, because the bot had asked for it."""
+    """The number of times that the person repeated the act."""
     surprises: list[str] = field(default_factory=list)
     """The texts of other messages that came before the answer."""
 
@@ -43,7 +43,7 @@ class Dialogue:
 
     @property
     def bots(self) -> list[str]:
-        """The bots that answered, one after the other."""
+        """The addresses of the bots that answered the steps, in the order of the steps."""
         return [step.bot for step in self.steps if step.bot]
 
 

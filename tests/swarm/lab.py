@@ -1,8 +1,8 @@
 """
-Several Docker engines on this machine, each in a network namespace of its own, as the nodes of a Swarm.
+Run several Docker engines on this machine as the nodes of a Swarm, each in its own network namespace.
 
-The environment variable SWARM_LAB names the program that makes them. Its commands are `up COUNT IMAGE…`, `kill N`, `start N` and
-`down`. Node 1 is the manager.
+The environment variable SWARM_LAB names the program that starts the engines. Its commands are `up COUNT IMAGE…`, `kill N`,
+`start N` and `down`. Node 1 is the manager.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Lab:
         """
         Cut the power of a node.
 
-        The program ends all processes of the node, but the kernel would go on to refuse connections to the node's addresses. A machine
-        without power does not answer at all. So pull the node's cable, too.
+        The program ends all processes of the node, but then the kernel would refuse connections to the node's addresses. A
+        machine without power does not answer at all. So switch off the node's network interface, too.
         """
         await run("ip", "link", "set", f"lab{node}", "down")
         await run(str(self.program), "kill", str(node))

@@ -17,7 +17,7 @@ ANSWERED = 405
 """
 The webhook answers a GET request with this status, and changes nothing.
 
-The proxy itself never answers with it. So the answer shows that the proxy and a webhook behind it work.
+The proxy itself never answers with this status. So the answer shows that the proxy and a webhook behind it work.
 """
 
 

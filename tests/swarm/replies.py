@@ -22,5 +22,5 @@ class Reply(StrEnum):
 
 
 def read_reply(message: Message) -> Reply | None:
-    """Return the kind of the answer, or None if the message is of another kind."""
+    """Return the answer that the message gives, or None if it is not one of the known answers."""
     return next((reply for reply in Reply if reply.value in message.text), None)

@@ -29,13 +29,13 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
 """
 The numbers that must be zero.
 
-Repeated messages are only counted. The bot that sends them holds a lease of three seconds. If this machine is too busy to extend it in
-time, the other bot takes over, and repeats the messages that were not marked as sent yet.
+Repeated messages need not be zero. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
+extend the lease in time, the other bot takes over, and repeats the messages that were not marked as sent yet.
 """
 
 
 def failures(violations: Sequence[Violation]) -> list[Violation]:
-    """Return the violations that count."""
+    """Return the violations of the kinds in `ZEROS`."""
     return [one for one in violations if any(one.kind in kinds for kinds in ZEROS.values())]
 
 

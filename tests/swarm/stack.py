@@ -24,12 +24,12 @@ PUBLIC_NODES = (2, 3)
 """The nodes with a proxy and a webhook."""
 
 UPDATED = ("webhook", "bot", "janitor")
-"""The services whose image is replaced by the update."""
+"""The services whose image the update replaces."""
 IMAGE = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
 
 BUILT = ("coffee-ledger", "coffee-ledger-sandbox")
 FOREIGN = ("db", "proxy")
-"""The services of compose.yaml whose images the stack needs besides ours. The monitoring is left out, because two cores are few."""
+"""The services whose images other projects make. The monitoring is left out, to spare a machine with two cores."""
 WITHOUT = ("grafana", "prometheus", "alertmanager", "postgres-exporter")
 
 BUILD_SECONDS_MAX = 600.0
@@ -39,7 +39,7 @@ WHOLE_SECONDS_MAX = 120.0
 
 @dataclass
 class Images:
-    """The tags of the product's image: one to begin with, and one to update to, which differs only by a label."""
+    """The tags of two images of the product: one for the start, and one for the update. The images differ only in a label."""
 
     first: str
     second: str
@@ -107,7 +107,7 @@ class Stack:
             # Telegram lets only one process poll for updates. So both bots get their updates by webhook.
             "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
             "BOT_REPLICAS": "2",
-            # Let the bots connect to the sandbox itself. The other port leads through a relay, which would hide their addresses.
+            # Port 8091 of the sandbox leads through a relay, so the record would not show which bot sent a message.
             "TELEGRAM_API_URL": "http://sandbox:8090/telegram",
             "SWARM_WITHOUT": " ".join(WITHOUT),
         }
@@ -116,16 +116,16 @@ class Stack:
         lines = [*kept, *(f"{name}={value}" for name, value in settings.items())]
         (self.folder / "env").write_text("\n".join(lines) + "\n", "utf-8")
         self.record.parent.mkdir()
-        # The sandbox runs as another user.
+        # The sandbox runs as another user, who must be able to write the record.
         self.folder.chmod(0o755)
         self.record.parent.chmod(0o777)
         (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")
 
     def _with_sandbox(self) -> object:
-        """Return the stack file of the sandbox, with a record, and with a public name that resolves to all doors."""
+        """Return the stack file of the sandbox. The sandbox writes a record, and resolves the public name to all proxies."""
         stack = yaml.safe_load((ROOT / "tests/swarm/sandbox.yaml").read_text("utf-8"))
         sandbox = stack["services"]["sandbox"]
-        # Keep the image during the update. Telegram keeps its queues of updates, but a restarted sandbox would lose them.
+        # The update must not restart the sandbox, because a restart would empty Telegram's queues of updates.
         sandbox["image"] = f"{NAME}-sandbox:{self.images.first}"
         sandbox["environment"] |= {
             "SANDBOX_RECORD": "/record/telegram.jsonl",
@@ -197,12 +197,12 @@ class Stack:
         return found
 
     async def find_work_left(self) -> str:
-        """Describe the services that do not run as often as they should, and the spooled events."""
+        """Describe the services that lack replicas, and the spooled events. Return an empty text if there are none."""
         incomplete, spooled = await self.find_incomplete(), await self.list_spool()
         return f"{incomplete} {len(spooled)} spooled" if incomplete or spooled else ""
 
     async def find_incomplete(self) -> list[str]:
-        """Return the nodes that are away, and the services that do not run as often as they should."""
+        """Describe each node that is away, and each service that lacks replicas."""
         away = [
             line for line in (await self._manage("node", "ls", "--format", "{{.Status}}")).split() if line != "Ready"
         ]
@@ -233,7 +233,7 @@ class Stack:
         return found
 
     async def await_whole(self) -> float:
-        """Wait until every service runs as often as it should. Return the seconds that this took."""
+        """Wait until every service has all its replicas. Return the seconds that this took."""
         began = time.monotonic()
         while time.monotonic() - began < WHOLE_SECONDS_MAX:
             if not await self.find_incomplete():

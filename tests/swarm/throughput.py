@@ -1,8 +1,8 @@
 """
 Compare the throughput of one, two and three webhooks behind one door, in short alternating bursts.
 
-This module makes payments with code of the product and of benchmarks/, because it checks nothing but numbers. The checker does not
-use it.
+This module makes payments with code of the product and of benchmarks/. The checker must not use such code, so it does not use
+this module.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Contest:
         """
         Run the bursts. Each round begins with another number of webhooks.
 
-        Stop the bots first. Otherwise they would work longer and longer on the messages about the payments of earlier bursts.
+        Stop the bots first. Otherwise they would still send messages about earlier bursts while a later burst is measured.
         """
         await self.stack.stop_bots()
         door = self.stack.doors[0]

@@ -116,7 +116,7 @@ async def test_payments_settled_in_one_batch_are_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    Given several payments that one transaction settles, each payment keeps its own trace.
+    If one transaction settles several payments, each payment keeps its own trace.
 
     The span of the transaction belongs to the first payment's trace, and links to the traces of the other payments.
     """
@@ -141,9 +141,9 @@ async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    If the bot sends a notification 11 minutes late, the notification's span is no child of the payment's span, but links to it.
+    If the bot sends a notification 11 minutes late, its span is not a child of the payment's span, but links to it.
 
-    A child span would begin long after the end of its parent.
+    As a child, it would begin long after the end of its parent.
     """
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")

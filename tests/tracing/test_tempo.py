@@ -1,7 +1,7 @@
 """
 With the project's configuration, Tempo stores the spans that it receives.
 
-Without Tempo's image, only the configuration is checked.
+If there is no image of Tempo on this machine, the tests check only the configuration.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """
 Restore the snapshots of released versions, and read them.
 
-`make snapshot` writes them. The tests of this folder run for every snapshot, so a later migration needs no change here.
+`make snapshot` writes the snapshots. The tests of this folder run for every snapshot, so a new release needs no new test.
 """
 
 import gzip
@@ -34,7 +34,7 @@ class Release:
     commit: str
     schema_version: int
     migrations: Mapping[str, str]
-    """Maps the names of the migrations that the release has to the digests of the files."""
+    """Maps the name of each migration of the release to the digest of its file."""
 
     @property
     def folder(self) -> Path:
@@ -51,7 +51,7 @@ each_release = pytest.mark.parametrize("release", RELEASES, ids=[one.version for
 
 @asynccontextmanager
 async def new_database(address: str, name: str) -> AsyncIterator[str]:
-    """Create an empty database, and yield the owner's URL. dbmate expects TLS unless the URL says otherwise."""
+    """Create an empty database, and yield the owner's URL. The URL switches off TLS, which dbmate uses by default."""
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{address}/postgres")
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
     try:
@@ -128,7 +128,7 @@ def write_migrations(folder: Path, **migrations: str) -> Path:
     """
     Return a copy of the folder `db` that has additional migrations.
 
-    Each keyword is the name of a migration, and its value is the SQL. They are applied in the order of the keywords.
+    Each keyword is the name of a migration, and its value is the SQL. The migrations are applied in the order of the keywords.
     """
     copy = folder / "db"
     (copy / "migrations").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The service `migrate`: several at once, a failure in the middle, a table in use, an unsuitable database."""
+"""Test the service `migrate`: several runs at once, a failure in the middle, a table in use, and an unsuitable database."""
 
 import asyncio
 import os
@@ -62,10 +62,10 @@ async def test_three_at_once_create_one_schema(postgres_address: str, original_u
 
 async def test_three_at_once_apply_each_migration_once(postgres_address: str, tmp_path: Path) -> None:
     """
-    The first file would fail if two of them ran it.
+    The first migration would fail if a second run applied it again.
 
-    The second file waits for all snapshots. A process that waited for its turn within a statement would hold one, so both would wait
-    forever.
+    The second migration creates an index concurrently, so it waits until all older snapshots of the database are released.
+    Another run that waited for its turn within a statement would hold such a snapshot, so both runs would wait forever.
     """
     folder = write_migrations(tmp_path, first="CREATE TABLE added (n integer); INSERT INTO added VALUES (1)")
     (folder / "migrations/29990101000001_index.sql").write_text(
@@ -81,7 +81,7 @@ async def test_three_at_once_apply_each_migration_once(postgres_address: str, tm
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher", "grafana_reader", "spender_of_a_shop"])
 async def test_no_other_role_can_take_the_lock_of_migrations(postgres_address: str, role: str) -> None:
-    """Neither by locking the table nor by an advisory lock, which any role may take on other servers."""
+    """No role may lock the table or take an advisory lock, although Postgres by default lets any role take advisory locks."""
     async with empty_database(postgres_address, LATEST) as url:
         await migrate(url, {}, folder=ROOT / "db")
         owner = await asyncpg.connect(url)
@@ -228,7 +228,7 @@ async def test_another_major_version_of_postgres_is_refused(
 async def test_an_empty_database_beside_the_files_of_another_major_version_is_refused(
     postgres_address: str, tmp_path: Path, folders: tuple[str, ...], is_refused: bool
 ) -> None:
-    """The operator has updated Postgres without a dump. An empty database would look as if all credits were lost."""
+    """If an operator updates Postgres without a dump, the new version starts an empty database, as if all credits were lost."""
     for name in folders:
         (tmp_path / name).mkdir()
     async with new_database(postgres_address, "beside") as url:
@@ -281,7 +281,7 @@ async def test_a_newer_database_is_left_alone(database_url: str) -> None:
 
 
 async def test_a_lost_role_is_created_again_with_its_limits(postgres_address: str) -> None:
-    """A later release adds a role in the same way."""
+    """In the same way, `migrate` creates a role that a later release adds."""
     async with empty_database(postgres_address, LATEST) as url:
         db = await asyncpg.connect(url)
         await db.execute("ALTER ROLE watcher RESET ALL; ALTER ROLE watcher CONNECTION LIMIT -1")
@@ -328,7 +328,7 @@ async def test_only_the_services_roles_can_connect_to_a_restored_database(postgr
 
 
 async def test_an_invalid_index_of_an_operator_is_reported_and_kept(postgres_address: str) -> None:
-    """It may be one that is being built at this moment."""
+    """The operator may be building the index at this moment, so `migrate` must not drop it."""
     async with filled_database(postgres_address, LATEST) as url:
         db = await asyncpg.connect(url)
         with pytest.raises(asyncpg.UniqueViolationError):
@@ -342,7 +342,7 @@ async def test_an_invalid_index_of_an_operator_is_reported_and_kept(postgres_add
 
 
 async def test_an_interrupted_index_is_built_again(postgres_address: str, tmp_path: Path) -> None:
-    """Otherwise IF NOT EXISTS would skip the index for good, and an invalid unique index refuses nothing."""
+    """IF NOT EXISTS skips an invalid index. If `migrate` did not drop it first, duplicates could be inserted for good."""
     index = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_backup_per_size ON backups (size_bytes)"
     folder = write_migrations(tmp_path)
     file = folder / "migrations/29990101000000_index.sql"
@@ -363,9 +363,9 @@ async def test_an_interrupted_index_is_built_again(postgres_address: str, tmp_pa
 
 async def test_a_managed_postgres_whose_owner_is_no_superuser_works(postgres_address: str) -> None:
     """
-    The provider has created the roles, and the owner may not change them, nor revoke functions of the server.
+    The provider has created the roles. The owner may neither change the roles nor revoke privileges on the server's functions.
 
-    The log names the parts that are missing. Payments work.
+    The log must name the parts that are missing, and payments must work.
     """
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
     await admin.execute("CREATE ROLE customer LOGIN")

@@ -1,4 +1,4 @@
-"""The services of every release stay up while its database is migrated: no delivery is lost, none is answered with an error."""
+"""The services of every release run on while its database is migrated. No delivery is lost or answered with an error."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ START_SECONDS_MAX = 30
 SETTLE_SECONDS_MAX = 30
 SENDERS = 4
 DELIVERIES_AROUND = 40
-"""The load begins with at least this many deliveries before the migration, and ends with as many after it."""
+"""The minimum number of deliveries before the migration. The same minimum applies to those after it."""
 
 STORED = "SELECT count(*) FROM charges WHERE transaction_id LIKE 'pi_new_%'"
 FAILED = "SELECT count(*) FROM events WHERE outcome = 'failed'"
@@ -53,15 +53,15 @@ WIDENING = {
     ") SELECT sum(entries.credits)::bigint FROM entries $$",
 }
 """
-Migrations that widen all tables of the hot path.
+Migrations that follow the real ones. They add a column to each table that payments use, and replace a function.
 
-They follow the real ones, so that the test has a migration that running services must bear, also before there is a real one.
+The newest release has no real migrations to apply. With these, its running services must bear a migration, too.
 """
 
 
 @dataclass
 class Load:
-    """Posts payments to a webhook until it is told to stop, and counts the answers."""
+    """Posts payments to a webhook until `stopping` is set, and counts the answers by status."""
 
     url: str
     statuses: "Counter[int]" = field(default_factory=Counter)
@@ -84,7 +84,7 @@ class Load:
 
 
 def code_of(release: Release, folder: Path) -> Path:
-    """Write the source of the release into *folder*. Skip the test if this clone does not have its commit."""
+    """Write the source of the release into *folder*. Skip the test if this clone does not have the release's commit."""
     archive = subprocess.run(["git", "archive", release.commit], cwd=ROOT, capture_output=True, timeout=60, check=False)
     if archive.returncode:
         pytest.skip(f"this clone does not contain commit {release.commit[:8]} of release {release.version}")
@@ -188,6 +188,6 @@ async def test_the_services_of_a_release_run_on_through_its_migration(
         await db.close()
 
     assert set(load.statuses) == {200}
-    # The janitor may have retried events that had failed before.
+    # The number may have fallen, because the janitor retries failed events.
     assert failed <= failed_before
     assert miscounted == []

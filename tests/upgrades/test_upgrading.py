@@ -27,7 +27,8 @@ from tools.story import ANNA, Story, open_story
 async def test_an_upgrade_keeps_every_row_and_every_invariant(postgres_address: str, release: Release) -> None:
     async with filled_database(postgres_address, release) as url:
         db = await asyncpg.connect(url)
-        # The release may have no such table, and no check needs its rows from before the migration.
+        # SNAPSHOT reads the table `counts`, which the release may not have. An empty temporary table takes its place,
+        # because no check needs its rows from before the migration.
         await db.execute("CREATE TEMPORARY TABLE counts ()")
         before, rows_before = Snapshot.read(await db.fetchval(SNAPSHOT)), await count_rows(db)
         await db.execute("DROP TABLE pg_temp.counts")
@@ -88,7 +89,7 @@ async def test_an_upgraded_database_takes_payments_messages_and_spendings(
 
 
 async def ask(story: Story) -> PaymentId:
-    """Request a payment as the bot does, under a key that no snapshot contains."""
+    """Request a payment as the bot does, with a request key that no snapshot contains."""
     story.numbers = itertools.count(20_000_000)
     return await story.request(ANNA, "5")
 
@@ -99,7 +100,7 @@ async def balance_of(pool: Pool) -> int:
 
 
 async def tell(bot: Pool) -> int:
-    """Send all messages that are due to Anna, and return how many told her of the new payment."""
+    """Mark all due messages as sent, and return how many of them tell Anna of the new payment."""
     now, told = datetime.now(UTC), 0
     for _ in range(50):
         due = await outbox.find_due_notifications(bot, operators=(), now=now, count_max=100)
@@ -118,7 +119,8 @@ async def test_new_services_that_start_before_the_migration_lose_nothing(
     """
     `docker compose up` starts the new webhook beside `migrate`.
 
-    If the new webhook can use the old schema, it settles. Otherwise its deliveries wait in the spool. Both are answered with 200.
+    If the new webhook can use the old schema, it settles deliveries. Otherwise they wait in the spool. It answers 200 in both
+    cases.
     """
     async with (
         filled_database(postgres_address, release) as url,
