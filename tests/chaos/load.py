@@ -47,9 +47,9 @@ class Load:
     """
     Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress.
 
-    Each attempt chooses one of the *doors* at random, as if DNS returned the addresses of the public name in random order. If
-    nothing answers at this door, the attempt has failed. Many HTTP clients would then try the next address. It is not known
-    whether Buy Me a Coffee does so. The load assumes that it does not.
+    Each attempt chooses one of the *doors*, which are proxies, at random, as if DNS returned the addresses of the public name
+    in random order. If nothing answers there, the attempt has failed. Many HTTP clients would then try the next address. It is
+    not known whether Buy Me a Coffee does so. The load assumes that it does not.
     """
 
     session: aiohttp.ClientSession

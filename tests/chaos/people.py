@@ -17,7 +17,7 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""Users request codes for these amounts in whole dollars, but pay with cents. So no payment is matched by its amount."""
+"""Users request codes for these whole dollars, but pay amounts such as $1.02. So no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
 """
@@ -54,7 +54,7 @@ class Person:
             self.codes.append(code)
 
     def next_amount(self) -> Decimal:
-        """Return an amount that this user never paid before: $1.02, $1.03 and so on, without whole dollars."""
+        """Return an amount that this user never paid before: $1.02, $1.03 and so on, but never whole dollars."""
         self.payments += 1
         return Decimal(101 + self.payments + self.payments // 99) / 100
 

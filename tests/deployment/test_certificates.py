@@ -31,7 +31,7 @@ class Proxies:
     thumbprint: str
 
     def ask(self, proxy: str, path: str) -> tuple[int, str, str | None]:
-        """Request a path without TLS. Return the status, the content, and the address of a redirect or None."""
+        """Request a path without TLS. Return the status, the content, and the address of a redirect, or None without one."""
         connection = http.client.HTTPConnection("127.0.0.1", self.services.port_for(proxy, 80), timeout=10)
         connection.request("GET", path, headers={"Host": HOST})
         answer = connection.getresponse()

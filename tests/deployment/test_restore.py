@@ -159,7 +159,9 @@ def test_the_backup_that_was_taken_first_leads_back(one: Machine, restored: Rest
 
 @pytest.fixture
 def backup_with_a_role(one: Machine, paid: int, tmp_path: Path) -> Path:
-    """A backup with a privilege of a role that was dropped later. A dump contains no roles, so the restore cannot create it."""
+    """
+    A backup with a privilege of a role that was dropped later. No dump contains roles, so the restore cannot create the role.
+    """
     one.sql('CREATE ROLE "Shop bot"; GRANT SELECT ON balances TO "Shop bot"')
     backup = one.back_up(tmp_path / "backups")
     one.sql('DROP OWNED BY "Shop bot"; DROP ROLE "Shop bot"')
@@ -325,7 +327,7 @@ def test_after_a_restore_that_was_killed_the_next_one_succeeds(one: Machine, pai
 def test_a_delivery_that_comes_during_the_restore_is_settled_after_it(
     one: Machine, backup: Path, tmp_path: Path
 ) -> None:
-    """The delivery comes while the running database is backed up. If that database settled it, the restore would lose it."""
+    """The delivery comes while the running database is backed up. If that database settled it, its credits would be lost."""
     user = next(users)
     code = one.request(user)
     known = one.back_up(tmp_path / "later")

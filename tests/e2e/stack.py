@@ -117,7 +117,7 @@ def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": IMAGE_TAG,
         "SANDBOX_SCRIPT_URL": NOWHERE,
-        # Connect the services to the database directly, as in production: not every stack runs the sandbox.
+        # Connect the services to the database directly, as in production, because not every stack runs the sandbox.
         "DATABASE_ADDRESS": "db:5432",
         **settings,
     }

@@ -37,7 +37,9 @@ async def test_a_claim_for_a_payment_without_a_webhook_is_credited_within_second
 async def test_a_claim_for_a_payment_without_a_code_becomes_a_card_within_seconds(
     bmc: BuyMeACoffee, anna: Person, operator: Person, stack: Stack, amount: str
 ) -> None:
-    """The amount fits the claim, and only Anna asked to pay it. But a row of a list is too weak to credit it by its amount."""
+    """
+    Only Anna requested this amount, and her claim fits. But a row is too weak as evidence to credit a payment by its amount.
+    """
     await anna.ask_to_pay(amount)
     await bmc.misbehave("forgotten")
     paid = await bmc.check_out(amount=amount, note="Great work!")

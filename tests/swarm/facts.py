@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Probed:
-    """A request to a door. *answered_at* is None if the webhook did not answer it in time."""
+    """A request to a proxy. *answered_at* is None if the webhook did not answer it in time."""
 
     door: str
     sent_at: float

@@ -1,4 +1,4 @@
-"""Ask every door several times a second whether a webhook answers behind it."""
+"""Ask each proxy (a `Door`) several times a second whether a webhook answers behind it."""
 
 import asyncio
 import time
@@ -24,9 +24,9 @@ The proxy itself never answers with this status. So the answer shows that the pr
 @dataclass
 class Probe:
     """
-    Sends a request to each door `PER_SECOND` times a second, whether the earlier requests were answered or not.
+    Sends a request to each proxy `PER_SECOND` times a second, whether the earlier requests were answered or not.
 
-    So a door that stops answering cannot slow the probe down.
+    So a proxy that stops answering cannot slow the probe down.
     """
 
     session: aiohttp.ClientSession

@@ -67,7 +67,7 @@ def dialogues(found: Sequence[Dialogue]) -> Rows:
 
 
 def doors(probe: Probe, faults: Sequence[Fault], began_at: float) -> Rows:
-    """Return the longest time without an answer, at all doors together and at each door."""
+    """Return the longest time without an answer, from all proxies together and from each proxy."""
 
     def gap(door: str | None) -> str:
         probed = [one for one in probe.probed if door in (None, one.door)]

@@ -1,4 +1,4 @@
-"""Run the stack of deploy/swarm on the nodes of a lab, with the sandbox as Telegram and as Buy Me a Coffee."""
+"""Run the stack of deploy/swarm on the nodes that `Lab` starts, with the sandbox as Telegram and as Buy Me a Coffee."""
 
 import asyncio
 import time
@@ -122,7 +122,7 @@ class Stack:
         (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")
 
     def _with_sandbox(self) -> object:
-        """Return the stack file of the sandbox. The sandbox writes a record, and resolves the public name to all proxies."""
+        """Return the sandbox's stack file, changed to record messages and to resolve the public name to all proxies."""
         stack = yaml.safe_load((ROOT / "tests/swarm/sandbox.yaml").read_text("utf-8"))
         sandbox = stack["services"]["sandbox"]
         # The update must not restart the sandbox, because a restart would empty Telegram's queues of updates.

@@ -1,5 +1,5 @@
 """
-Compare the throughput of one, two and three webhooks behind one door, in short alternating bursts.
+Compare the throughput of one, two and three webhooks behind one proxy, in short alternating bursts.
 
 This module makes payments with code of the product and of benchmarks/. The checker must not use such code, so it does not use
 this module.

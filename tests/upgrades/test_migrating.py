@@ -106,7 +106,7 @@ async def test_no_other_role_can_take_the_lock_of_migrations(postgres_address: s
 async def test_a_failure_in_the_middle_leaves_the_schema_of_the_last_success(
     postgres_address: str, tmp_path: Path
 ) -> None:
-    """The third migration is not tried, and services still use the database."""
+    """After the second migration has failed, the third one is not tried, and services can still use the database."""
     good = write_migrations(tmp_path / "good", first="ALTER TABLE charges ADD COLUMN added text")
     bad = write_migrations(
         tmp_path / "bad",

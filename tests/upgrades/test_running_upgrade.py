@@ -55,7 +55,7 @@ WIDENING = {
 """
 Migrations that follow the real ones. They add a column to each table that payments use, and replace a function.
 
-The newest release has no real migrations to apply. With these, its running services must bear a migration, too.
+The newest release may have no real migrations to apply. With these additional ones, the test covers this release, too.
 """
 
 
