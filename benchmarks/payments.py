@@ -18,7 +18,9 @@ from coffee_ledger.codes import issue_code, show_code
 from coffee_ledger.model import PaymentId
 from coffee_ledger.store.database import Connection
 
-USERS = 5000
+USERS = 100_000
+"""So many that hardly anyone pays twice in a run. In reality, most supporters pay once a month at most."""
+
 AMOUNTS = (5, 10, 25, 50)
 """The amounts that the Mini App offers by default."""
 

@@ -23,15 +23,15 @@ SELECT take_settling_turn();
 -- Find what is known about the events of a batch: which events are settled already, which supporters paid for a user who was erased,
 -- and the stored charges that the events may be about. A user who writes to the bot later no longer counts as erased.
 -- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report one
--- payment twice with different ids. They find charges that were paid at about the same time by the same supporter, or with the same note
--- if one of the two charges is from BMC's list.
+-- payment twice with different ids. They find charges that were paid at about the same time by the same supporter and belong to another
+-- family, or with the same note if one of the two charges is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
 -- $5 families, $6 bmc ids, $7 starts of billing periods or nulls: arrays of equal length
 -- $8 psp ids, $9 starts of billing periods: arrays of equal length; $10 maximum difference between two starts of the same period
--- $11 supporter ids, $12 times of payment: arrays of equal length; $13 maximum difference from these times
--- $14 notes, $15 times of payment, $16 whether the charge is from BMC's list: arrays of equal length; $17 maximum difference from these
+-- $11 supporter ids, $12 families, $13 times of payment: arrays of equal length; $14 maximum difference from these times
+-- $15 notes, $16 times of payment, $17 whether the charge is from BMC's list: arrays of equal length; $18 maximum difference from these
 -- times
 SELECT array(
            SELECT events.delivery_key FROM events WHERE events.delivery_key = ANY($1::text [])
@@ -73,23 +73,24 @@ SELECT array(
                              BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
                        UNION
                       SELECT by_supporter.charge_id
-                        FROM unnest($11::text [], $12::timestamptz []) AS paid (supporter_id, paid_at)
+                        FROM unnest($11::text [], $12::text [], $13::timestamptz []) AS paid (supporter_id, family, paid_at)
                         JOIN charges AS by_supporter
                           ON by_supporter.supporter_id = paid.supporter_id
-                         AND by_supporter.paid_at BETWEEN paid.paid_at - $13::interval AND paid.paid_at + $13::interval
+                         AND by_supporter.family <> paid.family
+                         AND by_supporter.paid_at BETWEEN paid.paid_at - $14::interval AND paid.paid_at + $14::interval
                        UNION
                       SELECT by_note.charge_id
-                        FROM unnest($14::text [], $15::timestamptz []) AS written (note, paid_at)
+                        FROM unnest($15::text [], $16::timestamptz []) AS written (note, paid_at)
                         JOIN charges AS by_note
                           ON by_note.channel = 'api'
                          AND by_note.note = written.note
-                         AND by_note.paid_at BETWEEN written.paid_at - $17::interval AND written.paid_at + $17::interval
+                         AND by_note.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
                        UNION
                       SELECT by_note.charge_id
-                        FROM unnest($14::text [], $15::timestamptz [], $16::boolean []) AS written (note, paid_at, is_listed)
+                        FROM unnest($15::text [], $16::timestamptz [], $17::boolean []) AS written (note, paid_at, is_listed)
                         JOIN charges AS by_note
                           ON by_note.note = written.note
-                         AND by_note.paid_at BETWEEN written.paid_at - $17::interval AND written.paid_at + $17::interval
+                         AND by_note.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
                        WHERE written.is_listed
                   )
        ) AS charges;
@@ -154,10 +155,17 @@ happened AS (
       FROM of_subscriptions
      WHERE telegram_id IS NOT NULL AND method <> 'amount_and_time'
      UNION ALL
-    SELECT of_subscriptions.name, taken.telegram_id, taken.created_at AS at, true AS is_undone
+    SELECT of_subscriptions.name, reversals.telegram_id, reversals.created_at AS at, true AS is_undone
       FROM of_subscriptions
-      JOIN credits AS taken ON taken.charge_id = of_subscriptions.charge_id AND taken.kind = 'reversal'
-      JOIN credits AS given ON given.credit_id = taken.reverses AND given.kind = 'payment'
+     CROSS JOIN LATERAL (
+               SELECT taken.telegram_id, taken.created_at
+                 FROM credits AS taken
+                WHERE taken.charge_id = of_subscriptions.charge_id
+                  AND taken.kind = 'reversal'
+                  AND (SELECT given.kind FROM credits AS given WHERE given.credit_id = taken.reverses) = 'payment'
+               -- This keeps the order of the joins. Otherwise Postgres could begin with all credits of payments.
+               OFFSET 0
+           ) AS reversals
 ),
 
 subscribed AS MATERIALIZED (

@@ -169,9 +169,10 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
 
 async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
     """
-    Add the answers of one webhook replica to the count that all replicas share.
+    Add the refusals of one webhook replica to the count that all replicas share.
 
-    Return how many deliveries were refused since any replica last answered 200.
+    Return how many deliveries were refused in a row: since any replica last answered 200, or 0 if none was refused for
+    `STREAK_PAUSE`. If *answers* is empty, only read the count.
     """
     ended_before = now - STREAK_PAUSE
     known = (answers.accepted_at, answers.refused, answers.refused_at)
@@ -225,6 +226,7 @@ async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence
         [one.period_start for one in subscribed],
         PERIOD_SLACK,
         [one.supporter_id for one in supported],
+        [one.family for one in supported],
         [one.paid_at for one in supported],
         ANNOUNCED_TWICE_WITHIN,
         [one.note for one in noted],

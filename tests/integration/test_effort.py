@@ -7,6 +7,7 @@ The tests count these things instead of measuring time, so the result is the sam
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from random import Random
@@ -15,13 +16,16 @@ from typing import Any
 import pytest
 
 from coffee_ledger.codes import issue_code
+from coffee_ledger.events import read_event
 from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.settlement import load_book
 from coffee_ledger.store.snapshot import take_snapshot
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, raw
 from tests.integration.call_counter import settle_batch
 from tests.integration.people import Ledger
 from tests.integration.relay import RoundTrips, counting_round_trips
+from tests.integration.webhook import RULES, Webhook
 
 ROUND_TRIPS_MAX = 6
 """
@@ -135,6 +139,24 @@ async def test_a_payment_needs_few_function_calls(ledger: Ledger, role_url: Call
 
     assert counted["outcomes"] == ["credited"] * BATCH
     assert counted["calls"] / BATCH <= CALLS_PER_PAYMENT_MAX
+
+
+async def test_earlier_payments_of_a_supporter_are_not_loaded(
+    ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
+) -> None:
+    """Only the first month of a subscription may repeat a donation, so only charges of another family are needed."""
+    same: dict[str, Any] = {"supporter_id": 77, "amount": 5}
+    subscription = a_payment(
+        "recurring_donation.started", psp_id="sub_1", current_period_start=int(time.time()), **same
+    )
+    await webhook.settle(*(a_payment(**same) for _ in range(10)), subscription)
+
+    async with open_pool(role_url("webhook"), size_max=1, keeps_plans=True) as pool, pool.acquire() as db:
+        event = read_event(raw(a_payment(**same)), received_at=datetime.now(UTC), nonce="")
+        book = await load_book(db, [event], RULES)
+
+    assert [charge.family for charge in book.charges.values()] == ["recurring_donation"]
+    assert await ledger.pool.fetchval("SELECT count(*) FROM charges") == 11
 
 
 async def test_a_snapshot_reads_no_rows_of_old_payments(ledger: Ledger, role_url: Callable[[str], str]) -> None:
