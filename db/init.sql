@@ -1006,7 +1006,7 @@ CREATE TABLE leases (
     ends_at timestamptz NOT NULL
 );
 COMMENT ON TABLE leases
-IS 'The holder of the lease sending sends the notifications. The holder of handing_over calls the handler of another bot.';
+IS 'The holder of each lease alone does one kind of work: sending, handing_over, writing_receipts and polling (bots), upkeep (janitors).';
 COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
 -- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits
@@ -1355,7 +1355,7 @@ GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
 GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
-GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
+GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot, janitor;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;

@@ -1,6 +1,6 @@
 """Define the dashboard of the janitor: its periodic tasks, its snapshots of the state, the backups, and reconciliation."""
 
-from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Column, Limit, Query, Unit, Word
+from monitoring.dashboards.parts import BAD, FIRST, GOOD, NOTHING, Board, Column, Limit, Query, Unit, Word
 from monitoring.dashboards.shapes import (
     age,
     bars,
@@ -37,6 +37,8 @@ WATCHED_SUCCESS = 'max by (task) (ledger_janitor_last_success_timestamp_seconds{
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = "ledger_reconciliation_rows_total"
 READ = {"0": Word("not read", BAD), "1": Word("read", GOOD)}
+ACTIVE = {"0": Word("stands by", NOTHING), "1": Word("works", GOOD)}
+
 
 FINE = row(
     "Is it fine?",
@@ -108,6 +110,15 @@ TASKS = row(
         "Good: under 50 ms. It grows with the number of waiting rows and is limited to 2 seconds.",
         *quantiles("ledger_snapshot_duration_seconds"),
         empty="The state was not measured",
+    ),
+    states(
+        "Who works",
+        "Which janitor runs the tasks. Good: exactly one; the others stand by and only measure.",
+        gauge("ledger_janitor_active", "instance"),
+        empty="No janitor runs",
+        words=ACTIVE,
+        width=24,
+        height=4,
     ),
     width=12,
 )

@@ -14,6 +14,9 @@ LAST_SUCCESS = Gauge(
     "ledger_janitor_last_success_timestamp_seconds", "Unix time of a task's last successful run.", ["task"]
 )
 PERIOD = Gauge("ledger_janitor_period_seconds", "Time between two runs of a task.", ["task"])
+ACTIVE = Gauge(
+    "ledger_janitor_active", "1 while this janitor runs the tasks that only one janitor may run; 0 while it stands by."
+)
 BALANCE_DRIFT = Gauge(
     "ledger_balance_drift_credits",
     "Difference between the balances and the sums of their entries, in credits. Must be 0.",
@@ -75,3 +78,10 @@ UNLISTED_CHARGES = Counter(
     "ledger_reconciliation_unlisted_charges",
     "Charges from webhooks that operators were told about because no list contains them.",
 )
+
+
+def forget_last_pass() -> None:
+    """Stop exporting the state of the lists, because another janitor reads them now. Counters keep their values."""
+    MISSING_ROWS.set(0)
+    LIST_HEALTHY.clear()
+    REQUESTS_LEFT.clear()

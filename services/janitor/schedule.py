@@ -10,28 +10,40 @@ from coffee_ledger.errors import DatabaseAwayError, LedgerError
 from coffee_ledger.runtime.timeouts import wait_for_event
 from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
+from services.janitor.turn import CHECK_SECONDS, Turn
 
 log = structlog.stdlib.get_logger()
 
 Clock = Callable[[], datetime]
 
 
-async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
+async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock, turn: Turn) -> None:
+    """Run the tasks, and those that are not for all janitors only in this janitor's turn. Return after the last run has ended."""
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())
         # Create the series at 0. If a series first appears with its first increase, `rate` in Prometheus misses this increase.
         DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
-    async with asyncio.TaskGroup() as group:
-        for task in tasks:
-            group.create_task(_repeat(task, stop, clock))
+    # Check before the first runs, so that a janitor that stands by begins none.
+    await turn.check()
+    async with asyncio.TaskGroup() as checking:
+        # Extend the lease until the last run has ended.
+        extending = checking.create_task(turn.run())
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(_repeat(task, stop, clock, turn))
+        extending.cancel()
+    await turn.end()
 
 
-async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
+async def _repeat(task: Task, stop: asyncio.Event, clock: Clock, turn: Turn) -> None:
     # When the process stops, the pause between two runs is interrupted, but a run is not, so that it can commit its
     # transaction.
     while not stop.is_set():
+        if not (task.is_for_all or turn.is_ours):
+            await wait_for_event(stop, seconds=CHECK_SECONDS)
+            continue
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()

@@ -40,6 +40,8 @@ class Task:
     period: timedelta
     run_once: Callable[[datetime], Awaitable[int]]
     """Does the work. The argument is the current time. Returns the number of changed rows, or 0 if the task only measures."""
+    is_for_all: bool = False
+    """True if every janitor runs the task, because the task measures something that each janitor exports."""
 
 
 def make_tasks(
@@ -60,8 +62,8 @@ def make_tasks(
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),
         Task("correct_counts", HOUR, lambda _: correct_counts(pool)),
-        Task("measure_disk", MINUTE, lambda _: measure_disk(settings.DISK_FOLDER)),
-        Task("take_snapshot", 15 * SECOND, lambda now: show_snapshot(pool, collector, now=now)),
+        Task("measure_disk", MINUTE, lambda _: measure_disk(settings.DISK_FOLDER), is_for_all=True),
+        Task("take_snapshot", 15 * SECOND, lambda now: show_snapshot(pool, collector, now=now), is_for_all=True),
     ]
     if settings.PROBE_URL and settings.PROBE_SECRET:
         sender = ProbeSender(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET)

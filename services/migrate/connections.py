@@ -7,7 +7,7 @@ One process needs these connections at most:
 | --- | --- | --- |
 | webhook | 5 | its pool |
 | bot | 9 | 5 for handlers and the Mini App, 2 for the notifier, 1 for LISTEN, 1 for the lease to poll |
-| janitor | 5 | its pool |
+| janitor | 5 | 4 for its tasks, 1 for its lease |
 | watcher | 5 | the exporter of the server's statistics |
 | grafana_reader | 5 | the panels of Grafana that read the database |
 

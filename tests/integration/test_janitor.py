@@ -16,13 +16,15 @@ from coffee_ledger.events import read_event
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.lease import Lease
 from coffee_ledger.store.lookup import list_kept_events
 from coffee_ledger.store.settlement import keep_failed_event
 from coffee_ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
 from services.janitor.tasks import Task, measure_disk
+from services.janitor.turn import UPKEEP, Turn
 from tests.integration.bmc import a_payment, raw
-from tests.integration.janitor import janitor_task
+from tests.integration.janitor import clock, janitor_task
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import Webhook
@@ -484,7 +486,7 @@ def runs(task: str, outcome: str) -> float | None:
     return REGISTRY.get_sample_value("ledger_janitor_runs_total", {"task": task, "outcome": outcome})
 
 
-async def test_tasks_continue_after_one_fails_and_end_at_the_stop() -> None:
+async def test_tasks_continue_after_one_fails_and_end_at_the_stop(janitor: Pool) -> None:
     stop, seen = asyncio.Event(), []
 
     async def fail(now: datetime) -> int:
@@ -504,7 +506,7 @@ async def test_tasks_continue_after_one_fails_and_end_at_the_stop() -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     tasks = [Task("broken", timedelta(), fail), Task("away", timedelta(), lose), Task("sound", timedelta(), work)]
     async with asyncio.timeout(10):
-        await run_tasks(tasks, stop, clock=lambda: now)
+        await run_tasks(tasks, stop, lambda: now, Turn(Lease(janitor, UPKEEP)))
 
     assert (runs("broken", "failed"), runs("broken", "done")) == (seen.count("fail"), 0)
     assert (runs("away", "database_away"), runs("away", "done")) == (seen.count("lose"), 0)
@@ -515,7 +517,7 @@ async def test_tasks_continue_after_one_fails_and_end_at_the_stop() -> None:
     assert REGISTRY.get_sample_value(last_success, {"task": "broken"}) is None
 
 
-async def test_a_running_task_completes_before_the_stop() -> None:
+async def test_a_running_task_completes_before_the_stop(janitor: Pool) -> None:
     stop, begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
 
     async def work(now: datetime) -> int:
@@ -525,7 +527,7 @@ async def test_a_running_task_completes_before_the_stop() -> None:
         return 0
 
     running = asyncio.create_task(
-        run_tasks([Task("slow", timedelta(hours=1), work)], stop, clock=lambda: datetime.now(UTC))
+        run_tasks([Task("slow", timedelta(hours=1), work)], stop, clock, Turn(Lease(janitor, UPKEEP)))
     )
     await begun.wait()
     stop.set()

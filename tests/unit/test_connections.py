@@ -7,6 +7,7 @@ import pytest
 
 from coffee_ledger.store.database import open_pool
 from coffee_ledger.telegram.assembly import NOTIFIER_CONNECTIONS
+from services.janitor.__main__ import TASK_CONNECTIONS
 from services.migrate.connections import ONE_OF_EACH, Replicas, find_limits, find_shortage
 from tests.files import ROOT
 
@@ -14,7 +15,7 @@ SUPERUSERS = 3
 """The number of connections that Postgres reserves for superusers by default."""
 
 OF_A_POOL = inspect.signature(open_pool).parameters["size_max"].default
-LISTENING, POLLING = 1, 1
+LISTENING, POLLING, LEASE = 1, 1, 1
 
 
 def test_the_limits_allow_an_update_that_starts_the_new_processes_first() -> None:
@@ -22,7 +23,7 @@ def test_the_limits_allow_an_update_that_starts_the_new_processes_first() -> Non
 
     assert limits["webhook"] == 2 * 3 * OF_A_POOL
     assert limits["bot"] == 2 * 2 * (OF_A_POOL + NOTIFIER_CONNECTIONS + LISTENING + POLLING)
-    assert limits["janitor"] == 2 * OF_A_POOL
+    assert limits["janitor"] == 2 * (TASK_CONNECTIONS + LEASE)
 
 
 def test_one_replica_of_each_service_fits_the_database_of_compose() -> None:
