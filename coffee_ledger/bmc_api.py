@@ -221,8 +221,8 @@ def _read_page(list_: ApiList, answer: ApiAnswer) -> ApiResult:
     rows = tuple(read_row(list_, value) for value in values)
     if all(isinstance(row, UnreadableRow) and row.row_id is None for row in rows):
         return ApiResult(state=ApiState.CHANGED)
-    # Do not compute with `total` and `last_page`: in a published answer they contradict each other. If `next_page_url` is
-    # missing, assume that there is a next page. This does no harm, because a page after the last one is empty.
+    # Do not rely on `total` and `last_page`: in an answer that a user of the API published, they contradict each other. If
+    # `next_page_url` is missing, assume that there is a next page. This does no harm, because a page after the last one is empty.
     has_more = page.get("next_page_url", True) not in (None, False, "")
     return ApiResult(state=ApiState.PAGE, rows=rows, values=tuple(values), has_more=has_more)
 

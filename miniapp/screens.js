@@ -46,7 +46,7 @@ export function chooseForChat(app, wish) {
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram now closes the page. If the page is still open after two seconds, this client cannot send the answer.
+    // Telegram closes the page now. If the page is still open after two seconds, this version of Telegram cannot send the choice.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
@@ -67,8 +67,8 @@ function choice(app, wish, take, above, below) {
 }
 
 /**
- * The screen of an open payment: its code, the three steps and its status. It has no `action`, because a page cannot copy the
- * code at a press of Telegram's own button.
+ * The screen of an open payment: its code, the three steps and its status. It has no `action` for Telegram's main
+ * button, because a page may copy the code only when the user presses an element of the page itself.
  */
 export function payment(app, shown) {
   const { telegram } = app;

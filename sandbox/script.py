@@ -47,7 +47,7 @@ class Script:
         return web.json_response({"source": await self._source()})
 
     async def put_into(self, page: bytes) -> bytes:
-        """Return the page. If telegram.org cannot be reached, change the page so that it loads the local copy of the script."""
+        """Return the page. If telegram.org cannot be reached, the returned page loads the local copy of the script, if any."""
         if await self._source() == "copy":
             return _ADDRESS_IN_PAGES.sub(_COPY_PATH.encode(), page)
         return page

@@ -127,7 +127,8 @@ class Tally:
     def __init__(self) -> None:
         self._payments: OrderedDict[str, Paid] = OrderedDict()
         self._codes: OrderedDict[str, int] = OrderedDict()
-        # Maps codes with one wrong character to people. Each code is stored once for each place, with a dot in this place.
+        # Maps each code with one character replaced by a dot to the person with this code. A code has one key for each of its
+        # characters, so that a code with one wrong character is recognised.
         self._slips: dict[str, int] = {}
         self._is_code_new = False
 

@@ -324,8 +324,6 @@ def first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-# Shared helpers -------------------------------------------------------------------------------------------------------
-
 SUBJECTS: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "way": draw_payment,
     "mini-app": draw_mini_app,
@@ -333,6 +331,9 @@ SUBJECTS: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "dashboards": draw_dashboards,
     "outage": draw_outage,
 }
+
+
+# Shared helpers -------------------------------------------------------------------------------------------------------
 
 
 def said_by_bot(page: Page, words: str = "") -> Locator:

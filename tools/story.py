@@ -129,7 +129,7 @@ async def open_story(url: Callable[[str], str], *, now: datetime) -> AsyncIterat
 
 
 async def tell_story(url: Callable[[str], str]) -> None:
-    """Fill an empty database with the current schema. *url* returns the address of the database for a role."""
+    """Fill a database that has the current schema and no rows. *url* returns the address of the database for a role."""
     now = datetime.now(UTC)
     async with open_story(url, now=now - LONG_AGO) as story:
         for user in (*LANGUAGES, *OPERATORS):

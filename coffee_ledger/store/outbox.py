@@ -56,8 +56,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     # Do not send this after a day. Users who did not pay know that. Users who pay later need no message, because their payment
     # is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # These messages ask operators for a decision. The query requeue_missed leaves them out after the decision, so they need no
-    # shorter limit.
+    # These messages ask operators for a decision. After the decision, the query requeue_missed does not queue them again, so they
+    # need no shorter limit.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,

@@ -17,7 +17,7 @@ It is slightly below Telegram's limit, because each refusal costs a pause of at 
 """
 
 BURST = 20
-"""The number of messages that may be sent at once, after an idle time or if the timer for the next message was late."""
+"""The maximum number of messages sent at once. More than one is due after an idle time, or if the limiter's timer fires late."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4

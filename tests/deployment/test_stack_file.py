@@ -91,7 +91,7 @@ def swarm(state: Path, command: str, **settings: str) -> str:
 
 
 def render(state: Path, **settings: str) -> dict[str, Any]:
-    """Return the stack file that swarm.sh deploys, as Swarm reads it."""
+    """Return the content of the stack file that swarm.sh deploys. Swarm reads `$$` as `$`, and so does this function."""
     swarm(state, "render", **settings)
     found: dict[str, Any] = yaml.safe_load((state / "stack.yaml").read_text(encoding="utf-8").replace("$$", "$"))
     return found

@@ -130,7 +130,11 @@ async def test_the_guide_works_on_the_narrowest_phone_in_dark_mode_and_in_ukrain
 
 
 async def follow_the_guide(page: Page) -> None:
-    """Click each element that the guide marks, from the chat to the credits and back. This must take less than a minute."""
+    """
+    Follow the guide from the chat through the Mini App and the payment until the credits arrive, and close the Mini App.
+
+    Until the credits arrive, this must take less than a minute.
+    """
     await expect(guide(page)).to_have_text("Open the Mini App.")
     await expect(marked(page)).to_have_id("menu")
     async with asyncio.timeout(STORY_SECONDS_MAX):

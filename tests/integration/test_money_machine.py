@@ -305,9 +305,9 @@ class MoneyMachine(RuleBasedStateMachine):
     )
     def pay_with_a_slip(self, user: TelegramId, place: int, sign: str, supporter: str | None, is_late: bool) -> None:
         """
-        Write the user's code with one wrong character.
+        Pay with a note that contains the user's code with one character replaced, perhaps by the same character.
 
-        The code is corrected only while the user's pending payment is open. The charge never credits another user.
+        A wrong code is corrected only while the pending payment is open. Otherwise the charge waits, or its supporter is known.
         """
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"

@@ -544,7 +544,11 @@ class ReconcilingMachine(RuleBasedStateMachine):
     # Checks ------------------------------------------------------------------------------------------------------------
 
     def check_deals(self) -> None:
-        """Check that each deal is credited at most once, and only to the owner of the code in its note."""
+        """
+        Check that each deal is credited at most once, and not at all after a delivered refund.
+
+        If the note of a deal contains a code, only the owner of the code may be credited.
+        """
         for deal in self.deals:
             charges = [charge for charge in self.seen.charges if deal.is_about(charge)]
             assert len(charges) <= (2 if deal.is_announced_twice else 1), charges

@@ -571,7 +571,7 @@ def test_a_digit_may_be_hidden_in_another_character(text: str) -> None:
     assert codes_module._may_hold_digit(text)
 
 
-# Reading codes from names and from sentences of BMC ------------------------------------------------------------------
+# Reading codes from names and from messages that BMC composes ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The services of every release run on while its database is migrated. No delivery is lost or answered with an error."""
+"""While the database of a release is migrated, its services keep working. No delivery is lost or answered with an error."""
 
 import asyncio
 import io
