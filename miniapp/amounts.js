@@ -1,6 +1,6 @@
-// Reads and converts amounts. The API's amounts are decimal strings; this file calculates in whole cents.
+// Amounts are decimal strings; arithmetic uses whole cents.
 
-// coffee_ledger/telegram/amounts.py reads amounts in the chat by the same rules. tests/data/amounts.json tests both.
+// The bot reads amounts in the chat by the same rules: coffee_ledger/telegram/amounts.py. tests/data/amounts.json has examples for both.
 const CURRENCIES = {
   USD: /^(US\$|\$|USD|DOLLARS?|BUCKS?|ДОЛ|ДОЛАРИ?|ДОЛАРА|ДОЛАРІВ)$/,
   EUR: /^(€|EUR|EUROS?|ЄВРО)$/,
@@ -10,18 +10,15 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// The thousands must not begin with 0, because "0,500" means a half and not 500.
+// A group does not begin with 0, because "0,500" means a half.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/**
- * Read a text such as `10`, `7,50`, `1 000`, `$5` or `5 євро`. Return `{cents, currency}`, or null if the amount is not
- * certain. *currency* is null if the text names none.
- */
+/** Read `{cents, currency}` of `10`, `7,50`, `1 000`, `$5`, `5 євро`; *currency* is null if none is named. Null if the amount is not certain. */
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
-  // Refuse "1.500", because it may mean 1500 or 1.5.
+  // "1.500" may be 1500 or 1.5.
   const read = SIMPLE.exec(number) ?? (!/^\d+\.\d+$/.test(number) && GROUPED.exec(number));
   if (!written || !read) return null;
   const named = [...new Set([written[1], written[3]].filter(Boolean).map(currencyOf))];
@@ -30,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** Return the cents of an amount without a currency, or null if the text is not such an amount. */
+/** Cents of an amount without a currency; null if the text is none. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -41,7 +38,7 @@ function currencyOf(name) {
   return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
 }
 
-/** Write the digits of all scripts as ASCII digits, and each kind of space and separator in one way. */
+/** Digits of all scripts as ASCII digits, and each kind of space and separator written in one way. */
 function normal(text) {
   return text
     .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
@@ -51,19 +48,19 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Return the value of a digit of any script: the number of digits before it, because Unicode lists 0 to 9 in a row. */
+/** Unicode lists the digits 0 to 9 of a script one after the other. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
   return before % 10;
 }
 
-/** Return the amount as the API writes it: `7.5` for 750 cents. */
+/** `7.5` for 750, as the API writes amounts. */
 export function amountOf(cents) {
   return String(cents / 100);
 }
 
-/** Return the credits for the cents, rounded down as in the ledger. *rate* is the credits per unit, as a decimal string. */
+/** Whole credits for the cents, rounded down as in the ledger; *rate* is a decimal string. */
 export function creditsFor(cents, rate) {
   const [whole, fraction = ""] = rate.split(".");
   const product = cents * Number(whole + fraction);
@@ -71,14 +68,14 @@ export function creditsFor(cents, rate) {
   return (product - (product % divisor)) / divisor;
 }
 
-/** Read the amount in a link to the Mini App: `10`, `7_50` or `10-EUR`. Return null for any other text. */
+/** Read `10`, `7_50`, `10-EUR` of a deep link; null for anything else. */
 export function readDeepLink(text) {
   const read = DEEP_LINK.exec(text ?? "");
   if (!read) return null;
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** Return the error name with which the server would refuse the amount, or null if the amount is valid. */
+/** The error name that the server would answer; null if the amount is valid. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

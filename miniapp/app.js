@@ -1,4 +1,4 @@
-// Connects all parts: finds out who opened the page and how, fetches the offer (amounts and rates), and shows the right screen.
+// The wiring: find out who opens the page and how, fetch the offer, and show the right screen.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* is a promise of the texts that `wordsOf` loads. */
+  /** *speaking* is a promise of the words. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // True if a keyboard button opened the page. Telegram then names no user, and passes one answer from the page to the chat.
+    // Opened by a keyboard button: Telegram names no user then, and accepts one answer for the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // A final problem needs the user to open the page again, so do not replace it by this one.
+          // Keep a final problem in view.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,14 +64,14 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The user may have changed the language in the chat. If its texts cannot be loaded now, the next state tries again.
+    // The user may change it in the chat. If loading fails, the next state tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
     this.settle();
   }
 
-  /** Show whether the connection works. *trouble* is a Problem, or null if it works. */
+  /** *trouble* is null if the connection is fine. */
   takeConnection(trouble) {
     const { words, state } = this;
     const wasAway = this.trouble !== null;
@@ -98,7 +98,7 @@ class App {
     this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
-  /** Show the first screen. If a screen is shown already, show what has changed in its payment. */
+  /** Show the first screen; later, any change of the payment in view. */
   settle() {
     if (!this.offer) return;
     if (!this.state) return void (this.trouble && this.showTrouble());
@@ -119,7 +119,7 @@ class App {
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
   }
 
-  /** Announce payments that were paid while another screen was shown. */
+  /** Announce payments that came while another screen was shown. */
   tellOfOthers() {
     for (const { payment_id: id, paid } of this.state.payments) if (paid && this.wasOpen?.has(id)) this.toast(this.rejoice(paid));
     this.rememberOpen();
@@ -142,7 +142,7 @@ class App {
     return Boolean(this.state && this.openPayments().length);
   }
 
-  /** Return the amount and currency in the link that opened the page, or `{}` if it names none. */
+  /** The amount of the deep link, if any. */
   wish() {
     return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? {};
   }
@@ -161,7 +161,7 @@ class App {
   /** Open the chat with the bot, which gets *word* as the payload of /start. */
   goToChat(word) {
     this.telegram.openTelegramLink(`${this.offer.bot_url}?start=${word}`);
-    // Some Telegram clients open the chat behind the page, so close the page.
+    // Some clients open the chat behind the page.
     this.telegram.close();
   }
 
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a payment from the server's answer into the state at once. The next event of the stream also contains it. */
+  /** Put an answer into the state now; the next event has it as well. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -184,14 +184,14 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore the failure, because the event stream will bring the state.
+      // The stream will bring it.
     }
   }
 
   show(screen, { isQuiet = false } = {}) {
     const isFirst = !this.screen;
     this.screen = screen;
-    // Close a dialog that the previous screen has opened.
+    // It belongs to the last screen.
     find("dialog").close?.();
     find("screen").replaceChildren(screen.element);
     find("screen").setAttribute("aria-busy", false);
@@ -200,7 +200,7 @@ class App {
     this.refreshAction();
     if (isQuiet) return;
     window.scrollTo(0, 0);
-    // Move the focus to the title of each new screen. The first screen needs no focus: screen readers start at its top.
+    // Screen readers read the first screen from its top anyway.
     if (!isFirst) screen.element.querySelector("h1").focus({ preventScroll: true });
   }
 
@@ -209,7 +209,7 @@ class App {
     else this.screen.back?.();
   }
 
-  /** Run the action of the main button. The button is busy until the action has ended. */
+  /** Run the main button's action; the button is busy meanwhile. */
   async pressed() {
     const { screen } = this;
     const running = !screen?.isBusy && screen?.action?.()?.run();
@@ -221,7 +221,7 @@ class App {
     this.refreshAction();
   }
 
-  /** Update the main button: Telegram's if the client has one, otherwise the page's own. */
+  /** Update the main button, Telegram's or the page's own. */
   refreshAction() {
     const action = this.screen?.action?.();
     const isBusy = Boolean(this.screen?.isBusy);
@@ -255,7 +255,7 @@ class App {
   }
 
   announce(text) {
-    // Empty the element first. Otherwise screen readers would skip a text that is the same as the last one.
+    // Empty it first, or readers skip a repeated text.
     find("news").textContent = "";
     setTimeout(() => (find("news").textContent = text), 50);
   }
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// If the texts cannot be loaded, wait forever: guard.js reloads the page or shows an error.
+// guard.js handles words that fail to load.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

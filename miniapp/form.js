@@ -1,10 +1,10 @@
-// The form to choose an amount: buttons with fixed amounts (tiles), a field for another amount, and a choice of the currency.
+// The form to choose an amount: tiles, another amount, and the currency if there are several.
 
 import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
 
 export class AmountForm {
-  /** The second argument is the preselected amount. Its *cents* or its *currency* may be missing. */
+  /** *wish* preselects `{cents, currency}`; either may be missing. */
   constructor(app, { cents, currency }) {
     this.app = app;
     this.offer = app.offer;
@@ -26,12 +26,12 @@ export class AmountForm {
     if (this.isOwn) this.showError();
   }
 
-  /** The chosen amount and currency, or null if the amount is not valid. */
+  /** The amount and currency to ask for; null if there is no valid amount. */
   get wish() {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }
 
-  /** The credits for the chosen amount, as text. */
+  /** The credits for the chosen amount, in words. */
   get bonus() {
     return this.credits(this.cents);
   }
@@ -43,7 +43,7 @@ export class AmountForm {
     this.own.focus();
   }
 
-  /** True if the field for another amount has text. Then the field decides the amount, otherwise the chosen tile. */
+  /** The field counts while it has text; otherwise the chosen tile. */
   get isOwn() {
     return this.own.value.trim() !== "";
   }
@@ -88,7 +88,7 @@ export class AmountForm {
     return [this.ownRow, this.error];
   }
 
-  /** Switch to the currency that the user typed, if the offer has it. */
+  /** Switch to the currency that the user typed, if it is accepted. */
   readOwn() {
     const named = readAmount(this.own.value)?.currency;
     if (named in this.offer.currencies) this.currency = named;
@@ -112,7 +112,7 @@ export class AmountForm {
     const isGood = this.isOwn && !this.refusal;
     this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
     this.ownRow.classList.toggle("own-chosen", isGood);
-    // Show no new error while the user is typing, but correct or remove an error that is shown.
+    // Show no new error while the user is typing, but keep a shown one correct.
     if (!this.isOwn || isGood || this.error.textContent) this.showError();
     this.app.refreshAction();
   }

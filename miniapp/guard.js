@@ -1,17 +1,15 @@
-// Runs before the other scripts. Sets Telegram's colours, loads the texts, and tells the user if a part of the page is missing.
+// Runs first: paints the page in Telegram's colours, loads the language, and tells the user if a part of the page does not load.
 
 {
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // Find the language. The bot adds `lang=uk` to the addresses of its buttons. Telegram adds the URL-encoded data of the user,
-  // which contain "language_code":"uk".
+  // The bot adds it to its buttons' addresses, Telegram to the user's data: "language_code":"uk", encoded.
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
 
-  // Telegram puts its colours into the address. Set them before the stylesheet is applied. Otherwise the page would flash in
-  // light colours if Telegram is dark and the phone is not.
+  // Telegram puts its colours into the address. Use them before the stylesheet does, or a dark Telegram on a light phone shows a flash.
   try {
     const theme = JSON.parse(new URLSearchParams(location.hash.slice(1)).get("tgWebAppThemeParams"));
     const { style } = document.documentElement;
@@ -20,7 +18,7 @@
     paint("card", theme.section_bg_color ?? theme.bg_color);
     paint("text", theme.text_color);
   } catch {
-    // The address has no colours or malformed ones, so leave the choice to theme.js.
+    // No colours, or malformed ones: theme.js chooses.
   }
 
   // Load only one language, in parallel with the other scripts.
@@ -31,10 +29,10 @@
 
   const find = (id) => document.getElementById(id);
   const again = () => location.reload();
-  // Count the loads in the history state, because it survives a reload, even in a frame that has no access to storage.
+  // History state survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
-  // Load errors of elements do not bubble, so listen in the capture phase (the last argument).
+  // Load errors do not bubble, but they can be captured.
   addEventListener("error", ({ target }) => {
     if (isLost || !(target instanceof Element && target.matches("[type=module], [rel=stylesheet]"))) return;
     isLost = true;

@@ -1,6 +1,6 @@
-// Functions that all screens use: they make elements, change them, and copy text.
+// Helpers for all screens.
 
-/** Make an element, as in `h("p.hint", {onclick}, "text")`. Attributes are optional. False or null children are left out. */
+/** Make an element: `h("p.hint", {onclick}, "text")`, attributes optional. Children that are false or null are left out. */
 export function h(selector, ...children) {
   const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag);
@@ -14,17 +14,14 @@ export function h(selector, ...children) {
   return element;
 }
 
-/** Make the header of a screen. `App.show` moves the focus to its title. */
+/** A screen's header; its title gets the focus when the screen is shown. */
 export function head(mood, title, lead) {
   const cup = document.getElementById("cup").content.firstElementChild.cloneNode(true);
   cup.classList.add(`cup-${mood}`);
   return h("header.head", cup, h("h1", { tabindex: -1 }, title), h("p.lead", lead));
 }
 
-/**
- * Make a section, and a function that fills it with the result of *draw*. The function redraws the section only if its
- * argument has changed, because a redrawn section loses the focus.
- */
+/** A section that is redrawn only if its content has changed, to keep the focus in it. */
 export function changing(selector, draw) {
   const element = h(selector, { hidden: "" });
   let drawn;
@@ -38,14 +35,14 @@ export function changing(selector, draw) {
   return [element, show];
 }
 
-/** Set the text only if it differs, because a screen reader may read a new text aloud. Return whether it differed. */
+/** Set the text only if it differs: a screen reader may read it again. */
 export function write(element, text) {
   const isNew = element.textContent !== text;
   if (isNew) element.textContent = text;
   return isNew;
 }
 
-/** Copy the text to the clipboard. Return false if the browser refuses all methods. */
+/** Copy with a method that this client supports; false if it has none. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -55,7 +52,7 @@ export async function copy(text) {
   }
 }
 
-/** Copy with `execCommand`. It is deprecated, but works in frames and web views that deny the clipboard API. */
+/** execCommand still works in frames and web views that deny the clipboard API. */
 function copyBySelection(text) {
   const field = h("textarea.unseen", { readonly: "", "aria-hidden": true, tabindex: -1 }, text);
   const focused = document.activeElement;

@@ -1,11 +1,11 @@
-// The screens. Each function returns `{name, element, action, back, update}`; the last three are optional. `action()` gives the
-// text and the function of the main button, `back` shows the previous screen, `update` shows a new state.
+// The screens, each `{name, element, action, back, update}`. The last three are optional: `action` is the main button's, `back` shows
+// the previous screen, `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** The screen to choose an amount. It also shows the balance, the open payments and the history. */
+/** Choose an amount; shows the balance and history as well. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -40,19 +40,19 @@ export function choose(app, wish) {
   };
 }
 
-/** The screen to choose an amount if Telegram does not tell the page who the user is. The bot answers in the chat. */
+/** Choose an amount; the bot answers in the chat, because the user is not known here. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now. If the page is still open after two seconds, this version of Telegram cannot send the choice.
+    // Telegram closes the page now, if this client supports such answers.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
 }
 
-/** Build the form with elements above and below it. The main button calls *take* with the chosen amount. */
+/** The form, with elements above and below; *take* gets the chosen amount. */
 function choice(app, wish, take, above, below) {
   const { say, money } = app.words;
   const form = new AmountForm(app, wish);
@@ -66,10 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/**
- * The screen of an open payment: its code, the three steps and its status. It has no `action` for Telegram's main
- * button, because a page may copy the code only when the user presses an element of the page itself.
- */
+/** An open payment: its code, the three steps and its status. It needs no native button, because a page cannot copy on a press of one. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -119,7 +116,7 @@ export function payment(app, shown) {
   };
 }
 
-/** The screen of a payment that has ended: paid, expired or cancelled. */
+/** A payment that has ended: paid, expired or cancelled. */
 export function ended(app, shown) {
   const { telegram } = app;
   const { say, credits } = app.words;
@@ -136,7 +133,7 @@ export function ended(app, shown) {
   };
 }
 
-/** The screen in a browser outside Telegram: the amounts, and a link to the bot. */
+/** In a plain browser: show the way to the bot. */
 export function outside(app) {
   const { bot, bot_url: way, tiles } = app.offer;
   const { say, money, credits } = app.words;
@@ -160,7 +157,7 @@ export function outside(app) {
   };
 }
 
-/** The screen that names a problem, and the next step for the user. */
+/** The problem and the next step. */
 export function problem(app, trouble, retry) {
   const { say } = app.words;
   const isScript = trouble.name === "script_missing";
@@ -174,7 +171,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // This promise never resolves, so the button stays busy until another screen is shown.
+      // Never resolves: the button stays busy until another screen is shown.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       if (!app.telegram.canClose) return null;
       if (app.offer?.bot_url) return { text: say("continue_in_chat"), run: () => app.goToChat("pay") };
@@ -191,7 +188,7 @@ function link(text, run) {
   return h("button.link", { onclick: run }, text);
 }
 
-/** Return the elements that show the balance. A balance of null means that another bot keeps the balances. */
+/** Null means that another bot keeps the balances. */
 function balanceOf({ say, credits }, balance) {
   if (balance === null) return [];
   return [h("p.balance", h("span", say("balance")), h("strong", credits(balance))), balance < 0 && h("p.hint", say("balance_debt"))];
@@ -219,7 +216,7 @@ function historyOf(words, entries) {
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  // An entry of the ledger without a charge has no amount, but a reason that an operator wrote.
+  // An entry without a charge has a written reason.
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
@@ -241,8 +238,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // If copying fails, the user must copy by hand before Buy Me a Coffee's page covers the code. So open that page only at the
-    // second press.
+    // If the client refuses the copy, the user must copy by hand before the page covers the code. The second press opens the page.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;
@@ -259,7 +255,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
   return h(
     "section.card.code-card",
     h("p.hint", { id: "code-label" }, say("code")),
-    // A tap anywhere on the code copies it.
+    // Screen readers spell it; a tap anywhere on it copies.
     h("p.code-line", { onclick: () => only.click() }, shown),
     both,
     byHand,
@@ -267,7 +263,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
   );
 }
 
-/** A button that begins a claim in the chat. If the page cannot open the chat, a hint that names the command to send. */
+/** A button that begins a claim in the chat. Without the bot's name, tell the user which command to send. */
 function claimCard(app) {
   const { say } = app.words;
   const way = app.offer.bot_url;
@@ -298,7 +294,7 @@ function paidOf(app, { amount, currency, code, paid }, balance, again) {
   return h(
     "div.paid",
     head("full", say("paid_title"), say("paid_lead", { amount: facts.paid })),
-    // Allow a line break before the word for credits, where `words.credits` writes a no-break space.
+    // Allow a line break before the word.
     h("p.gain.centred", say("paid_credits", { credits: credits(paid.credits).replace(/\s(?=\D)/, " ") })),
     facts.picked !== facts.paid && h("p.card.centred", say("paid_differs", facts)),
     h(
@@ -340,7 +336,7 @@ function noticeOf(app, trouble, retry, seeOpen) {
   return h("div.notice", { role: "alert" }, h("p", sentenceOf(app, trouble)), way());
 }
 
-/** A button that is disabled for *wait* seconds, until the server accepts requests again. */
+/** A button that is disabled until the server accepts requests again. */
 function patientLink(say, run, wait) {
   const button = link("", run);
   const tell = (seconds) => {

@@ -1,16 +1,15 @@
-// Sends requests to the bot service and reads its event stream. Every failure becomes a Problem; locales/ has a text for its
-// name.
+// Requests to the bot service, and its event stream. Every failure becomes a Problem; locales/ has a text for its name.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends at least one line every 15 seconds. If one is missing, begin to poll; if two are missing, reconnect. */
+/** The server sends something every 15 seconds. After one miss poll, after two reconnect. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
 const POLL_MILLISECONDS = 4000;
 
-/** Add jitter to a pause, so that not all pages reconnect at the same time after a restart of the server. */
+/** Jitter, so that pages do not all reconnect at once after a restart. */
 const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
@@ -20,7 +19,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** True if Telegram's proof of who the user is (init data) is not valid, so the user must open the page again. */
+  /** The user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -50,7 +49,7 @@ async function ask(path, options) {
   }
 }
 
-/** Read events until the stream ends. Use `fetch`, because EventSource cannot send the Authorization header. */
+/** Read events until the stream ends. EventSource cannot send the Authorization header. */
 async function listen(headers, hear, onBytes, signal) {
   const aborting = new AbortController();
   const abort = () => aborting.abort();
@@ -78,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // If the answer is not JSON, it comes from the proxy and not from the service.
+  // Without JSON: the proxy answered, not the service.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -86,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // A SyntaxError means that the answer is not JSON, so it comes from the proxy and not from the service.
+  // Not JSON: the proxy answered, not the service.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -113,8 +112,8 @@ function readEvent(event, hear) {
 }
 
 /**
- * Keeps an event stream open. Reconnects with backoff, or at once if the network is back or the page is visible again.
- * Polls the state while no stream gets through.
+ * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
+ * Poll the state while streams do not get through.
  */
 export class Listening {
   attempt = 0;
@@ -124,7 +123,7 @@ export class Listening {
   current = new AbortController();
   wake = () => {};
 
-  /** *listener* must have `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`, as App has. */
+  /** *listener* has `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`. */
   constructor(server, listener) {
     this.server = server;
     this.listener = listener;
@@ -141,12 +140,12 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // Make no pause if hurry() or fallSilent() has aborted the stream.
+      // Aborted by hurry() or fallSilent(): no pause.
       if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
 
-  /** Listen until the stream ends. Return the problem if the stream failed, or nothing if the state can still be fetched. */
+  /** Listen until the stream ends. Give the problem, unless the stream ended normally or the state can be fetched. */
   async listenOnce() {
     const { signal } = this.current;
     this.waitSeconds = 0;
@@ -170,16 +169,16 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Fetch the state once. Return the problem if that fails. */
+  /** Fetch the state once; give the problem, if any. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
 
-  /** Fetch the state at intervals while no stream gets through, the page is visible, and a payment is open. */
+  /** Poll while there is no stream, the page is visible, and a payment is awaited. */
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // If a stream has opened in the meantime, its state is newer than this one.
+    // A stream that opened meanwhile is newer.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }
@@ -197,14 +196,14 @@ export class Listening {
     });
   }
 
-  /** Reconnect at once, without the rest of a pause. */
+  /** Reconnect now. */
   hurry() {
     this.attempt = 0;
     this.current.abort();
     this.wake();
   }
 
-  /** Reconnect if the stream broke while the page was hidden. Browsers may not report that. */
+  /** The page is visible again: its stream may have died unnoticed. */
   async catchUp() {
     if (this.isOver) return;
     if (this.isDoubtful || (await this.ask())) this.hurry();

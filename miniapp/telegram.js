@@ -1,17 +1,16 @@
-// Wraps Telegram's script. Checks the client's version before each newer call, because older clients ignore the call or throw.
+// Wraps Telegram's script. Checks the client's version first: newer calls fail silently or throw in older clients.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-/** Wait for Telegram's script. Resolve to null if it does not load within eight seconds. If it loads later, call *onLate*. */
+/** Wait for Telegram's script; null if it does not come in time. *onLate* is called if it comes later. */
 export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // At the page's `load` event, all scripts have loaded or failed. The script's own events may have come before this code
-    // ran.
+    // All scripts have loaded or failed by then. Their own events may be over already.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -22,13 +21,13 @@ export function findTelegram(onLate) {
   });
 }
 
-/** Load the script once more, because a change of the network may have interrupted the first attempt. */
+/** Load it once more: a network change may have interrupted it. */
 function repeat(src, settle) {
   const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
   document.head.append(script);
 }
 
-/** Wrap the object that Telegram's script makes, or null if the script did not load. */
+/** Wrap the script's object; if it is null, every call is still safe. */
 export function wrap(webApp) {
   const isInside = webApp !== null && webApp.platform !== "unknown";
   const hasClient = isInside && hasListener();
@@ -54,7 +53,7 @@ export function wrap(webApp) {
     feel: (kind) => can("6.1") && feel(webApp.HapticFeedback, kind),
     askToWrite: () => new Promise((resolve) => webApp.requestWriteAccess(resolve)),
     onMainButton: (run) => hasClient && webApp.MainButton.onClick(run),
-    /** Update Telegram's own main button. Hide it if there is no text. */
+    /** Update the native button; without a text, hide it. */
     showMainButton(text, isBusy) {
       if (!hasClient) return;
       const { MainButton } = webApp;
@@ -68,7 +67,7 @@ export function wrap(webApp) {
   };
 }
 
-/** Tell whether a Telegram client listens to the page, so that it can draw its own buttons and open links. */
+/** Whether a Telegram client is there to draw native buttons and open links. */
 function hasListener() {
   return window.TelegramWebviewProxy !== undefined || "notify" in (window.external ?? {}) || window.parent !== window;
 }

@@ -1,4 +1,4 @@
-// Makes the colours of Telegram's theme legible. Users make their own themes, so any colour may be missing or illegible.
+// Makes the colours of Telegram's theme legible. Users write themes, so any colour may be missing or unreadable.
 
 const LIGHT = {
   page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", danger: "#b3261e",
@@ -10,7 +10,7 @@ const ENDS = ["#000000", "#ffffff"];
 const READABLE = 4.5;
 const VISIBLE = 3;
 
-/** Apply the theme of *telegram* now and at each change. */
+/** Follow the theme of *telegram* for as long as the page is open. */
 export function followTheme(telegram) {
   const { style } = document.documentElement;
   const apply = () => {
@@ -22,12 +22,12 @@ export function followTheme(telegram) {
   telegram.onTheme(apply);
 }
 
-/** Return the page's colours for a theme. Every text has at least the contrast of WCAG's level AA. */
+/** The page's colours for a theme; every text reaches AA contrast. */
 export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // Use the wished background only if black or white text is readable on it and on the other backgrounds.
+  // Use a ground only if black or white text is readable on it and on the others.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
@@ -50,7 +50,7 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
-/** Return the shade nearest to *colour*, darker or lighter, that has a contrast of at least *least* to all *grounds*. */
+/** The nearest shade towards black or white with enough contrast to all *grounds*. */
 function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
     const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);
@@ -59,7 +59,7 @@ function legible(colour, grounds, least) {
   return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** Return the lowest contrast of the colour to the *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+/** The least contrast. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
 function contrastOn(grounds, colour) {
   const ratios = grounds.map((ground) => {
     const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);

@@ -1,9 +1,9 @@
-// Writes texts, numbers, amounts of money and times in the user's language.
+// Texts, numbers, money and times in the user's language.
 
-/** The minus sign. Do not use a hyphen, because a line may break after it. */
+/** A line may break at a hyphen. */
 const MINUS = "\u2212";
 
-/** Return the language for an IETF language tag: Ukrainian for `uk`, English for all others. */
+/** The language for an IETF tag: Ukrainian or else English. */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
@@ -27,16 +27,16 @@ export async function wordsOf(language) {
     has: (name) => name in texts,
     credits: (number) => count("credits", number),
     payments: (number) => count("payments", number),
-    /** Write a change of the balance, with its sign. */
+    /** With its sign, as a change of the balance. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** Write an amount for an input field: with the language's decimal sign, without separators of thousands. */
+    /** For an input field, with the language's decimal sign. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;
       const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
       const full = { ...form, style: "currency", currency };
       try {
-        // Write $5 in Ukrainian too, as Buy Me a Coffee does. The browser would write "5 USD".
+        // $5 in Ukrainian too, as on Buy Me a Coffee; a browser would write "5 USD".
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
@@ -44,7 +44,7 @@ export async function wordsOf(language) {
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** Write a time. Leave out the date if it is today, and the year if it is this year, unless *isFull*. */
+    /** Leave out today's date and this year, unless *isFull*. */
     time(iso, isFull) {
       const [time, now] = [new Date(iso), new Date()];
       const year = time.getFullYear() === now.getFullYear() && !isFull ? {} : { year: "numeric" };

@@ -163,6 +163,7 @@ happened AS (
                 WHERE taken.charge_id = of_subscriptions.charge_id
                   AND taken.kind = 'reversal'
                   AND (SELECT given.kind FROM credits AS given WHERE given.credit_id = taken.reverses) = 'payment'
+                ORDER BY taken.credit_id
                -- This keeps the order of the joins. Otherwise Postgres could begin with all credits of payments.
                OFFSET 0
            ) AS reversals

@@ -178,7 +178,7 @@ class KeptEvent:
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
     glimpse: Glimpse
-    """What the body shows of the event: its type and its amount. If the body cannot be read, it contains the reason."""
+    """The type and the amount of the event, if the body shows them. If the body cannot be read, it contains the reason."""
 
 
 @dataclass(frozen=True)
