@@ -23,6 +23,13 @@ The number of turns of the event loop before a server closes its socket.
 Four turns are enough to accept a connection, read its request and begin the answer. The remaining turns are a reserve.
 """
 
+ARRIVAL_SECONDS = 0.1
+"""
+The time after which a stopping server closes the connections that have no open request.
+
+The proxy may have just connected, or may be sending a request. Its request arrives within a millisecond, unless the machine is busy.
+"""
+
 HEADER_BYTES_MAX = 24 * 1024
 """
 The limit for one header, and for the request line.
@@ -80,16 +87,29 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         # unread, the connection is reset, and the sender may not receive the answer.
         lingering_time=LINGERING_SECONDS,
     )
+    is_stopping = asyncio.Event()
+
+    async def close_connection(_request: web.Request, response: web.StreamResponse) -> None:
+        # Let the proxy forget its connections. It could send a delivery on one of them at the moment when the server closes it.
+        if is_stopping.is_set():
+            response.force_close()
+
+    app.on_response_prepare.append(close_connection)
     await runner.setup()
+    # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
+    site = web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port)
     try:
-        # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
-        await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
+        await site.start()
         yield int(runner.addresses[0][1])
     finally:
-        # Before closing the socket, accept the connections that wait in the kernel's backlog, and read their requests. Closing
-        # the socket would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
+        is_stopping.set()
+        # Before closing the socket, accept the connections that wait in the kernel's backlog. Closing the socket would reset these
+        # connections, and the proxy cannot repeat a delivery that it has begun to send.
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
+        await site.stop()
+        # Read the requests of the connections that have just been accepted. `cleanup` closes all connections without an open request.
+        await asyncio.sleep(ARRIVAL_SECONDS)
         await runner.cleanup()
 
 
