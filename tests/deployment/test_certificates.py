@@ -22,7 +22,8 @@ PROJECT = f"coffee-ledger-tests-certificates-{os.getpid()}"
 SWARM = ROOT / "deploy" / "swarm"
 HOST = "pay.test"
 ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
-SECONDS_MAX = 60
+SECONDS_MAX = 180
+"""The time limit for a certificate. Caddy waits a minute before its second attempt, and the first may fail on a busy machine."""
 
 
 @dataclass(frozen=True)
