@@ -70,21 +70,26 @@ async def start(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[], Ja
             await one.kill()
 
 
-async def test_of_two_janitors_one_runs_the_tasks_and_both_measure(start: Callable[[], Janitor]) -> None:
+@pytest.fixture
+async def pair(start: Callable[[], Janitor]) -> tuple[Janitor, Janitor]:
+    """Return the active janitor, and one that stands by."""
     first = start()
     await first.works("upkeep")
     second = start()
+    await second.works("measuring")
+    return first, second
+
+
+async def test_of_two_janitors_one_runs_the_tasks_and_both_measure(pair: tuple[Janitor, Janitor]) -> None:
+    first, second = pair
 
     await asyncio.gather(first.works("upkeep"), first.works("measuring"), second.works("measuring"))
 
     assert second.runs["upkeep"] == 0
 
 
-async def test_a_janitor_takes_over_at_once_when_the_active_one_ends(start: Callable[[], Janitor]) -> None:
-    first = start()
-    await first.works("upkeep")
-    second = start()
-    await second.works("measuring")
+async def test_a_janitor_takes_over_at_once_when_the_active_one_ends(pair: tuple[Janitor, Janitor]) -> None:
+    first, second = pair
 
     await first.end()
     await second.turn.check()
@@ -93,11 +98,8 @@ async def test_a_janitor_takes_over_at_once_when_the_active_one_ends(start: Call
     await second.works("upkeep")
 
 
-async def test_a_janitor_takes_over_when_the_active_one_is_killed(start: Callable[[], Janitor]) -> None:
-    first = start()
-    await first.works("upkeep")
-    second = start()
-    await second.works("measuring")
+async def test_a_janitor_takes_over_when_the_active_one_is_killed(pair: tuple[Janitor, Janitor]) -> None:
+    first, second = pair
 
     await first.kill()
 
