@@ -16,11 +16,12 @@ from structlog.typing import EventDict, ExcInfo, Processor
 from coffee_ledger.errors import LedgerError
 from coffee_ledger.runtime.tracing import trace_ids
 
-BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
+BOT_TOKEN_KEY = re.compile(r":(?<=\d{6}:)[A-Za-z0-9_-]{30,}")
 """
-Matches the bot token.
+Matches the secret part of the bot token, after the bot's id.
 
-Libraries may log the token, because the URL of every call to Telegram contains it: /bot123456:AA…/sendMessage.
+Libraries may log the token, because the URL of every call to Telegram contains it: /bot123456:AA…/sendMessage. The pattern begins
+with the colon, because a search for one fixed character is many times faster than a search for digits.
 """
 
 QUEUED_MAX = 10_000
@@ -193,7 +194,7 @@ def _name(error: BaseException) -> str:
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
     """Remove tokens and passwords from the rendered line. The texts of nested exceptions in the line may contain them."""
-    text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
+    text = BOT_TOKEN_KEY.sub(":<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 
 
