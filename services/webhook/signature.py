@@ -5,7 +5,6 @@ The header `x-signature-sha256` is the hex HMAC-SHA256 of the raw body with the 
 Source: http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -31,5 +30,5 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
     # The text is ASCII, because the pattern accepts no other characters. For other text, `compare_digest` would raise an error.
     given = signature[1].lower()
     # Try every secret, even after one matches, so that the time does not reveal which secret matched.
-    fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
+    fits = [hmac.compare_digest(given, hmac.digest(secret, body, "sha256").hex()) for secret in secrets]
     return fits.index(True) + 1 if any(fits) else None

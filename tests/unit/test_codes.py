@@ -289,6 +289,37 @@ def test_words_around_a_code_are_ignored(code: PaymentId, before: str, after: st
     assert resolve(read_codes(f"{before}\n{code}, {after}"), live_codes()) == code
 
 
+AROUND = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [*WORDS, *GAPS, *INVISIBLE, *BETWEEN, *ESCAPES, "https://t.me/x", "@olena", "I A M B", "АБВГ", "½"]
+        ),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        st.text("AZ9 -!Я", max_size=8),
+    ),
+    max_size=5,
+).map("".join)
+
+
+@settings(max_examples=1000)
+@given(codes, AROUND, AROUND, st.sampled_from(["", "-"]))
+def test_a_plain_note_is_read_as_closely_as_any_other(code: PaymentId, before: str, after: str, dash: str) -> None:
+    """Notes with one code and no other digits are read by a quick pattern. It must not change the result."""
+    text = f"{before} {code[:4]}{dash}{code[4:]} {after}"
+
+    quick, close = read_codes(text), codes_module._read_closely(text)
+
+    assert (quick, quick.corrections) == (close, close.corrections)
+
+
+@settings(max_examples=1000)
+@given(AROUND, st.text("0123456789", min_size=1, max_size=12))
+def test_a_name_that_ends_with_a_number_has_no_code(name: str, number: str) -> None:
+    assume(not codes_module._possible_digits(name))
+
+    assert read_exact_codes(f"{name}{number}") == codes_module._read_exactly(f"{name}{number}") == frozenset()
+
+
 @given(codes, st.sampled_from(["дя", "☕", "«", "від Юлії", ":", "\n", "謝謝"]))
 def test_a_code_may_touch_characters_without_a_latin_shape(code: PaymentId, close: str) -> None:
     assert read_codes(f"{close}{code}{close}").codes == {code}
@@ -559,16 +590,16 @@ def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
 @given(st.text())
 def test_a_text_without_a_digit_has_no_code(text: str) -> None:
     """To save time, `read_codes` does not search a text without a digit. Here, it must search, and must still find no code."""
-    assume(not codes_module._may_hold_digit(text))
+    assume(not codes_module._possible_digits(text))
 
-    with mock.patch.object(codes_module, "_may_hold_digit", return_value=True):
+    with mock.patch.object(codes_module, "_possible_digits", return_value={"&"}):
         assert read_all(text) == (frozenset(), frozenset(), False)
         assert read_exact_codes(text) == frozenset()
 
 
 @pytest.mark.parametrize("text", ["½", "①", "५", "&half;", "%32", "\\u0032", "Ⅻ2", "㍘"])
 def test_a_digit_may_be_hidden_in_another_character(text: str) -> None:
-    assert codes_module._may_hold_digit(text)
+    assert codes_module._possible_digits(text)
 
 
 # Reading codes from names and from messages that BMC composes ---------------------------------------------------------
