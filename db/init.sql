@@ -268,15 +268,15 @@ COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operato
 -- Each of these unique indexes is one way to identify a charge (docs/why.md: "A charge has one identity").
 -- The index one_charge_per_transaction leaves out charges whose conflicts_with is not null, because such a charge has the same
 -- transaction id as the charge that conflicts_with names. The index one_charge_per_number leaves out charges with a doubt,
--- because a doubtful charge may lack the fields that identify it.
+-- because a doubtful charge may lack the fields that identify it. All charges have the same source until there is a second one. No
+-- other index that contains all charges begins with this column, so that Postgres never searches one by the source alone.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
-CREATE UNIQUE INDEX one_charge_per_period ON charges (source, psp_id, period_start);
+CREATE UNIQUE INDEX one_charge_per_billing_period ON charges (psp_id, period_start, source) WHERE psp_id IS NOT NULL;
 CREATE UNIQUE INDEX one_charge_per_numbered_period ON charges (source, family, bmc_id, period_start) WHERE psp_id IS NULL;
 CREATE INDEX charges_bmc_id ON charges (family, bmc_id);
 CREATE INDEX charges_supporter_id ON charges (supporter_id) WHERE supporter_id IS NOT NULL;
-CREATE INDEX charges_psp_id ON charges (psp_id) WHERE psp_id IS NOT NULL;
 CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);

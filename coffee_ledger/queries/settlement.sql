@@ -26,6 +26,9 @@ SELECT take_settling_turn();
 -- payment twice with different ids. They find charges that were paid at about the same time by the same supporter and belong to another
 -- family, or with the same note if one of the two charges is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
+-- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without it, a plan that was made while the table was small
+-- may compare each event with each charge, and is kept after the table has grown. For the same reason, the condition on the time in
+-- the part with the supporters is written so that Postgres cannot use the index of this time.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
 -- $5 families, $6 bmc ids, $7 starts of billing periods or nulls: arrays of equal length
@@ -56,41 +59,66 @@ SELECT array(
                        UNION
                       SELECT by_number.charge_id
                         FROM unnest($5::text [], $6::text [], $7::timestamptz []) AS named (family, bmc_id, period_start)
-                        JOIN charges AS by_number
-                          ON by_number.family = named.family
-                         AND by_number.bmc_id = named.bmc_id
-                         AND CASE
-                                 WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
-                                 ELSE by_number.period_start
-                                      BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
-                             END
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.family = named.family
+                                    AND charges.bmc_id = named.bmc_id
+                                    AND CASE
+                                            WHEN named.period_start IS NULL THEN charges.period_start IS NULL
+                                            ELSE charges.period_start
+                                                 BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
+                                        END
+                                  ORDER BY charge_id
+                                 OFFSET 0
+                             ) AS by_number
                        UNION
                       SELECT by_period.charge_id
                         FROM unnest($8::text [], $9::timestamptz []) AS named (psp_id, period_start)
-                        JOIN charges AS by_period
-                          ON by_period.psp_id = named.psp_id
-                         AND by_period.period_start
-                             BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.psp_id = named.psp_id
+                                    AND charges.period_start
+                                        BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
+                                  ORDER BY charge_id
+                                 OFFSET 0
+                             ) AS by_period
                        UNION
                       SELECT by_supporter.charge_id
                         FROM unnest($11::text [], $12::text [], $13::timestamptz []) AS paid (supporter_id, family, paid_at)
-                        JOIN charges AS by_supporter
-                          ON by_supporter.supporter_id = paid.supporter_id
-                         AND by_supporter.family <> paid.family
-                         AND by_supporter.paid_at BETWEEN paid.paid_at - $14::interval AND paid.paid_at + $14::interval
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.supporter_id = paid.supporter_id
+                                    AND charges.family <> paid.family
+                                    AND paid.paid_at BETWEEN charges.paid_at - $14::interval AND charges.paid_at + $14::interval
+                                  ORDER BY charge_id
+                                 OFFSET 0
+                             ) AS by_supporter
                        UNION
                       SELECT by_note.charge_id
                         FROM unnest($15::text [], $16::timestamptz []) AS written (note, paid_at)
-                        JOIN charges AS by_note
-                          ON by_note.channel = 'api'
-                         AND by_note.note = written.note
-                         AND by_note.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.channel = 'api'
+                                    AND charges.note = written.note
+                                    AND charges.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
+                                  ORDER BY charge_id
+                                 OFFSET 0
+                             ) AS by_note
                        UNION
                       SELECT by_note.charge_id
                         FROM unnest($15::text [], $16::timestamptz [], $17::boolean []) AS written (note, paid_at, is_listed)
-                        JOIN charges AS by_note
-                          ON by_note.note = written.note
-                         AND by_note.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.note = written.note
+                                    AND charges.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
+                                  ORDER BY charge_id
+                                 OFFSET 0
+                             ) AS by_note
                        WHERE written.is_listed
                   )
        ) AS charges;
@@ -117,6 +145,8 @@ SELECT array(
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
 -- erased: those of the users above and in $17 who asked to be erased.
 --
+-- OFFSET 0 makes Postgres look rows up for each subscription, as in load_known.
+--
 -- The payments are sorted by an expression with created_at, so that Postgres uses an index that begins with the amount. If they were
 -- sorted by the column created_at, Postgres would often read the index of created_at from the oldest payment on, once for each charge.
 --
@@ -138,16 +168,27 @@ WITH supported AS MATERIALIZED (
 ),
 
 of_subscriptions AS (
-    SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
+    SELECT named.name, found.charge_id, found.telegram_id, found.method, found.matched_at
       FROM unnest($9::text [], $10::text []) AS named (name, psp_id)
-      JOIN charges ON charges.psp_id = named.psp_id
+     CROSS JOIN LATERAL (
+               SELECT charge_id, telegram_id, method, matched_at
+                 FROM charges
+                WHERE charges.psp_id = named.psp_id
+                ORDER BY charge_id
+               OFFSET 0
+           ) AS found
      UNION
-    SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
+    SELECT named.name, found.charge_id, found.telegram_id, found.method, found.matched_at
       FROM unnest($9::text [], $10::text [], $11::text [], $12::text []) AS named (name, psp_id, family, bmc_id)
-      JOIN charges
-        ON charges.family = named.family
-       AND charges.bmc_id = named.bmc_id
-       AND (charges.psp_id IS NULL OR named.psp_id IS NULL)
+     CROSS JOIN LATERAL (
+               SELECT charge_id, telegram_id, method, matched_at
+                 FROM charges
+                WHERE charges.family = named.family
+                  AND charges.bmc_id = named.bmc_id
+                  AND (charges.psp_id IS NULL OR named.psp_id IS NULL)
+                ORDER BY charge_id
+               OFFSET 0
+           ) AS found
 ),
 
 happened AS (
@@ -164,7 +205,6 @@ happened AS (
                   AND taken.kind = 'reversal'
                   AND (SELECT given.kind FROM credits AS given WHERE given.credit_id = taken.reverses) = 'payment'
                 ORDER BY taken.credit_id
-               -- This keeps the order of the joins. Otherwise Postgres could begin with all credits of payments.
                OFFSET 0
            ) AS reversals
 ),

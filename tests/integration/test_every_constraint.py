@@ -208,7 +208,9 @@ VIOLATIONS = [
     Violation("charge_listings.is_listed_or_reported", "INSERT INTO charge_listings (charge_id) VALUES (1)"),
     Violation("charges.one_charge_per_transaction", charge("transaction_id", "'extra_purchase', 'pi_1'")),
     Violation("charges.one_charge_per_number", charge("bmc_id", "'donation', '2'")),
-    Violation("charges.one_charge_per_period", charge("psp_id, period_start", "'membership', 'sub_1', '2026-11-01'")),
+    Violation(
+        "charges.one_charge_per_billing_period", charge("psp_id, period_start", "'membership', 'sub_1', '2026-11-01'")
+    ),
     Violation(
         "charges.one_charge_per_numbered_period", charge("bmc_id, period_start", "'membership', '9', '2026-11-01'")
     ),
