@@ -333,16 +333,20 @@ WITH kept_events AS (
                $9::timestamptz [], $10::smallint [], $11::text [], $12::timestamptz [], $13::text []
            )
     ON CONFLICT (delivery_key, source) DO NOTHING
+),
+
+kept_supporters AS (
+    INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
+    SELECT seen.supporter_id, seen.name, seen.email, $1, $1
+      FROM unnest($14::text [], $15::text [], $16::text []) AS seen (supporter_id, name, email)
+     ORDER BY seen.supporter_id
+    ON CONFLICT (supporter_id) DO UPDATE
+    SET name = coalesce(excluded.name, known.name),
+        email = coalesce(excluded.email, known.email),
+        last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at)
 )
 
-INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
-SELECT seen.supporter_id, seen.name, seen.email, $1, $1
-  FROM unnest($14::text [], $15::text [], $16::text []) AS seen (supporter_id, name, email)
- ORDER BY seen.supporter_id
-ON CONFLICT (supporter_id) DO UPDATE
-SET name = coalesce(excluded.name, known.name),
-    email = coalesce(excluded.email, known.email),
-    last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
+SELECT;
 
 -- name: write_decisions
 -- Write the decisions about charges, and wake the bot, with one statement, because a settlement waits for each answer of the database.

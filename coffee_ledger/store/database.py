@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +35,7 @@ It may be lower than `SCHEMA_VERSION`. Then this code also runs on a database th
 """
 
 QUERIES = Path(__file__).parent.parent / "queries"
+PARAMETER = re.compile(r"\$([0-9]+)")
 COMMAND_TIMEOUT_SECONDS = 15.0
 """The time limit for each statement, so that a database that hangs does not block a service forever."""
 
@@ -82,11 +84,21 @@ the server does not answer, each would fail only after `COMMAND_TIMEOUT_SECONDS`
 def statements() -> dict[str, str]:
     """Read all statements in `queries/`. The keys of the result are their names, which are unique across the files."""
     queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
-    return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
+    return {
+        name: getattr(queries, name).sql.removesuffix(";")
+        for name in queries.available_queries
+        if not name.endswith("_cursor")
+    }
 
 
 def sql(name: str) -> str:
     return statements()[name]
+
+
+def renumber(statement: str, *, after: str) -> str:
+    """Add to the numbers of the parameters in *statement*, so that it can follow the statement *after* in one statement."""
+    first = max(int(number) for number in PARAMETER.findall(after))
+    return PARAMETER.sub(lambda parameter: f"${int(parameter[1]) + first}", statement)
 
 
 class PooledConnection(asyncpg.Connection):

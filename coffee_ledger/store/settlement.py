@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,7 @@ from coffee_ledger.codes import Reading
 from coffee_ledger.events import Event
 from coffee_ledger.listed_events import read_stored_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
-from coffee_ledger.model import Channel, ChargeKey, Outcome, PaymentId, PaymentStatus, PendingPayment, TelegramId
+from coffee_ledger.model import Channel, ChargeKey, Outcome, PaymentStatus, PendingPayment, TelegramId
 from coffee_ledger.notification_facts import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
@@ -25,7 +26,7 @@ from coffee_ledger.settling import (
     rematch,
     settle,
 )
-from coffee_ledger.store.database import Connection, Pool, connected, settling_transaction, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, renumber, settling_transaction, sql, transaction
 from coffee_ledger.store.outbox import notification_columns, queue_notifications
 from coffee_ledger.store.rows import charge_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
@@ -201,20 +202,33 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Book:
     """Load everything that is needed to settle the events."""
     reports = [event.report for event in events if event.report]
-    book = await _load_known(db, events, [report.charge for report in reports])
-    if reports:
-        noted = [(report.charge, report.words) for report in reports]
-        await _load_candidates(db, book, noted, window=rules.fallback_window)
+    noted = [(report.charge, report.words) for report in reports]
+    known = _known_parameters(events, [report.charge for report in reports])
+    if not noted:
+        return _book_of(await db.fetchrow(sql("load_known"), *known))
+    # Load both with one statement, because most events are about new charges. If stored charges are found, load their candidates too.
+    candidates = _candidate_parameters(noted, None, window=rules.fallback_window)
+    row = await db.fetchrow(_load_known_and_candidates(), *known, *candidates)
+    book = _book_of(row)
+    _add_candidates(book, row)
+    await _load_further_candidates(db, book, noted, candidates, window=rules.fallback_window)
     return book
 
 
-async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence[Charge]) -> Book:
+@cache
+def _load_known_and_candidates() -> str:
+    known = sql("load_known")
+    candidates = renumber(sql("load_candidates"), after=known)
+    return f"SELECT * FROM ({known}) AS known CROSS JOIN ({candidates}) AS candidates"  # noqa: S608 — both are our own
+
+
+def _known_parameters(events: Sequence[Event], charges: Sequence[Charge]) -> list[object]:
+    """Return the parameters of `load_known`."""
     numbered = [one for one in charges if one.bmc_id]
     subscribed = [one for one in charges if one.psp_id and one.period_start]
     supported = [one for one in charges if one.supporter_id is not None]
     noted = [one for one in charges if one.note]
-    row = await db.fetchrow(
-        sql("load_known"),
+    return [
         [event.delivery_key for event in events],
         sorted({event.supporter_id for event in events if event.supporter_id}),
         [one.charge_key for one in charges],
@@ -233,7 +247,10 @@ async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence
         [one.paid_at for one in noted],
         [one.channel is Channel.API for one in noted],
         LISTED_TWICE_WITHIN,
-    )
+    ]
+
+
+def _book_of(row: asyncpg.Record | None) -> Book:
     assert row is not None
     book = Book(delivered=set(row["delivered"]), erased_supporters=frozenset(row["erased_supporters"]))
     for charge in row["charges"]:
@@ -243,56 +260,51 @@ async def _load_known(db: Connection, events: Sequence[Event], charges: Sequence
 
 async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
     book = Book()
-    await _load_candidates(db, book, [(charge, read_words(charge.note or "")) for charge in charges], window=None)
+    noted = [(charge, read_words(charge.note or "")) for charge in charges]
+    candidates = _candidate_parameters(noted, None, window=None)
+    _add_candidates(book, await db.fetchrow(sql("load_candidates"), *candidates))
+    await _load_further_candidates(db, book, noted, candidates, window=None)
     return book
 
 
-async def _load_candidates(
-    db: Connection, book: Book, noted: Sequence[tuple[Charge, Words]], *, window: timedelta | None
-) -> None:
-    """
-    Load the users and the pending payments that the charges may belong to, and the waiting charges that may be confused with them.
-
-    *noted* has each charge with the words of its texts. If *window* is None, load no waiting charges, because the charges are not
-    matched by amount and time.
-    """
-    readings = [words.reading for _, words in noted]
-    # Use the corrections of a text only if the text has no code, because computing the corrections takes long.
-    codes = {code for reading in readings for code in reading.codes or reading.corrections}
-    # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
-    # ended payment does not decide, so the amount may be needed.
-    uncoded = [charge for charge, words in noted if not words.reading.codes or charge.subscription]
-    await _load_candidates_with(db, book, noted, codes, uncoded, window=window)
-    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. So load the
-    # corrections too. This is rare, so it may take a second query.
-    unknown = [(charge, words.reading) for charge, words in noted if _has_unknown_code(words.reading, book)]
-    if unknown:
-        codes |= {code for _, reading in unknown for code in reading.corrections}
-        uncoded += [charge for charge, _ in unknown]
-        await _load_candidates_with(db, book, noted, codes, uncoded, window=window)
-
-
-def _has_unknown_code(reading: Reading, book: Book) -> bool:
-    return bool(reading.codes) and book.payments.keys().isdisjoint(reading.codes)
-
-
-async def _load_candidates_with(
+async def _load_further_candidates(
     db: Connection,
     book: Book,
     noted: Sequence[tuple[Charge, Words]],
-    codes: set[PaymentId],
-    uncoded: Sequence[Charge],
+    loaded: Sequence[object],
     *,
     window: timedelta | None,
 ) -> None:
-    """Load the candidates with these codes, and for the charges in *uncoded*, the pending payments and charges of their amounts."""
-    paid = [charge for charge in uncoded if charge.amount]
-    words = [words for _, words in noted]
-    concerned = [*(charge for charge, _ in noted), *book.charges.values()]
+    """Load the candidates again if the book shows that more are needed. *loaded* are the parameters of the first load."""
+    needed = _candidate_parameters(noted, book, window=window)
+    if needed != loaded:
+        _add_candidates(book, await db.fetchrow(sql("load_candidates"), *needed))
+
+
+def _candidate_parameters(
+    noted: Sequence[tuple[Charge, Words]], book: Book | None, *, window: timedelta | None
+) -> list[object]:
+    """
+    Return the parameters of `load_candidates`, which finds the users and the pending payments that charges may belong to.
+
+    The charges are those of *noted*, each with the words of its texts, and those of the book. *book* is None before the first
+    load. If *window* is None, the statement finds no waiting charges, because the charges are not matched by amount and time.
+    """
+    known = list(book.charges.values()) if book else []
+    # Use the corrections of a text only if the text has no code, because computing the corrections takes long.
+    codes = {code for _, words in noted for code in words.reading.codes or words.reading.corrections}
+    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. This is rare, so it may
+    # take a second load.
+    unknown = [(charge, words.reading) for charge, words in noted if book and _has_unknown_code(words.reading, book)]
+    codes |= {code for _, reading in unknown for code in reading.corrections}
+    # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
+    # ended payment does not decide, so the amount may be needed.
+    uncoded = [charge for charge, words in noted if not words.reading.codes or charge.subscription]
+    paid = [charge for charge in (*uncoded, *(charge for charge, _ in unknown)) if charge.amount]
+    concerned = [*(charge for charge, _ in noted), *known]
     subscribed = {name: one for one in concerned if (name := one.subscription)}
     outsiders = sorted({name for one in concerned for name in one.outsider_names()})
-    row = await db.fetchrow(
-        sql("load_candidates"),
+    return [
         [charge.amount for charge in paid],
         [charge.currency for charge in paid],
         [charge.paid_at for charge in paid],
@@ -307,17 +319,20 @@ async def _load_candidates_with(
         [one.bmc_id for one in subscribed.values()],
         [kind for kind, _ in outsiders],
         [name for _, name in outsiders],
-        sorted({name for one in words for name in one.mentions.usernames}),
-        sorted({user for one in words for user in one.mentions.telegram_ids}),
-        sorted({charge.telegram_id for charge in book.charges.values() if charge.telegram_id is not None}),
+        sorted({name for _, words in noted for name in words.mentions.usernames}),
+        sorted({user for _, words in noted for user in words.mentions.telegram_ids}),
+        sorted({charge.telegram_id for charge in known if charge.telegram_id is not None}),
         sorted(codes),
-    )
-    assert row is not None
-    _add_candidates(book, row)
+    ]
 
 
-def _add_candidates(book: Book, row: asyncpg.Record) -> None:
+def _has_unknown_code(reading: Reading, book: Book) -> bool:
+    return bool(reading.codes) and book.payments.keys().isdisjoint(reading.codes)
+
+
+def _add_candidates(book: Book, row: asyncpg.Record | None) -> None:
     """Add the result of `load_candidates` to the book. It replaces the result of an earlier query."""
+    assert row is not None
     book.keep_rivals(RivalCharge(*waiting) for waiting in row["waiting"])
     book.supporters = _users_by_name(row["supporters"])
     book.subscribers = _users_by_name((name, user) for name, user, is_undone in row["subscribers"] if not is_undone)
@@ -377,13 +392,16 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
 
     Return the ids of the charges that this call credited. Charges that were credited before are not included.
     """
-    if done.events or done.supporters:
-        await db.execute(sql("keep_events"), now, *_event_columns(done, now))
     # If a refund makes a balance negative, `_reverse` queues a message about the balance. The message about the refund must
     # follow that message, so it is queued after `_reverse`.
     notifications = [] if done.refunded else done.notifications
-    columns = *_decision_columns(done), *notification_columns(notifications)
-    credited = frozenset(await db.fetchval(sql("write_decisions"), now, *columns))
+    decisions = now, *_decision_columns(done), *notification_columns(notifications)
+    if done.events or done.supporters:
+        written = await db.fetchval(_keep_events_and_write_decisions(), now, *_event_columns(done, now), *decisions)
+    else:
+        # Use this statement alone, because the bot has no privilege to insert events.
+        written = await db.fetchval(sql("write_decisions"), *decisions)
+    credited = frozenset(written)
     # These parts are rare, so each has its own statement.
     if done.guesses:
         await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
@@ -393,6 +411,14 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
         await _reverse(db, done.refunded, now)
         await queue_notifications(db, done.notifications)
     return credited
+
+
+@cache
+def _keep_events_and_write_decisions() -> str:
+    """Join both statements. Each is a list of subqueries with a SELECT at the end, and that of `keep_events` selects nothing."""
+    events = sql("keep_events")
+    decisions = renumber(sql("write_decisions"), after=events)
+    return f"{events.removesuffix('SELECT')}, {decisions.removeprefix('WITH')}"
 
 
 def _decision_columns(done: Settlement) -> Iterator[Sequence[object]]:

@@ -27,11 +27,8 @@ from tests.integration.people import Ledger
 from tests.integration.relay import RoundTrips, counting_round_trips
 from tests.integration.webhook import RULES, Webhook
 
-ROUND_TRIPS_MAX = 6
-"""
-The round trips of a batch: begin the transaction and lock, load the known charges, load the candidates, store the events, write
-the decisions, commit.
-"""
+ROUND_TRIPS_MAX = 4
+"""The round trips of a batch: begin the transaction and lock, load, write, commit."""
 
 CALLS_PER_PAYMENT_MAX = 900
 """
