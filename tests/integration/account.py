@@ -15,7 +15,7 @@ from sandbox.bmc.rows import extra_row, subscription_row, support_row, timestamp
 
 PER_PAGE = 5
 NUMBERS_APART = 700_000
-"""The difference between the numbers in the row and in the webhook of one payment, if `has_own_number` is true."""
+"""If `has_own_number` is true, the payment's number in the row is greater by this than its number in the webhook."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class ListClient:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.shifts: list[OneTime] = []
-        """The payments that supporters make while a pass reads the list of supporters: one after each page that it reads."""
+        """The payments that supporters make during a pass: one after each page of `ApiList.SUPPORTERS` that the pass reads."""
         self.failures: list[ApiState] = []
         """The next requests fail: each returns the first of these states, which is then removed."""
 

@@ -106,14 +106,14 @@ def ledger(pool: Pool) -> Ledger:
 
 @pytest.fixture
 async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """Return a pool with the bot's role, for actions of users and operators."""
+    """Yield a pool with the bot's role, for actions of users and operators."""
     async with open_pool(role_url("bot")) as pool:
         yield pool
 
 
 @pytest.fixture
 async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """Return a pool with the janitor's role."""
+    """Yield a pool with the janitor's role."""
     async with open_pool(role_url("janitor")) as pool:
         yield pool
 

@@ -96,9 +96,9 @@ class Known:
     """Maps the name of each charge (see `name_of`) to the codes written for the charge."""
     delivered: set[str] = field(default_factory=set)
     """
-    Contains the start of the delivery key of each delivered event.
+    Contains the delivery key of each delivered event, or the start of this key.
 
-    A full delivery key ends with the charge key, which the test does not know.
+    A delivery key ends with the charge key, which the test may not know.
     """
     erased: dict[int, set[str]] = field(default_factory=dict)
     """Maps each erased user to the keys of the user's charges. A user who uses the bot again is removed from this map."""
@@ -146,7 +146,7 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
         amounts[key] -= amount
     assert not any(numbers.values()), numbers
     assert not any(amounts.values()), amounts
-    # The table counts only paid charges. So the metric of matches is correct only if every charge with a method is paid.
+    # The table `counts` counts only paid charges. So the metric of matches is correct only if every charge with a method is paid.
     assert all(charge["is_paid"] for charge in after.charges if charge["method"] is not None)
 
 
@@ -192,7 +192,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
     """
-    Check the refunds and reversals of each payment's entry.
+    Check the refunds and reversals of each entry of kind `payment`.
 
     Together, they never take back more credits than the entry gave. After a reversal, no credits of the entry are left. Refunds
     and reversals take credits only from the user whom the entry credited.

@@ -109,7 +109,7 @@ def world(postgres_address: str, silence: None, known_confusable_codes: None) ->
 
 @asynccontextmanager
 async def open_world(runner: asyncio.Runner, address: str, database: str) -> AsyncIterator[World]:
-    """Create a database of this name for as long as the world is open."""
+    """Create the database *database*, yield a world that uses it, and drop it at the end."""
     server = f"{address}/{database}"
     async with AsyncExitStack() as stack:
         admin = await asyncpg.connect(f"postgresql://ledger_owner@{address}/postgres")

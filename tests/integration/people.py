@@ -19,7 +19,7 @@ async def connect_all(pool: Pool) -> None:
 
 
 class Ledger:
-    """Inserts rows for a test, and reads the results of the test."""
+    """Inserts the rows that a test needs, and reads the rows that the test checks."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

@@ -27,7 +27,7 @@ MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sar
 
 @pytest.fixture
 async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """Return a pool with the bot's role."""
+    """Yield a pool with the bot's role."""
     async with open_pool(role_url("bot")) as pool:
         yield pool
 

@@ -1,7 +1,7 @@
 """
 The table `counts` contains the numbers for the metrics, so that a snapshot need not count all payments.
 
-Writing to it delays no other transaction. The janitor merges its rows and corrects them.
+Writing to the table delays no other transaction. The janitor merges the rows of the table and corrects them.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Check that settling a batch and taking a snapshot need no more round trips, function calls and rows than before.
+Check that settling a batch and taking a snapshot stay within limits of round trips, function calls and rows read.
 
 The tests count these things instead of measuring time, so the result is the same on a busy machine.
 """
@@ -153,7 +153,11 @@ async def test_a_payment_needs_few_function_calls(ledger: Ledger, role_url: Call
 async def test_earlier_payments_of_a_supporter_are_not_loaded(
     ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    """Only the first month of a subscription may repeat a donation, so only charges of another family are needed."""
+    """
+    BMC may announce one payment in two families: as a donation, and as the first month of a subscription.
+
+    To find such a pair, settlement needs the supporter's charges of other families, but not the earlier donations.
+    """
     same: dict[str, Any] = {"supporter_id": 77, "amount": 5}
     subscription = a_payment(
         "recurring_donation.started", psp_id="sub_1", current_period_start=int(time.time()), **same
@@ -187,14 +191,14 @@ async def test_a_plan_made_for_a_small_table_is_good_for_a_large_one(
 
 
 async def keep_charges(ledger: Ledger, first: int, end: int) -> None:
-    """Store charges of different supporters, which are not matched."""
+    """Store unmatched charges of different supporters, numbered from *first* to *end* - 1."""
     await ledger.pool.execute(KEEP_SUPPORTERS, first, end - 1)
     await ledger.pool.execute(KEEP_CHARGES, first, end - 1)
 
 
 async def count_rows_read(pool: Pool, ledger: Ledger) -> int:
-    """Return how many rows the server has read. *pool* has only one connection, whose numbers are published now."""
-    # By itself, Postgres may publish the numbers of a connection a second later.
+    """Return how many rows the server has read. *pool* must have only one connection."""
+    # Publish the statistics of this connection now. By itself, Postgres may publish them a second later.
     await pool.execute("SELECT pg_stat_force_next_flush()")
     rows: int = await ledger.pool.fetchval(ROWS_READ)
     return rows

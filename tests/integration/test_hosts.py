@@ -1,4 +1,4 @@
-"""A database URL may name several servers. The services connect to the first one that accepts writes."""
+"""A database URL may name several servers. The services connect to the first server that accepts writes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -51,7 +51,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     Return an empty list. Every connection that is opened later adds its queries to the list.
 
-    The list then also contains the queries that asyncpg sends by itself.
+    It also adds the queries that asyncpg sends by itself, for example to load types.
     """
     logged: list[str] = []
 

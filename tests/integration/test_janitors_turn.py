@@ -130,7 +130,7 @@ async def test_a_janitor_that_was_frozen_leaves_the_tasks_to_the_one_that_took_o
 async def test_an_outage_of_the_database_changes_no_turn(
     is_ours: bool, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The active janitor must notice the outage, because it reconciles afterwards."""
+    """The active janitor stays active, so that it notices the end of the outage and then reconciles."""
     if not is_ours:
         assert await Lease(pool, UPKEEP).keep()
     turn = Turn(Lease(pool, UPKEEP))
@@ -146,7 +146,7 @@ async def test_an_outage_of_the_database_changes_no_turn(
 
 
 async def test_a_janitor_that_starts_without_a_database_runs_its_tasks(role_url: Callable[[str], str]) -> None:
-    """They fail, and the metrics show it."""
+    """The tasks fail, so that logs and metrics show why nothing is done."""
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
     seen, stop = asyncio.Event(), asyncio.Event()
 

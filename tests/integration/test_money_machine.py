@@ -307,7 +307,8 @@ class MoneyMachine(RuleBasedStateMachine):
         """
         Pay with a note that contains the user's code with one character replaced, perhaps by the same character.
 
-        A wrong code is corrected only while the pending payment is open. Otherwise the charge waits, or its supporter is known.
+        A wrong code is corrected only while the pending payment is open. If the payment has ended, only the rule for known
+        supporters may match the charge.
         """
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"

@@ -103,7 +103,7 @@ async def change_row(sandbox: Sandbox, paid: str, /, **fields: Any) -> None:
 
 
 async def run_twice(reconciler: Reconciler) -> int:
-    """Run a pass, and a second one when a missing row no longer waits for its webhook. Return the number of settled rows."""
+    """Run a pass at NOW. Run another at LATER, when the rows of the first no longer wait for webhooks. Return the settled rows."""
     return await reconciler.run_once(NOW) + await reconciler.run_once(LATER)
 
 
@@ -259,7 +259,7 @@ async def test_a_webhook_removes_the_doubt_about_a_row(
 async def test_a_payment_that_bmc_announces_twice_is_credited_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """BMC lists the first month as a one-time payment, and its webhook reports a subscription with other ids."""
+    """BMC lists the first month of a subscription as a one-time payment. The webhook reports a subscription with other ids."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await run_twice(reconciler)
@@ -325,10 +325,11 @@ async def test_a_first_month_that_two_lists_show_is_credited_once_although_its_w
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
     """
-    BMC lists the first month twice: as a one-time payment, whose row is credited, and as a subscription, whose charge waits.
+    BMC lists the first month of a subscription twice: as a one-time payment, whose row is credited, and as a subscription,
+    whose charge waits.
 
-    An earlier version did not compare the waiting charge with others when its webhook arrived. So it credited the payment
-    again.
+    An earlier version did not compare the waiting charge with other charges when the webhook of the subscription arrived. So
+    it credited the payment again.
     """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
@@ -540,8 +541,8 @@ async def test_reading_stops_at_known_ground(
     await reconciler.run_once(NOW + timedelta(days=4))
 
     # Reading ends at a page whose rows are a day older than the last complete pass. In the second pass, no row is old enough,
-    # so the pass reads all four pages. The third pass stops after page 1. It then reads page 2, the older page whose turn it
-    # is.
+    # so the pass reads all four pages. The third pass stops after page 1. Then it reads one older page, because each pass does
+    # so: page 2.
     assert read == [1, 2, 3, 4, 1, 2]
 
 
@@ -565,8 +566,8 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 
     await run_twice(reconciler)
 
-    # A seventh payment, made during the first pass, shifted the rows. The second pass saw it first, so it still waits for its
-    # webhook.
+    # A seventh payment, made during the first pass, shifted the rows. Only the second pass read its row, so this row still
+    # waits for its webhook.
     assert await pool.fetchval("SELECT count(*) FROM charges") == 6
     assert await waiting_rows(pool) == 1
 
@@ -674,7 +675,7 @@ async def test_an_outage_is_remembered_until_all_lists_could_be_read(
 async def test_after_a_long_pause_between_passes_rows_are_settled_at_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pause: timedelta, settled: int
 ) -> None:
-    """After such a pause, the rows do not wait for their webhooks: the machine was probably down, or without a network."""
+    """After a long pause, rows do not wait for their webhooks, because the machine was probably down or without a network."""
     await ledger.open(CODE)
     await reconciler.run_once(NOW)
     await pay_unreported(sandbox, note=SHOWN)
@@ -748,7 +749,7 @@ async def test_a_claim_finds_the_payment_with_the_users_code_at_once(
 async def test_a_claim_for_a_payment_without_a_code_becomes_a_card(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """The bot does not tell the user whether the list shows such a payment, because it may be another supporter's payment."""
+    """The bot does not tell the user that a list shows the payment, because it may be the payment of another supporter."""
     await ledger.open(CODE)
     await reconciler.run_once(NOW)
     await pay_unreported(sandbox, note="thanks")

@@ -99,7 +99,7 @@ sights = st.sampled_from(
         (TWIN, ROW, WEBHOOK), (WEBHOOK, ROW, TWIN),
     ]
 )  # fmt: skip
-"""The ways in which we learn of a payment immediately, in this order. Later steps may show the payment again."""
+"""Each item lists the ways in which we learn of a new payment at once, in order. Later steps may show the payment again."""
 
 REACHED = {
     "api matched code", "webhook matched code", "webhook matched corrected_code", "webhook matched subscription",
@@ -596,9 +596,9 @@ class ReconcilingMachine(RuleBasedStateMachine):
             assert not found, story
             assert all(charge["state"] in ("unmatched", "refunded") for charge in charges), story
         elif self.is_in_order or deal.note in (Note.CODE, Note.TYPO, Note.TWO_CODES):
-            # A code with a typo is corrected only once. BMC may announce a first month as a subscription and as a donation. If
-            # the donation comes first, its code is corrected, but the subscription is not linked to the user. Its renewals are
-            # then not credited. So the order of the two announcements decides.
+            # A code with a typo is corrected only once. BMC may announce the first month of a subscription twice: as a
+            # subscription and as a donation. If the donation comes first, its code is corrected, and the subscription is not
+            # linked to the user, so its renewals are not credited. So the order of the two announcements decides.
             is_decided_by_order = deal.note is Note.TYPO and _is_of_twin(deal, self.deals)
             assert found == expected or is_decided_by_order, story
         told = {row["facts"].get("charge_key") for row in self.seen.notifications if row["kind"] == "charge_unmatched"}
@@ -643,7 +643,7 @@ def _other_family(deal: Deal, event: str) -> Kind | None:
     """
     Return another family whose webhook shows the same text of the supporter, or None if there is none.
 
-    If a payment of a first month is also announced as a donation, it has no other family: BMC announces it only as a donation.
+    If BMC announces the first month of a subscription also as a donation, the donation has no other family.
     """
     if event == "period":
         assert deal.period is not None

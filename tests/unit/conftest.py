@@ -2,7 +2,7 @@
 
 from hypothesis import Phase, settings
 
-# Set no deadline, because a test may be slow only because the machine is busy.
+# Set no deadline, because even a correct test is slow on a busy machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 

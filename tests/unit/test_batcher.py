@@ -325,7 +325,7 @@ async def test_the_writer_continues_when_the_database_is_back(
 
 
 async def test_a_caller_that_goes_away_while_waiting_affects_no_other(database: Database, callers: Callers) -> None:
-    """The batcher still settles the event of a cancelled caller. Otherwise the sender would send this valid event again."""
+    """The batcher settles even the event of a caller that was cancelled, because a signed event must not be lost."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     gone, stays = await callers.submit("gone", "paid stays")

@@ -172,7 +172,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("Хтось", "хтось"),
         ("Anna", ""),
         ("Anna", None),
-        # The claim contains no name.
+        # The claim contains no name, or a different name.
         ("", "Anna"),
         (None, "Anna"),
         (None, None),

@@ -88,7 +88,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def read_all(text: str) -> tuple[frozenset[PaymentId], frozenset[PaymentId], bool]:
-    """Return the codes in the text, its corrections, and whether it seems to contain a code."""
+    """Return the codes in the text, the codes that are one typo away from a part of it, and whether a code seems meant."""
     reading = read_codes(text)
     return reading.codes, reading.corrections, reading.holds_code
 

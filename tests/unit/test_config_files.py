@@ -1,4 +1,4 @@
-"""The one-shot service copies the configuration files of the image into a volume, where every Unix user may read them."""
+"""The service `config-files` copies the configuration files of the image into a volume, where every Unix user may read them."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Imports follow the import-linter contracts in pyproject.toml. For example, only the bot imports aiogram."""
+"""Imports follow the import-linter contracts in pyproject.toml. For example, the webhook does not import aiogram."""
 
 import subprocess
 import sys

@@ -326,9 +326,9 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
     """
-    The webhook answers 200 to each delivery that is signed with the probe's secret, but rolls back its settlement.
+    The webhook settles each delivery that is signed with one of BMC_WEBHOOK_SECRETS as a payment.
 
-    So a payment signed with this secret would be lost.
+    So a probe signed with such a secret would be settled like a payment, and would not be rolled back.
     """
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 

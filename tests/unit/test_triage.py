@@ -1,4 +1,4 @@
-"""The rules that decide which waiting charges need an operator, and which reason a card shows first."""
+"""Test the rules that decide which waiting charges need an operator, and which reason a card shows first."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
