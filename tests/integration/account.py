@@ -1,7 +1,7 @@
 """
 A creator's account at Buy Me a Coffee (BMC): its payments, the webhooks about them, and the lists that BMC's API shows.
 
-The bodies and the rows have the forms that the sandbox sends. There is no HTTP: `ListClient` reads the lists in this process.
+The bodies and the rows have the same form as those of the sandbox. There is no HTTP: `ListClient` reads the lists in this process.
 """
 
 import json

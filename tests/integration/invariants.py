@@ -284,7 +284,11 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If the note contains a user's code, even with one wrong character, only the rule `subscription` may credit another user."""
+    """
+    Check that a note with a user's code credits no other user, even if one character of the code is wrong.
+
+    Only the rule `subscription` and operators may match such a charge to another user.
+    """
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}

@@ -1,4 +1,4 @@
-"""Give the tests that run random sequences of steps a database, which is emptied before each sequence."""
+"""Provide a database for tests that run random sequences of steps. The database is emptied before each sequence."""
 
 import asyncio
 import functools

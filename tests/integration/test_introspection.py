@@ -51,7 +51,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     Return an empty list. Every connection that is opened later adds its queries to the list.
 
-    It also adds the queries that asyncpg sends by itself, for example to load types.
+    The queries that asyncpg sends by itself, for example to load types, are added too.
     """
     logged: list[str] = []
 

@@ -231,7 +231,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(which=which)
     def repeat_a_request(self, which: int) -> None:
-        """Repeat a request that opened a payment, and check that it opens no second payment."""
+        """Repeat a request that opened a payment, and check that the repeat opens no second payment."""
         keys = {row["request_key"] for row in self.seen.payments}
         opening = [request for request in self.requests if request.key in keys]
         request = opening[which % len(opening)]
@@ -373,10 +373,10 @@ class MoneyMachine(RuleBasedStateMachine):
         self, user: TelegramId, rival: TelegramId, amount: str, end: str
     ) -> None:
         """
-        Given two users whose payments were both open when the charge was paid, the charge must not be matched by a guess.
+        If *user* and *rival* both had an open payment when the charge was paid, the charge must not be matched by a guess.
 
-        The second user, the rival, may be the payer. So there must be no guess even if the rival's pending payment has ended when
-        the event arrives.
+        The rival may be the payer. So there must be no guess even if the rival's pending payment has ended when the event of the
+        charge arrives.
         """
         code = self.request(rival, amount)
         self.pass_minutes(1)

@@ -326,7 +326,7 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
 
 
 async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
-    """When a lease expires, its row in the database does not change. So the holder must compare the time with its own clock."""
+    """When a lease expires, its row in the database does not change. So the holder must measure the time with its own clock."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()

@@ -103,7 +103,11 @@ async def change_row(sandbox: Sandbox, paid: str, /, **fields: Any) -> None:
 
 
 async def run_twice(reconciler: Reconciler) -> int:
-    """Run a pass at NOW. Run another at LATER, when the rows of the first no longer wait for webhooks. Return the settled rows."""
+    """
+    Run a pass at NOW, and another one at LATER. Return the number of settled rows.
+
+    At LATER, the rows that the first pass read no longer wait for their webhooks.
+    """
     return await reconciler.run_once(NOW) + await reconciler.run_once(LATER)
 
 
@@ -232,7 +236,7 @@ async def test_a_row_with_a_code_but_an_odd_field_becomes_a_card(
 async def test_a_row_with_an_unknown_code_stays_a_card_when_it_is_matched_again(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """A waiting charge is matched again later. The rules for corrected codes and for amounts must not match it then, either."""
+    """With the doubt `listed_only`, no later attempt matches the charge by the rules for corrected codes and for amounts."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note="2345-67A3 K7QM-2XHE")
     await run_twice(reconciler)

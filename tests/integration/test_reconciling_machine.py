@@ -59,7 +59,7 @@ MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""The sum of this and a new number is an amount that no supporter pays, so a guess cannot match the pending payment."""
+"""Plus a new number, this is an amount that no supporter pays. So no guess can match a pending payment of this amount."""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]
@@ -117,7 +117,7 @@ class Deal:
 
     note: Note
     user: TelegramId | None
-    """The owner of the code in the note. None if the note has no code, or codes of two users."""
+    """The owner of the code in the note. None if the note has no code or has codes of two users."""
     amount: str
     paid: OneTime | None = None
     original: Payment | None = None

@@ -1,4 +1,4 @@
-"""While the batcher commits a batch, new events wait. The next batch settles all waiting events."""
+"""While the batcher commits a batch, new events wait. They are settled together in the next batch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Every answer of BMC's API becomes one of a few states, and an odd row does not hide the other rows of its page."""
+"""Every answer of BMC's API gets one of the states `ApiState`, and an odd row does not hide the other rows of its page."""
 
 import json
 from datetime import UTC, datetime

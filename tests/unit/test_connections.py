@@ -1,4 +1,4 @@
-"""The connection limits of the roles fit the pools of the services, and the server of compose.yaml."""
+"""The roles' connection limits are enough for the services' pools, and together fit the server in compose.yaml."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Compute, from the payments of a BMC page, a limit that the time between two payments exceeds about once a year."""
+"""From the payments of a BMC page, compute a time. A pause between two payments is longer than this about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta
