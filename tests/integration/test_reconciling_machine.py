@@ -197,7 +197,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         self.account = Account()
         self.client = ListClient(self.account)
         self.is_in_order = True
-        """True while each event was delivered once, immediately, and before a list showed it."""
+        """True as long as each event has been delivered once, immediately, and before a list showed it."""
         self.has_failed = False
         self.world.run(self.begin())
         client = cast(BmcClient, self.client)

@@ -34,7 +34,7 @@ class Database:
         self.faults: dict[str, Exception] = {}
         """Maps an event's name to the error that `settle` raises for each batch with this event."""
         self.absences = 0
-        """This many of the next batches fail with `DatabaseAwayError`."""
+        """The number of batches that will still fail with `DatabaseAwayError`."""
         self.faults_in_keeping: dict[str, Exception] = {}
         self._begun: asyncio.Queue[None] = asyncio.Queue()
         self._commits = asyncio.Semaphore(0)

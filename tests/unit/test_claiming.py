@@ -154,7 +154,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("de", "Ana de Souza"),
         ("Ana de", "Ana de Souza"),
         ("Дякую", "дякую"),
-        # A long list of names matches no name.
+        # A long list of names matches no name, because more than half of its words must match.
         (MANY_FIRST_NAMES, "Inês Carvalho"),
         (MANY_FIRST_NAMES, "Anna"),
         ("Anna A B C D E F G H", "Anna Hill"),
@@ -162,7 +162,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial or a similar word can match only one word. So at least half of the words of one name match nothing.
+        # An initial or a similar word can match only one word. So at least half of the words of the longer name match nothing.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),

@@ -585,7 +585,7 @@ async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: P
 
 async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None:
     """
-    Given a full spool and a database that is back, a new event is settled before the spooled events.
+    If the spool is full and the database is back, a new event is settled before the spooled events.
 
     The spool has no room for the new event. To keep the order, the webhook would have to refuse this event, although the database
     accepts it.
