@@ -27,7 +27,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def headers_frame(headers: dict[str, str], *, stream: int = 1, ends_stream: bool = False) -> bytes:
-    """Return the frames that open a stream. Encode each header as a literal, so that no dynamic table is needed."""
+    """Return the frames that open a stream. Encode each header as a literal, so that the encoder needs no dynamic table."""
     block = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in headers.items())
     first, *others = [block[start : start + FRAME_BYTES_MAX] for start in range(0, len(block), FRAME_BYTES_MAX)]
     flags = (0 if others else END_HEADERS) | (END_STREAM if ends_stream else 0)

@@ -1,4 +1,4 @@
-"""A checkout with its own Compose project, as on a machine of an operator, and the scripts of `db/` that the operator runs there."""
+"""Copy the checkout, give the copy its own Compose project, and run the scripts of `db/` there as an operator does."""
 
 import os
 import shutil
@@ -51,13 +51,13 @@ class Machine:
     def run_beside(
         self, script: str, *arguments: str | Path, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script as `run` does, but without the lock of `changing_network`, so even while a browser is open."""
+        """Run a script as `run` does, but do not wait until other test processes have closed their browsers (`changing_network`)."""
         return self.call([str(self.checkout / "db" / script), *map(str, arguments)], stdin=stdin, **changed)
 
     def call(
         self, command: list[str], *, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the checkout, or a script with an absolute path in another directory."""
+        """Run a command. The working directory is the checkout, or its parent directory if the path of the command is absolute."""
         return subprocess.run(
             command,
             cwd=self.checkout.parent if command[0].startswith("/") else self.checkout,
@@ -70,7 +70,7 @@ class Machine:
         )
 
     def back_up(self, folder: Path) -> Path:
-        # A backup neither starts nor stops containers, so it need not wait for browsers.
+        # A backup neither starts nor stops containers, so it does not disturb browsers (tests/network.py).
         done = self.run_beside("backup.sh", folder)
         assert done.returncode == 0, done.stderr
         return Path(done.stdout.strip())
@@ -169,7 +169,7 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         yield one
     finally:
         with changing_network():
-            # Compose needs `.env` to remove the project, too. With *is_new*, the test may have ended before it wrote this file.
+            # Compose also needs `.env` to remove the project. With *is_new*, the test may have ended before it wrote this file.
             shutil.copy(ROOT / ".env.sandbox", checkout / ".env")
             one.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
 

@@ -32,8 +32,10 @@ def name_of(one: Machine, taken_at: datetime) -> str:
 
 def kept(times: list[datetime]) -> set[datetime]:
     """
-    Return the times of the backups to keep: all of the newest `DAYS`, and the newest of each of the newest `WEEKS` and
-    `MONTHS`.
+    Return the times of the backups to keep: all backups of the newest `DAYS` days, and the newest backup of each of the newest
+    `WEEKS` weeks and `MONTHS` months.
+
+    Only days, weeks and months with a backup count.
     """
     newest_first = sorted(times, reverse=True)
     by_day, by_week, by_month = (

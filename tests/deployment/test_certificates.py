@@ -23,7 +23,7 @@ SWARM = ROOT / "deploy" / "swarm"
 HOST = "pay.test"
 ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
 SECONDS_MAX = 180
-"""The time limit for a certificate. Caddy waits a minute before its second attempt, and the first may fail on a busy machine."""
+"""The time limit for a certificate. On a busy machine, Caddy's first attempt may fail, and Caddy waits a minute after it."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from tests.files import ROOT
 
 FILLERS = {"config-check", "config-files", "secrets"}
-"""These services check the settings and fill volumes. They end before any other service starts, and have no network."""
+"""These services check the settings and fill volumes. They end before the services that need them start, and have no network."""
 
 ONE_SHOTS = FILLERS | {"migrate"}
 """These services exit when their work is done, so they need no health check."""
@@ -276,7 +276,8 @@ def test_the_payment_path_needs_no_image_of_the_monitoring_services() -> None:
 @pytest.mark.parametrize("name", ["webhook", "bot"])
 def test_a_failed_migration_does_not_keep_a_service_from_starting_that_users_wait_for(name: str) -> None:
     """
-    Compose stops the old containers before it starts `migrate`. A service that waited for `migrate` would be down meanwhile.
+    Compose stops the old containers before it starts `migrate`. If the migration failed, a service that depends on `migrate`
+    would stay down.
     """
     assert "migrate" not in needed_by(name)
 

@@ -95,7 +95,7 @@ def servers() -> Iterator[Servers]:
 
 @dataclass
 class Load:
-    """Delivers the payments of different users, each with its code. It delivers only while `going` is set."""
+    """Delivers one payment for each user, with the user's code in the note, while `going` is set."""
 
     webhook: Webhook
     users: Iterator[int] = field(default_factory=lambda: iter(USERS))
@@ -163,7 +163,7 @@ def test_migrate_finds_the_primary_behind_its_stand_by(servers: Servers) -> None
 
 
 async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, tmp_path: Path) -> None:
-    """Some providers make a server read-only if its disk is full. Its connections stay open."""
+    """Some providers make a server read-only if its disk is full. Its connections stay open, so only statements fail."""
     async with open_pool(servers.url("webhook", "first")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         assert await webhook.settle(a_payment()) == ["unmatched"]
         await servers.psql("first", "ALTER SYSTEM SET default_transaction_read_only = on")

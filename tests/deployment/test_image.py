@@ -1,4 +1,4 @@
-"""The image lacks some files of installed packages. The bot formats numbers and draws pictures without these files."""
+"""The image leaves out some files of installed packages. Test that the bot formats numbers and draws pictures without them."""
 
 import subprocess
 import sys

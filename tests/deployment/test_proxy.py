@@ -73,7 +73,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
     proxy = Proxy(request.param, services.port_for(request.param, 443), session)
     async with asyncio.timeout(20):
-        while True:  # the proxy sometimes needs a moment after its container has started
+        while True:  # the proxy may not listen yet when its container has started
             with suppress(aiohttp.ClientError):
                 await proxy.ask("/")
                 return proxy
@@ -354,7 +354,7 @@ async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
 
 def _restart_slowly() -> None:
     compose("stop", "webhook")
-    # Wait long enough for the proxy to try more than once.
+    # Stay down for two seconds, so that the proxy has to try more than once.
     subprocess.run(["sleep", "2"], check=True)
     compose("start", "webhook")
 

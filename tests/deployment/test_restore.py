@@ -308,7 +308,8 @@ def test_a_failure_in_the_middle_leaves_the_old_database_in_use(
 
 def test_after_a_restore_that_was_killed_the_next_one_succeeds(one: Machine, paid: int, backup: Path) -> None:
     """
-    Create all that a killed restore can leave: a `ledger` that refuses connections, and the two other databases of the swap.
+    Create everything that a killed restore.sh can leave: a database `ledger` that refuses connections, the restored database,
+    and the database from before the restore.
     """
     one.sql("ALTER DATABASE ledger CONNECTION LIMIT 0", database="postgres")
     one.sql("CREATE DATABASE ledger_restored", database="postgres")
@@ -327,7 +328,11 @@ def test_after_a_restore_that_was_killed_the_next_one_succeeds(one: Machine, pai
 def test_a_delivery_that_comes_during_the_restore_is_settled_after_it(
     one: Machine, backup: Path, tmp_path: Path
 ) -> None:
-    """The delivery comes while the running database is backed up. If that database settled it, its credits would be lost."""
+    """
+    The delivery comes while restore.sh backs up the running database, before it replaces this database.
+
+    If the delivery were settled in this database, the user's credits would be lost with it.
+    """
     user = next(users)
     code = one.request(user)
     known = one.back_up(tmp_path / "later")

@@ -91,7 +91,7 @@ def swarm(state: Path, command: str, **settings: str) -> str:
 
 
 def render(state: Path, **settings: str) -> dict[str, Any]:
-    """Return the content of the stack file that swarm.sh deploys. Swarm reads `$$` as `$`, and so does this function."""
+    """Return the content of the stack file that swarm.sh deploys. Replace `$$` by `$`, as Swarm does."""
     swarm(state, "render", **settings)
     found: dict[str, Any] = yaml.safe_load((state / "stack.yaml").read_text(encoding="utf-8").replace("$$", "$"))
     return found
@@ -104,7 +104,9 @@ def stack(state: Path) -> dict[str, Any]:
 
 def services_of_both() -> list[str]:
     """
-    Return the services of compose.yaml that the stack file should have. Pytest calls this at collection, so do not run Docker.
+    Return the services of compose.yaml that the stack file should have.
+
+    Read the file without Docker, because this function already runs when pytest collects the tests.
     """
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     return sorted(services.keys() - ONE_SHOTS - {"sandbox"})
@@ -158,7 +160,7 @@ def test_a_service_has_the_rights_and_limits_of_compose(
 def test_a_service_reaches_the_networks_of_compose(
     stack: Mapping[str, Any], compose: Mapping[str, Any], name: str
 ) -> None:
-    # `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container that does so.
+    # The network `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container that does so.
     wanted = set(compose[name].get("networks") or ()) - {"desk"}
 
     assert set(stack["services"][name].get("networks") or ()) == wanted

@@ -133,7 +133,7 @@ def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_on
 
 
 def test_the_payment_path_starts_even_if_an_image_cannot_be_pulled(tmp_path: Path) -> None:
-    """Simulate a registry that is down: Grafana's image is to be pulled from a local port where no server listens."""
+    """Simulate a registry that is down: Compose must pull Grafana's image from a local port on which no server listens."""
     build_image()
     override = tmp_path / "compose.yaml"
     override.write_text("services: {grafana: {image: '127.0.0.1:9/grafana:1.0'}}\n", encoding="utf-8")

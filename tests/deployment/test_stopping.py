@@ -1,4 +1,4 @@
-"""When the proxy is stopped, it still answers deliveries in progress, and the event stream of a page does not delay its end."""
+"""When the proxy is stopped, it still answers deliveries in progress, but does not wait for open event streams of pages."""
 
 import asyncio
 import functools

@@ -109,7 +109,7 @@ def stack(folder: Path) -> Iterator[Project]:
             first = stack.compose("up", "--build", "--detach", "--wait")
         assert first.returncode == 0, first.stderr
         yield stack
-    # Only the newest image has the tag, so find all images by the label of the project that built them.
+    # Only the newest image has the tag. Find the older ones too, by the label of the Compose project that built them.
     listing = [
         "docker",
         "image",
@@ -158,7 +158,7 @@ def documented(part: str) -> str:
 
 
 def update(stack: Project, part: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the documented commands that contain *part*. Each call passes another revision, which makes another image."""
+    """Run the documented commands that contain *part*. Each call passes a new revision, so Compose builds a new image."""
     commands = documented(part).replace("$(git rev-parse --short HEAD)", f"revision-{next(revisions)}")
     project_of_stack = {"COMPOSE_PROJECT_NAME": stack.name, "COMPOSE_ENV_FILES": ".env.sandbox"}
     return subprocess.run(
@@ -188,7 +188,7 @@ def sql(stack: Project, statement: str) -> str:
 
 
 async def pay(stack: Project, deliveries: Deliveries) -> None:
-    """Let a new user request a payment and pay it. The credits must come although other deliveries keep arriving."""
+    """Let a new user request a payment and pay it. The user must get the credits although other deliveries keep arriving."""
     user = next(users)
     code = f"{user}_1700000000"
     sql(
