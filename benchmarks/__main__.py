@@ -1,11 +1,12 @@
 """
-Measure the webhook and its peers over HTTP, from the request to the durable commit, and print a table.
+Measure the webhook and its peers (benchmarks/peers) over HTTP, from the request to the durable commit, and print a table.
 
-    make bench           the first four figures, in less than two minutes
+    make bench           the figures F1 to F4, in less than two minutes
     make bench FULL=1    all figures, in about half an hour
 
-After each round, the number of answered payments is compared with the number of stored ones. All contenders run on this
-machine, beside Postgres and the load generator. `FIGURES` in benchmarks/figures.py lists the figures F1 to F12.
+After each round, the number of answered payments is compared with the number of stored ones. The webhook and its peers are the
+contenders. They run on this machine, beside Postgres and the load generator. `FIGURES` in benchmarks/figures.py lists the
+figures F1 to F12.
 """
 
 import argparse

@@ -16,9 +16,10 @@ from services.webhook.app import PATH
 
 PAYMENTS_PER_SECOND_MAX = 4000
 """
-For each second of a round, this many different payments are made.
+The number of different payments that are made for each second of a round.
 
-If a contender answers more, some of its payments were repeats. Then the round is refused, unless the contender stores none.
+If a contender answers more payments, some of them were repeats. Then `check_round` refuses the round. Only a contender that
+stores no payments may repeat them.
 """
 
 COUNT_CREDITS = "SELECT count(*) FROM credits"
@@ -37,7 +38,7 @@ class Contender:
     path: str = PATH
     database: str = "ledger"
     count: str | None = COUNT_CREDITS
-    """The statement that counts the stored payments. None if the contender stores none; then its payments may repeat."""
+    """The statement that counts the stored payments, or None if the contender stores no payments."""
     second_service: str | None = None
     threads: int = 1
     amounts: tuple[int, ...] = AMOUNTS
@@ -46,7 +47,7 @@ class Contender:
 
 
 class Contest:
-    """Runs rounds and keeps the throughput of each."""
+    """Runs rounds, and measures how many payments per second the contenders process."""
 
     def __init__(self, containers: Containers, payers: Payers, *, seconds: float) -> None:
         self._containers = containers

@@ -7,7 +7,7 @@ The spool is a folder with events that the webhook accepted while the database w
 deliveries and runs the webhook's intake until the folder is empty. DATABASE_URL is the address of a new database with
 `db/init.sql`, such as the one of `benchmarks/compose.yaml`, for the role that owns it.
 
-- `--folder`: the command makes the spool here. Choose the disk that will hold the real spool, because the disk affects the time.
+- `--folder`: the command makes the spool in this folder. Choose the disk of the real spool, because the disk affects the time.
 - `--payers one`: each payment contains the same code.
 - `--payers many`: the payments contain the codes of many users.
 - `--payers strangers`: the payments contain no code, and each amount fits many pending payments.

@@ -31,8 +31,8 @@ TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
 """Finds the title of the picture, where `py-spy` has written its own command line. `CAPTION` replaces it."""
 CAPTION = f"The webhook under load of {CALLERS} callers, {SAMPLED_SECONDS} s, busy samples"
 
-# The first process of the container is Docker's init. Its only child is the webhook. The option `--nonblocking` does not stop
-# the process for each sample. Each stop would wake idle threads of the process, which would then count as busy.
+# The first process of the container is Docker's init. Its only child is the webhook. With the option `--nonblocking`, `py-spy`
+# does not stop the webhook for each sample. A stop would wake the webhook's idle threads, which would then count as busy.
 RECORD = (
     f"/opt/peers/bin/py-spy record --nonblocking --pid $(cut -d' ' -f1 /proc/1/task/1/children) --duration {SAMPLED_SECONDS}"
     f" --rate {SAMPLES_PER_SECOND} --nolineno --format flamegraph --output /tmp/flame.svg >&2 && cat /tmp/flame.svg"

@@ -49,7 +49,7 @@ from coffee_ledger.settling import Book, Settlement, settle
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""The numbers of requests per hour and amount that are never paid. Each of these rates is simulated in separate runs."""
+"""The numbers of unpaid requests per hour, for each amount. Each number is simulated in runs of its own."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"

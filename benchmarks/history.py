@@ -16,7 +16,7 @@ LARGE, CROWDED = "large", "crowded"
 ROWS = 1_000_000
 CROWDED_AMOUNT = 5
 CROWD_SHARE = 0.85
-"""The crowded database has this share of the large database's number of open payments: 850,000 of 1,000,000."""
+"""The number of open payments in the crowded database, as a share of the number in the large database."""
 STATEMENTS = Path(__file__).with_name("history.sql")
 FILL_SECONDS_MAX = 1800
 

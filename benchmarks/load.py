@@ -1,4 +1,4 @@
-"""Send deliveries: as fast as the answers come, with wrk, or at a constant rate, to measure how long each answer takes."""
+"""Send deliveries: with wrk as fast as the answers come, or at a constant rate to measure the time of each answer."""
 
 import asyncio
 import json
@@ -22,13 +22,14 @@ ANSWER_SECONDS_MAX = 30
 
 WAKE_EARLY_SECONDS = 0.002
 """
-The event loop wakes up to a millisecond late, and the measured times are only a few milliseconds. So the sender wakes this much
-earlier and polls the clock until the intended time.
+The sender wakes this much before the intended time, and then polls the clock.
+
+The event loop may wake it up to a millisecond late, and the measured times are only a few milliseconds.
 """
 
 
 class LoadError(Exception):
-    """The result of a round cannot be used, because some deliveries were not answered with 200."""
+    """A measurement failed, or its result cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ async def send_at_rate(
     """
     Plan one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
 
-    The time of a delivery counts from its planned begin. If all *callers* still wait for answers, the delivery begins late, and
+    The time of a delivery counts from its planned start. If all *callers* still wait for answers, the delivery starts late, and
     its time contains the delay. So a stall of the service is visible in the times.
 
     Raises:

@@ -18,7 +18,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class OtherLoad:
-    """The load of this machine while no contender is at work, so it comes from other programs."""
+    """The load of this machine between rounds, while no contender has work. So other programs cause it."""
 
     average: float
     """The load average of the last minute. The load of the previous round still affects it."""

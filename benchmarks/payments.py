@@ -19,7 +19,7 @@ from coffee_ledger.model import PaymentId
 from coffee_ledger.store.database import Connection
 
 USERS = 100_000
-"""So many that hardly anyone pays twice in a run. In reality, most supporters pay once a month at most."""
+"""The number of users. With so many, few users pay twice in a run, just as most real supporters pay at most once a month."""
 
 AMOUNTS = (5, 10, 25, 50)
 """The amounts that the Mini App offers by default."""
@@ -49,7 +49,7 @@ class Payers:
         self._first_user, self._users = first_user, users
 
     def deliveries(self, count: int, *, amounts: Sequence[int] = AMOUNTS) -> list[Delivery]:
-        """Make *count* deliveries, with the *amounts* in turn."""
+        """Make *count* deliveries. The payments take their amounts from *amounts* in turn."""
         return [self._deliver(next(self._numbers), amounts[index % len(amounts)]) for index in range(count)]
 
     def _deliver(self, number: int, amount: int) -> Delivery:

@@ -77,7 +77,7 @@ def open_in_product(stack: Stack, deliveries: Sequence[Delivery]) -> None:
 
 
 def measure_starts(*, rounds: int) -> Measured:
-    """Start the product several times, each time on empty volumes."""
+    """Return the median seconds from the start of the product, on empty volumes, to the first credited payment."""
     times = []
     for _ in range(rounds):
         with running_product() as product:
@@ -166,7 +166,7 @@ async def _await_messages(stack: Stack) -> None:
 
 
 async def _times_to_message(stack: Stack, paid: Sequence[Answered]) -> list[float]:
-    """Return the milliseconds from the intended begin of each delivery to the first later message in the payer's chat."""
+    """Return the milliseconds from the planned start of each delivery to the first later message in the payer's chat."""
     sent: dict[int, list[float]] = {}
     for call in await _read_messages(stack):
         sent.setdefault(int(call["params"]["chat_id"]), []).append(datetime.fromisoformat(call["at"]).timestamp())

@@ -1,7 +1,8 @@
--- The script of wrk: send the deliveries of a file in their order, from the beginning again after the last one, and print the
--- result as one line of JSON. A line of the file is the signature, a space and the body. The environment variable DELIVERIES
--- names the file, and TARGET_PATH the path of the requests. If SECOND_HOST is set, every second thread sends to that host. If
--- ADDRESS is set, wrk connects to it and does not resolve the host of the URL.
+-- The script of wrk: send the deliveries of a file in their order, and print the result as one line of JSON. After the last
+-- delivery, begin again with the first. A line of the file is the signature, a space and the body.
+--
+-- Environment variables: DELIVERIES is the path of the file, and TARGET_PATH the path of the requests. If SECOND_HOST is set,
+-- every second thread sends to that host. If ADDRESS is set, wrk connects to it and does not resolve the host of the URL.
 
 if os.getenv("ADDRESS") then
     function wrk.resolve(host, service)

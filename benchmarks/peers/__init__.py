@@ -1,1 +1,1 @@
-"""The programs with which `make bench` compares the webhook. They run in containers of their own (Dockerfile)."""
+"""The programs with which `make bench` compares the webhook. Each runs in its own container, from the image of Dockerfile."""

@@ -1,4 +1,4 @@
-"""Verify and parse a delivery with the least work that is still correct. Two peers use this module."""
+"""Verify and parse a delivery with the least work that is still correct. The peers ceiling.py and naive.py use this module."""
 
 import hashlib
 import hmac

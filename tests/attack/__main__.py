@@ -89,7 +89,9 @@ class Flood:
 
     def is_complete(self, size: Size) -> bool:
         """
-        Return whether the attack has its full size: every upload was begun, and `HELD_SHARE_MIN` is reached.
+        Return whether the attack has its full size.
+
+        Every upload must have begun, and `HELD_SHARE_MIN` of the idle connections and of the streams must be held.
 
         An upload counts even if it has ended, because the product drops old uploads to admit new ones.
         """

@@ -235,7 +235,7 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
     """
     Make payments that no webhook reports, so that the janitor has to read them in Buy Me a Coffee's lists.
 
-    After the claim in `talk`, the janitor settles the two payments of 5 USD. It settles the other payments during
+    After the claim in `talk`, the janitor settles the two payments of 5 USD. It tries to settle the other payments during
     `break_the_database`.
     """
     orders: tuple[dict[str, str], ...] = (
@@ -317,8 +317,8 @@ async def break_telegram(
         await visitor.deliver(payment())
         await asyncio.to_thread(await_that, functools.partial(failed_more, stack, kind, failed))
         await bmc.behave()
-        # Wait until the message is sent. Otherwise the next kind of failure would delay it more, because the pauses between its
-        # attempts grow.
+        # Wait until the message is sent. Otherwise the next kind of failure would delay the message longer, because the pauses
+        # between the attempts to send it grow.
         await anna.hear("500")
     await block_the_bot(session, stack, visitor, anna)
 

@@ -263,7 +263,8 @@ def test_the_log_has_the_names_of_secrets_in_place_of_their_values(both_secrets:
 
 def test_the_last_lines_and_the_exit_status_of_alertmanager_are_kept(secrets: Path) -> None:
     """
-    When the main process of a container ends, the kernel kills the others. So start.sh waits for the process that writes the log.
+    When the main process of a container ends, the kernel kills its other processes. So start.sh waits for the process that
+    writes the log.
 
     When it did not wait, only the first 30 to 130 of the 5,000 lines of this test were logged.
     """
@@ -296,7 +297,7 @@ class Matcher:
 
 
 def inhibits(source: Labels, target: Labels) -> bool:
-    """Return whether *source* silences *target*. As in Alertmanager, a label that both alerts lack counts as equal."""
+    """Return whether an alert *source* silences an alert *target*. As in Alertmanager, a label that both lack counts as equal."""
     return any(
         all(Matcher.parse(text).fits(source) for text in rule["source_matchers"])
         and all(Matcher.parse(text).fits(target) for text in rule["target_matchers"])
@@ -408,7 +409,7 @@ def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) ->
 
 
 def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page", links: str = "") -> str:
-    """Return the message that Alertmanager renders for a group of alerts. *links* is the template written by start.sh."""
+    """Return the message that Alertmanager renders for a group of alerts. *links* is the content of the file `links.tmpl`."""
     common = {name: text for name, text in alerts[0]["annotations"].items() if name != "description"}
     data = {
         "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",

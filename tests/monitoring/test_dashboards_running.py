@@ -104,7 +104,7 @@ PASSWORDS: dict[str, str] = {}
 
 
 def password_of_grafana(stack: Stack) -> str:
-    """Read the password of Grafana's role from `migrate`. Only Grafana has it too, but Grafana may not run here."""
+    """Read the password of Grafana's role from the secrets of `migrate`, because Grafana may not run on this machine."""
     if stack.project not in PASSWORDS:
         read = ("cat", "/run/secrets/password_grafana_reader")
         PASSWORDS[stack.project] = stack.compose("run", "--rm", "--no-deps", "-T", "migrate", *read).strip()
@@ -112,7 +112,7 @@ def password_of_grafana(stack: Stack) -> str:
 
 
 def read_as_grafana(stack: Stack, statement: str) -> list[dict[str, Any]]:
-    """Query Postgres as Grafana does: with Grafana's role, password and network."""
+    """Query Postgres as Grafana does: over the network, with the role and the password of Grafana."""
     rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({statement}) AS t"
     psql = f'PGPASSWORD={password_of_grafana(stack)} psql -XAtq -v ON_ERROR_STOP=1 -h db -U grafana_reader -d ledger -c "$0"'
     found: list[dict[str, Any]] = json.loads(stack.compose("exec", "-T", "db", "sh", "-c", psql, rows))

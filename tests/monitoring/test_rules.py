@@ -250,12 +250,16 @@ def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> Non
 
 
 MISSING_AT_FIRST = {"ledger_reconciliation_last_good_timestamp_seconds"}
-"""Gauges whose alert works without them. Until the first good pass, ReconciliationNotSucceeding counts from the start of the janitor."""
+"""
+Gauges that are missing until the first good pass, and whose alert works without them.
+
+Until then, ReconciliationNotSucceeding counts the time since the start of the janitor.
+"""
 
 
 @pytest.fixture(scope="module")
 def reconciler() -> Reconciler:
-    """Create the reconciler as the janitor does at its start, but without a client and a database, which only a pass needs."""
+    """Create the reconciler as the janitor does at its start, so that its counters exist. Only a pass needs the arguments."""
     missing = cast(Any, None)
     return Reconciler(missing, missing, missing, missing, clock=lambda: datetime.now(UTC))
 

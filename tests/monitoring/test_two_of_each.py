@@ -1,4 +1,4 @@
-"""With two replicas of each service, the metrics still count everything exactly once."""
+"""With two replicas of the webhook, the bot and the janitor, the metrics still count everything exactly once."""
 
 import asyncio
 import functools

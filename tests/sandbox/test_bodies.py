@@ -219,7 +219,7 @@ def second(moment: str) -> int:
 
 
 def assert_contains(ours: Any, copy: Any) -> None:
-    """Assert that *ours* contains every value of *copy*. *ours* may contain more, because many copies of real bodies are cut."""
+    """Assert that *ours* contains every value of *copy*. *ours* may contain more: people often shorten a body to publish it."""
     if isinstance(copy, dict):
         for key, value in copy.items():
             assert_contains(ours[key], value)

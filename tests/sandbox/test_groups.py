@@ -1,4 +1,4 @@
-"""Groups in the stand-in for Telegram: the messages that the bot gets, and the errors with which its answers are refused."""
+"""Test groups in the stand-in for Telegram: the messages that the bot gets, and the errors that its own messages cause."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NAME = "coffee_ledger_sandbox_bot"
 
 
 async def a_group(sandbox: Sandbox, *, standing: str = "member", **fields: Any) -> int:
-    """Create a group of Olha and Anna, and let Olha add the bot. Return the id of the group."""
+    """Create a group of Olha and Anna. Unless *standing* is `never_added`, let Olha add the bot. Return the id of the group."""
     group = await sandbox.post("/telegram/groups", members=[OLHA, ANNA], **fields)
     if standing != "never_added":
         await sandbox.post(f"/telegram/groups/{group['id']}/bot", standing=standing, user_id=OLHA)

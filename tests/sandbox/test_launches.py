@@ -32,7 +32,7 @@ async def menu(sandbox: Sandbox, bot: Bot) -> None:
 
 
 def told(launch: dict[str, Any]) -> dict[str, str]:
-    """Return the fields in the fragment of the URL with which the Mini App is opened."""
+    """Return the fields in the fragment of the URL that opens the Mini App."""
     return dict(parse_qsl(urlsplit(launch["url"]).fragment, strict_parsing=True))
 
 

@@ -24,7 +24,7 @@ async def test_an_address_at_the_public_name_is_posted_to_the_door(sandbox: Sand
 
 async def test_a_door_whose_address_has_no_port_gets_the_posts_for_the_public_name(sandbox: Sandbox) -> None:
     """
-    The door is the address of the product's proxy. If it contains no port, the postman uses the default port of its scheme.
+    The door is the address of the product's proxy. If it contains no port, `Postman` uses the default port of the URL's scheme.
 
     In an earlier version, `http://proxy` and `http://proxy:80` counted as different doors, so bots in webhook mode got no
     updates.

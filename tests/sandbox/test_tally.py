@@ -17,7 +17,7 @@ THANKS = "Thank you! ${amount} arrived: +{credits} credits. You now have {balanc
 
 
 class Story:
-    """Reports payments, answers and messages to the tally. Each one happens a second after the one before it."""
+    """Reports payments, answers and messages to a `Tally`. Each report is a second later than the report before it."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -26,7 +26,7 @@ class Story:
         self.paid = 0
 
     def pay(self, *, words: str = "", amount: str = "5") -> int:
-        """Note a payment, and that its webhook is being sent. Return the event's id. As a string, it is the payment's key."""
+        """Report a payment whose webhook is being sent. Return the id of its event. As a string, this id is the payment's key."""
         self.paid += 1
         key = str(self.paid)
         self.tally.note_payment(key, of=key, amount=Decimal(amount), words=words, at=self.tick())

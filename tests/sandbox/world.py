@@ -50,7 +50,7 @@ class Product:
     default_status: int = 200
     # This many of the next webhooks get no answer.
     silences: int = 0
-    # The outcome in the answers to webhooks, as the real product gives it.
+    # The value of `outcome` in the answers to webhooks. The answers of the real product have this field, too.
     outcome: str | None = None
     # The handlers of GET requests, by path. Other paths get a 404.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)

@@ -266,7 +266,7 @@ async def test_a_database_from_before_the_first_release_is_refused(postgres_addr
 
 
 async def test_a_newer_database_is_left_alone(database_url: str) -> None:
-    """An older release was started again. Its services decide for themselves whether the schema fits."""
+    """This happens if an operator starts an older release again. Its services themselves check whether they can use the schema."""
     db = await asyncpg.connect(database_url)
     await db.execute(
         "CREATE OR REPLACE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE"
@@ -365,7 +365,7 @@ async def test_a_managed_postgres_whose_owner_is_no_superuser_works(postgres_add
     """
     The provider has created the roles. The owner may neither change the roles nor revoke privileges on the server's functions.
 
-    The log must name the parts that are missing, and payments must work.
+    The log must name each protection that is missing for this reason, and payments must work.
     """
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
     await admin.execute("CREATE ROLE customer LOGIN")

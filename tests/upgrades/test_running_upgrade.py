@@ -36,7 +36,7 @@ START_SECONDS_MAX = 30
 SETTLE_SECONDS_MAX = 30
 SENDERS = 4
 DELIVERIES_AROUND = 40
-"""The minimum number of deliveries before the migration. The same minimum applies to those after it."""
+"""The minimum number of deliveries before the migration, and also the minimum number after it."""
 
 STORED = "SELECT count(*) FROM charges WHERE transaction_id LIKE 'pi_new_%'"
 FAILED = "SELECT count(*) FROM events WHERE outcome = 'failed'"
@@ -188,6 +188,6 @@ async def test_the_services_of_a_release_run_on_through_its_migration(
         await db.close()
 
     assert set(load.statuses) == {200}
-    # The number may have fallen, because the janitor retries failed events.
+    # The number of failed events may have fallen, because the janitor retries them.
     assert failed <= failed_before
     assert miscounted == []

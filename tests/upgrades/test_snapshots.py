@@ -49,7 +49,7 @@ async def test_a_snapshot_has_each_value_of_each_closed_set(postgres_address: st
 
 @each_release
 def test_released_migrations_are_unchanged(release: Release) -> None:
-    """A database that has an old text of a migration would differ from one that gets the new text."""
+    """If a released migration were edited, the databases that applied it before would differ from those that apply it later."""
     changed = {
         name: "was edited"
         for name, digest in release.migrations.items()
