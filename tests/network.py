@@ -1,9 +1,8 @@
 """
 Share a file lock between all test processes of this machine.
 
-While a process has a browser open, no other process starts or stops containers.
-
-Starting or stopping a container changes the machine's network, and Chromium then aborts the pages that it is loading.
+Starting or stopping a container changes the machine's network, and Chromium then aborts the pages that it is loading. So while
+a process has a browser open, no other process starts or stops containers.
 """
 
 import fcntl

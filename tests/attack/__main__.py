@@ -48,8 +48,8 @@ ATTACKED = ("proxy", "webhook", "bot")
 MEMORY_SHARE_MAX = 0.8
 HELD_SHARE_MIN = 0.9
 """
-The share of idle connections and streams that must be held before the payments begin. It is below 1, because a sender that lost
-its connection needs a moment to connect again.
+The share of idle connections and streams that must be held before the payments begin. It is below 1, because some senders may
+have lost their connection and not connected again yet.
 """
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120

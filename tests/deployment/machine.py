@@ -44,7 +44,7 @@ class Machine:
     def run(
         self, script: str, *arguments: str | Path, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script of `db/` from another directory. *changed* overrides environment variables."""
+        """Run a script of `db/` from a directory outside the checkout. *changed* overrides environment variables."""
         with changing_network():
             return self.run_beside(script, *arguments, stdin=stdin, **changed)
 
@@ -201,7 +201,7 @@ class Gate:
 
     @contextmanager
     def held(self, work: threading.Thread) -> Iterator[None]:
-        """Start *work*, which runs the script. In the context, the script waits at the gate."""
+        """Start *work*, which runs the script. While the context is open, the script waits at the gate."""
         work.start()
         await_that(lambda: self._reached.exists() or not work.is_alive())
         assert self._reached.exists(), "the script ended before it reached the gate"

@@ -331,7 +331,7 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
     """
     If the service drops a slow upload, the proxy must close the sender's connection, to free the memory of this upload.
 
-    It has three seconds to do so.
+    The proxy has three seconds to close the connection.
     """
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):

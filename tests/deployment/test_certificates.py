@@ -1,4 +1,4 @@
-"""The proxies of a Swarm share one public name. Each must obtain a certificate, whichever proxy the authority asks."""
+"""The proxies of a Swarm share one public name. Each must obtain a certificate, even if the authority asks only one of them."""
 
 import http.client
 import os
@@ -32,7 +32,7 @@ class Proxies:
     thumbprint: str
 
     def ask(self, proxy: str, path: str) -> tuple[int, str, str | None]:
-        """Request a path without TLS. Return the status, the content, and the address of a redirect, or None without one."""
+        """Request a path without TLS. Return the status, the content, and the redirect's address, or None if there is none."""
         connection = http.client.HTTPConnection("127.0.0.1", self.services.port_for(proxy, 80), timeout=10)
         connection.request("GET", path, headers={"Host": HOST})
         answer = connection.getresponse()

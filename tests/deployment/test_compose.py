@@ -153,7 +153,11 @@ def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
 
 
 def test_only_the_demo_leads_the_connections_to_the_database_through_the_sandbox() -> None:
-    """The demo's page can cut these connections. The sandbox has no password of the database, and production has no sandbox."""
+    """
+    The sandbox forwards these connections, so that the demo's page can cut them.
+
+    The sandbox has no password of the database, and production has no sandbox.
+    """
     in_production = configuration(DATABASE_ADDRESS="")["services"]
 
     assert SERVICES["secrets"]["environment"]["DATABASE_ADDRESS"] == "sandbox:5432"

@@ -146,7 +146,7 @@ async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None
 
 
 async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Event) -> None:
-    """Wait until the listener is connected to the server *name*. Then a payment must wake it."""
+    """Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener."""
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
         while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — a server has no event to wait for

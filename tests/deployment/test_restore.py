@@ -98,7 +98,7 @@ def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored
     one.pay(next(users))
     one.spend(user, 30)
     before, privileges = one.sql(ROWS), one.sql(PRIVILEGES)
-    # The tests use the demo's settings, which have an API token. Without the token, restore.sh prints what to do by hand.
+    # Remove the API token of the demo's settings, so that restore.sh prints the work that remains to be done by hand.
     done = one.run("restore.sh", "--yes", backup, BMC_API_TOKEN="")
     assert done.returncode == 0, done.stderr
     return Restored(
@@ -280,7 +280,7 @@ def dump(one: Machine, database: str, file: Path) -> Path:
     return file
 
 
-# Failures in the middle, and payments meanwhile ----------------------------------------------------------------------
+# Failures in the middle of a restore, and payments during a restore --------------------------------------------------
 
 FAILURES = {
     "the schema cannot be updated": " migrate sh ",

@@ -346,8 +346,9 @@ def test_only_the_proxy_publishes_ports(stack: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["webhook", "bot", "janitor"])
 def test_a_service_without_a_database_is_not_replaced(stack: Mapping[str, Any], name: str) -> None:
     """
-    Swarm replaces an unhealthy container. A service without a database answers 503, but the webhook must go on to spool
-    deliveries.
+    Swarm replaces an unhealthy container, so the health check must accept the answer 503 of a service without a database.
+
+    For example, the webhook must continue to accept deliveries into its spool.
     """
     [*_, check] = stack["services"][name]["healthcheck"]["test"]
 

@@ -1,4 +1,4 @@
-"""Run the code of the two guides in docs/existing-bot.md as the bot of the test."""
+"""Run the code of the two guides in docs/existing-bot.md as bots, and let users talk to these bots."""
 
 import asyncio
 import re

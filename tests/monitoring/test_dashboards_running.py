@@ -100,7 +100,7 @@ async def post_refused(session: aiohttp.ClientSession, url: str, headers: dict[s
 
 
 PASSWORDS: dict[str, str] = {}
-"""The password of Grafana's role, by the project of the stack."""
+"""Maps the Compose project of a stack to the password of Grafana's role there."""
 
 
 def password_of_grafana(stack: Stack) -> str:

@@ -34,7 +34,7 @@ async def read(sandbox: Sandbox, path: str, **query: Any) -> dict[str, Any]:
 
 
 async def stories(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Return the timelines that the demo shows, the newest payment first."""
+    """Return the payments with their timelines, as the demo's page gets them, the newest payment first."""
     return list((await sandbox.get("/demo/changes"))["tally"]["payments"])
 
 

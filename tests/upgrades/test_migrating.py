@@ -228,7 +228,7 @@ async def test_another_major_version_of_postgres_is_refused(
 async def test_an_empty_database_beside_the_files_of_another_major_version_is_refused(
     postgres_address: str, tmp_path: Path, folders: tuple[str, ...], is_refused: bool
 ) -> None:
-    """If an operator updates Postgres without a dump, the new version starts an empty database, as if all credits were lost."""
+    """If an operator updates Postgres without a dump, the new version starts with an empty database, without the credits."""
     for name in folders:
         (tmp_path / name).mkdir()
     async with new_database(postgres_address, "beside") as url:
@@ -342,7 +342,7 @@ async def test_an_invalid_index_of_an_operator_is_reported_and_kept(postgres_add
 
 
 async def test_an_interrupted_index_is_built_again(postgres_address: str, tmp_path: Path) -> None:
-    """IF NOT EXISTS skips an invalid index. If `migrate` did not drop it first, duplicates could be inserted for good."""
+    """IF NOT EXISTS skips an invalid index. If `migrate` did not drop this index first, the table would accept duplicates."""
     index = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_backup_per_size ON backups (size_bytes)"
     folder = write_migrations(tmp_path)
     file = folder / "migrations/29990101000000_index.sql"

@@ -119,8 +119,8 @@ async def test_new_services_that_start_before_the_migration_lose_nothing(
     """
     `docker compose up` starts the new webhook beside `migrate`.
 
-    If the new webhook can use the old schema, it settles deliveries. Otherwise they wait in the spool. It answers 200 in both
-    cases.
+    If the new webhook can use the old schema, it settles deliveries. Otherwise it puts them into the spool. It answers 200 in
+    both cases.
     """
     async with (
         filled_database(postgres_address, release) as url,
