@@ -55,7 +55,7 @@ def set_links(content: str, links: Links) -> str:
     """
     Complete each link in the text of a rules file or a dashboard, or remove the link if its address is empty.
 
-    Return a text without links unchanged.
+    If the text contains no links, return it unchanged.
     """
     if f'"{RUNBOOK}#' in content:
         return json.dumps(_set_panel_links(json.loads(content), links.runbook), indent=2, ensure_ascii=False) + "\n"

@@ -2,9 +2,9 @@
 Write each secret to a file in the volume of the service that needs it, and exit.
 
 The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start.
-It generates all other secrets at the first start and keeps them: most are passwords that the database stores too, so a changed
-password would no longer be accepted. The service `migrate` sets the passwords of the roles at each start, so a lost one is
-replaced.
+It generates all other secrets at the first start and keeps them, because the database stores the owner's password too and would
+refuse another one. If the file with the password of another role is lost, this program generates a new password, and the
+service `migrate` sets it in the database.
 """
 
 import os
@@ -62,8 +62,8 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
     owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
     # Disable TLS, because the service `db` has no certificate: it is reached only over a network inside this machine. Use the
-    # constant DATABASE_ADDRESS. In the demo, the setting of that name leads through the sandbox, but `migrate` may run before
-    # the sandbox.
+    # constant DATABASE_ADDRESS and not the setting. In the demo, the setting names the sandbox, which forwards connections to
+    # `db` but may start after `migrate`.
     managed = environ.get(OWNER_URL, "").strip()
     owners_url = managed or f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
     _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)
@@ -71,7 +71,7 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
     address = environ.get("DATABASE_ADDRESS", "").strip() or DATABASE_ADDRESS
-    # Without the login, the address of a managed Postgres is the same for all roles: hosts, name of the database, and parameters.
+    # The part of the address after `@` is the same for all roles: the hosts, the name of the database and the parameters.
     database = managed.rpartition("@")[2] or f"{address}/ledger"
     for role in ROLES:
         password = _generate_once(root / "migrate" / f"password_{role}", OWNER_ONLY)

@@ -29,7 +29,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     url = settings.DATABASE_URL.get_secret_value()
     async with (
         open_pool(url, size_max=TASK_CONNECTIONS) as pool,
-        # Use a separate connection for the lease, because tasks that use all others must not delay its extension.
+        # Use a separate pool for the lease. Otherwise, tasks that use all connections would delay the extension of the lease.
         open_pool(url, size_max=1) as lease_pool,
         health_server(settings.HEALTH_PORT, lambda: find_database_problem(pool)),
         export_process_metrics(pool, revision=settings.REVISION),

@@ -26,7 +26,7 @@ wait.
 MINUTE_SECONDS = 60.0
 REQUESTS_LEFT_MIN = 5
 """
-If BMC reports fewer requests left than this number, the client makes a pause.
+If BMC reports that fewer requests than this number are left, the client makes a pause.
 
 The creator's other programs may share BMC's limit with us, so the client leaves them some requests.
 """

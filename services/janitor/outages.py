@@ -6,14 +6,15 @@ FAILED_PROBES_MIN = 2
 """
 The number of failed probes in a row that counts as an outage.
 
-One failed probe is too few: a restart of the webhook can cause it, and the proxy holds deliveries for 10 seconds meanwhile.
+One failed probe is too few: a restart of the webhook can cause it. During a short restart no delivery is lost, because the proxy
+tries to reach the webhook for 10 seconds.
 """
 
 
 @dataclass
 class OutageWatch:
     """
-    Collects the results of the janitor's other tasks.
+    Learns from the probes and from the queries of the reconciliation whether an outage has ended.
 
     An outage is a time in which Buy Me a Coffee (BMC) could not deliver: probes through the proxy failed, or the database was away.
     """

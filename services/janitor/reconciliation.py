@@ -81,7 +81,7 @@ PAGES_MAX = {ApiList.SUPPORTERS: 5, ApiList.SUBSCRIPTIONS: 2, ApiList.EXTRAS: 2}
 """
 The maximum number of newest pages that a pass reads of each list. One older page of each list is read too.
 
-So a pass sends at most 12 requests. That is all that `RequestBudget` allows in a minute, without the reserve for claims.
+So a pass sends at most 12 requests. `RequestBudget` allows 15 in a minute, and 3 of them are reserved for claims.
 """
 
 

@@ -18,14 +18,18 @@ Clock = Callable[[], datetime]
 
 
 async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock, turn: Turn) -> None:
-    """Run the tasks, and those that are not for all janitors only in this janitor's turn. Return after the last run has ended."""
+    """
+    Run each task once per period until *stop* is set. Return after the last run has ended.
+
+    A task whose `is_for_all` is false runs only while it is this janitor's *turn*.
+    """
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())
         # Create the series at 0. If a series first appears with its first increase, `rate` in Prometheus misses this increase.
         DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
-    # Check before the first runs, so that a janitor that stands by begins none.
+    # Check the lease before the first runs. Otherwise, a janitor that stands by would begin tasks of the active janitor.
     await turn.check()
     async with asyncio.TaskGroup() as checking:
         # Extend the lease until the last run has ended.

@@ -54,7 +54,8 @@ def make_tasks(
         # Match charges that could not be matched when they arrived. For example, a charge contains a code, and the pending
         # payment with this code was recorded after the charge.
         Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
-        # Settle failed or unreadable events again if an operator has requested it. A new version may have fixed the cause.
+        # Settle failed or unreadable events again if an operator has requested it, for example after an update that fixed the
+        # cause.
         Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
         # Close an open claim if a charge that fits the claim has been matched to the user. For example, the event of the charge
         # came after the claim.
@@ -112,7 +113,7 @@ async def measure_disk(folder: Path) -> int:
     """
     Measure the disk that contains *folder*.
 
-    The database is on this disk too, because all volumes of a machine are on one disk.
+    The database is normally on this disk too, because Docker keeps all volumes of a machine in one folder.
     """
     disk = shutil.disk_usage(folder)
     DISK_FREE.labels(folder).set(disk.free)

@@ -1,4 +1,4 @@
-"""Of several janitors, let one run the tasks that change data or use Buy Me a Coffee's API. The others stand by."""
+"""Let only one of several janitors run the tasks that change data or use Buy Me a Coffee's API. The others stand by."""
 
 import asyncio
 from contextlib import suppress
@@ -23,11 +23,11 @@ A lease lasts three seconds (`LEASE_SECONDS`), so another janitor takes over wit
 
 
 class Turn:
-    """Whether it is the turn of this janitor to run the tasks that only one janitor runs at a time."""
+    """Knows whether this janitor holds the lease, and so may run the tasks that only one janitor runs at a time."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        # Before the database answers, run the tasks. They fail, so that logs and metrics show why nothing is done.
+        # Begin with True. If the database is away at the start, the tasks run and fail, so logs and metrics show the cause.
         self.is_ours = True
 
     async def check(self) -> None:
@@ -35,7 +35,8 @@ class Turn:
         try:
             is_ours = await self._lease.keep()
         except DatabaseAwayError:
-            # No other janitor can take the lease either. The active janitor continues, so that it notices the end of the outage.
+            # While the database is away, no other janitor can take the lease. So keep `is_ours`: the active janitor continues its
+            # tasks and notices the end of the outage.
             return
         if is_ours != self.is_ours:
             log.info("running the tasks" if is_ours else "standing by, another janitor runs the tasks")
@@ -50,6 +51,6 @@ class Turn:
             await self.check()
 
     async def end(self) -> None:
-        """Let another janitor take over at once."""
+        """End the lease, so that another janitor can take over at once."""
         with suppress(DatabaseAwayError):
             await self._lease.end()

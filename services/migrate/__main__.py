@@ -9,10 +9,10 @@ from services.migrate.settings import MigrateSettings
 
 FAILURE_PAUSE_SECONDS = 3.0
 """
-The time that passes before this process exits after a failure.
+How long this process waits before it exits after a failure.
 
-When this process fails, `docker compose up` starts no more containers. Before that, Compose must have started the webhook and
-the bot, which do not wait for this process. Compose needs about half a second to start them.
+When this process exits with an error, `docker compose up` starts no further containers. So this process gives Compose the time
+to start the webhook and the bot first, which do not wait for the migration. Compose needs about half a second for that.
 """
 
 log = structlog.stdlib.get_logger()

@@ -12,8 +12,8 @@ One process needs these connections at most:
 | grafana_reader | 5 | the panels of Grafana that read the database |
 
 A service gets twice the connections that its replicas need, because an update may start new processes before it stops the old
-ones. All limits together, the connections that Postgres keeps for itself, and `RESERVE` must not exceed `max_connections` of
-the server. With one replica of each service, this is 48 + 3 + 9 = 60, which compose.yaml sets.
+ones. The sum of all limits, of the connections that Postgres keeps for superusers, and of `RESERVE` must not exceed the setting
+`max_connections` of the server. With one replica of each service, the sum is 48 + 3 + 9 = 60, which compose.yaml sets.
 """
 
 from collections.abc import Mapping
@@ -79,7 +79,8 @@ async def find_shortage_of_server(db: Connection, limits: Mapping[str, int]) -> 
 async def limit_connections(db: Connection, limits: Mapping[str, int]) -> None:
     for role, limit in limits.items():
         try:
-            # ALTER ROLE takes no parameters. Formatting is safe here, because all roles are constants of this module.
+            # ALTER ROLE accepts no query parameters. It is safe to format the role into the statement, because all roles are
+            # constants of this module.
             await db.execute(f"ALTER ROLE {role} CONNECTION LIMIT {limit}")
         except asyncpg.InsufficientPrivilegeError:
             log.warning(

@@ -20,16 +20,17 @@ PAUSE_SECONDS = 3.0
 
 BUSY = ("(55P03)", "(40P01)")
 """
-The error codes (SQLSTATE) in dbmate's message for a table in use: lock timeout and deadlock.
+The error codes (SQLSTATE) by which dbmate's message shows that a table is in use: lock timeout and deadlock.
 
-Each migration waits for a lock for two seconds at most, because payments wait behind it. Then it is rolled back and retried.
+A migration waits for a lock for two seconds at most, because payments that need the same table wait behind the migration. Then
+the migration is rolled back and retried.
 """
 
 log = structlog.stdlib.get_logger()
 
 
 async def apply_migrations(db: Connection, database_url: str, files: Sequence[Path]) -> str | None:
-    """Apply all pending migrations. Return None, or why the first failed migration could not be applied."""
+    """Apply all pending migrations. Return None if all were applied, or the reason why the first failed one was not."""
     for attempt in range(1, TRIES_MAX + 1):
         await _drop_invalid_indexes(db, files)
         problem = await _run(database_url, files[0].parent)
@@ -48,8 +49,8 @@ async def _drop_invalid_indexes(db: Connection, files: Sequence[Path]) -> None:
     Drop the indexes of migrations that were interrupted, so that these migrations can create them again.
 
     CREATE INDEX CONCURRENTLY leaves an invalid index if it fails, because it does not run in a transaction. The migration
-    cannot drop the index itself: dbmate sends all statements of a file together, and Postgres accepts this statement only
-    alone.
+    cannot drop the index itself: dbmate sends all statements of a file together, and Postgres refuses DROP INDEX CONCURRENTLY
+    together with other statements.
     """
     texts = "\n".join(file.read_text(encoding="utf-8") for file in files)
     for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
@@ -59,7 +60,7 @@ async def _drop_invalid_indexes(db: Connection, files: Sequence[Path]) -> None:
 
 
 async def _run(database_url: str, folder: Path) -> str | None:
-    """Run dbmate once, and log its lines. Return None, or its error message."""
+    """Run dbmate once. Return None if it succeeded, or its error message. Log its output only if it succeeded."""
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         *("--migrations-dir", str(folder)),

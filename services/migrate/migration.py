@@ -111,10 +111,10 @@ def _check_postgres(db: Connection) -> None:
 
 async def _check_volume(db: Connection, volume: Path | None) -> None:
     """
-    Refuse an empty database beside the files of another major version.
+    Refuse an empty database if the volume contains the files of another major version of Postgres.
 
-    The image of Postgres has a folder for each major version. If a newer image did not find the old files, it would start with an
-    empty database, and all users would have lost their credits.
+    The image of Postgres has a folder for each major version. A newer image does not use the files of an older one: it starts
+    with an empty database in its own folder. With this database, all users would seem to have lost their credits.
     """
     others = _find_other_majors(volume) if volume else []
     if others and await _find_version(db) is None:
@@ -133,8 +133,8 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
     """
     Wait until no other process migrates this database, and keep others out while the context is open.
 
-    Lock a table, because only its owner may lock it. On some servers, the owner of the database cannot revoke the functions for
-    advisory locks, so any role could take an advisory lock and block migrations.
+    Lock a table and take no advisory lock, because only the owner of the table may lock it. On some servers, the owner of the
+    database cannot revoke the functions for advisory locks, so any role could take the advisory lock and block migrations.
     """
     # If two processes create the table at the same time, one may violate a unique constraint of Postgres' catalog. Ignore that,
     # because the table then exists.
@@ -155,8 +155,8 @@ async def _lock_migrations(guard: Connection) -> None:
     """
     Begin a transaction that locks the table of migrations. Wait until no other transaction has locked it.
 
-    Poll, because a LOCK TABLE that waits keeps a snapshot. CREATE INDEX CONCURRENTLY of the process that holds the lock would wait for
-    the end of this snapshot, and both would wait forever.
+    Poll, because a LOCK TABLE that waits keeps a snapshot. If the process that holds the lock runs CREATE INDEX CONCURRENTLY, this
+    statement waits for the end of the snapshot, so both processes would wait forever.
     """
     deadline = asyncio.get_running_loop().time() + OTHER_MIGRATION_SECONDS_MAX
     while True:
@@ -213,7 +213,7 @@ async def _update(db: Connection, database_url: str, files: Sequence[Path]) -> N
 
 
 async def _report_invalid_indexes(db: Connection) -> None:
-    """Log the indexes whose creation was interrupted. Queries do not use them, and a unique one may accept duplicates."""
+    """Log the indexes whose creation was interrupted. Queries do not use such an index, and if it is unique, it may accept duplicates."""
     for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
         log.error("index is invalid, create it again: REINDEX INDEX CONCURRENTLY", index=row["name"])
 

@@ -23,7 +23,8 @@ async def set_passwords(db: Connection, passwords: Mapping[str, SecretStr]) -> N
     Set the password of each role.
 
     Postgres stores a verifier instead of the password, and it also accepts a verifier from a client. So no password is ever part of
-    a statement, which the server might log. Verifiers are kept out of the log too, if the owner may change the settings for this.
+    a statement, which the server might log. If the owner is a superuser, this function also turns off the logging of its
+    statements, so that the log contains no verifier.
     """
     async with db.transaction():
         if await db.fetchval("SELECT current_setting('is_superuser') = 'on'"):
@@ -37,7 +38,8 @@ async def set_passwords(db: Connection, passwords: Mapping[str, SecretStr]) -> N
 
 
 async def _set_password(db: Connection, role: str, password: str) -> None:
-    # ALTER ROLE takes no parameters. A verifier contains no character that a string in SQL would have to escape.
+    # ALTER ROLE accepts no query parameters, so format the verifier into the statement. A verifier contains no character that must
+    # be escaped in a string in SQL.
     quoted = await db.fetchval("SELECT quote_ident($1)", role)
     try:
         async with db.transaction():

@@ -73,8 +73,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # All open requests have been answered, so the tasks can be cancelled. The next start settles the events that are
-            # still spooled.
+            # All open requests have been answered, so the tasks can be cancelled. Events that are still spooled are settled after
+            # the next start.
             draining.cancel()
             writing.cancel()
             counting.cancel()

@@ -115,8 +115,8 @@ class Batcher:
         """
         Answer one caller, and the next one in the next round of the event loop.
 
-        The callers of a large batch would together occupy the event loop for tens of milliseconds. In this time the database
-        would wait with the result of each statement of the next batch, and after it the event loop for the database.
+        Answering all callers of a large batch at once would occupy the event loop for tens of milliseconds. In that time, the
+        next batch could not send its statements to the database.
         """
         _succeed(*self._settled.popleft())
         if self._settled:
@@ -124,8 +124,8 @@ class Batcher:
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
         """Settle the events that need no locked row. Fail the others at once, because retries would delay all waiting events."""
-        # The only event of the batch needs the locked row, so fail it at once. A second attempt would again wait half a second
-        # for the lock, and would block all settlement for that time.
+        # If the batch has only one event, this event needs the locked row, so fail it at once. A second attempt would again wait
+        # half a second for the lock, and would block all settlement for that time.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return

@@ -131,7 +131,8 @@ class FailedStreak:
         try:
             self._known = await self._keep(self._writing)
         except asyncio.CancelledError:
-            # The process stops. Put the answers back, because `work` calls `write` once more after this task has ended.
+            # The process stops. Put the answers back, because `work` in __main__.py calls `write` once more after this task has
+            # ended.
             self._put_back()
             raise
         except Exception as error:  # noqa: BLE001 -- a fault in counting must not stop the service
