@@ -14,7 +14,8 @@ from sandbox.journal import log
 from sandbox.relay import HERE, Relay
 from sandbox.script import Script
 
-# Do not forward headers that concern a single connection, or that the sandbox sets itself.
+# Do not forward headers that concern a single connection, or that the sandbox sets itself. Also drop
+# `strict-transport-security`: it would make the browser refuse the sandbox's plain HTTP.
 _NOT_PASSED_ON = frozenset(
     {
         "connection",
@@ -29,7 +30,8 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _CONNECT_SECONDS = 5.0
-# The longest allowed pause within an answer. An event stream is not cut off, because it sends something every 15 seconds.
+# The longest allowed pause within an answer. The event stream of the product is not cut off,
+# because it sends a ping every 15 seconds.
 _SILENCE_SECONDS = 120.0
 
 

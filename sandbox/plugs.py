@@ -1,4 +1,4 @@
-"""Pull the plug of the database, the webhook or the bot, and plug it in again."""
+"""Disconnect the database, the webhook or the bot for the demo, as if its plug were pulled, and connect it again."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class PlugName(Enum):
 
 class Plugs:
     """
-    The plugs by name, each with the relays that carry its connections.
+    The plugs by name. Each plug stands for one service, and its relays carry the connections of this service.
 
     Pulling a plug cuts connections and stops no container, so the sandbox needs no access to Docker.
     """

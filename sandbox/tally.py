@@ -94,7 +94,7 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
-    # The last time before the receipt when a page of BMC's API that contains the payment was read.
+    # The time when a page of BMC's API with this payment was last read before the receipt. None if no such page was read.
     listed_at: float | None = None
     is_refunded: bool = False
     # The webhook or the bot has credited this payment a second time.
@@ -143,7 +143,7 @@ class Tally:
         self._is_code_new = False
 
     def known(self) -> set[str]:
-        """Return the ids of the transactions and subscriptions."""
+        """Return the ids of the transactions and subscriptions of the kept payments."""
         return {paid.of for paid in self._payments.values()}
 
     def as_read(self) -> dict[str, Any]:

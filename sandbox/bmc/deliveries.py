@@ -92,9 +92,9 @@ class Deliveries:
         self._under_way: Counter[int] = Counter()
         # The events that were given up: the webhook has not accepted them, and they are not sent any more.
         self._unsent: OrderedDict[int, Event] = OrderedDict()
-        # Each BMC event that is held back waits for an asyncio event in one of these collections: in `_overtaken`, until another
-        # BMC event is sent; in `_refunds_sent`, by transaction id, until the refund of its payment is sent; in `_late`, until a
-        # fixed delay has passed.
+        # A fault can hold back an event of BMC. The task of this event then waits for an asyncio event in one of these
+        # collections: in `_overtaken`, until another BMC event is sent; in `_refunds_sent`, by transaction id, until the refund
+        # of the payment is sent; in `_late`, until a fixed delay has passed.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()

@@ -13,7 +13,7 @@ class Fault(Enum):
     WRONG_SIGNATURE = "wrong_signature"
     NO_SIGNATURE = "no_signature"
     FORGOTTEN = "forgotten"
-    """Never send the webhook."""
+    """Send no webhook about a happening (see `Rule`)."""
     API_BLOCKED = "api_blocked"
     API_THROTTLED = "api_throttled"
     API_BROKEN = "api_broken"

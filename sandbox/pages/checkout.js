@@ -58,7 +58,7 @@ export class Checkout {
     this.refresh();
   }
 
-  /** Return whether the note contains the code, or the code with the wrong character that the button *mistype* puts into it. */
+  /** Return whether the note contains *code*, or *code* with one wrong character, as the button `mistype` pastes it. */
   hasCode(code) {
     return this.note.includes(code) || (this.clipboard === code && this.hasSlip);
   }

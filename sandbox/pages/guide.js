@@ -13,7 +13,7 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // For each person, the id of the newest message at the person's last payment. The codes up to this message may be paid,
+    // Maps each person to the id of the bot's newest message when the person last paid. Codes up to this message may be used,
     // even if no note contains them.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
@@ -126,7 +126,7 @@ export class Guide {
     return this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
   }
 
-  /** True while the webhook keeps the payment on its disk. After the plug is in again, this lasts for some more seconds. */
+  /** True while the webhook keeps the payment on its disk. This ends some seconds after the plug is in again. */
   get isSpooled() {
     const { story } = this;
     return Boolean(story?.spooled_at && !story.is_credited);

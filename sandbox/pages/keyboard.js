@@ -26,7 +26,7 @@ function rows(keys, toKey) {
   return keys.map((row) => make("div", { className: "row-of-keys" }, ...row.map(toKey)));
 }
 
-/** The bot's reply keyboard. A one-time keyboard hides after a press. Another button of the phone shows it again. */
+/** The bot's reply keyboard. A one-time keyboard hides after a press. The button `keyboard-toggle` shows it again. */
 export class Keyboard {
   constructor(press) {
     this.press = press;

@@ -179,7 +179,7 @@ export class MiniApp {
         return write(text);
       };
     } catch {
-      // The page has another origin, or the browser has no clipboard. Then the guide only waits until the code is in the note.
+      // The page has another origin, or the browser has no clipboard. Then the guide does not learn that a code was copied.
     }
   }
 
@@ -225,7 +225,7 @@ export class MiniApp {
     find("sheet-back").hidden = !this.hasBack;
   }
 
-  /** Paint a part of the sheet. If *colour* is a key of the theme, the painted colour changes with the theme. */
+  /** Paint a part of the sheet. If *colour* names a colour of the theme, the painted colour changes with the theme. */
   paint(property, colour) {
     this.painted[property] = colour;
     find("sheet").style.setProperty(property, colourOr(colour.color ?? this.theme[colour.color_key], "var(--tg)"));

@@ -1,4 +1,4 @@
-// Chooses the person whose phone is shown. The people of the cast have already pressed Start.
+// Chooses the person whose phone is shown. The page presses Start for the people of the cast.
 
 import { call, find, make, memory, post, showList } from "./parts.js";
 
@@ -11,7 +11,7 @@ export class People {
     this.read = JSON.parse(memory.get("read") ?? "{}");
   }
 
-  /** The chosen person; undefined if the chosen person is not an operator. */
+  /** The chosen person if this person is an operator; otherwise undefined. */
   get operator() {
     return this.cast.find(({ id, is_operator: isOperator }) => isOperator && id === this.chosen);
   }

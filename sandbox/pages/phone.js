@@ -167,7 +167,7 @@ export class Phone {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // The browser does not allow it. The demo still works, because `onCopy` has put the text into the demo's own clipboard.
+      // The browser refuses access to its clipboard. The demo still works, because `onCopy` has put the text into its own one.
     }
     this.toast(`Copied: ${text}`);
   }

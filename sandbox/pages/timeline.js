@@ -4,7 +4,7 @@ import { attempt, clockSeconds, find, make, post } from "./parts.js";
 
 const MATCHES = { code: "Matched by code", slip: "Matched, one wrong sign corrected", no_code: "Matched without a code" };
 
-/** The kinds of payments whose whole note is in BMC's list. Without a webhook, only a code in this note credits a user. */
+/** The kinds of payments whose whole note is in BMC's list. Without a webhook, only a code in it is matched automatically. */
 const LISTED_WITH_NOTE = ["donation", "wishlist_payment"];
 
 /** The outcomes of an event that adds no credits, in plain words. */
@@ -71,7 +71,7 @@ function delivered(story) {
   return { state: "held", words: attempts > 1 ? `Delivering, attempt ${attempts}` : "Delivering" };
 }
 
-/** Make the step of a payment without a webhook. It is done when the bot has told the user, not when the list was read. */
+/** Make the step of a payment without a webhook. The step is done when the bot has told the user, not when the list is read. */
 function found(story, onClaim) {
   const { at, listed_at: listed, told: receipt, is_refunded: isRefunded } = story;
   if (receipt) return { state: "done", words: "Found in Buy Me a Coffee’s list", when: listed ? after(at, listed) : "" };

@@ -88,7 +88,7 @@ class Acting:
         return self._say(chat, content, copies=read_copies(fields), reply_to=reply_to)
 
     async def give_update(self, request: web.Request) -> web.Response:
-        """Send the bot an arbitrary update. Tests use it for actions for which the sandbox has no other endpoint."""
+        """Send the bot an arbitrary update. Tests use it for actions that no other endpoint of the sandbox offers."""
         fields = await read_fields(request)
         body = fields.decoded("body")
         if not isinstance(body, dict):

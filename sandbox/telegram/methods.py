@@ -48,7 +48,7 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# The sandbox does not show commands in groups, so it refuses the scopes of a single group, `chat_administrators` and `chat_member`.
+# The scopes `chat_administrators` and `chat_member` are missing, because the sandbox does not show commands in groups.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 

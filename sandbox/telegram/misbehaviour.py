@@ -22,9 +22,10 @@ class Fault(Enum):
 @dataclass
 class Rule:
     """
-    The next *times* calls of *method* fail.
+    The next *times* calls of *method* fail, or of all methods if it is `EVERY_METHOD`.
 
-    If *takes_effect* is true, only the answer is lost: the call takes effect, but the bot does not know the outcome.
+    If *user_id* is not None, only calls for the chat with this id fail. If *takes_effect* is true, only the answer is lost: the
+    call takes effect, but the bot does not know the outcome.
     """
 
     method: str

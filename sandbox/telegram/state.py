@@ -47,9 +47,9 @@ class Telegram:
     query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
     profile: Profile = field(default_factory=Profile)
     record: Record = field(default_factory=Record)
-    # This function is called after each message of the bot.
+    # This function is called after each message that the bot sends to a private chat.
     heard: Callable[[Chat, Message], None] = lambda _chat, _message: None
-    # The time in seconds since 1970 when a person last pressed a button that the bot answers.
+    # The time in seconds since 1970 when a person last pressed a button with callback data, so the bot got an update.
     pressed_at: float = 0.0
     chats: Chats = field(init=False)
     groups: Groups = field(init=False)
