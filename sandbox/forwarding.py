@@ -15,7 +15,7 @@ from sandbox.relay import HERE, Relay
 from sandbox.script import Script
 
 # Do not forward headers that concern a single connection, or that the sandbox sets itself. Also drop
-# `strict-transport-security`: it would make the browser refuse the sandbox's plain HTTP.
+# `strict-transport-security`, because it concerns only the product's own address.
 _NOT_PASSED_ON = frozenset(
     {
         "connection",

@@ -48,7 +48,7 @@ class Sending(Enum):
     RETRY = "retry"
     ACCEPTED = "accepted"
     GIVEN_UP = "given_up"
-    # BMC forgets the webhook. Only the list of the API shows the payment.
+    # BMC sends no webhook (`Fault.FORGOTTEN`). Only the list of the API shows the payment.
     FORGOTTEN = "forgotten"
 
 
@@ -97,7 +97,7 @@ class Paid:
     # The time when a page of BMC's API with this payment was last read before the receipt. None if no such page was read.
     listed_at: float | None = None
     is_refunded: bool = False
-    # The webhook or the bot has credited this payment a second time.
+    # True if an answer of the webhook or a message of the bot has shown a second credit for this payment.
     is_twice: bool = False
 
     @property
@@ -251,8 +251,8 @@ class Tally:
         fitting = [paid for paid in self._payments.values() if paid.amount in amounts]
         waiting = [paid for paid in fitting if paid.is_waiting and paid.owner_id in (told.person_id, None)]
         if waiting:
-            # Prefer a payment with a code of this person to a payment without a code. Of several such payments, `min` returns
-            # the oldest.
+            # Prefer a payment with a code of this person to a payment without a code. Of several equally good
+            # payments, `min` returns the oldest.
             min(waiting, key=lambda paid: paid.owner_id is None).told = told
             return
         before = [paid for paid in fitting if paid.told is not None and paid.told.person_id == told.person_id]

@@ -1,1 +1,5 @@
-"""The services bot, webhook and janitor. They never import each other, and they exchange data only through Postgres."""
+"""
+The services bot, webhook and janitor, and the programs that prepare their start.
+
+The services never import each other, and they exchange data only through Postgres.
+"""

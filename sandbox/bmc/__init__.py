@@ -1,1 +1,1 @@
-"""A stand-in for Buy Me a Coffee: a page to pay on, and the webhooks that report payments."""
+"""A stand-in for Buy Me a Coffee: the checkout, the webhooks that report payments, and the API that lists payments."""

@@ -30,7 +30,7 @@ class Listing:
 
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
-        # The changes by transaction id or subscription id. The value is None if BMC has deleted the row.
+        # The changed fields of each row, by transaction id or subscription id. The value is None if BMC has deleted the row.
         self._changes: OrderedDict[str, Mapping[str, Any] | None] = OrderedDict()
 
     def change(self, key: str, fields: Mapping[str, Any] | None) -> None:

@@ -13,8 +13,8 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // Maps each person to the id of the bot's newest message when the person last paid. Codes up to this message may be used,
-    // even if no note contains them.
+    // Maps each person to the id of the bot's newest message when the person last paid. Codes up to this message may be
+    // used already, even if no note contains them.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;

@@ -105,7 +105,7 @@ export class MiniApp {
     this.tell("theme_changed", { theme_params: this.theme });
   }
 
-  // From the page -----------------------------------------------------------------------------------------------------
+  // Messages from the page --------------------------------------------------------------------------------------------
 
   hear(event) {
     if (!this.isOpen || event.source !== this.frame.contentWindow) return;
@@ -188,7 +188,7 @@ export class MiniApp {
     find("sheet").classList.remove("loading");
   }
 
-  // To the page -------------------------------------------------------------------------------------------------------
+  // Messages to the page ----------------------------------------------------------------------------------------------
 
   tell(eventType, eventData = {}) {
     if (this.isOpen) this.frame.contentWindow.postMessage(JSON.stringify({ eventType, eventData }), "*");

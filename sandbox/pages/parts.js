@@ -26,7 +26,7 @@ export async function call(method, path, body, options = {}) {
 
 export const post = (path, body = {}) => call("POST", path, body);
 
-/** Run *work* and show its error, or the words that *words* makes of its result, in *place*. */
+/** Run *work*. Show its error in *place*, or the text that *words* makes of its result. */
 export async function attempt(place, work, words = () => "") {
   try {
     const done = await work();

@@ -21,7 +21,7 @@ export class People {
     return this.operator ? this.cast[0].id : this.chosen;
   }
 
-  /** Set the people to show. If the demo has started over, choose the new person in the place of the person chosen before. */
+  /** Set the people to show. If the demo has started over, choose the new person who replaces the chosen one. */
   setCast(cast) {
     const before = this.cast;
     if (JSON.stringify(before) === JSON.stringify(cast)) return;

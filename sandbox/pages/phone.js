@@ -167,7 +167,7 @@ export class Phone {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // The browser refuses access to its clipboard. The demo still works, because `onCopy` has put the text into its own one.
+      // The browser refuses access to its clipboard. The demo still works, because `onCopy` has given the text to the checkout.
     }
     this.toast(`Copied: ${text}`);
   }

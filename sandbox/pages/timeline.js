@@ -4,7 +4,7 @@ import { attempt, clockSeconds, find, make, post } from "./parts.js";
 
 const MATCHES = { code: "Matched by code", slip: "Matched, one wrong sign corrected", no_code: "Matched without a code" };
 
-/** The kinds of payments whose whole note is in BMC's list. Without a webhook, only a code in it is matched automatically. */
+/** The kinds of payments whose whole note BMC lists. Without a webhook, only a code in this note is matched automatically. */
 const LISTED_WITH_NOTE = ["donation", "wishlist_payment"];
 
 /** The outcomes of an event that adds no credits, in plain words. */

@@ -19,7 +19,7 @@ from sandbox.telegram.people import Person
 
 _GROUPS_MAX = 1_000
 _SUPERGROUP_IDS = 1_000_000_000_000
-"""The id of a supergroup is `-_SUPERGROUP_IDS - number`. So the id begins with -100, as in Telegram."""
+"""The id of a supergroup is `-_SUPERGROUP_IDS - number`; `number` counts the groups. The id begins with -100, as in Telegram."""
 
 ANONYMOUS_ADMINISTRATOR = {
     "id": 1087968824,

@@ -56,7 +56,7 @@ def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any]
 
 
 def copied_texts(markup: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield the texts that the copy buttons of an inline keyboard copy."""
+    """Yield the text that each copy button of an inline keyboard copies."""
     return (button["copy_text"]["text"] for button in buttons_of(markup) if "copy_text" in button)
 
 

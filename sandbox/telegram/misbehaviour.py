@@ -22,7 +22,7 @@ class Fault(Enum):
 @dataclass
 class Rule:
     """
-    The next *times* calls of *method* fail, or of all methods if it is `EVERY_METHOD`.
+    Makes the next *times* calls of *method* fail. `EVERY_METHOD` stands for all methods.
 
     If *user_id* is not None, only calls for the chat with this id fail. If *takes_effect* is true, only the answer is lost: the
     call takes effect, but the bot does not know the outcome.

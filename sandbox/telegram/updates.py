@@ -89,7 +89,7 @@ class Updates:
 
     def confirm_before(self, offset: int) -> None:
         """
-        Drop the updates before *offset*. A negative offset counts from the end of the queue.
+        Drop the updates with ids below *offset*. If *offset* is negative, keep that many of the newest updates.
 
         An update with two copies stays until it is confirmed again, as if its first confirmation had been lost.
         """

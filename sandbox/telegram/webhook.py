@@ -40,7 +40,7 @@ class Webhook:
     changed: Bell = field(default_factory=Bell)
 
     def set(self, url: str, *, secret_token: str | None, max_connections: int) -> None:
-        """Set the webhook. If it stays the same, keep the address and the last error, as Telegram does."""
+        """Set the webhook. If *url* and *max_connections* do not change, keep the address and the last error. So does Telegram."""
         self.secret_token = secret_token
         if (url, max_connections) == (self.url, self.max_connections):
             return
@@ -69,9 +69,10 @@ class Pusher:
     answer. Telegram would execute this call, but the sandbox ignores it.
 
     The relay *line* carries the updates to the proxy. If the proxy's name has several addresses, the pusher chooses one of
-    them. It uses only this address for half an hour or until the bot changes its webhook, as Telegram does, even if nothing
-    answers there. There is one difference: if the name no longer has the chosen address, the pusher chooses again at once,
-    because a restarted container may get another address. Telegram would use the old address for the rest of the half hour.
+    them. As Telegram does, the pusher uses only this address for half an hour or until the bot changes its webhook, even if
+    nothing answers there. There is one difference: if the name no longer has the chosen address, the pusher chooses again at
+    once, because a restarted container may get another address. Telegram would use the old address for the rest of the half
+    hour.
     """
 
     def __init__(

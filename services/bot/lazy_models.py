@@ -31,7 +31,7 @@ def import_aiogram() -> None:
         from aiogram.types.base import TelegramObject  # noqa: PLC0415 — see the docstring
     finally:
         base.model_rebuild = rebuild
-    # When a model is used for the first time, pydantic calls its `model_rebuild`. `model_rebuild` needs the names of all types,
+    # When a model is used for the first time, pydantic calls its `model_rebuild`. The method needs the names of all types,
     # because the annotations of aiogram's models are strings.
     of_aiogram: tuple[Any, ...] = (TelegramObject, TelegramMethod, Response)
     for kind in of_aiogram:

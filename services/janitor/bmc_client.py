@@ -49,7 +49,7 @@ class RequestBudget:
     _pause_ends_at: float = 0.0
 
     def take(self, now: float, *, for_claim: bool = False) -> float:
-        """Count a request and return 0. If no request is allowed, return the seconds until one is."""
+        """Count a request and return 0. If no request is allowed now, return the seconds until one is allowed."""
         allowed_at = self._pause_ends_at
         requests_max = REQUESTS_PER_MINUTE_MAX - (0 if for_claim else CLAIM_REQUESTS)
         if len(self._sent_at) >= requests_max:

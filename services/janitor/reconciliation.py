@@ -164,8 +164,8 @@ class Reconciler:
         for list_ in ApiList:
             reading = await self._read_list(states.get(list_), list_, since=since, now=now)
             readings.append(reading)
-            # Settle the rows before the next list is read. A purchase in the Shop is in two lists, so it
-            # must be a known charge when the second list is read.
+            # Settle the rows before the next list is read. A Shop purchase is in two lists. After it is settled from the first
+            # list, it is a known charge, so its row in the second list has no news.
             due = await self._find_due(reading, waits=not is_after_outage, now=now)
             settled += sum([await self._settle(event, now=now) for event in due])
         is_good = all(reading.state.is_healthy for reading in readings)

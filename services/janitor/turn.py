@@ -45,7 +45,7 @@ class Turn:
         ACTIVE.set(is_ours)
 
     async def run(self) -> None:
-        """Check the lease again and again, until cancelled."""
+        """Check the lease every `CHECK_SECONDS`, until the task is cancelled."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self.check()

@@ -30,7 +30,7 @@ log = structlog.stdlib.get_logger()
 
 
 async def apply_migrations(db: Connection, database_url: str, files: Sequence[Path]) -> str | None:
-    """Apply all pending migrations. Return None if all were applied, or the reason why the first failed one was not."""
+    """Apply all pending migrations. Return None if all succeeded, or the reason why one failed."""
     for attempt in range(1, TRIES_MAX + 1):
         await _drop_invalid_indexes(db, files)
         problem = await _run(database_url, files[0].parent)

@@ -83,7 +83,7 @@ async def migrate(
 
 
 async def _connect(database_url: str) -> tuple[Connection, str]:
-    """Connect to the server that accepts writes. Wait while it starts. Return the connection and a URL of only this server."""
+    """Connect to the server that accepts writes, after it has started. Return the connection and a URL of only this server."""
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS_MAX
     while True:
         try:
@@ -136,8 +136,8 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
     Lock a table and take no advisory lock, because only the owner of the table may lock it. On some servers, the owner of the
     database cannot revoke the functions for advisory locks, so any role could take the advisory lock and block migrations.
     """
-    # If two processes create the table at the same time, one may violate a unique constraint of Postgres' catalog. Ignore that,
-    # because the table then exists.
+    # If two processes create the table at the same time, one of them may violate a unique constraint of Postgres' catalog.
+    # Ignore this error, because the table then exists.
     with suppress(asyncpg.UniqueViolationError):
         # Create the table exactly as dbmate would create it.
         await db.execute("CREATE TABLE IF NOT EXISTS public.schema_migrations (version varchar PRIMARY KEY)")

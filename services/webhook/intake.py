@@ -34,7 +34,7 @@ RETRY_SECONDS = 0.5
 """The time between two checks whether the database is available again."""
 
 LOOK_SECONDS = 30.0
-"""The longest time between two listings of the folder. A listing finds files that another replica or an operator put there."""
+"""The longest time between two listings of the spool's folder. Another replica or an operator may have put files there."""
 
 LOCKED_RETRY_SECONDS = 2.0
 """
@@ -235,8 +235,8 @@ class Intake:
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # A RowLockedError is a DatabaseAwayError by class, but the database is not away, so it does not count here. Any other
-        # error concerns only one event, so the other files can be settled. The file with that event is retried later.
+        # RowLockedError is a subclass of DatabaseAwayError, but it does not mean that the database is away, so exclude it. Any
+        # other error concerns only one event, so the other files can be settled. The file with that event is retried later.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
