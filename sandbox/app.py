@@ -104,7 +104,8 @@ class Lines:
     """
     The relays that carry the connections of the product's services.
 
-    *telegram* carries the bot's calls of the Bot API. *bot* carries the requests to the bot.
+    *telegram* carries the bot's calls of the Bot API, and *bot* carries the requests to the bot. *telegram* and *database* are None
+    if the settings name no port or address for them.
     """
 
     webhook: Relay

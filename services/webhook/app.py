@@ -90,7 +90,7 @@ class DeliveryHandler:
             return _refuse_unread(body)
         # Pass all values of the header, so that `find_secret` can refuse a request with two signatures.
         signatures = request.headers.getall(HEADER, [])
-        # Try the signing secrets first, so that a payment is never taken for a probe, even if a probe has the same secret.
+        # Try the signing secrets first, so that a payment is never taken for a probe, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._settle_probe(body, self._probe)
