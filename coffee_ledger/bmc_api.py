@@ -3,8 +3,9 @@ Read the answers of the REST API of Buy Me a Coffee (BMC). Every answer becomes 
 
 The API lists what an account received, five rows a page, the newest first. It is read-only and has no filter by date. A row is
 weaker evidence than a webhook: it is not signed, its times have no zone, and it does not reliably show the family (kind) of the
-payment. E-mail addresses may be masked, so they are not read. The same value may have several forms, as in webhooks, and all
-these forms are read. A row that cannot be read becomes an `UnreadableRow`, so that the other rows of its page can still be read.
+payment. E-mail addresses may be masked, so they are not read. As in webhooks, the same field may be a number in one answer and
+a string in another, and both are read. A row that cannot be read becomes an `UnreadableRow`, so the other rows of its page are
+kept.
 
 The janitor calls the API (services/janitor/bmc_client.py). coffee_ledger/listed_events.py turns the rows into events.
 
@@ -38,7 +39,7 @@ TIME = re.compile(
 )
 NO_TIME = frozenset({"", "0000-00-00 00:00:00"})
 SECONDS_MAX = 3600
-"""If BMC sends a longer `Retry-After`, we wait only this long. So one wrong header cannot stop our requests for days."""
+"""Wait at most this long if BMC sends a longer `Retry-After`. So one wrong header cannot stop our requests for days."""
 
 
 class ApiList(enum.StrEnum):
@@ -95,7 +96,7 @@ class SupportRow:
     row_id: str
     """BMC's `support_id`. It probably equals the `id` in the webhook, but no published example shows both for one payment."""
     transaction_id: str | None
-    """The `transaction_id` that the payment's webhook also has; None if the row has no real id, as for a free Shop item."""
+    """The same `transaction_id` as in the payment's webhook. None if missing or a placeholder, as for a free Shop item."""
     amount: Decimal
     """The price of one coffee times the number of coffees. It is zero for a free Shop item."""
     currency: str
@@ -104,7 +105,7 @@ class SupportRow:
     created_at: datetime | None
     """The time in the row, read as UTC. BMC does not document the zone."""
     is_refunded: bool | None
-    """True if BMC marks the payment as refunded; None if the values of the marks are unknown."""
+    """True if BMC marks the payment as refunded; None if a field that marks refunds has an unknown value."""
     support_type: str | None = None
     platform: str | None = None
 
@@ -113,7 +114,11 @@ class SupportRow:
 class SubscriptionRow:
     row_id: str
     psp_id: str | None
-    """The id of the subscription at Stripe: `transaction_id` in the API, `psp_id` in webhooks. None if the row has no real id."""
+    """
+    The id of the subscription at Stripe: `transaction_id` in the API, `psp_id` in webhooks.
+
+    None if it is missing or a placeholder.
+    """
     amount: Decimal
     """The price of one period."""
     currency: str
@@ -143,7 +148,7 @@ class ExtraRow:
     name: str | None = field(repr=False)
     created_at: datetime | None
     is_revoked: bool | None
-    """True if BMC marks the purchase as revoked or its payment as refunded; None if the values of the marks are unknown."""
+    """True if BMC marks the purchase as revoked or its payment as refunded; None if one of these marks has an unknown value."""
     item_name: str | None = None
 
 
@@ -175,7 +180,7 @@ class ApiResult:
 
 
 def read_answer(list_: ApiList, answer: ApiAnswer) -> ApiResult:
-    """Read an answer to a request for a page of *list_*. The answer may have any content."""
+    """Read an answer to a request for a page of *list_*. If the content cannot be read, the result has the state CHANGED."""
     refusal = _refusal(answer)
     result = ApiResult(state=refusal) if refusal is not None else _read_page(list_, answer)
     return replace(
@@ -241,8 +246,8 @@ def _says_empty(page: Json) -> bool:
     """
     Tell whether a page without `data` means that the list is empty.
 
-    The known texts are "No supporters" and "No subscriptions". So a text that begins with "No" means an empty list. Any other
-    text may report an error.
+    If a list is empty, BMC sends a text such as "No supporters" or "No subscriptions" instead of `data`. So a text that begins
+    with "No" means an empty list. Any other text may report an error.
     """
     words = read_text(page.get("error")) or read_text(page.get("message")) or ""
     return "data" not in page and bool(re.match(r"no\s", words.strip().lower()))
@@ -331,7 +336,7 @@ def _read_extra(fields: Json) -> ExtraRow | UnreadableRow:
 
 
 def _read_refund(fields: Json) -> bool | None:
-    """Tell whether a payment was refunded; None if unknown. Read two fields, because published rows have one of them or both."""
+    """Tell whether a payment was refunded; None if unknown. Read two fields, because some rows have only one of them."""
     return _any_mark(_read_mark(fields.get("is_refunded")), _has_time(fields.get("refunded_at")))
 
 
@@ -341,7 +346,7 @@ def _any_mark(*marks: bool | None) -> bool | None:
 
 
 def _read_mark(value: object) -> bool | None:
-    """Read a flag. A missing flag is false. Return None for an unknown value."""
+    """Read a flag. Return False if it is missing, and None if its value is unknown."""
     return False if value is None else read_flag(value)
 
 

@@ -113,9 +113,9 @@ class Charge:
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
-    """The id of the subscription at BMC's payment provider; None for other charges, or if BMC sent no such id."""
+    """The id of the subscription at BMC's payment provider; None if the charge is of no subscription, or if BMC sent no id."""
     period_start: datetime | None = None
-    """The start of the billing period of a subscription charge; None for other charges, or if BMC sent no period."""
+    """The start of the billing period; None if the charge is of no subscription, or if BMC sent no period."""
     supporter_id: str | None
     amount: Decimal | None
     """
@@ -128,9 +128,9 @@ class Charge:
     """All texts that the supporter wrote, one line for each field of the event; None if the supporter wrote nothing."""
     item: str | None = None
     """
-    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought; None for other charges.
+    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought; None if neither was bought.
 
-    The part after the colon is BMC's id, or the title if BMC sent no id.
+    The part after the colon is BMC's id of the level or item, or its title if BMC sent no id.
     """
     item_name: str | None = None
     payer_name: str | None = None

@@ -21,7 +21,7 @@ Users may be wrong by one or two days, and `paid_at` is in UTC, not in the user'
 """
 
 CANDIDATES_MAX = 5
-"""The operator's card about a claim has lists of charges. Each list has at most this many charges."""
+"""The maximum number of charges in each list of charges on the operator's card about a claim."""
 
 SIMILARITY_MIN = 0.7
 """Two words count as similar if their `SequenceMatcher` ratio is above this value. The ratio of equal words is 1."""
@@ -125,7 +125,7 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
     # More than half of the words of the longer name must fit. If the shorter name has too few words for that, skip the comparison
-    # of spellings, because the comparison is slow and a caller may hold the lock that settlement needs.
+    # of spellings: it is slow, and a caller may hold the settling turn (docs/glossary.md), for which all settlements wait.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 

@@ -177,8 +177,8 @@ def read_codes(text: str) -> Reading:
     digits = _possible_digits(text)
     if not digits:
         return Reading()
-    # Most notes contain one code, as the bot shows it, and no other digits. The closer reading gives the same result for them, but
-    # takes several times as long.
+    # Most notes contain one code, as the bot shows it, and no other digits. `_read_closely` would give the same result for
+    # them, but takes several times as long.
     if digits <= _DIGITS and (plain := _PLAIN_NOTE.fullmatch(text)) and is_code(code := plain[1] + plain[2]):
         return Reading(codes=frozenset({PaymentId(code)}), holds_code=True, text=text)
     return _read_closely(text)
@@ -235,7 +235,7 @@ def _weigh(signs: str) -> int:
 def _complete(signs: str, *, place: int) -> str:
     """Insert a character into seven others at *place*, so that all eight pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
-    # Divide by the weight modulo 31. Because 31 is prime, every weight has an inverse.
+    # `pow(weight, -1, 31)` is the inverse of the weight modulo 31. It exists for every weight, because 31 is prime.
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
     return signs[:place] + ALPHABET[missing] + signs[place:]
 
@@ -551,7 +551,8 @@ def _shapes_in(clause: str) -> "Iterator[_Shape]":
     words = _words(clause)
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
-    # Do not pair the groups of a word with four or more groups, such as `550e8400-e29b-41d4-a716-446655440000`.
+    # A word with four or more groups is an id such as `550e8400-e29b-41d4-a716-446655440000`, so its groups are not halves of a
+    # code. Replace it by an empty group, which fits no pair.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
@@ -593,8 +594,7 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Correct at most one shape more than `SHAPES_CORRECTED_MAX` allows. If the text has so many shapes with corrections, return
-    # no corrections.
+    # Stop after `SHAPES_CORRECTED_MAX` + 1 shapes that have corrections: these are too many, so no corrections are returned.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 

@@ -102,7 +102,7 @@ class ChargeReport:
     """A charge as one event describes it. Only *charge* is stored in the table `charges`."""
 
     charge: Charge
-    """The charge to store if this event is the first one of the charge. Otherwise `Book.find` finds the stored charge."""
+    """The charge to store if no earlier event described it. `Book.find` in settling.py looks for the stored charge."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
@@ -122,7 +122,8 @@ class ChargeReport:
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the words before the settlement. The event waits for the batch before it anyway, so reading delays nothing.
+        # Read the words here and not during the settlement, which other events wait for. The event itself is not delayed: while
+        # it is read, the batch before it is still being settled.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
@@ -245,8 +246,7 @@ class _Message:
     """
     A name for the event. All deliveries of the same event have the same name.
 
-    If the charge has no ids that identify the charge, the charge key contains this name. So a repeated delivery of the event has
-    the same charge key.
+    If the charge has no ids, its charge key contains this name. So a repeated delivery of the event has the same charge key.
     """
 
 
@@ -359,7 +359,7 @@ def _unpaid_status(message: _Message) -> object:
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # A missing status is None here and is returned as None, so it casts no doubt.
+    # A missing status is None and casts no doubt, so it is returned as it is.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 
@@ -379,8 +379,8 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # Prefer the transaction id. It stays the same if an event of another kind, such as a Shop item instead of a donation, or BMC's
-    # API reports the same charge.
+    # Prefer the transaction id: it is the same if BMC reports the charge again through its API or as another family, for
+    # example as a donation and as a Shop item. BMC's number may then differ.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -415,7 +415,8 @@ def _is_renewal(message: _Message, identity: _Identity) -> bool:
         return False
     started_at = _time(message.data.get("started_at"))
     if started_at is None:
-        # If the start date is missing, treat an update as a renewal. A renewal is never guessed, so no wrong user is credited.
+        # If the start date is missing, treat an update as a renewal. A renewal is never matched by amount and time, so a wrong
+        # answer here credits no wrong user.
         return message.verb == "updated"
     return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 

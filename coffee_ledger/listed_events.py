@@ -82,7 +82,7 @@ def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datet
 
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
-    """Do the same as `glimpse_at`, but also accept a stored row of BMC's list. The glimpse of a row shows only the list."""
+    """Do the same as `glimpse_at`, but also accept a stored row. The glimpse of a row shows only the list and the problem."""
     if channel != Channel.API:
         return glimpse_at(body)
     # The glimpse shows no time, so the time of receipt does not matter.
@@ -93,7 +93,7 @@ def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
     # If BMC changes the row, the digest makes the row a new event, which can perhaps be read. Put the digest before the number
-    # of the row: a number before a long word looks like a bot's token, and the log would hide it.
+    # of the row: a number, a colon and a long word look like a bot's token, so coffee_ledger/runtime/logs.py would hide them.
     name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
@@ -213,8 +213,8 @@ def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
 
 
 def _is_renewal(row: SubscriptionRow) -> bool:
-    # If one of the times is missing, treat the row as a renewal. Then `_compare_with_earlier` in settling.py does not take it
-    # for a first payment that BMC has also reported as a donation.
+    # If one of the times is missing, treat the row as a renewal, because `_compare_with_earlier` in settling.py does not
+    # compare renewals. It could take the row for a first payment that BMC has also reported as a donation.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

@@ -130,7 +130,7 @@ class Candidates:
     """Users whom the supporter's text mentions by Telegram username or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
-    """The number of other unmatched charges of this amount and currency that were paid at about the same time."""
+    """The number of other unmatched charges of this amount and currency, paid within `fallback_window` of this charge."""
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
         return Rejection.SWITCHED_OFF
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
-    # Do not guess about an old charge, because other users may have requested and paid this amount since.
+    # Guess only when a charge is matched for the first time. Later, other users may have requested and paid this amount.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
     # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
@@ -432,7 +432,7 @@ def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[Pen
     If no payment is open, choose the newest payment. The charge is stored with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
-    # The newest payments come first. So if two sets of payments fit, the set with the newer payments is found first.
+    # The newest payments come first. So if two sets of the same size fit, the set with the newer payments is found first.
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):

@@ -164,7 +164,7 @@ class NotificationKind(enum.StrEnum):
     """
     A delivery had a signature that fits no signing secret. Only the first delivery of a burst causes a message.
 
-    A burst ends when no such delivery has come for six hours (`BURST_PAUSE`).
+    A burst ends when no such delivery has come for six hours (`BURST_PAUSE` in coffee_ledger/store/settlement.py).
     """
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"

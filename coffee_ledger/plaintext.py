@@ -45,9 +45,9 @@ CHARS_KEPT_MAX = 4096
 
 class CharTable(dict[int, str]):
     """
-    A table for `str.translate` that gets its entries from *convert* when a text needs them.
+    A table for `str.translate`. When a text contains a new character, the table calls *convert* and keeps the result.
 
-    It keeps at most `CHARS_KEPT_MAX` entries, because anyone can write texts with characters that nobody else uses.
+    At `CHARS_KEPT_MAX` entries, the table is emptied, so that texts with very many different characters cannot fill the memory.
     """
 
     def __init__(self, convert: Callable[[str], str]) -> None:
@@ -86,7 +86,7 @@ def undo_escapes(text: str) -> str:
 
 def drop_invisible(text: str) -> str:
     """Remove invisible characters and combining accents from *text*, and normalise it (Unicode NFKC)."""
-    # ASCII has no such characters, and each of its characters is in its normal form.
+    # An ASCII text has no invisible characters and no accents, and is already normalised.
     if text.isascii():
         return text[:TEXT_LENGTH_MAX]
     # Remove combining marks before normalising. Normalisation sorts the marks, and sorting a long run takes quadratic time.

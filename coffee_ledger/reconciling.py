@@ -165,12 +165,13 @@ def differs_in_zone(row: Row) -> bool:
     """
     Tell whether the time in the row is probably in another zone than UTC.
 
-    The five characters after the prefix of a Stripe id are the second of the payment, in base 62. Stripe does not document
-    this. So the result is only shown to operators, and decides nothing. The result is False if the row has no such id.
+    The five characters after the prefix of a Stripe id are the time of the payment in seconds, written in base 62. Stripe does
+    not document this. So the result is only shown to operators, and decides nothing. The result is False if the row has no such
+    id or no time.
 
     Source: test bodies and a live payment of BMC, and `created_at` of the same payments, compared 2026-11-29.
     """
-    # A subscription's id contains the start of the subscription.
+    # A subscription's id contains the time of its start, so compare it with `created_at`, not with the period.
     told, named = (
         _created_at(row),
         _stripe_time(row.psp_id if isinstance(row, SubscriptionRow) else _transaction_id(row)),
@@ -192,7 +193,11 @@ def _stripe_time(stripe_id: str | None) -> datetime | None:
 
 
 def _told_at(row: Row) -> datetime | None:
-    """Return the time of the payment that the row shows. For a subscription, it is the start of the last period."""
+    """
+    Return the time of the payment that the row shows; None if it is missing.
+
+    For a subscription, it is the start of the last period, or the start of the subscription if the row has no period.
+    """
     return row.period_start or row.created_at if isinstance(row, SubscriptionRow) else _created_at(row)
 
 

@@ -14,7 +14,7 @@ PAYMENTS_MAX = 2_000
 """
 The estimate uses at most this number of payments, the newest ones.
 
-So many payments within HISTORY are so frequent that the estimate is GAP_MIN. Counting more of them would not change it.
+With so many payments within `HISTORY`, the estimate is `GAP_MIN` anyway. Counting more payments would not change it.
 """
 
 SPAN_MIN = timedelta(days=14)

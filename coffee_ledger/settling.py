@@ -141,7 +141,7 @@ class Book:
     erased_supporters: frozenset[str] = frozenset()
     """The supporters in the batch who have paid for a user who asked to be erased."""
     undecided: defaultdict[Money, list[ChargeReport]] = field(default_factory=lambda: defaultdict(list))
-    """The charges of the batch that are not decided yet. They can prevent a guess for a charge of the same amount and time."""
+    """The charges of the batch that are not decided yet, by amount. They can prevent a guess (`_is_undecided_rival`)."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
     """
@@ -279,8 +279,8 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
     """Return whether *charge* may report the money of *other* again, and *other* is credited or can be credited by a rule."""
-    # A charge with a doubt is credited only if an operator matches it. If no operator has matched *other*, crediting *charge*
-    # too does not credit the money twice.
+    # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
+    # crediting *charge* does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
     return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
@@ -474,7 +474,8 @@ class _Fold:
         self._keep_supporter(report)
         charge = _add_known_fields(known, report.charge)
         if known.may_match and known.doubt is not None and charge.doubt is None:
-            # While the charge had a doubt, no rule could credit it, and `_new_charge` may not have compared it. Compare it now.
+            # While the charge had a doubt, no rule could credit it, so `_new_charge` may not have compared it with earlier
+            # charges. Now a rule can credit it, so compare it.
             charge = self._compare_with_earlier(charge, report)
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
@@ -548,7 +549,8 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # Any other doubt leaves the charge to an operator. If an event removes the doubt, `_update_charge` compares the charge.
+        # No rule can credit a charge with a different doubt, so it need not be compared with earlier charges. If an event
+        # removes the doubt, `_update_charge` compares the charge.
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
@@ -751,7 +753,7 @@ class _Fold:
         coded = [known[code] for code in sorted(words.reading.codes) if code in known]
         return Candidates(
             coded=coded,
-            # A text with an issued code is not corrected. So do not compute its corrections.
+            # An issued code in the text is better evidence than a correction. So do not compute corrections then.
             corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
@@ -778,8 +780,8 @@ class _Fold:
         """
         Return whether *report* may be confused with *charge* in a guess.
 
-        Return True if *report* describes a different charge that has the same amount and was paid at about the same time. The
-        texts of *report* must contain no issued code, because a code shows which pending payment the different charge pays.
+        Return True if *report* describes a different charge that has the same amount and was paid within the fallback window.
+        The texts of *report* must contain no issued code, because a code shows which pending payment that charge pays.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(report.words.reading.codes)

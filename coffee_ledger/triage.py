@@ -48,7 +48,7 @@ DOUBTS = frozenset(
         Rejection.LISTED_ONLY,
     }
 )
-"""The reasons that prevent every match. A charge with one of these reasons waits, even if a rule has found its user."""
+"""The reasons that prevent every match. A charge with one of them waits for an operator, even if a rule has found its user."""
 
 
 class Attention(enum.StrEnum):

@@ -10,8 +10,9 @@
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
--- The lowest schema version of a service that can use this schema. A service that was written for a lower version refuses to use
--- the database. Increase the number only when a migration removes a column or a table that services of this version use.
+-- Services that were written for this schema version or a later one can use this schema. A service that was written for an earlier
+-- version refuses to use the database. Increase the number only when a migration removes a column or a table that services of the
+-- old number use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -35,8 +36,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. The matches of a supporter's charges show which user the supporter is. The user is not stored here
--- too, because the two copies could differ.
+-- People who paid on Buy Me a Coffee (BMC). The matches of a supporter's charges, in the table `charges`, show which user the supporter
+-- is. This table has no column for the user, because it could then contradict the matches.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -57,8 +58,8 @@ CREATE TABLE signature_failures (
     failures bigint NOT NULL
 );
 
--- This table has one row, which counts how many successive deliveries were refused. Buy Me a Coffee disables the webhook after more
--- than ten successive failures. The count includes the refusals of all webhook replicas and survives restarts of the replicas.
+-- This table has one row, which counts how many deliveries were refused in a row. BMC disables the webhook after more than ten failures
+-- in a row. The count is stored here, so that it includes the refusals of all webhook replicas and survives their restarts.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -105,9 +106,9 @@ IS 'Names the Telegram message that requested the payment, so that a repeated up
 CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
--- This index serves the search for the oldest open payments of an amount in the query load_candidates. The query sorts by the same
--- expression, and no other index has this order. If both used the column created_at, Postgres would often read the index
--- pending_payments_created_at from the oldest row on.
+-- The query load_candidates uses this index to find the oldest open payments of an amount. It sorts by the same expression as the
+-- index. If it sorted by the column created_at, Postgres would often use pending_payments_created_at instead, and read that index from
+-- the oldest payment on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
 -- This index serves the queries expire_payments and find_oldest_waiting. With the index pending_payments_created_at, both would read all
 -- payments that have ended.
@@ -268,8 +269,8 @@ COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operato
 -- Each of these unique indexes is one way to identify a charge (docs/why.md: "A charge has one identity").
 -- The index one_charge_per_transaction leaves out charges whose conflicts_with is not null, because such a charge has the same
 -- transaction id as the charge that conflicts_with names. The index one_charge_per_number leaves out charges with a doubt,
--- because a doubtful charge may lack the fields that identify it. All charges have the same source until there is a second one. No
--- other index that contains all charges begins with this column, so that Postgres never searches one by the source alone.
+-- because a doubtful charge may lack the fields that identify it. In the index one_charge_per_billing_period, the source is the last
+-- column: today all charges have the same source, and Postgres could otherwise search the index by the source alone.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -285,8 +286,8 @@ CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE stat
 -- each of these queries would read all unmatched charges.
 CREATE INDEX charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
--- BMC may list a payment as one-time support and report it by webhook as a subscription. This index serves the search of the query
--- load_known for two charges from the same payment, which have the same note.
+-- BMC may report one payment twice: in its list as one-time support, and by webhook as a subscription. When a webhook arrives, the query
+-- load_known uses this index to find a charge from the list that was paid at about the same time and has the same note.
 CREATE INDEX charges_from_list ON charges (paid_at) WHERE channel = 'api';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
@@ -943,7 +944,7 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- addressed: the message to all operators was replaced by one message to each operator. A reminder that was cancelled before it
 -- was sent has this status too.
 -- folded: the message to all operators is only counted in their summaries, because there were too many messages within a minute, or
--- because the message needs no decision soon.
+-- because it is about a payment that looks like one of an ordinary supporter.
 -- dead: sending was given up, because further attempts would probably fail too.
 -- unreachable: the recipient could not be reached, for example because the user has blocked the bot. If the recipient comes back,
 -- the newest messages that are still useful are queued again (the query requeue_missed).
@@ -1095,8 +1096,8 @@ $$;
 
 -- Reconciliation -----------------------------------------------------------------------------------------------------
 
--- The janitor compares BMC's own lists with the table `charges` (docs/reconciliation.md). Each row of this table has the progress of the
--- comparison of one list.
+-- The janitor compares BMC's own lists with the table `charges` (docs/reconciliation.md). Each row of this table shows how far the
+-- comparison of one list has come.
 CREATE TABLE reconciliation_lists (
     list text PRIMARY KEY,
     state text NOT NULL,
@@ -1118,7 +1119,8 @@ IS 'The start of the last reading that has covered the whole list. A charge that
 COMMENT ON COLUMN reconciliation_lists.differs_in_zone IS 'True if the times in the list seem to be in another zone than UTC.';
 
 -- The rows of BMC's lists for which no charge is known yet. For most of them, the webhook comes within seconds and settles the payment.
--- Then the row is deleted from this table. Otherwise the janitor settles the payment from the row 15 minutes after first_seen_at.
+-- Then the row is deleted from this table. If no webhook comes, the janitor settles the payment from the row 15 minutes after
+-- first_seen_at.
 CREATE TABLE missing_rows (
     row_name text PRIMARY KEY,
     list text NOT NULL,
@@ -1299,8 +1301,8 @@ REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, past FROM public;
 
 -- The REVOKE and GRANT statements in this section that name ALL objects of a schema apply only to objects that exist now. The four
--- statements below do the same for objects that a migration adds. The first one has no IN SCHEMA, because with IN SCHEMA it could
--- not take back the privilege that every role has by default.
+-- statements below do the same for objects that a migration adds. The first of them has no IN SCHEMA: with IN SCHEMA, it could not
+-- revoke the EXECUTE privilege that every role has by default.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO bot;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT EXECUTE ON FUNCTIONS TO bot;
@@ -1332,7 +1334,7 @@ GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;
 GRANT SELECT, INSERT ON guesses TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT EXECUTE ON FUNCTION credits_left(bigint) TO webhook, janitor, bot;
--- INSERT with ON CONFLICT (fact_key) requires the SELECT privilege on this column.
+-- INSERT with ON CONFLICT (fact_key) requires the SELECT privilege on the column fact_key.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
