@@ -112,7 +112,7 @@ class Reading:
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
-        # About every second draw has a half with only letters or only digits. Draw again until both halves are mixed.
+        # About every second draw has a half with only letters or only digits. Draw again until each half has both.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
@@ -224,7 +224,7 @@ def _read_exactly(text: str) -> frozenset[PaymentId]:
     return frozenset(islice(dict.fromkeys(found), CODES_READ_MAX))
 
 
-# The check of eight characters ----------------------------------------------------------------------------------------
+# The check character --------------------------------------------------------------------------------------------------
 
 
 def _weigh(signs: str) -> int:
@@ -315,7 +315,7 @@ def _possible_digits(text: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _may_be_digit(char: str) -> bool:
-    # Normalisation can turn one character into several, such as ½ into 1⁄2.
+    # Normalisation can turn one character into several, such as ½ into 1⁄2, so look for a digit among them.
     return char in ESCAPE_SIGNS or any(map(str.isdecimal, unicodedata.normalize("NFKC", char)))
 
 
@@ -619,7 +619,7 @@ def _one_typo_away(signs: str) -> Iterator[str]:
             signs[:place] + signs[place + 1] + signs[place] + signs[place + 2 :] for place in range(CODE_LENGTH - 1)
         )
     elif not wrong:
-        # The missing character is the one typo, so the other seven must be right.
+        # Seven characters are left, so one is missing. That is already the one typo allowed, so all seven must be right.
         yield from (_complete(signs, place=place) for place in range(CODE_LENGTH))
 
 

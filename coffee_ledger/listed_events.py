@@ -70,7 +70,7 @@ def read_listed_event(body: bytes, *, received_at: datetime) -> Event:
 
 
 def row_name(event: Event) -> str:
-    """Return the name of the row that the event was made from. It is the same in all states of the row."""
+    """Return the name of the row that the event was made from. The name stays the same if the row changes."""
     return event.delivery_key.rpartition(":")[0]
 
 
@@ -183,7 +183,7 @@ def _report_subscription(row: SubscriptionRow, *, received_at: datetime) -> Char
 
 
 def _doubt_about_payment(row: SupportRow | ExtraRow) -> tuple[Doubt | None, str | None]:
-    """Return the first doubt in the order of `Doubt`, with the name of the field that caused it."""
+    """Return the first doubt in the order of `Doubt`, and the field that caused it. Each is None if there is none."""
     if is_refunded(row) is None:
         return Doubt.STATUS, REFUND_MARK
     if row.transaction_id is None:

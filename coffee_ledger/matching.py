@@ -114,11 +114,11 @@ class Candidates:
     corrected: Sequence[PendingPayment] = ()
     """Pending payments, of any status, whose code is one typo away from a part of the supporter's text."""
     subscribers: frozenset[TelegramId] = frozenset()
-    """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
+    """Users to whom earlier charges of this subscription were matched. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users to whom this subscription was matched before, but whose match was undone and not made again."""
+    """Users to whom a charge of this subscription was matched, if the match was undone and none followed it."""
     supporters: frozenset[TelegramId] = frozenset()
-    """Users who own earlier charges of this supporter. Only charges that were matched by a code count."""
+    """Users to whom earlier charges of this supporter were matched by a code. Other matches do not count."""
     payments: Sequence[PendingPayment] = ()
     """
     Pending payments that may fit without a code. There are two kinds:

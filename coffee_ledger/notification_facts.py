@@ -115,7 +115,7 @@ class ClaimDeclined(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimLookedUp(Facts):
-    """The amount that the user claims to have paid."""
+    """The amount and the currency are those that the user claims to have paid."""
 
     kind = NotificationKind.CLAIM_LOOKED_UP
 

@@ -49,7 +49,7 @@ class News(enum.Enum):
     MISSING = enum.auto()
     """Somebody paid, and no charge of ours shows it."""
     REFUNDED = enum.auto()
-    """The list shows a refund of a charge that is not refunded here."""
+    """The list shows a refund of a charge that is not refunded in our table `charges`."""
     UNCLEAR = enum.auto()
     """The row's mark of a refund has an unknown value, so the charge may or may not be refunded."""
 
@@ -80,7 +80,7 @@ def is_known(row: Row, known: KnownCharges) -> bool:
     """
     match row:
         case SupportRow():
-            # A charge without a transaction id can only be compared by BMC's number. Webhooks probably have the same number.
+            # Without a transaction id, compare BMC's number. It is probably the same in the row and in the webhook.
             return row.row_id in known.numbers if row.transaction_id is None else _is_charged(row, known)
         case ExtraRow():
             # A purchase without a transaction id only repeats the payment `support_id`, which is in the list of supporters.
@@ -165,9 +165,9 @@ def differs_in_zone(row: Row) -> bool:
     """
     Tell whether the time in the row is probably in another zone than UTC.
 
-    The five characters after the prefix of a Stripe id are the time of the payment in seconds, written in base 62. Stripe does
-    not document this. So the result is only shown to operators, and decides nothing. The result is False if the row has no such
-    id or no time.
+    The five characters after the prefix of a Stripe id are the time of the payment in base 62, in seconds after
+    `STRIPE_EPOCH_SECONDS`. Stripe does not document this. So the result is only shown to operators, and decides nothing. The
+    result is False if the row has no such id or no time.
 
     Source: test bodies and a live payment of BMC, and `created_at` of the same payments, compared 2026-11-29.
     """

@@ -137,7 +137,7 @@ class Book:
     known_users: frozenset[TelegramId] = frozenset()
     """The Telegram ids that the texts of the batch mention, but only those of users of the bot."""
     erased: frozenset[TelegramId] = frozenset()
-    """The users who asked to be erased, out of those whom the charges of the batch may belong to."""
+    """The users who asked to be erased. It contains only users to whom a charge of the batch may belong."""
     erased_supporters: frozenset[str] = frozenset()
     """The supporters in the batch who have paid for a user who asked to be erased."""
     undecided: defaultdict[Money, list[ChargeReport]] = field(default_factory=lambda: defaultdict(list))
@@ -266,10 +266,10 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
 
 def _is_listed_twice(other: Charge, charge: Charge) -> bool:
     """
-    Return whether one of two charges with the same note comes from BMC's list, and both are probably one payment.
+    Return whether two charges with the same note, of which one comes from BMC's list, are probably one payment.
 
-    This is possible only if one of them has no transaction id. For example, BMC lists the first month of a subscription as support,
-    and the webhook reports a subscription, which has no transaction id.
+    This is possible only if one of them has no transaction id. For example, BMC lists the first month of a subscription as
+    one-time support, and the webhook reports it as a subscription, which has no transaction id.
     """
     is_listed = Channel.API in (other.channel, charge.channel)
     lacks_id = None in (other.transaction_id, charge.transaction_id)

@@ -94,11 +94,11 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
     if found is not None:
         return found
-    # The note may contain a misspelt code that no reason mentions. Only the last rule looks for misspelt codes, and the charge
-    # may have been rejected before that rule. So read the note again.
+    # The note may contain a misspelt code that no reason mentions: only the rule `_by_amount_and_time` reports such a code, and
+    # it may not have been applied or may have given a different reason. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
-    # An open pending payment may fit although no reason names it, because the rule that looks for it may be switched off.
+    # An open pending payment may fit although no reason names it, because the rule `_by_amount_and_time` may be switched off.
     # Skip this check for a renewal, because a renewal never pays a pending payment.
     is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
     if case.has_open_payment and not is_renewal:

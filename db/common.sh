@@ -3,7 +3,7 @@
 #
 # With STACK=NAME, backup.sh and restore.sh work on the stack NAME of a Docker Swarm, on the node of its database. See docs/scaling.md.
 
-# Backups and packs contain notes and e-mail addresses, so only their owner may read them.
+# Backups, and the files that move.sh packs, contain notes and e-mail addresses, so only their owner may read them.
 umask 077
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

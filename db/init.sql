@@ -1319,13 +1319,13 @@ GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
 GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
 -- The webhook settles new events. The janitor settles events again and matches waiting charges again. So both services need the
--- same privileges.
+-- same privileges. The bot needs some of them too, because it settles the decisions of operators.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
--- The identity of a charge never changes, so the columns charge_key, source, family, period_start and conflicts_with are left
--- out.
+-- The columns charge_id, charge_key, source, family, period_start, conflicts_with, recorded_at and channel are left out, because their
+-- values never change.
 GRANT UPDATE (
     bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
@@ -1340,7 +1340,7 @@ GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
--- The janitor blanks and deletes old data, and expires pending payments.
+-- The janitor blanks and deletes old data, exports metrics, and compares the charges with BMC's lists.
 GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, retry_requested_at) ON events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
@@ -1356,7 +1356,8 @@ GRANT SELECT, INSERT, DELETE ON missing_rows TO janitor;
 GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
 GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
--- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
+-- The bot needs these privileges for the conversation, the notifications, the decisions of operators and dry runs (schema past). The
+-- janitor also needs those on the table leases.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot, janitor;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
@@ -1390,7 +1391,7 @@ CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, jan
 WITH CHECK (kind IN ('payment', 'refund') AND follows IS NULL AND action_id IS NULL);
 CREATE POLICY bot_adds_all_but_spend ON credits FOR INSERT TO bot WITH CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment'));
 
--- The exporter reads statistics of the server and cannot read any table of the product.
+-- The exporter of metrics connects as watcher. It reads statistics of the server and cannot read any table of the product.
 GRANT USAGE ON SCHEMA measuring TO watcher;
 
 -- The dashboards can read only the views of the schema reporting.

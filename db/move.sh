@@ -12,8 +12,8 @@ set -euo pipefail
 # shellcheck source=db/common.sh
 source "$(dirname "$0")/common.sh"
 
-# `pack` does not stop these services. The sandbox is one of them, because it simulates Telegram and Buy Me a Coffee, which do
-# not move.
+# `pack` does not stop these services. The webhook and the proxy still accept deliveries. The sandbox simulates Telegram and Buy
+# Me a Coffee, which do not move.
 going_on='webhook|proxy|sandbox'
 
 main() {

@@ -52,15 +52,15 @@ $$;
 DO $$
 BEGIN
     COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
-    -- The exporter reads statistics of the server and cannot read any table of the product.
+    -- The exporter of metrics connects as watcher. It reads statistics of the server and cannot read any table of the product.
     GRANT pg_monitor TO watcher;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'the roles spender and watcher cannot be completed: %', SQLERRM;
 END
 $$;
 
--- Only these roles may connect, and only to this database. They cannot create tables. Temporary tables are refused too, because
--- they could fill the disk and hold back VACUUM.
+-- Only the owner and the roles in the GRANT CONNECT statement may connect, and the roles only to this database. They cannot
+-- create tables. Temporary tables are refused too, because they could fill the disk and hold back VACUUM.
 DO $$
 DECLARE
     other name;
