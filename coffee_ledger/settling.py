@@ -278,7 +278,7 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
-    """Return whether *charge* may report the money of *other* again, and *other* is credited or can be credited by a rule."""
+    """Return whether *charge* may be a second report of the payment *other*, and *other* is or can be credited."""
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
     # crediting *charge* does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED

@@ -54,8 +54,8 @@ try_restore() {
     [ "$restored" -ge "$entries" ] || fail "only $restored of $entries ledger entries were restored"
 }
 
-# Print the names of the files that this script wrote for this project and that end in $1, the newest first. The name contains
-# the time in a form whose alphabetical order is the order in time.
+# Print the names of the files that this script wrote for this project and that end in $1, the newest first. Sorting by name also
+# sorts by time, because each name contains its time, the year first.
 written() {
     local path name
     for path in "$folder/$project"-*"$1"; do

@@ -110,8 +110,8 @@ CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 -- index. If it sorted by the column created_at, Postgres would often use pending_payments_created_at instead, and read that index from
 -- the oldest payment on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
--- This index serves the queries expire_payments and find_oldest_waiting. With the index pending_payments_created_at, both would read all
--- payments that have ended.
+-- This index serves the queries expire_payments and find_oldest_waiting. If they used the index pending_payments_created_at, they would
+-- also read all payments that have ended.
 CREATE INDEX pending_payments_open_age ON pending_payments (created_at) WHERE status = 'pending';
 CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
 
@@ -868,8 +868,8 @@ AFTER UPDATE ON balances
 FOR EACH ROW WHEN ((OLD.balance < 0) <> (NEW.balance < 0))
 EXECUTE FUNCTION count_overdrawn_balance();
 
--- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless rows were changed while the
--- triggers were disabled, or were deleted. The view counts all rows, so it takes seconds if there are millions of rows.
+-- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless someone deleted rows, or
+-- changed rows while the triggers were disabled. The view counts all rows, so it takes seconds if there are millions of rows.
 CREATE VIEW missing_counts AS
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM (
@@ -987,8 +987,8 @@ END;
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires no
--- privilege, so any role, even the role of the dashboards, could hold an advisory lock and stop every payment.
+-- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires none by
+-- default. So any role, even the role of the dashboards, could hold an advisory lock and stop every payment.
 CREATE TABLE settling_turn ();
 CREATE TABLE opening_turn ();
 CREATE TABLE expiring_turn ();
@@ -999,8 +999,8 @@ COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending paym
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
 -- A lease allows only one process at a time to do a task. A lease lasts a few seconds, and the holder extends it during the task.
--- If the holder is killed or frozen, the lease expires. A lock of Postgres would not suit: a table lock ends with its transaction,
--- but the task lasts longer, and a session lock lasts as long as its connection, which a frozen process may keep.
+-- If the holder is killed or frozen, the lease expires. A lock of Postgres would not suit. A table lock ends with its transaction,
+-- but the task lasts longer. A session lock ends with its connection, but a frozen process may keep the connection open.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -1356,7 +1356,7 @@ GRANT SELECT, INSERT, DELETE ON missing_rows TO janitor;
 GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
 GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
--- The bot needs these privileges for the conversation, the notifications, the decisions of operators and dry runs (schema past). The
+-- The bot needs these privileges for the conversation, the notifications, the decisions of operators and replays (schema past). The
 -- janitor also needs those on the table leases.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot, janitor;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;

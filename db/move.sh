@@ -224,7 +224,7 @@ unpack_rest() {
     say "$(deliveries "$work/spool.tar") deliveries were added. The webhook settles them within half a minute; known ones change nothing."
 }
 
-# Print numbers by which a person can compare two databases.
+# Print the totals of a database. `unpack` compares them with those of the old machine, and shows them to the operator.
 totals() {
     ask "$1" "
         SELECT format(E'users: %s\npayments: %s\nentries of credits: %s\nsum of the balances: %s',
