@@ -22,7 +22,7 @@ def case(name: str, **changed: object) -> dict[str, Any]:
 
 
 NO_CODE_OF_OURS = "9MK6-DYN5"
-"""A code that the bot has never issued. A charge with this code needs a decision, so operators get a card about it."""
+"""A code that the bot has never issued. If a payment has this code in its note, operators get a card and must decide."""
 
 
 async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
@@ -79,9 +79,9 @@ async def actions(pool: Pool) -> list[tuple[str, int, str]]:
 
 async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
     """
-    Send a person buttons with the callback data in *presses*.
+    Send a person a message with one button for each callback data in *presses*.
 
-    A press on such a button simulates a modified client, which can send any callback data.
+    A press on such a button simulates a modified Telegram client, which can send any callback data.
     """
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}

@@ -1,4 +1,4 @@
-"""Fixtures that run the real bot. It uses a real Postgres with the bot's role, and the stand-in for Telegram over HTTP."""
+"""Fixtures that run the real bot. It uses a real Postgres with the role `bot`. The sandbox simulates Telegram's HTTP API."""
 
 import asyncio
 import functools
@@ -38,7 +38,7 @@ class Running:
     is_killed: bool = False
 
     async def kill(self) -> None:
-        """End the bot without letting it finish or save anything. This is the best simulation of `kill -9` within one process."""
+        """Cancel the bot's task. Within one process, this is the best simulation of `kill -9`."""
         self.is_killed = True
         self.task.cancel()
         await asyncio.wait({self.task})
@@ -60,7 +60,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def no_time_for_tls() -> Iterator[None]:
     """
-    Skip the work that aiogram does for TLS. The stand-in for Telegram uses plain HTTP.
+    Skip the work that aiogram does for TLS. The simulated Telegram server uses plain HTTP.
 
     A bot has two sessions. aiogram reads the trusted certificates for each session, and waits 250 ms when it closes a session.
     The reading and the wait would slow down every test.
@@ -111,7 +111,7 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         try:
             yield running
         except BaseException:
-            # Show where the bot's tasks were when the test failed.
+            # Print where the bot's tasks were when the test failed.
             print_stacks()
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Simulated Telegram users. They act through the HTTP interface of the stand-in for Telegram."""
+"""Simulated Telegram users. They act through the HTTP interface of the sandbox, which simulates Telegram."""
 
 import re
 from collections.abc import Iterable

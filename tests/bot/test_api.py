@@ -216,8 +216,8 @@ async def test_an_invalid_request_is_refused_with_a_named_error(visit: Visit, po
 
 async def test_an_unread_body_is_answered_and_the_connection_closed(visit: Visit, pool: Pool) -> None:
     """
-    Given a request that announces a body over the limit and whose body looks like a second request, then the server answers only
-    the first request. It closes the connection, so that it does not read the body as a request.
+    A request announces a body over the size limit, and the body looks like a second request. The server must answer only the
+    first request, and then close the connection, so that it does not read the body as a request.
     """
     visitor = visit()
     host, _, port = visitor.url.removeprefix("http://").partition(":")
@@ -326,8 +326,8 @@ async def test_init_data_of_yesterday_may_only_watch(visit: Visit) -> None:
     """
     Init data that is over a day old may show the user's payments, but may not open or cancel them.
 
-    If the data is nearly a day old when a payment is opened, it is nearly two days old when the payment expires. Until then,
-    the page must show the payment.
+    A payment may be opened with data that is nearly a day old. The payment expires a day later, and the page must show it until
+    then.
     """
     payment_id = (await visit().open_payment())["payment_id"]
     visitor = visit(age=timedelta(days=1, seconds=1))
@@ -406,7 +406,7 @@ async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webho
 
 
 async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
-    # The data expires in five seconds. The request arrives earlier, even on a busy machine, so the stream opens first.
+    # The init data expires in five seconds. Even on a busy machine, the stream opens before that.
     almost = WATCH_AGE_MAX - timedelta(seconds=5)
 
     async with visit(age=almost).events() as events:
@@ -547,7 +547,7 @@ async def test_a_closed_page_makes_room_for_another(visit: Visit) -> None:
     for _ in range(7):
         async with visit().events() as events:
             await events.next()
-        # Wait for a fixed time, because the server does not report when it notices the closed connection.
+        # Wait for a fixed time, because the test cannot see when the server notices that the connection was closed.
         await asyncio.sleep(STREAM_CHECK_SECONDS / 2)
 
     async with visit().events() as events:

@@ -51,7 +51,7 @@ async def row(ledger: Ledger) -> dict[str, object]:
 async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_moment(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an earlier version, the bot did not find its open question, and treated the amount as a request to pay."""
+    """In an earlier version, a bot that could not read its open question treated the amount as a request to pay."""
     away = [DatabaseAwayError()]
 
     async def find_dialogue_later(*args: Any, **options: Any) -> Dialogue | None:

@@ -182,7 +182,7 @@ async def test_an_update_delivered_twice_records_one_pending_payment(anna: Perso
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # The bot handles updates of one chat in order, so it has handled the repeated update when it answers /balance.
+    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled both copies of /pay.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
@@ -327,8 +327,8 @@ async def test_a_press_on_an_old_button_says_how_the_payment_ended(sandbox: Sand
     for user, (status, words) in zip(users, ends.items(), strict=True):
         code = await user.ask_for_code("10")
         [asked] = await user.messages()
-        # The bot may remove the button before the press, because it looks for ended payments from time to time. So press a copy of
-        # the button, as a client does that has not received the edited message yet.
+        # The bot looks for ended payments from time to time, and may remove the button before the press. So press a copy of the
+        # button. A real client can also press a button that the bot has just removed.
         pressed = data_of(asked, "Cancel")
         await forge(sandbox, user, [pressed])
         await ledger.pool.execute(
@@ -359,7 +359,7 @@ async def test_a_user_cannot_cancel_another_users_payment(
 ) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # Simulate a modified client: the button in Bohdan's chat now names a payment that belongs to Anna.
+    # Simulate a modified client, which can name any payment: the payment of Bohdan's button now belongs to Anna.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")
@@ -376,7 +376,7 @@ async def test_a_press_that_is_too_old_to_be_answered_still_cancels(
 
     await anna.sandbox.post(f"{anna.path}/press", button="Cancel")
 
-    # Wait for the end of the press, because the bot could handle the command first.
+    # Wait until the press has cancelled the payment, because /cancel must find no open payment.
     async with asyncio.timeout(DEADLINE_SECONDS):
         while "Cancelled" not in (await anna.texts())[0]:  # noqa: ASYNC110 — a message has no event to wait for
             await asyncio.sleep(0.05)

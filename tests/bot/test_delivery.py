@@ -170,7 +170,7 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 
 
 async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
-    """Create one user for each kind of fault. The next message to this user fails with the fault. Return the users by kind."""
+    """Create one user for each kind of fault, and let the next message to this user fail with it. Return the users by kind."""
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for kind, user in users.items():
         await met(user)
@@ -230,8 +230,8 @@ async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_
     A failing message may block its chat for at most 15 minutes. If its next attempt would be after that time, the bot sends
     later messages first.
 
-    The first message has failed for *minutes*, and its next attempt is 5 to 10 minutes away. *passes* is True if the second
-    message must be sent before this attempt.
+    The first message has failed for *minutes* minutes, and its next attempt is 5 to 10 minutes away. *passes* is True if the
+    second message must be sent before this attempt.
     """
     sent: list[str] = []
 
@@ -326,8 +326,8 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The bot sends to both chats at the same time. So it may have sent one message before it learned that Telegram refused the
-    # other message. Allow one message that was sent without the pause.
+    # The bot sends to both chats at the same time. So when it learned that Telegram had refused one message, it may already
+    # have sent another. Allow one message that was sent without the pause.
     assert len(late) >= len(sent) - 1 > 0
 
 
@@ -575,7 +575,7 @@ async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not notifier._busy:  # noqa: ASYNC110 — the notifier has no event to wait for
                 await asyncio.sleep(0.01)
-        # Simulate that this process was suspended for longer than the lease lasts: another holder has the lease now.
+        # Simulate that this process was suspended until its lease had ended, and that another bot then took the lease.
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):

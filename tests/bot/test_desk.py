@@ -1,8 +1,8 @@
 """
-The operator's desk: operators decide on payments with the buttons of messages, called cards, and use search and lists.
+The operator's desk: the commands and messages with which operators decide on payments, search them and list them.
 
-If two operators decide on a payment at the same time, only one decision takes effect. Users who are not operators have no
-access.
+A card is a message that shows one payment, with buttons to decide on it. If two operators decide on a payment at the same time,
+only one decision takes effect. Users who are not operators have no access.
 """
 
 import asyncio
@@ -82,8 +82,8 @@ CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
 """
-The second part of an SQL statement. The first part, `paid`, marks charges as matched. This part inserts a credit for each of
-these charges, because the database refuses a matched charge without a credit.
+The second part of an SQL statement. Its first part, the CTE `paid`, marks charges as matched. This part inserts a credit for
+each of these charges, because the database refuses a matched charge without a credit.
 """
 
 
@@ -341,7 +341,7 @@ async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_onc
 
 
 async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Send the command twice and answer "Yes" twice. Return the second question, and the bot's reply to the second "Yes"."""
+    """Send the command twice, and answer both questions with "Yes". Return the second question, and the answer to its "Yes"."""
     first, second = await ask(operator, command), await ask(operator, command)
     await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
     return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
@@ -1114,8 +1114,8 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     """
-    A payment is not matched by its amount while another payment of the same amount waits. A dry run decides on a
-    charge again, and must consider the payments that waited at the time of the first decision.
+    A payment is not matched by its amount while another payment of the same amount waits for an operator. A dry run decides on
+    a past payment again, and must consider the payments that waited at the time of the first decision.
 
     Given two payments of $5, the second is not matched, because the first waits. When both are dismissed and a dry run decides on
     the second again, then the first still counts as waiting.

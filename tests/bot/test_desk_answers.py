@@ -178,7 +178,7 @@ async def test_the_claim_dialogue_of_an_operator_gets_its_answers(
 ) -> None:
     """
     Given an operator with an open question of the desk, when the operator sends /claim, then the operator's next text answers the
-    question of the claim.
+    question that /claim asks.
     """
     card = await card_of(operator, webhook)
     await press_and_hear(operator, card, DISMISS)

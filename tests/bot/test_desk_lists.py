@@ -1,7 +1,7 @@
 """
 The desk's lists have pages. A list skips no row when an operator decides on other rows and then turns the page.
 
-Each row shows what helps to decide on it.
+Each row shows the facts that help to decide on it.
 """
 
 import pytest

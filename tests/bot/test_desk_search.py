@@ -70,7 +70,8 @@ async def test_a_suggestion_leads_to_the_confirmation(
 
     assert await ledger.credits() == []
     assert f"{code[:4]}-{code[4:]}" in asked["text"]
-    # The question is no longer shown, so a text is no answer to it.
+    # The confirmation has replaced the question "Whose payment is this?", so a text must not count as an answer to the
+    # question.
     assert "Whose payment" not in await operator.ask("hello")
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
     await shown(operator, card, "Matched to @anna")

@@ -1,4 +1,4 @@
-"""In a group, the bot answers only messages that address it, each with one line that leads to the private chat."""
+"""In a group, the bot answers only messages that address it. Each answer is one line that leads to the private chat."""
 
 import itertools
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ async def test_a_message_that_does_not_address_the_bot_gets_no_answer(sandbox: S
     """
     The bot is an administrator, so it gets every message, even one that does not address it.
 
-    The bot handles Anna's messages in order. So when it answers her last message, it has handled all messages before.
+    The bot handles Anna's messages in order. So when it answers her last message, it has handled all her earlier ones.
     """
     group = await a_group(sandbox, anna, standing="administrator")
     answer = await group.answer_to(anna, f"@{NAME} hi")

@@ -163,7 +163,7 @@ async def pay(person: Person, webhook: Webhook, amount: int = 5) -> dict[str, An
 
 
 async def obey(operator: Person, said: str) -> None:
-    """Send a command of the desk, and confirm the question."""
+    """Send a command of the desk, and press "Yes" when the bot asks for confirmation."""
     await operator.say(said)
     asked = await operator.hear()
     # Notifications about earlier payments may arrive before the question.
@@ -378,7 +378,7 @@ async def test_an_entry_whose_transaction_began_before_the_first_handler_is_eith
     role_url: Callable[[str], str], ledger: Ledger, pool: Pool
 ) -> None:
     """
-    Entries are handed over from the first registration of a handler on.
+    Only entries that are added after the first registration of a handler are handed over.
 
     Given a running settlement, when a handler is first registered, then the registration waits until the settlement ends. An
     entry that is added after the registration is handed over.
@@ -675,7 +675,7 @@ async def test_the_bots_role_cannot_queue_an_entry_itself(role_url: Callable[[st
     """
     The handler must be called only for entries of the ledger.
 
-    If the bot's role could queue a call itself, a stolen password of the role could credit users without an entry.
+    If the bot's role could queue a call itself, a thief of the role's password could credit users without an entry.
     """
     await ready(role_url, ledger)
     bot = await asyncpg.connect(role_url("bot"))

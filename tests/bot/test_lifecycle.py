@@ -25,11 +25,11 @@ from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
 """
-An address that does not exist. The stand-in for Telegram must not reach the bot, because the tests send all updates themselves.
+An address that does not exist. The tests send all updates themselves, so the simulated Telegram server must not reach the bot.
 """
 
 URL_AT_DOOR = "https://pay.example/telegram-webhook"
-"""The sandbox sends updates for this host to its fake of the product."""
+"""The sandbox sends requests for this host to a fake of the product, `Sandbox.product`, and not to the bot."""
 
 
 async def called(sandbox: Sandbox, method: str, *, count: int = 1) -> None:
@@ -220,7 +220,7 @@ async def test_an_apology_that_telegram_refuses_is_not_logged_as_an_error(
     async with run_bot(DATABASE_URL=gated_url):
         await anna.ask("/start")
         gate.close()
-        # Telegram asks for a pause that is longer than an answer may wait, so the bot does not retry its apology.
+        # An answer may wait at most 600 seconds for Telegram, so the bot does not retry its apology.
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")
@@ -343,8 +343,8 @@ async def test_an_update_without_the_secret_is_refused(telegram: Telegram, pool:
 
 async def test_a_bad_update_is_refused_before_its_body_arrives(telegram: Telegram) -> None:
     """
-    The first request has a wrong secret. The second announces a body over the limit. Neither sends its body, but both are
-    answered.
+    The first request has a wrong secret. The second announces a body over the limit. The test sends neither body, but both
+    requests must be answered.
     """
     for secret, length, status in (("wrong", 1000, 401), (webhook_secret(TOKEN), UPDATE_BYTES_MAX + 1, 413)):
         reader, writer = await asyncio.open_connection("127.0.0.1", telegram.port)
@@ -387,9 +387,9 @@ async def test_a_webhook_that_telegram_cannot_reach_is_set_again(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    If the webhook's host has several IP addresses, Telegram keeps to one of them until a setting of the webhook changes.
+    If the webhook's host has several IP addresses, Telegram uses only one of them until a setting of the webhook changes.
 
-    So the bot sets the webhook again with another value of `max_connections`.
+    So when Telegram reports that it cannot connect, the bot sets the webhook again with another value of `max_connections`.
     """
     monkeypatch.setattr("coffee_ledger.telegram.client.WEBHOOK_CHECK_SECONDS", 0.05)
     async with run_bot(BOT_WEBHOOK_URL=URL_AT_DOOR):

@@ -1,5 +1,5 @@
 """
-Payments that are for no user.
+Payments that are meant for no user, such as those of supporters who do not use the bot.
 
 A card has buttons to dismiss its payment. The button *Just a supporter* makes the ledger remember the supporter or the
 subscription. The button *A gift* remembers nothing. The button *Other…* also offers to remember the item, such as a
@@ -37,7 +37,7 @@ async def asked_why(operator: Person, card: Message) -> Message:
 
 
 async def dismissed(operator: Person, card: Message, label: str = "Just a supporter") -> Message:
-    """Press a preset reason on a card, and return the card, which then shows the decision."""
+    """Press the button of a preset reason on a card. Return the card, which then shows the decision."""
     await operator.press(data_of(card, label), message_id=card["message_id"])
     return await shown(operator, card, "Dismissed: meant for no user")
 

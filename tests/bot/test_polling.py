@@ -1,6 +1,6 @@
 """
-If several bots run, only one polls Telegram for updates. Another bot takes over when this bot stops, dies, freezes or loses the
-database.
+If several bots run, only one polls Telegram for updates. Another bot takes over when the polling bot stops, dies, freezes or
+loses the database.
 
 A bot that is killed or frozen runs in a separate process. The other bots run in the process of the test.
 """
@@ -124,8 +124,8 @@ async def test_a_bot_that_thaws_leaves_the_updates_that_came_meanwhile_to_the_ot
     bots: tuple[Process, Process], anna: Person
 ) -> None:
     """
-    Telegram answers the open request of the frozen bot with the first update. This bot reads the answer only after it has
-    resumed. By then, the other bot has handled the update.
+    Telegram answers the frozen bot's open request with the update about Anna's /history. The frozen bot reads this answer only
+    after it has resumed. By then, the other bot has handled the update.
     """
     polling, standing_by = bots
     await anna.ask("/balance")

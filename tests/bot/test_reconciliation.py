@@ -1,7 +1,7 @@
 """
-The bot shows the results of comparing BMC's own lists with our charges.
+The bot shows the results of comparing Buy Me a Coffee's own lists with our charges.
 
-Operators see them with /reconcile and /doctor. A user who claims to have paid learns the result for this payment.
+Operators see the results with /reconcile and /doctor. A user who claims to have paid learns the result for the claimed payment.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ Start = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def start_janitor(sandbox: Sandbox, janitor: Pool) -> AsyncIterator[Start]:
-    """Return a function that starts the janitor's task in the background, and waits until it has read the lists once."""
+    """Return a function that starts the janitor's reconciliation in the background, after it has read the lists once."""
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:

@@ -37,7 +37,7 @@ async def come_in(person: Person, *, after_seconds: float) -> None:
 
 
 async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
-    """Wait until each person has two messages, but at most *seconds*. Return all messages of each person."""
+    """Wait until each person has two messages, but for at most *seconds*. Return the texts of each person's messages."""
     until, done = time.monotonic() + seconds, 0
     while done < len(people) and time.monotonic() < until:
         if len(await people[done].texts()) < 2:
@@ -120,8 +120,8 @@ async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
     """
-    Given that all database connections of the bot wait for one lock for longer than the connection timeout, then users still
-    get their answers.
+    While all database connections of the bot wait for one lock, other queries must wait for a free connection. Given that they
+    wait for 6 seconds, then all users still get their answers.
     """
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():

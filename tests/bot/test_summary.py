@@ -435,8 +435,8 @@ async def test_ten_ordinary_supporters_and_two_real_cases_take_at_most_five_taps
     await shown(operator, "10 waiting for you")
     quiet = (await sends(sandbox, operator))[1:]
     await webhook.settle(a_payment(amount=21, support_note="for the bot, @anna"), a_payment(amount=50, supporter_id=77))
-    # Raise the claim only after the bot has decided that the payment of $50 needs no message of its own. If the claim came first, the
-    # payment would fit an open claim, and the bot would send it.
+    # Raise the claim only after the bot has decided that the payment of $50 needs no card. If the claim came first, the payment
+    # would fit the open claim, and the bot would send a card for it.
     await shown(operator, "12 waiting for you")
     claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(50), "USD", None)
     await raise_claim(pool, TelegramId(BOHDAN), claimed, now=datetime.now(UTC))

@@ -1,8 +1,8 @@
 """
-With a webhook, two bots share the updates of the same users.
+In webhook mode, two bots can serve the same users: either bot may get an update.
 
-The bots share nothing but the database. The stand-in for Telegram sends its updates to a balancer, which chooses the bot for each
-update. Some tests lock the row of Anna's dialogue until both bots wait to change it.
+The two bots share only the database. The simulated Telegram server sends its updates to a balancer, which chooses the bot for
+each update. Some tests lock the row of Anna's dialogue until both bots wait to change it.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Balancer:
         """
         If True, each update reaches both bots, one after the other.
 
-        It simulates that the first bot dies after it has handled an update: Telegram gets no answer and sends the update again.
+        This simulates that the first bot dies after it has handled an update. Telegram then repeats the update.
         """
 
     async def forward(self, request: web.Request) -> web.Response:
@@ -84,7 +84,7 @@ async def all_handled(sandbox: Sandbox) -> None:
 
 @asynccontextmanager
 async def both_waiting(pool: Pool) -> AsyncIterator[None]:
-    """Lock the rows of dialogues during the context. At its end, wait until two connections of bots wait for a lock."""
+    """Lock all rows of `dialogues`. Before the context ends, wait until two connections of the bots wait for the lock."""
     async with transaction(pool) as db:
         await db.execute("SELECT FROM dialogues FOR UPDATE")
         yield
@@ -208,7 +208,7 @@ async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_righ
 async def test_a_question_is_sent_again_if_the_press_before_it_arrives_again(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """The first bot may have died after it stored the answer, but before it sent the next question. So send it again."""
+    """The first bot may have stored the answer and died before it sent the next question. So the question must be sent again."""
     await claim_until(anna)
     balancer.repeats = True
 

@@ -107,7 +107,7 @@ async def test_an_id_in_use_for_another_amount_is_refused(anna: Person, pool: Po
 
 
 async def test_any_other_data_gets_a_friendly_answer_and_changes_nothing(sandbox: Sandbox, pool: Pool) -> None:
-    # Each form has its own sender. A single sender would be slow, because the bot limits the message rate of each chat.
+    # Each case has its own sender. A single sender would be slow, because the bot limits the message rate of each chat.
     for sender, data in enumerate(HOSTILE, start=5000):
         person = Person(sandbox, sender)
         await person.send_form(data.replace("SENDER", str(sender)))

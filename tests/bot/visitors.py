@@ -1,5 +1,7 @@
 """
-A visitor of the Mini App. The library `init_data_py` signs the init data, so the product's check is tested against foreign code.
+A visitor of the Mini App.
+
+The library `init_data_py` signs the init data. So the product's check is tested with signatures that other code has made.
 """
 
 import asyncio
