@@ -9,8 +9,8 @@ Settings, from the environment:
 - `CHAOS_MINUTES`: The duration in minutes. By default, 10 in the mode `faults` and 13 in the mode `bot-kills`.
 - `CHAOS_SEED`: The seed of an earlier run, to repeat its sequence of faults.
 - `CHAOS_ONLY`: A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
-- `CHAOS_ANSWER_SECONDS`: The seconds from the time when Telegram accepts a message until it answers, 0.05 by default. A bot
-  that is killed in between sends the message again.
+- `CHAOS_ANSWER_SECONDS`: The seconds from the time when the simulated Telegram server accepts a message until it answers, 0.05
+  by default. A bot that is killed in between sends the message again.
 - `CHAOS_RECORD`: The file to which the record is written, as JSON lines.
 """
 
@@ -143,7 +143,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
     """
     Yield an HTTP session that opens a new connection for each delivery.
 
-    A fault that kills the proxy breaks the open connections. A delivery over such a connection would fail, even if the proxy
+    A fault that kills the proxy breaks the open connections. A delivery over a broken connection would fail, even if the proxy
     runs again.
     """
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:

@@ -13,7 +13,7 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Paid:
-    """The facts that all events of one charge share."""
+    """The values that are the same in all events of one charge."""
 
     number: int
     amount: Decimal
@@ -51,7 +51,7 @@ def payment(paid: Paid) -> Data:
 
 
 def shop(paid: Paid, *, answers: list[str]) -> Data:
-    """Return the `data` field of a shop purchase. The note is empty. A code that the supporter entered is in *answers*."""
+    """Return the `data` field of a shop purchase. The note is empty. If the supporter entered a code, it is in *answers*."""
     extra = {
         "id": 581332,
         "title": "Credit pack",

@@ -14,7 +14,7 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-A healthy bot is not killed before this time has passed. The time is chosen at random between the two values.
+The time for which a bot must have been healthy before the next kill. It is chosen at random between the two values.
 
 On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without this limit, each kill would then follow directly
 after a start. The time is random, so that the kills interrupt different work.

@@ -2,8 +2,8 @@
 Compare the sent events with the rows of the database and the messages in Telegram.
 
 The checker shares no code with the product, because shared code would repeat the product's mistakes. So the checker has its own
-SQL, and it reads the messages that the stand-in for Telegram recorded. `test_checker.py` makes each kind of violation and expects
-the checker to find it.
+SQL, and it reads the messages that the simulated Telegram server recorded. `test_checker.py` makes each kind of violation and
+expects the checker to find it.
 """
 
 import base64
@@ -268,7 +268,7 @@ def _check_messages(sent: Sent, tables: Tables, messages: Iterable[Message], fau
 
 def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
-    Map each fact of which a user must or may be told to the allowed number of messages about it.
+    Return, for each fact that a user must or may be told, the allowed number of messages about it.
 
     The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
     settles both, and the bot reports only the refund. So the message about the payment is optional in this case.
@@ -301,9 +301,9 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Yield a repeat for each message after the first *allowed* ones. It counts as a repeat of the message directly before it.
+    Yield a repeat for each message after the first *allowed* ones. Each counts as a repeat of the message directly before it.
 
-    The bot repeats a message if it could not record in the database that the message was sent.
+    The bot sends a message again if it could not record in the database that the message was sent.
     """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]

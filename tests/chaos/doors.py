@@ -10,7 +10,7 @@ import aiohttp
 
 @dataclass(frozen=True)
 class Door:
-    """A proxy at *address*. Requests go to this address, but name the public host *host*."""
+    """A proxy. Requests are sent to its IP address *address*, but name the public host *host*."""
 
     address: str
     port: int

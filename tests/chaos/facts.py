@@ -54,7 +54,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Message:
-    """A message of the bot, as the stand-in for Telegram recorded it."""
+    """A message of the bot, as the simulated Telegram server recorded it."""
 
     at: float
     chat_id: int

@@ -111,7 +111,7 @@ async def paused(stack: Stack, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def restarted(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Restart the service as an update does. When the context ends, nothing has to be undone."""
+    """Restart the service as an update does. At the end of the context, there is nothing to undo."""
     await stack.docker("restart -t 10", service)
     yield
 
@@ -146,7 +146,7 @@ async def backends_terminated(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def telegram_in_trouble(stack: Stack) -> AsyncIterator[None]:
-    """Make calls to Telegram fail in each known way. Some of the calls take effect although they get no answer."""
+    """Make calls to Telegram fail in each known way. Some of the failed calls still take effect: the message is sent."""
     async with aiohttp.ClientSession(stack.sandbox_url) as session:
         for kind, takes_effect in (
             ("server_error", False),

@@ -20,9 +20,9 @@ from tests.chaos.people import Person, Telegram
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
 """
-The delay before the first retry. It doubles before each further retry.
+The delay before the first retry of a delivery. It doubles before each further retry.
 
-BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
+Buy Me a Coffee makes "up to 4 more deliveries with exponential delay", but does not publish the delays.
 """
 
 WEBHOOK_PATH = "/bmc-webhook"
@@ -48,8 +48,8 @@ class Load:
     Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress.
 
     Each attempt chooses one of the *doors*, which are proxies, at random, as if DNS returned the addresses of the public name
-    in random order. If nothing answers there, the attempt has failed. Many HTTP clients would then try the next address. It is
-    not known whether Buy Me a Coffee does so. The load assumes that it does not.
+    in random order. If no proxy answers at the chosen address, the attempt has failed. Many HTTP clients would then try the
+    next address. It is not known whether Buy Me a Coffee does so. The load assumes that it does not.
     """
 
     session: aiohttp.ClientSession
@@ -136,7 +136,7 @@ class Load:
         """
         Pay with an unused code in which one character is wrong.
 
-        The product corrects a wrong character only while the code's payment is pending, and this charge completes the payment.
+        The product corrects a wrong character only while the code's payment is pending, and this charge completes that payment.
         So remove the code from the user's codes, to use it only once.
         """
         person = self._any_user()
@@ -192,7 +192,7 @@ class Load:
         await self._report(self._charge(paid, None), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_and_perhaps_refund(self, person: Person, paid: Paid, family: str, data: Data) -> None:
-        """Report a payment. In one of five cases, also report its refund: after, with or before the payment."""
+        """Report a payment. In one of five cases, also report its refund: after, together with, or before the payment."""
         charge = self._charge(paid, person)
         pays = self._report(charge, f"{family}.created", Role.PAYS, data)
         if self.chance.random() > 0.2:

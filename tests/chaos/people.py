@@ -17,7 +17,7 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""Users request codes for these whole dollars, but pay amounts such as $1.02. So no payment is matched by its amount."""
+"""Users request codes for these amounts in dollars, but pay amounts such as $1.02. So no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
 """
@@ -61,7 +61,7 @@ class Person:
 
 @dataclass
 class Telegram:
-    """The users of the stand-in for Telegram, and the record of messages that the stand-in writes."""
+    """The users of the simulated Telegram server, and the record of messages that this server writes."""
 
     session: aiohttp.ClientSession
     url: str
@@ -127,7 +127,7 @@ class Telegram:
         """
         Request a code, but do not wait for the bot's answer. `follow` reads the answer later.
 
-        If the stand-in is down, do nothing.
+        If the simulated Telegram server is down, do nothing.
         """
         try:
             await self.say(person.telegram_id, f"/pay {chance.choice(PICKS)}")

@@ -25,7 +25,7 @@ SHOWN_MAX = 20
 
 @dataclass
 class Record:
-    """Writes one JSON line for each thing that happens. Times are Unix seconds."""
+    """The record of a run: one JSON line for each thing that happened. Times are Unix seconds."""
 
     path: Path
     began_at: float = field(default_factory=time.time)

@@ -13,7 +13,7 @@ CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
 """The services that handle payments. Faults pause and restart only these services."""
 WATCHERS = ("prometheus", "alertmanager", "postgres-exporter")
 SERVICES = (*CORE, *WATCHERS)
-"""All services except Grafana and Tempo. Payments and alerts work without these two."""
+"""The services that faults kill: all except Grafana and Tempo, because payments and alerts work without these two."""
 
 START_SECONDS_MAX = 600.0
 DISKS = {"spool": "/disks/spool", "database": "/disks/database"}
@@ -76,8 +76,8 @@ class Stack:
             "SANDBOX_PORT": str(self.sandbox_port),
             "IMAGE_TAG": self.image_tag,
             "CHAOS_FOLDER": str(self.folder),
-            # Connect the services to the database directly, as in production. By default, .env.sandbox leads them through the
-            # sandbox, so a fault of the sandbox would cut them off.
+            # Connect the services to the database directly, as in production. By default, .env.sandbox connects them through
+            # the sandbox, so a fault of the sandbox would cut them off from the database.
             "DATABASE_ADDRESS": "db:5432",
         }
         return await run(*command, seconds=seconds, environment=settings)

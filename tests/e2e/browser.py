@@ -1,4 +1,4 @@
-"""Run a real browser. It opens the Mini App as the whole page, or in a frame of a simulated Telegram client."""
+"""Run a real browser. It opens the Mini App as a page of its own, or in a frame of a simulated Telegram client."""
 
 import json
 import re
@@ -80,7 +80,7 @@ class Screen:
     async def open(
         self, person: Person, *, width: int = 390, scheme: Scheme = "light", locale: str = "en", **launch: object
     ) -> Page:
-        """Open the Mini App as the whole page, without a Telegram client, so there are no native buttons."""
+        """Open the Mini App as a page of its own, without a Telegram client. So there are no native Telegram buttons."""
         page = await self.page(width=width, scheme=scheme, locale=locale)
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page
@@ -113,7 +113,7 @@ class Client:
     """
     A simulated Telegram client.
 
-    It receives the messages that the Mini App sends to Telegram, and presses the native buttons.
+    It receives the messages that the Mini App sends to Telegram, and presses Telegram's native buttons.
     """
 
     page: Page

@@ -22,7 +22,9 @@ OUTAGE_MINUTES = 60
 FAILED_PROBES_MIN = 2
 NOTICED_WITHIN_SECONDS = 180
 HEALED_WITHIN_SECONDS = 90
-"""After the webhook is back, the next probe comes within half a minute. Then the janitor reads BMC's lists."""
+"""
+The time limit after the return of the webhook. The next probe comes within half a minute. Then the janitor reads BMC's lists.
+"""
 
 CREDITED, CARDS = 7, 5
 

@@ -149,7 +149,7 @@ def docker_services(compose: str, file: Path, project: str, up: str, down: str) 
 @functools.cache
 def build_image() -> None:
     """
-    Build the image of all test stacks once, under the name of one project. It is removed when the process ends.
+    Build the image of all test stacks once, under the name of one project. The image is removed when the process ends.
 
     Compose labels an image with the project that built it. If each stack built the image, the label would change each time. The
     next `up` of the other stacks would then replace their containers and lose the logs.

@@ -726,7 +726,7 @@ async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_cl
 
 async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice(screen: Screen, fresh: Page) -> None:
     """
-    In an earlier version, the page pressed Start again if it received a state that was older than its last Start.
+    In an earlier version, the page pressed Start again if it received a state that the sandbox had read before the last Start.
 
     The supporter then counted as used, so a second click on *Start over* replaced the supporters again.
     """
@@ -756,7 +756,7 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
             started.set()
 
     await copy_code(fresh)
-    # Leave the page, so that it sends no more requests for the earlier supporters.
+    # Leave the page, so that it sends no more requests for the supporters that *Start over* will replace.
     await fresh.goto("about:blank")
     await fresh.request.post(f"{screen.address}/demo/start-over")
     await fresh.route("**/telegram/users", create_after_fetch)

@@ -313,7 +313,7 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
 
     told = [credits_in(await anna.hear("Thank you"))[0] for _ in paid]
 
-    # Check the deliveries first. If the first one had failed and been repeated, the messages would come in the other order.
+    # Check the deliveries first. If the first had failed and been repeated, the two messages could come in the opposite order.
     assert [[one["status"] for one in await bmc.delivered(payment)] for payment in paid] == [[200], [200]]
     assert told == [500, 700]
     assert await anna.balance() == 1200
@@ -369,7 +369,7 @@ async def test_other_paths_are_not_found_from_outside(bmc: BuyMeACoffee, stack: 
 
 
 def test_no_log_contains_secrets_or_personal_data(stack: Stack) -> None:
-    """This test runs last. It searches the services' logs for the secrets and personal data that the other tests used."""
+    """This test is the last in the file. It searches the services' logs for secrets and personal data of the other tests."""
     logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
 
     for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):

@@ -38,7 +38,8 @@ async def test_a_claim_for_a_payment_without_a_code_becomes_a_card_within_second
     bmc: BuyMeACoffee, anna: Person, operator: Person, stack: Stack, amount: str
 ) -> None:
     """
-    Only Anna requested this amount, and her claim fits. But a row is too weak as evidence to credit a payment by its amount.
+    Only Anna requested this amount, and her claim fits. But a row of Buy Me a Coffee's list is too weak as evidence to credit a
+    payment by its amount.
     """
     await anna.ask_to_pay(amount)
     await bmc.misbehave("forgotten")

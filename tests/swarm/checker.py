@@ -1,8 +1,8 @@
 """
 Compare the dialogues with the stored claims, and find the longest time without an answer from the proxies.
 
-Like the checker of tests.chaos, this one shares no code with the product. `test_checker.py` makes each kind of violation and expects
-the checker to find it.
+Like the checker of tests.chaos, this checker shares no code with the product. `test_checker.py` makes each kind of violation
+and expects the checker to find it.
 """
 
 import itertools

@@ -30,7 +30,7 @@ REPEATS_MAX = 5
 TROUBLE_SECONDS = 3.0
 """The time after which a person repeats an act if the bot has asked the person to try again."""
 ASKED_AGAIN_SECONDS = 20.0
-"""The time after which a person repeats an answer if the bot has asked the question again, and then said nothing more."""
+"""The time after which a person repeats an answer if the bot has asked its question again, and then sent nothing more."""
 
 LOOK_SECONDS = 2.0
 """The time between two requests for the bot's answers to button presses, because the record contains only messages."""
@@ -106,7 +106,7 @@ class Claimant:
             for number in range(1, count + 1):
                 await self._claim(number, withdraws=number < count or self.chance.random() < 1 / 2)
         except UnansweredError:
-            # The dialogue's last step shows what is missing. A second dialogue after it would prove nothing.
+            # Stop, because the bot may still wait for an answer in this dialogue. The checker reports the unanswered step.
             return
 
     async def _claim(self, number: int, *, withdraws: bool) -> None:

@@ -1,4 +1,4 @@
-"""The facts of a run that tests/chaos/facts.py does not have: the dialogues about claims, and the answers from the proxies."""
+"""The facts of a run that tests/chaos/facts.py lacks: the dialogues about claims, and the answers from the proxies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Dialogue:
 
     user: int
     amount: str = ""
-    """The claimed amount. No other claim of this person has it. It is empty until the person has given it."""
+    """The claimed amount, which no other claim of this person has. It is empty until the person has stated it."""
     days: frozenset[str] = frozenset()
     """The dates that the claim may contain. There are two if the day changed during the answer."""
     names: frozenset[str | None] = frozenset()

@@ -38,7 +38,7 @@ class Contest:
     rates: dict[int, list[float]] = field(default_factory=lambda: {count: [] for count in COUNTS})
     """The payments per second in each burst, by the number of webhooks."""
     missing: int = 0
-    """The number of payments that were answered with 200, but are not credited."""
+    """The number of payments whose deliveries were answered with 200, but which are not credited."""
 
     async def run(self) -> None:
         """
