@@ -899,7 +899,7 @@ async def test_the_doctor_says_what_to_do(operator: Person, webhook: Webhook, po
 
 
 async def steps_of(operator: Person) -> tuple[str, list[str]]:
-    """Send /doctor. Return its heading and the lines of the six steps of the installation."""
+    """Send /doctor. Return the heading of the answer, and its lines about the six steps of the installation."""
     heading, _, *lines = (await operator.ask("/doctor")).split("\n")
     return heading, lines[:6]
 

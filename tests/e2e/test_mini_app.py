@@ -130,8 +130,8 @@ async def test_telegrams_native_buttons_lead_from_an_amount_to_its_credits(
 
     await client.press_main_button("Support with $5")
     code = await client.app.locator("#code").inner_text()
-    # A page can copy when its own button is clicked, but not when Telegram's native button is pressed. So the page has its own
-    # button and hides the native button.
+    # A page can copy to the clipboard when its own button is clicked, but not when Telegram's native button is pressed. So the
+    # page has its own button and hides the native button.
     await client.hears("web_app_setup_main_button", '"is_visible":false')
     await client.app.get_by_role("button", name=COPY_AND_OPEN).click()
     opened = await client.hears("web_app_open_link")

@@ -99,7 +99,11 @@ class Claimant:
     """The number of messages in the chat that the person has read."""
 
     async def claim_some_payments(self) -> None:
-        """Claim one to three payments, one after the other. Each claim but the last is withdrawn, because only one may be open."""
+        """
+        Claim one to three payments, one after the other.
+
+        Each claim except the last is withdrawn, because only one may be open. The last is withdrawn in one of two cases.
+        """
         await self.telegram.create(self.user)
         count = self.chance.randint(1, DIALOGUES_MAX)
         try:
