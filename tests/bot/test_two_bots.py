@@ -84,7 +84,7 @@ async def all_handled(sandbox: Sandbox) -> None:
 
 @asynccontextmanager
 async def both_waiting(pool: Pool) -> AsyncIterator[None]:
-    """Lock all rows of `dialogues`. Before the context ends, wait until two connections of the bots wait for the lock."""
+    """Lock all rows of `dialogues`. Before the context ends, wait until two connections of the bots wait for a lock."""
     async with transaction(pool) as db:
         await db.execute("SELECT FROM dialogues FOR UPDATE")
         yield

@@ -39,7 +39,12 @@ class Person:
     """Codes that were never paid."""
     paid_codes: list[str] = field(default_factory=list)
     slipped_codes: list[str] = field(default_factory=list)
-    """Codes that were paid with a wrong character. Such a code must not be paid again, because the payment may still be under way."""
+    """
+    Codes that were paid with a wrong character.
+
+    Such a code must not be paid again. If that second payment were settled first, it would complete the pending payment, and
+    the product would no longer correct the wrong character of the first.
+    """
     payments: int = 0
     wants: int = 0
     """The number of codes that the user requests before the load starts."""

@@ -774,7 +774,8 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
 
 
 async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
-    # Enter a code that was never issued, because a payment without any code would get no card of its own.
+    # Enter a code that was never issued. For a payment without any code, the bot sends no card, and only lists it in the
+    # summary.
     await fresh.get_by_label("Say something nice…").fill("9MK6-DYN5")
     await fresh.get_by_label("Another").fill(amount)
     await fresh.get_by_role("button", name=f"Support with ${amount}").click()

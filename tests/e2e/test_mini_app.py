@@ -220,8 +220,8 @@ async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat
     """
     If a keyboard button opens the app, Telegram does not tell the app who the user is.
 
-    Our keyboard button adds `?mode=keyboard` to the app's address. A button of another bot may lack this parameter, and the app
-    must also work without the parameter.
+    Our keyboard button adds `?mode=keyboard` to the app's address. A button of another bot may lack this parameter. The app
+    must then work, too.
     """
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 

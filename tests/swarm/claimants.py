@@ -21,9 +21,9 @@ DIALOGUES_MAX = 3
 
 ANSWER_SECONDS_MAX = 180.0
 """
-The time after which a dialogue counts as lost.
+The time after which a step of a dialogue counts as unanswered.
 
-Telegram repeats an update after growing pauses of up to a minute. A node may be away for a minute before that.
+A node may be away for about a minute. After that, the next attempt of Telegram to send an update may be up to a minute away.
 """
 
 REPEATS_MAX = 5
@@ -33,7 +33,7 @@ ASKED_AGAIN_SECONDS = 20.0
 """The time after which a person repeats an answer if the bot has asked its question again, and then sent nothing more."""
 
 LOOK_SECONDS = 2.0
-"""The time between two requests for the bot's answers to button presses, because the record contains only messages."""
+"""The time between two requests for the bot's answers to button presses. The record does not contain these answers."""
 
 BUTTON_AMOUNTS = ("5", "10", "25", "50")
 SHARE_OF_COPIES = 1 / 8

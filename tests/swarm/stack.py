@@ -29,7 +29,7 @@ IMAGE = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
 
 BUILT = ("coffee-ledger", "coffee-ledger-sandbox")
 FOREIGN = ("db", "proxy")
-"""The services whose images other projects make. The monitoring is left out, to spare a machine with two cores."""
+"""The services whose images come from other projects. The monitoring is left out, to spare a machine with two cores."""
 WITHOUT = ("grafana", "prometheus", "alertmanager", "postgres-exporter")
 
 BUILD_SECONDS_MAX = 600.0
