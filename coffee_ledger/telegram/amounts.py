@@ -40,7 +40,7 @@ SEPARATORS = str.maketrans("٫٬’", ".''")
 INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 WRITTEN = re.compile(r"(?P<before>[^\d\s.,'+-]*) ?(?P<number>[\d.,' ]*\d)(?: ?(?P<after>[^\d\s.,'+-]+)\.?)?", re.ASCII)
 SIMPLE = re.compile(r"(?P<whole>\d{1,9})?(?:[.,](?P<cents>\d{1,2}))?", re.ASCII)
-# The first group of digits must not begin with 0, because "0,500" means a half.
+# The first group of digits must not begin with 0, because "0,500" means one half and not 500.
 GROUPED = re.compile(
     r"(?P<whole>[1-9]\d{0,2}(?:(?P<separator>[ ',.])\d{3})(?:(?P=separator)\d{3})*)(?:(?!(?P=separator))[.,](?P<cents>\d{1,2}))?",
     re.ASCII,
@@ -51,7 +51,7 @@ AMBIGUOUS = re.compile(r"\d+\.\d{3}", re.ASCII)
 
 @dataclass(frozen=True)
 class RequestedAmount:
-    """An amount and its currency, as read from a text or a Web App. *payment_id* is set if the Web App chose the payment's id."""
+    """An amount and its currency, as read from a text or a Web App. *payment_id* is None unless the Web App chose an id."""
 
     amount: Decimal
     currency: str
@@ -74,7 +74,11 @@ class AmountProblem(enum.StrEnum):
 
 
 def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
-    """Read an amount such as `10`, `7.50 EUR`, `10,50`, `€5` or `20 грн`. *currency* applies if the text names no currency."""
+    """
+    Read an amount such as `10`, `7.50 EUR`, `10,50`, `€5` or `20 грн`.
+
+    *currency* applies if the text names no currency. *currencies* are all that the bot accepts.
+    """
     written = _read(text, currency)
     return _within_bounds(written.amount, written.currency, currencies) if written else AmountProblem.UNREADABLE
 
@@ -121,7 +125,8 @@ def _normal(text: str) -> str:
     Normalise a text, so that the pattern `WRITTEN` can match it.
 
     Remove invisible characters. Write letters in upper case, the digits of all scripts as ASCII digits, and each run of white
-    space as one space. Replace Arabic separators and the curly apostrophe by "." or "'".
+    space as one space. Replace the Arabic decimal separator by ".", and the Arabic thousands separator and the curly apostrophe
+    by "'".
 
     Keep "²" and "½" as they are, so that texts such as "5½" are refused and not read as another number.
     """
@@ -162,7 +167,11 @@ def _refuse_booleans(value: object) -> object:
 
 
 class _WebAppData(BaseModel):
-    """The data of a Web App's `sendData`. Users can send any data, so *user_id* is only compared with the id that Telegram reports."""
+    """
+    The data of a Web App's `sendData`.
+
+    Users can send any data. So *user_id* is not trusted: data is refused if it differs from the sender's id that Telegram reports.
+    """
 
     amount: Annotated[
         Decimal, BeforeValidator(_refuse_booleans), Field(max_digits=20, decimal_places=2, allow_inf_nan=False)

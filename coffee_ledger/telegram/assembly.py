@@ -101,7 +101,8 @@ async def payments_in(
     dispatcher.update.outer_middleware(MeasureUpdates())
     if is_alone:
         # Register the throttle before aiogram's FSM middleware, which queues the updates of one user. So updates of a user who
-        # sends too fast are refused before they are queued. aiogram itself would register the FSM middleware first.
+        # sends too fast are refused before they are queued. Without `disable_fsm=True`, aiogram would have registered its FSM
+        # middleware already.
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
@@ -152,8 +153,8 @@ async def background_tasks(
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
         request_middlewares(messenger, MeasureCalls()),
         request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
-        # Enter the task group last, so that it ends first. The notifier can then finish its messages with an open client and
-        # pool.
+        # Enter the task group last, so that it ends first. The notifier can then finish its messages while the client and the
+        # pool are still open.
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)

@@ -71,11 +71,11 @@ WEBHOOK_CONNECTIONS = (40, 39)
 """
 Two values for the number of connections over which Telegram may send updates. Either value suffices.
 
-`_leave_dead_address` switches between the two values.
+`_leave_dead_address` switches between the two values, because Telegram chooses a new address only if the webhook has changed.
 """
 
 REQUEST_SECONDS = 15.0
-# This time may exceed REQUEST_SECONDS, because aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer to polling.
+# POLLING_SECONDS may exceed REQUEST_SECONDS, because aiogram waits for the sum of both for an answer to polling.
 POLLING_SECONDS = 25
 """If there are no updates, Telegram answers a request for updates after this time."""
 
@@ -209,7 +209,7 @@ class LimitCalls(BaseRequestMiddleware):
 
 
 def _chat_of(method: TelegramMethod[Any]) -> int | None:
-    """Return the id of the chat that the call is about. Return None for an edit, and for a call that is about no chat."""
+    """Return the id of the call's chat. Return None for an edit (`RateLimiter.wait` says why) and for a call without a chat."""
     chat = getattr(method, "chat_id", None)
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
@@ -308,7 +308,7 @@ async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: st
     try:
         await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
     except TelegramBadRequest as error:
-        # Telegram refuses hosts without a public name. Only log the error, because the bot works without this button.
+        # Telegram refuses an address whose host has no public name. Only log the error, because the bot works without the button.
         log.error("menu button refused: is PUBLIC_HOST a public name?", error=error.message)
 
 

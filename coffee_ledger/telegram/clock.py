@@ -18,7 +18,7 @@ CHECK_SECONDS = 300.0
 
 OFFSET_SECONDS_MAX = 30
 """
-If two clocks differ by more than these seconds, /doctor and the alert (monitoring/thresholds.py) report a wrong clock.
+If two clocks differ by more seconds than this, /doctor and the alert ClockWrong report a wrong clock.
 
 If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
 OFFSET_SECONDS_MAX is less than a minute, so that operators learn of a wrong clock before users are refused.
@@ -30,7 +30,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Leave out the bot token, which is not needed. All answers of Telegram have a `Date` header, also errors and redirects.
+    # Request the address without the bot token, because all answers of Telegram have a `Date` header, also errors and redirects.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (

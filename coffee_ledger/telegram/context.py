@@ -24,7 +24,7 @@ class Context:
     rates: Rates
     amounts: tuple[Decimal, ...]
     page_url: str
-    """The creator's page on Buy Me a Coffee."""
+    """The address of the creator's page on Buy Me a Coffee."""
     public_host: str
     app_url: str | None
     """The address of the Mini App, `https://HOST/app/`. None if Telegram cannot open it; then no button offers the Mini App."""
@@ -37,7 +37,7 @@ class Context:
     """The matching rules. They are used by /replay, which applies them to past charges without changing anything."""
     revision: str
     speech: Speech
-    """The texts in the user's language. They are in English if no update is being handled."""
+    """The texts in the user's language. Outside of the handling of an update, they are in English."""
     sets_menu_button: bool = True
     """Whether the button beside the message field opens the Mini App. False in a bot that has its own handlers."""
     alerts_on: bool = False

@@ -65,7 +65,7 @@ class Api:
     def make_app(self) -> web.Application:
         """Make the application, which the caller must mount at `/api`."""
         # The first middleware is the outermost one. `answer_problems` turns errors into answers. It is the innermost one, so that
-        # spans and counters see these answers.
+        # `trace_requests` and `count_answers` see these answers.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -106,7 +106,7 @@ class Api:
                 language=visitor.language,
                 username=visitor.username,
                 now=self.context.clock(),
-                # A user who asked to be erased is stored again only if they do something. A GET request only reads data.
+                # An erased user is stored again only if they do something, such as opening a payment. A GET request only reads.
                 is_acting=is_acting,
                 # A user who opens the page may have blocked the bot, so do not record that the bot can reach them.
                 is_in_chat=False,
@@ -142,7 +142,7 @@ class Api:
                 asked,
                 draw_code=self.context.draw_code,
                 now=now,
-                # Return an open payment again only if at least half of its lifetime is left.
+                # Return an open payment again only if at least half of its lifetime is left, so that the user has time to pay.
                 reuse_within=self.context.pending_ttl / 2,
             )
         except TooManyOpenPaymentsError as error:

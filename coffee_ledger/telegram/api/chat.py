@@ -1,4 +1,4 @@
-"""The Mini App's calls to Telegram: find the bot's username, and send the code of a new payment into the chat."""
+"""The calls to Telegram for the Mini App: find the bot's username, and send the code of a new payment into the chat."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Chat:
     context: Context
     tasks: asyncio.TaskGroup
     _failed_at: float | None = None
-    """The time of the last failure, by the event loop's clock, or None if there was none."""
+    """The time at which `find_username` last failed, in seconds of the event loop's clock. None if it never failed."""
 
     async def find_username(self) -> str | None:
         """Return the bot's username, or None if Telegram does not answer. aiogram caches the username after the first answer."""

@@ -8,7 +8,11 @@ from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE
 
 @web.middleware
 async def count_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count a request by the status of its answer. Register this outside of `answer_problems`, which turns errors into answers."""
+    """
+    Count a request by the status of its answer.
+
+    Register this middleware outside of `answer_problems`, which turns errors into answers.
+    """
     answer = await handler(request)
     API_REQUESTS.labels(route_label(request), answer_label(answer.status)).inc()
     return answer

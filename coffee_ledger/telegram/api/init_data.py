@@ -21,8 +21,8 @@ AGE_MAX = timedelta(days=1)
 """
 The maximum age of init data with which a user can open and cancel payments.
 
-The limit is a whole day, because Telegram Desktop and macOS pass the same data for hours. In these clients, a user
-who opens the page again gets no newer data, so a shorter limit would lock the user out.
+The limit is a whole day, because Telegram Desktop and Telegram for macOS pass the same init data to the page for hours. There,
+a user who opens the page again gets no newer data, so a shorter limit would lock the user out.
 Source: https://github.com/telegramdesktop/tdesktop/issues/28303, read November 2026.
 """
 

@@ -1,7 +1,8 @@
 """
 Notify open pages of the Mini App when something changed for their user.
 
-One query finds the changes for all pages. The query runs after each NOTIFY, and also at intervals, because a NOTIFY may be lost.
+One query finds the changes for all pages. The query runs after each NOTIFY from Postgres, and also every `CHECK_SECONDS`, because
+a NOTIFY may be lost.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Live:
         self.is_stopping = False
 
     def wake(self) -> None:
-        """Make `run` look for changes soon. Call this method after a NOTIFY."""
+        """Make `run` look for changes without waiting for the end of `CHECK_SECONDS`. Call this method after a NOTIFY."""
         self._hint.set()
 
     def stop(self) -> None:
@@ -129,10 +130,10 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # Also wake pages that were opened during the query, because they may have read their state before the change. If they
-            # read it after the change, the wake costs one unnecessary query for each page.
+            # `find_changes` returns a new mark if the state of the user has changed. Also wake pages that were opened during the
+            # query, because they may have read the state before the change. A page that read it later makes one needless query.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Store the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no
-                # mark is stored for this user.
+                # Store the mark inside the loop, so that none is stored for a user who closed all pages during the query.
+                # `_remove` would never delete it.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

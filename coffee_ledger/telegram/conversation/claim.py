@@ -70,7 +70,7 @@ CLAIM_PAYLOAD = "claim"
 
 
 class ClaimDialogue(StatesGroup):
-    """The question that the user must answer next."""
+    """The states of the claim dialogue. Each state is the question that the user must answer next."""
 
     payment = State()
     day = State()
@@ -79,7 +79,7 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram delivers an old message without its content but with its chat, so the bot can answer there."""
+"""A message to answer. An `InaccessibleMessage` is too old to have content, but it names its chat, so the bot can answer there."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ def _by_press(press: CallbackQuery) -> Given | None:
 def _was_taken(update: Message | CallbackQuery, dialogue: Dialogue) -> bool:
     """Return whether this update has already begun or continued the dialogue."""
     if isinstance(update, Message):
-        # The ids of the messages in a chat grow, and Telegram delivers the messages in this order.
+        # The ids of the messages in a chat grow, and Telegram delivers the messages in this order. So the bot has handled every
+        # message whose id is not greater than the stored one.
         return bool(update.message_id <= dialogue.answers.get("message_id", 0))
     return bool(update.id == dialogue.answers.get("press_id"))
 
@@ -141,7 +142,8 @@ async def _ask_again(update: Message | CallbackQuery, question: str, context: Co
     if given is None:
         return
     if question == ClaimDialogue.payment.state:
-        # The question "Is it this payment?" begins the dialogue. Begin again, because this payment may have ended since then.
+        # The question "Is it this payment?" begins the dialogue. Begin again, because the payment may have ended since the bot
+        # asked.
         await _begin(given, context)
     else:
         await _ask(given.message, question, context)
@@ -171,8 +173,8 @@ def make_router() -> Router:
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
-    # A press of these buttons gets this far only if the question with the button is no longer open. `overlook` ignores the
-    # press if another question is open. `begin_anew` begins a new dialogue if no question is open.
+    # The handlers above take the presses that answer the open question. The two handlers below take the other presses of these
+    # buttons: `overlook` if another question is open, and `begin_anew` if no question is open.
     late = or_f(
         ClaimOpenPayment.filter(),
         ClaimDay.filter(),
@@ -198,7 +200,7 @@ async def begin_by_button(press: CallbackQuery, context: Context) -> None:
 
 async def begin_anew(press: CallbackQuery, context: Context) -> None:
     """
-    Handle the press of a button whose dialogue has ended, for example because a day has passed.
+    Handle the press of a button whose dialogue has ended, for example because a dialogue is open only for a day.
 
     If the user has an open claim, ignore the press. Otherwise, begin a new dialogue.
     """
@@ -420,7 +422,8 @@ async def stop_by_command(message: Message, context: Context) -> None:
 
 
 async def stop(press: CallbackQuery, context: Context) -> None:
-    # If another bot process is just raising the claim, `end_dialogue` waits for it, so `find_open_claim` below finds the claim.
+    # If another bot process is raising the claim at this moment, `end_dialogue` waits until the claim is stored. So
+    # `find_open_claim` below finds the claim.
     await end_dialogue(context.pool, TelegramId(press.from_user.id))
     await press.answer()
     if press.message is None:

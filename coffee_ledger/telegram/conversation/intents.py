@@ -7,7 +7,7 @@ SPACES = re.compile(r"\s+")
 
 
 class Intent(enum.Enum):
-    """A wish that has its own answer."""
+    """A wish to which the bot has a special answer (see `start.WISHES`)."""
 
     CLAIM = enum.auto()
     """The user paid, and no credits came."""

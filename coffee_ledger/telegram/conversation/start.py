@@ -64,7 +64,7 @@ class Answer(enum.Enum):
 
     @property
     def offers(self) -> Sequence[Offer]:
-        """The buttons of the answer."""
+        """The buttons below the answer."""
         match self:
             case Answer.CODE:
                 return Offer.PAGE, Offer.CLAIM
