@@ -170,7 +170,7 @@ class _WebAppData(BaseModel):
     """
     The data of a Web App's `sendData`.
 
-    Users can send any data. So *user_id* is not trusted: data is refused if it differs from the sender's id that Telegram reports.
+    Users can send any data, so *user_id* is not trusted. The data is refused if *user_id* is not the sender.
     """
 
     amount: Annotated[

@@ -308,7 +308,7 @@ async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: st
     try:
         await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
     except TelegramBadRequest as error:
-        # Telegram refuses an address whose host has no public name. Only log the error, because the bot works without the button.
+        # Telegram refuses an address whose host has no public name. Only log the error: the bot works without the button.
         log.error("menu button refused: is PUBLIC_HOST a public name?", error=error.message)
 
 

@@ -30,7 +30,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Request the address without the bot token, because all answers of Telegram have a `Date` header, also errors and redirects.
+    # Leave the bot token out of the address. All answers of Telegram have a `Date` header, even errors and redirects.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (

@@ -1,8 +1,8 @@
 """
 Notify open pages of the Mini App when something changed for their user.
 
-One query finds the changes for all pages. The query runs after each NOTIFY from Postgres, and also every `CHECK_SECONDS`, because
-a NOTIFY may be lost.
+One query finds the changes for all pages. The query runs after each NOTIFY from Postgres, and also every `CHECK_SECONDS`,
+because a NOTIFY may be lost.
 """
 
 import asyncio
@@ -130,10 +130,9 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # `find_changes` returns a new mark if the state of the user has changed. Also wake pages that were opened during the
-            # query, because they may have read the state before the change. A page that read it later makes one needless query.
+            # The mark is new if the state of the user has changed. Also wake pages that were opened during the query, because
+            # they may have read the state before the change. A page that read it after the change makes one needless query.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Store the mark inside the loop, so that none is stored for a user who closed all pages during the query.
-                # `_remove` would never delete it.
+                # Store the mark inside the loop, so that a user who closed all pages meanwhile has no mark.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

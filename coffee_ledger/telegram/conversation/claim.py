@@ -79,7 +79,7 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. An `InaccessibleMessage` is too old to have content, but it names its chat, so the bot can answer there."""
+"""A message to answer. Telegram sends an old message without content (`InaccessibleMessage`), but with its chat."""
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,9 @@ TAKERS: Mapping[Prompt, Callable[..., Awaitable[Any]]] = {
 """
 For each kind of prompt, the function that takes the answer.
 
-The first argument of the function is a message in the operator's chat. The function sends its own answer to this message. The
-other arguments are `number` (the number of the charge, claim, event or entry), `said` (the text of the operator's answer) and, if
-the function has parameters with these names, `bot` and `context`.
+The first argument of the function is a message in the operator's chat, to which the function replies. The other arguments are
+`number` (the number of the charge, claim, event or ledger entry), `said` (the text of the operator's answer) and, if the
+function has parameters with these names, `bot` and `context`.
 """
 
 
@@ -70,14 +70,14 @@ class Questions:
 
 
 class AnswerTo(CallbackData, prefix="dw", sep="|"):
-    """A button that answers a prompt. The answer is the text that the message with this button quotes."""
+    """A button that names one of several open prompts. The text that the message with the button quotes answers this prompt."""
 
     prompt: Prompt
     number: int
 
 
 class AnswerToClaim(CallbackData, prefix="dwc", sep="|"):
-    """A button that makes the operator's next text an answer in the claim dialogue."""
+    """A button by which the operator chooses the claim dialogue. The operator's next text is then an answer in it."""
 
 
 class Reply(Filter):

@@ -18,7 +18,7 @@ from coffee_ledger.telegram.speech import Speech
 
 class Step(enum.StrEnum):
     """
-    The action of a button on a charge or a claim.
+    The action of a button that concerns a charge or a claim.
 
     Each value is one letter, because Telegram limits the data of a button to 64 bytes.
     """
@@ -86,13 +86,13 @@ class DismissAs(CallbackData, prefix="ds", sep="|"):
 
 
 class DismissAll(CallbackData, prefix="dl", sep="|"):
-    """Dismiss exactly the charges of an offer, that is, the charges that the message with this button shows."""
+    """Dismiss all charges of an offer. These are exactly the charges that the summary with this button lists."""
 
     offer_id: int
 
 
 class UndoAll(CallbackData, prefix="dz", sep="|"):
-    """Undo the dismissals that the button `DismissAll` with the same offer has made."""
+    """Undo the dismissals that a press of the button `DismissAll` with the same *offer_id* has made."""
 
     offer_id: int
 
@@ -159,7 +159,7 @@ class TurnFrom(CallbackData, prefix="dt", sep="|"):
     listing: Listing
     is_back: bool
     mark: str
-    """The id of the row from which the next page is counted. The row may have left the list since the page was shown."""
+    """The id of the last row of the shown page, or of its first row if *is_back* is set. The row may have left the list."""
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
@@ -188,14 +188,14 @@ class Undo(CallbackData, prefix="du", sep="|"):
 
 
 class SettleAgain(CallbackData, prefix="de", sep="|"):
-    """Settle an event again."""
+    """Settle a failed event again. If *is_sure* is False, the bot asks for confirmation first."""
 
     event_no: int
     is_sure: bool
 
 
 class PutAside(CallbackData, prefix="dx", sep="|"):
-    """Dismiss a failed event. The event stays in the database, but the desk no longer lists it."""
+    """Ask why to dismiss a failed event. A dismissed event stays in the database, but the desk no longer lists it."""
 
     event_no: int
 

@@ -31,7 +31,7 @@ LINES_LENGTH_MAX = 3500
 """
 The maximum total length of the listed lines in a message, in characters.
 
-Telegram allows 4,096 characters in a message. The title and the last line need the rest.
+Telegram allows 4,096 characters in a message. The lines before and after the list need the rest.
 
 Source: https://core.telegram.org/bots/api#sendmessage.
 """
@@ -327,19 +327,22 @@ def _about_presets(charge: ShownCharge, speech: Speech) -> str:
 
 def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
-    Return the property that other charges must share to be dismissed too by the button *Just a supporter*.
+    Return the kind of outsider that the button *Just a supporter* remembers: the supporter of the charge, or its subscription.
 
-    Return None if the charge has no such property, so that the button dismisses only this charge.
+    The subscription is remembered only if the supporter is not known, because one supporter may have several subscriptions.
 
-    The property is the supporter, or the subscription if the supporter is not known. The supporter comes first, because one
-    supporter may have several subscriptions.
+    Return None if neither is known. The button then dismisses no other charges.
     """
     kinds = dict(charge.outsider_names())
     return next((one for one in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if one in kinds), None)
 
 
 def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
-    """Describe why a rule rejected a charge or a candidate. A value that only a newer version knows is shown as it is stored."""
+    """
+    Describe why a rule rejected a charge or a candidate.
+
+    A newer version may have stored a value that this version does not know. Such a value is shown as it is stored.
+    """
     rule, why = reason_words(reason, speech)
     if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)

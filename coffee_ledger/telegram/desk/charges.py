@@ -158,7 +158,7 @@ async def match_and_show(
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Ask the operator to which user the charge belongs."""
+    """Ask the operator to which user the charge belongs, and offer the suggested users as buttons."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -250,7 +250,8 @@ async def dismiss_by_preset(press: CallbackQuery, callback_data: DismissAs, bot:
         operator=TelegramId(press.from_user.id),
         reason=context.speech.label(f"desk-preset-{callback_data.preset.name.lower()}"),
         now=context.clock(),
-        # Do not make the key from the message. After an undo, the same card offers the button again, and a new press must count.
+        # Make the key from the press and not from the message. After an undo, the same message offers the button again, and a
+        # new press must take effect.
         request_key=f"press:{press.id}",
     )
     remember = remembered_by_preset(file.charge) if is_supporter else None

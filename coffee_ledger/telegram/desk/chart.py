@@ -54,7 +54,8 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     return resvg_py.svg_to_bytes(
         svg_string=compose_svg(days, labels),
         zoom=PIXELS_PER_UNIT,
-        # Use only the font of the package fontpkg. The container image has no other fonts, and without a font there is no text.
+        # Use only the font of the package fontpkg, because the container image has no other fonts. Without a font, the chart
+        # would have no text.
         skip_system_fonts=True,
         font_files=[str(fontpkg.path(FONT))],
         font_family=FONT,

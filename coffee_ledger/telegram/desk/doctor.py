@@ -1,7 +1,7 @@
 """
 Handle /doctor, which first lists the steps of the installation and then reports the state of the system.
 
-Each line that is not green names its next step: a command, a setting or a document.
+Each line that reports a problem (🟡 or 🔴) names the next step: a command, a setting or a document.
 """
 
 import html
@@ -192,8 +192,8 @@ def _check_alerts(context: Context) -> Step:
 
 def _deliveries(found: Examination, now: datetime, context: Context) -> Iterator[str]:
     speech = context.speech
-    # A streak of refused deliveries ends after `STREAK_PAUSE` without a refusal. Do not report an older streak that is still
-    # stored.
+    # The number of deliveries that were refused in a row stays stored until a delivery is accepted. Do not report it after
+    # `STREAK_PAUSE` without a refusal, because this pause ends the streak too.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         age, document = now - found.refused_at, _document("WebhookNearDisable", context)
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(age, speech), document=document)
@@ -229,7 +229,7 @@ def _work(found: Examination, context: Context) -> Iterator[str]:
 
 
 def _reconciliation(report: Report, now: datetime, context: Context) -> Iterator[str]:
-    """Describe the state of the reconciliation with Buy Me a Coffee. It is optional, so no warning appears if it is off."""
+    """Describe the state of the reconciliation. It is optional, so a reconciliation that is switched off causes no warning."""
     speech = context.speech
     if not report.lists:
         yield speech.say("desk-doctor-lists-off", document=_document(SECTION_OF_LISTS, context, RECONCILIATION))
@@ -269,7 +269,7 @@ def _seconds(offset: float, digits: int) -> str:
 async def _read_profile(bot: Bot) -> Profile | None:
     """Ask Telegram for the bot's profile, or return None if Telegram does not answer."""
     try:
-        # Do not use `bot.me()`, which remembers the first answer.
+        # Do not use `bot.me()`: it caches the first answer, and the profile may have changed since then.
         me = await bot.get_me()
         button = await bot.get_chat_menu_button()
     except AiogramError as error:

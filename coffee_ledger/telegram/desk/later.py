@@ -52,8 +52,7 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # The operator may have opened this card from a list. Then another card, the notification about the charge, needs the update
-    # too.
+    # Update the notification about the charge too. It is another message if the operator opened this card from a list.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 
@@ -73,9 +72,9 @@ def remind_at(delay: Delay, *, now: datetime, language: str) -> datetime | None:
 
 def next_morning(now: datetime, zone: tzinfo) -> datetime:
     """
-    Return the next 9:00 in *zone* that is more than `LONG` away, because the other buttons offer shorter times.
+    Return the next 9:00 in *zone* that is more than `LONG` (3 hours) away, because other buttons offer shorter delays.
 
-    So at night the result is the morning of the same day, and during the day it is the morning of the next day.
+    So before 6:00 the result is 9:00 on the same day, and from 6:00 on it is 9:00 on the next day.
     """
     earliest = (now + LONG).astimezone(zone)
     morning = datetime.combine(earliest.date(), MORNING, zone)

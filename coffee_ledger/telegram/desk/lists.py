@@ -88,7 +88,7 @@ def _read_page(args: str | None) -> int:
     """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
     written = (args or "").strip()
     is_number = written.isascii() and written.isdecimal()
-    # Read only the first seven digits. Longer numbers are cut off, because page 1,000,000 is already after the last page.
+    # Read only the first seven digits. They suffice, because every page from 1,000,000 on is after the last page.
     return min(max(int(written[:7]) - 1, 0), PAGES_MAX) if is_number else 0
 
 

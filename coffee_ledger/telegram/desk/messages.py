@@ -194,7 +194,7 @@ def prompt_replied_to(message: Message, bot: Bot) -> tuple[Prompt, int] | None:
 
 
 def one_line(said: str | None) -> str:
-    """Replace all white space in a reason or an answer by single spaces, and cut the text off at `ANSWER_LENGTH_MAX`."""
+    """Replace each run of white space in a reason or an answer by one space, and cut the text off at `ANSWER_LENGTH_MAX`."""
     return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
 
 
@@ -236,7 +236,7 @@ def message_key(press: CallbackQuery) -> str:
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Return the text with the id *text*, filled with the user, the change, the new balance and the additional *values*."""
+    """Return the text with the id *text*, filled with the user, the change and the new balance of *done*, and with *values*."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])

@@ -34,7 +34,7 @@ The query `find_cards` contains the same list, so change both lists together.
 """
 
 SILENT = (ChargeGuessed, ChargeRefunded)
-"""The notifications that are sent without a sound. An operator only checks the result, because the charge is already settled."""
+"""The notifications that are sent without a sound. They are not urgent, because the charge is already settled."""
 
 
 def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:

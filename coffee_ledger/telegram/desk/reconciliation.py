@@ -1,7 +1,8 @@
 """
 Handle /reconcile, which compares Buy Me a Coffee's (BMC's) own lists with our charges now, and reports the differences.
 
-The janitor compares, because only it has the token of BMC's API. The bot asks it through the database, and waits for the answer.
+The janitor compares, because only the janitor has the token of BMC's API. The bot stores a request in the database, and waits
+until the janitor has answered.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ def make_router() -> Router:
 
 
 async def compare(message: Message, context: Context) -> None:
-    """Ask the janitor to compare now, and show the report. Show a progress message meanwhile: a comparison takes seconds."""
+    """Ask the janitor to compare now, and show the report. The comparison takes seconds, so show a progress message first."""
     speech = context.speech
     request_id = await request_reconciliation(context.pool, "operator", now=context.clock())
     if request_id is None:
@@ -62,7 +63,7 @@ async def _wait_for_answer(request_id: int, context: Context) -> bool:
     """Wait until the janitor has answered. Return False if it has not answered within `WAIT_SECONDS_MAX`."""
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            # Poll, because a connection that listens for one answer would cost more than a few queries.
+            # Poll the database. A connection that listens for a NOTIFY would cost more than these few queries.
             while not await is_answered(context.pool, request_id):  # noqa: ASYNC110 — another process sets the answer
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:

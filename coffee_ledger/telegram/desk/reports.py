@@ -136,7 +136,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
     ):
         rows = await find(context.pool, since=dates.since, until=dates.until)
         caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
-        # The query returns at most this number of rows. Add a warning to the caption, because other rows may be missing.
+        # The query returns at most `EXPORT_ROWS_MAX` rows. Add a warning to the caption, because further rows may be left out.
         if len(rows) == EXPORT_ROWS_MAX:
             caption += "\n" + speech.say("desk-export-cut", rows=speech.number(EXPORT_ROWS_MAX))
         file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
@@ -168,7 +168,7 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     labels = Labels(*(speech.label(f"desk-chart-{what}") for what in ("title", "settled", "waiting")))
     days = [Day(*one) for one in stats.days]
     try:
-        # Draw in a thread, because drawing would delay the answers to other users.
+        # Draw in a thread, because drawing in the event loop would delay the answers to other users.
         return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
         # Only log the error, because /stats can answer without the picture.

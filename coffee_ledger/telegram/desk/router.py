@@ -1,8 +1,8 @@
 """
 Make the router of the operators' desk.
 
-Include the desk's router before the conversation's router, because the conversation's router answers every unknown command. The
-Dispatcher's data must contain a `Context` under the key `context`, because the handlers need it.
+Include the desk's router before the conversation's router, because the conversation's router may answer every command that it
+does not know. The Dispatcher's data must contain a `Context` under the key `context`, because the handlers need it.
 """
 
 from aiogram import Bot, F, Router
@@ -34,7 +34,11 @@ from coffee_ledger.telegram.middleware import MeetUser
 
 
 class IsOperator(Filter):
-    """Match only operators. Other users get the answer to an unknown command, so that they do not learn that the desk exists."""
+    """
+    Match only operators.
+
+    A desk command from another user is answered like an unknown command, so that the user does not learn that the desk exists.
+    """
 
     async def __call__(self, event: Message | CallbackQuery, context: Context) -> bool:
         return event.from_user is not None and event.from_user.id in context.operators

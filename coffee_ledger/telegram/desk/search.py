@@ -104,8 +104,8 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or @username names its user exactly, so parts of names are not searched in this case. A number is read only as
-    a Telegram id, and is not searched in names either.
+    A known code or @username names its user exactly, so parts of names are not searched in this case. They are not searched for
+    a number either, because a number is read only as a Telegram id.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):
@@ -114,7 +114,7 @@ async def search_people(pool: Pool, said: str) -> People:
     part = unicodedata.normalize("NFC", " ".join(said.removeprefix("@").split()))
     if (exact and is_exact) or not part:
         return People(exact)
-    # An @ marks a username, so do not search the names on Buy Me a Coffee.
+    # A text that begins with @ is a username, so do not search the names on Buy Me a Coffee for it.
     users, has_more = await find_users_by_part(pool, part, is_name=not said.startswith("@"), count_max=PEOPLE_MAX)
     # The users with exactly this username come first. Their usernames contain the part too, so remove the duplicates.
     found = {one.user.telegram_id: one for one in (*exact, *map(Found, users))}

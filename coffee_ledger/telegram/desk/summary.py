@@ -28,7 +28,7 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """
-The minimum time for which the bot edits a summary. After this time, the bot stops editing it as soon as no decision is open.
+The minimum time for which the bot keeps a summary up to date. After this time, the bot stops as soon as no decision is open.
 
 A new summary may make a sound, but an edit does not. So if a new decision opens within this time, the bot edits the existing
 summary and sends no new one.
@@ -52,7 +52,7 @@ NOTE_LENGTH_MAX = 48
 
 
 def summary_card(waiting: Waiting, speech: Speech) -> Card:
-    """Build the summary. Each group of decisions has a line. A group that one tap can decide or open also has a button."""
+    """Build the summary: a line for each group of open decisions, and a button if one tap can decide the group or open it."""
     title = speech.say("waiting-summary", count=waiting.total) if waiting.total else speech.say("waiting-summary-none")
     lines = [*_ordinary_lines(waiting, speech), *_other_lines(waiting, speech)]
     others = [
@@ -203,8 +203,8 @@ class Summaries:
                 card.text, chat_id=summary.telegram_id, message_id=summary.message_id, reply_markup=card.keyboard
             )
         except TelegramBadRequest as error:
-            # Telegram refuses an edit that changes nothing. This happens after a restart, because the bot has forgotten the shown
-            # text.
+            # Telegram refuses an edit that changes nothing. The bot may make such an edit after a restart, because `_shown` is
+            # then empty.
             if "not modified" in error.message:
                 return True
             log.info("summary cannot be edited", notification_id=summary.notification_id)

@@ -55,7 +55,8 @@ from coffee_ledger.telegram.desk.messages import (
 from coffee_ledger.telegram.desk.search import find_people
 from coffee_ledger.telegram.speech import Speech
 
-# Matches a ledger entry, such as "c12" or "credit 12", and an optional reason. U+0441 is the Cyrillic letter that looks like c.
+# Matches the number of a ledger entry, as in "c12" or "credit 12", and an optional reason. U+0441 is the Cyrillic letter that
+# looks like c.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
 # Matches one word, which is a charge number, a code, a Telegram id or a username, and an optional reason.
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
@@ -78,7 +79,7 @@ async def begin_undo(message: Message, command: CommandObject, context: Context)
     """
     Handle /undo with a ledger entry or a charge: ask for the reason, or for confirmation if the command contains a reason.
 
-    If the command contains a user, list the user's matches and adjustments instead, each with a button.
+    If the command names a user, list the user's matches and adjustments, each with a button to undo it.
     """
     said = (command.args or "").strip()
     entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
@@ -119,7 +120,7 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
-    """Undo the decision or the entry. Refuse if the charge was matched again after the confirmation was shown."""
+    """Undo a decision or an entry after the operator's confirmation. Refuse if the charge was matched again meanwhile."""
     request = request_of_press(press, context)
     if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
