@@ -48,8 +48,8 @@ class IsAddressed(Filter):
     Match messages that name the bot, as in `/pay@the_bot` or `@the_bot`, and replies to the bot's messages.
 
     A command without the bot's name is not matched, because Telegram sends it to every bot of the group. A reply that begins
-    with such a command, or with a command for another bot, is not matched either. The group's moderators send such replies to
-    command another bot.
+    with such a command, or with a command for another bot, is not matched either, because a moderator of the group may send it
+    to command another bot.
     """
 
     async def __call__(self, message: Message, bot: Bot) -> bool:
@@ -100,7 +100,11 @@ def _is_from_person(message: Message) -> bool:
 
 
 class GroupAnswers:
-    """Answers in groups within the rate limit above. A group in which Telegram refused an answer gets no answer for an hour."""
+    """
+    Answers in groups, at most at the rate of `ANSWERS_BURST` and `ANSWERS_PER_SECOND`.
+
+    A group in which Telegram refused an answer gets no answer for `CLOSED_SECONDS`.
+    """
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(burst=ANSWERS_BURST, per_second=ANSWERS_PER_SECOND)
@@ -117,7 +121,8 @@ class GroupAnswers:
             await message.reply(
                 texts.say("group-answer"),
                 reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]),
-                # If the message was deleted meanwhile, answer without quoting it. Telegram would refuse the answer otherwise.
+                # If the message was deleted meanwhile, answer without quoting it. Without this option, Telegram would refuse
+                # the answer.
                 allow_sending_without_reply=True,
             )
         except CLOSED as error:

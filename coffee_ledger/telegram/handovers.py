@@ -44,13 +44,13 @@ USERS_AT_ONCE_MAX = 20
 """The maximum number of users for whom the handler runs at the same time."""
 
 HANDLER_SECONDS_MAX = 60.0
-"""The longest time that a call may take. A longer call is cancelled and repeated, because it may never end."""
+"""The longest time that a call of the handler may take. A longer call is cancelled and repeated, because it may never end."""
 
 RETRY_SECONDS_MAX = 60.0
 """The longest pause between two calls for an entry. A longer pause is not needed, because the calls disturb no other service."""
 
 SWEEP_SECONDS = 30.0
-"""The longest time between two polls. A poll finds entries even if their NOTIFY was lost."""
+"""The longest time between two polls of the database. A poll finds waiting entries even if their NOTIFY was lost."""
 
 STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
@@ -60,14 +60,14 @@ BUSY_SECONDS_MAX = 0.5
 
 DATABASE_PAUSE_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
-"""The time for which a stopping process waits for running calls. Then it cancels these calls. The next start repeats them."""
+"""The time for which a stopping process waits for running calls. Then it cancels them, and the next start repeats them."""
 
 Handler = Callable[[Credit], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """The failed calls of the handler for a user's oldest waiting entry."""
+    """How often the handler has failed for a user's oldest waiting entry, and when the next call is due."""
 
     attempts: int
     retry_at: float
@@ -108,7 +108,7 @@ class Handovers:
         self._registered.set()
 
     def wake(self) -> None:
-        """Look for waiting entries now."""
+        """Make `run` look for waiting entries now."""
         self._hint.set()
 
     def stop(self) -> None:
@@ -166,7 +166,7 @@ class Handovers:
         now = self._clock()
         waiting = {user for user, failure in self._failures.items() if failure.retry_at > now}
         found = await find_handovers(self._pool, count_max=places, except_for=self._busy.keys() | waiting)
-        # A slow query may have outlasted the lease. Then another bot may be calling the handler for these entries.
+        # If the query was slow, the lease may have ended. Another bot may then be calling its handler for these entries.
         if not self._lease.is_held:
             return STANDBY_SECONDS
         for handover in found:
@@ -174,8 +174,8 @@ class Handovers:
             call = asyncio.create_task(self._hand_over(handover))
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
-        # Forget the failures of users whose retry was due but for whom the query found no waiting entry. Probably, another bot
-        # has handed over the entries of these users.
+        # Forget the failures of users whose retry was due but for whom the query found no waiting entry. Another bot has
+        # probably handed over their entries.
         self._failures = {
             user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
         }
@@ -210,7 +210,8 @@ class Handovers:
         user = handover.credit.telegram_id
         del self._busy[user]
         self._hint.set()
-        # A call is also cancelled if the handler itself raised CancelledError. If the process is not stopping, this is a failure.
+        # A call also counts as cancelled if the handler itself raised CancelledError. While the process is not stopping, treat
+        # a cancelled call as a failure.
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
         if error is None:
             self._failures.pop(user, None)

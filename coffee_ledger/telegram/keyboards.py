@@ -89,7 +89,8 @@ def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMark
     """
     Build the button below the message field that opens the Mini App. Return None if there is no Mini App.
 
-    If this button opens the Mini App, the Mini App sends the user's choice to the bot as a message and needs no HTTP endpoint.
+    If this button opens the Mini App, the Mini App sends the user's choice to the bot as a message (`sendData`) and not by
+    HTTP.
 
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """

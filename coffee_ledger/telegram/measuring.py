@@ -76,14 +76,14 @@ class UpdateOutcome:
     """
     The outcome of handling an update.
 
-    The middleware `MeetUser` reports a failure through this object, because it answers the user and does not raise the error.
+    After a failure, the middleware `MeetUser` answers the user and does not raise the error. So it sets *is_failure* instead.
     """
 
     is_failure: bool = False
 
 
 def note_failure(data: Mapping[str, Any]) -> None:
-    """Count the current update as failed, although the user got an answer."""
+    """Make `MeasureUpdates` count the current update as failed, although the user gets an answer."""
     outcome = data.get("update_outcome")
     if isinstance(outcome, UpdateOutcome):
         outcome.is_failure = True

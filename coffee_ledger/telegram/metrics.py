@@ -119,7 +119,7 @@ HANDLER_CALLS = Counter(
     "ledger_handler_calls", "Calls of the handler of a bot that keeps its own balances, by outcome.", ["outcome"]
 )
 
-# Create every time series with the value 0. If a counter first appears at 1, Prometheus sees no increase.
+# Create every time series with the value 0. If a series first appeared with the value 1, Prometheus would see no increase.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):

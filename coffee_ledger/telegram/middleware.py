@@ -55,7 +55,8 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
-        # Set the context before the query below. If the query fails, the answer is then in the language that Telegram reports.
+        # Set the context before the query of `meet_user` below. If this query fails, the user gets an answer in the language
+        # that Telegram reports.
         data["context"] = answering = context.in_language(told)
         try:
             spoken = await meet_user(
@@ -109,7 +110,7 @@ class Throttle(BaseMiddleware):
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
-            # The user is below the limit. Forget earlier warnings, so that the user is warned when they exceed the limit again.
+            # The user is below the limit. Forget the last warning, so that the user is warned again after exceeding the limit.
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
@@ -120,8 +121,8 @@ class Throttle(BaseMiddleware):
     async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
         is_first = user.id not in self._told
         if is_first:
-            # Set the entry before the query below. Otherwise an update that arrives during the query would cause a second
-            # warning.
+            # Set the entry before `_speech_of` queries the database. Otherwise an update that arrives during the query would
+            # cause a second warning.
             self._told[user.id] = speech(language_of(user.language_code))
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]

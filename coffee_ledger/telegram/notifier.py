@@ -1,11 +1,12 @@
 """
-Deliver the outbox: find due messages, send them within Telegram's rate limits, and mark the result.
+Deliver the outbox: find due messages, send them within Telegram's rate limits, and store the result.
 
-The notifier wakes on a NOTIFY, when the listener connects, when a message becomes due, and every 30 seconds.
+The notifier polls the outbox after a NOTIFY, when the listener connects, when a message becomes due, and at least every 30
+seconds.
 
-Only the bot that holds a lease delivers messages. If another bot takes over the lease, it sends all messages that are not marked
-as sent. So a message may be sent twice if the first bot could not mark it. This does no harm, because both messages state the
-same fact.
+Only the bot that holds a lease delivers messages. If another bot takes over the lease, it sends all messages that are not
+marked as sent. So a message is sent twice if the first bot has sent it but could not mark it. This does no harm, because both
+messages state the same fact.
 
 Messages reach a chat in order. A message that fails blocks the newer messages of its chat until it succeeds. If the message
 itself may be the cause of the failure, it blocks the newer messages for at most `BLOCKING_MAX`.
@@ -83,7 +84,7 @@ SWEEP_SECONDS = 30.0
 """The longest time between two polls of the outbox. A poll finds messages even if their NOTIFY was lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""If a new notification is older than this and no NOTIFY has arrived, `OUTBOX_CLAIMS` counts it as found by polling."""
+"""If a new notification is found at a greater age and no NOTIFY has arrived, `OUTBOX_CLAIMS` counts it as found by polling."""
 
 STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
@@ -100,9 +101,9 @@ MARK_SECONDS_MAX = 20.0
 
 ATTEMPTS_MAX = 30
 """
-The number of attempts after which a message is given up, because the message itself is probably the cause of the failures.
+The number of attempts after which the bot gives up a message, because the message itself is probably the cause of the failures.
 
-If the last error is in `TROUBLE`, the message is not given up.
+The bot does not give up a message whose last error is in `TROUBLE`.
 """
 
 BLOCKING_MAX = timedelta(minutes=15)
@@ -131,7 +132,8 @@ BACKOFF_SECONDS_MAX = 600.0
 
 UNREACHABLE_TEXTS = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
 """
-Texts of HTTP 400 errors for a user who cannot be reached. The bot handles these errors like an HTTP 403 error.
+Texts of HTTP 400 errors that mean that a user cannot be reached. The bot handles these errors like an HTTP 403 error, by which
+Telegram reports a user who has blocked the bot.
 
 Source: Bot API answers quoted in aiogram's issues.
 """
@@ -168,7 +170,11 @@ class Notifier:
         rates: Rates = NO_RATES,
         summaries: Summaries | None = None,
     ) -> None:
-        """Make a notifier. It needs its own *pool*, so that marking a message as sent never waits for a connection."""
+        """
+        Make a notifier.
+
+        The handlers of updates must not share *pool*, so that marking a message as sent never waits for their queries.
+        """
         self._pool = pool
         self._send = send
         self._limiter = limiter
@@ -180,9 +186,9 @@ class Notifier:
         self._hint = asyncio.Event()
         self._was_woken = False
         """
-        Whether `wake` was called, or a chat became free, since messages were last found.
+        Whether `wake` was called, or a chat became free, since new messages were last found.
 
-        If so, the next messages count as found by a NOTIFY and not by polling.
+        If it is True, the next new messages count as found by a NOTIFY and not by polling.
         """
         self._stop = asyncio.Event()
         self._sent_at: datetime | None = None
@@ -279,8 +285,8 @@ class Notifier:
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
         """Mark the chat as free and poll for its next message."""
         del self._busy[chat]
-        # A NOTIFY for the next message may have arrived while the chat was busy. So do not count this message as found by
-        # polling.
+        # A NOTIFY for the chat's next message may have arrived while the chat was busy. So do not count the next message as
+        # found by polling.
         self._was_woken = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
@@ -355,7 +361,8 @@ class Notifier:
         if self._summaries is not None and isinstance(notification.facts, WaitingSummary):
             self._summaries.expect_new()
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Do not measure a message that was queued again. Its delay includes the time for which the user could not be reached.
+        # Do not measure a message that was queued again, because its delay includes the time for which the user was
+        # unreachable.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())
@@ -416,7 +423,8 @@ class Notifier:
         """
         Return whether the message itself may be the cause of its failures.
 
-        Return True if the error does not indicate an outage, or if Telegram has accepted another message since the first failure.
+        It may be the cause if the error is not in `TROUBLE`, or if Telegram has accepted another message since the first
+        failure. A demand to wait and an unreachable database are never caused by the message.
         """
         if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
             return False
@@ -427,7 +435,7 @@ class Notifier:
 
     @staticmethod
     def _has_blocked_long(notification: Notification, until: datetime) -> bool:
-        """Return whether the message blocks its chat for longer than `BLOCKING_MAX` if the next attempt is at *until*."""
+        """Return whether the message would block its chat for longer than `BLOCKING_MAX` if it were retried only at *until*."""
         return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:

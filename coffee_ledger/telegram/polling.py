@@ -1,16 +1,17 @@
 """
 Let one bot at a time poll Telegram for updates.
 
-Telegram sends each update to whichever program asks first, and ends the older of two requests with an error. So of all bots with
-one token, only the bot that holds a lease polls. The others stand by, and one of them takes over when the lease ends. A bot that
-stops ends its lease at once.
+If two programs with the same token poll, Telegram sends each update to only one of them, and ends the older of their two
+requests with HTTP 409. So of all bots with one token, only the bot that holds a lease polls. The others stand by, and one of
+them takes over when the lease ends. A bot that stops ends its lease at once.
 
-No bot can take the lease while the database is away, so the bot that polls continues. It asks users to try later. A bot that
-starts meanwhile polls too. If only one bot cannot reach the database, another bot takes the lease and polls too. Telegram then
-answers the bot without the database with 409. A bot that gets a 409 and has no lease stands by until it has the lease.
+While the database is unreachable, no bot can take the lease. So the bot that polls continues to poll, and asks users to try
+later. A bot that starts during this time polls too. If only one bot cannot reach the database, another bot takes the lease and
+polls too. Telegram then ends a request of the first bot with HTTP 409. A bot without the lease that gets this error stands by
+until it holds the lease.
 
-A frozen bot does not notice that its lease has ended. So a bot drops updates that arrive after the end of its lease. Telegram
-sends them again, because the next request of a bot confirms only the updates before them.
+A frozen bot does not notice that its lease has ended. So a bot drops the updates that it receives after the end of its lease.
+Telegram sends these updates again, because the bot does not confirm them.
 """
 
 import asyncio
@@ -42,10 +43,10 @@ log = structlog.stdlib.get_logger()
 
 
 class Turn(enum.Enum):
-    """Whether it is the turn of this bot to poll."""
+    """Whether it is the turn of this bot to poll, as far as the bot knows."""
 
     UNKNOWN = enum.auto()
-    """The bot has not asked the database, or its lease has ended and the bot has not asked again."""
+    """The bot has not asked the database for the lease, or the lease has ended and the bot has not asked again."""
     POLLS = enum.auto()
     STANDS_BY = enum.auto()
 
@@ -61,7 +62,7 @@ class PollInTurn(BaseRequestMiddleware):
         self._request: asyncio.Future[Any] | None = None
 
     async def run(self) -> None:
-        """Take and extend the lease, until cancelled."""
+        """Take the lease and extend it, until the task is cancelled. Change the turn when the lease is taken or lost."""
         while True:
             try:
                 is_ours = await self._lease.keep()
@@ -85,7 +86,7 @@ class PollInTurn(BaseRequestMiddleware):
             await self._may_poll.wait()
             self._request = asyncio.ensure_future(request())
             try:
-                # Do not await the request itself, because a cancellation of the request by `_change` would end this method.
+                # Do not await the request itself. If `_change` cancels the request, awaiting it would end this method too.
                 await asyncio.wait({self._request})
             finally:
                 self._request.cancel()
@@ -104,8 +105,8 @@ class PollInTurn(BaseRequestMiddleware):
 
     def _note_conflict(self, error: TelegramConflictError) -> None:
         if self._lease.is_held:
-            # The message of Telegram says whether the other program polls or has set a webhook. The other program may be a bot
-            # that could not reach the database. That bot stands by after its next request.
+            # Telegram's error message says whether the other program polls or has set a webhook. The other program may be a bot
+            # that could not reach the database. It stands by after its next request.
             log.warning("another program with this token takes updates", problem=error.message)
         else:
             self._change(Turn.STANDS_BY)

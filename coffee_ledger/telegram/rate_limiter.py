@@ -13,15 +13,15 @@ PER_SECOND = 28.0
 """
 The maximum rate to all chats.
 
-It is slightly below Telegram's limit, because each refusal costs a pause of at least a second.
+It is slightly below Telegram's limit. Above the limit, Telegram refuses a message and demands a pause of at least a second.
 """
 
 BURST = 20
-"""The maximum number of messages sent at once. More than one is due after an idle time, or if the limiter's timer fires late."""
+"""The maximum number of messages sent at once. Several may be sent at once after an idle time, or if a timer fires late."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
-"""The number of messages that may be sent to one chat at once after an idle time of the chat."""
+"""The number of messages that may be sent to one chat at once if no message was sent to it for four seconds."""
 
 CHATS_REMEMBERED_MAX = 10_000
 """
@@ -61,9 +61,9 @@ class RateLimiter:
     Answers are sent before notifications, but at least every fifth message is a notification if one is waiting. Receipts are sent
     if nothing else is waiting. Each queue keeps the order of the calls.
 
-    Each process has its own rate limiter. Only one process sends notifications, but several bots with a webhook answer users. If
-    they answer more than 30 users a second together, Telegram refuses some messages, and `LimitCalls` repeats them after the pause that
-    Telegram demands. A common limit would need a statement in the database for each message.
+    Each process has its own rate limiter. Only one process sends notifications, but in webhook mode several bots answer users.
+    If they answer more than 30 users a second together, Telegram refuses some messages, and `LimitCalls` repeats them after the
+    pause that Telegram demands. A limit for all processes together would need a database query for each message.
     """
 
     def __init__(self) -> None:
@@ -78,8 +78,8 @@ class RateLimiter:
         """
         Wait until a message may be sent.
 
-        If *chat* is None, only the limit for all chats applies. Callers pass None for edits. Otherwise edits would use up the
-        limit of an operator's chat, and the answers to the operator would be late.
+        If *chat* is None, only the limit for all chats applies. Callers pass None for edits. If edits counted, the edits of
+        cards would use up the limit of an operator's chat, and the answers to the operator would be late.
         """
         loop = asyncio.get_running_loop()
         if chat is not None:

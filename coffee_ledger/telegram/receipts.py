@@ -26,15 +26,16 @@ STANDBY_SECONDS = LEASE_SECONDS
 
 BATCH_MAX = 20
 POLL_SECONDS = 15.0
-"""The time after which the bot looks for ended payments, even if the database has announced none."""
+"""The time after which the bot looks for ended payments, even if it got no NOTIFY from the database."""
 
 
 class Receipts:
     """
     Rewrites the messages of ended payments.
 
-    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Of several bots, only the one
-    that holds a lease rewrites messages. Otherwise Telegram would refuse every second edit, and an alert would count these refusals.
+    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Of several bots, only the
+    one that holds a lease rewrites messages. If two bots edited the same message, Telegram would refuse the second edit,
+    because it changes nothing, and an alert would count the refusal.
     """
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter) -> None:
@@ -45,13 +46,14 @@ class Receipts:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Look for ended payments now."""
+        """Make `run` look for ended payments now."""
         self._woken.set()
 
     async def run(self) -> None:
         """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the same messages."""
         while True:
-            # If a payment ends during the query, `wake` is called. Clear `_woken` before the query, so that no call is lost.
+            # `wake` may be called during the query in `_rewrite_some`. Clear `_woken` before the query, so that the call is not
+            # lost.
             self._woken.clear()
             if not await self._rewrite_some():
                 # If another bot holds the lease, try again after `STANDBY_SECONDS`, because that bot may have died.

@@ -17,9 +17,9 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
     """
     Make the conversation's router, which handles private chats and ignores groups and channels.
 
-    *dialogues* stores the open dialogues of the users. If *answers_unknown* is False, unknown messages are left to the other
-    routers of the bot. *throttle* limits the rate of each user. It is None if the Dispatcher already has a throttle for all
-    updates.
+    *dialogues* finds the open dialogues of the users. If *answers_unknown* is False, messages that no handler of the
+    conversation knows are left to the other routers of the bot. *throttle* limits the rate of each user. It is None if the
+    Dispatcher already has a throttle for all updates.
     """
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
@@ -29,8 +29,8 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
         parts.include_router(part.make_router())
     if answers_unknown:
         parts.include_router(start.make_last_router())
-    # Use a separate storage: the bot that includes this router may have dialogues of its own. `SimpleEventIsolation`
-    # ensures that the updates of one user are handled one after the other, even if the Dispatcher has no isolation.
+    # Use our own storage, because a bot that includes this router may store dialogues of its own. `SimpleEventIsolation`
+    # ensures that the updates of one user are handled one after the other, even if the Dispatcher does not ensure it.
     states = FSMContextMiddleware(storage=dialogues, events_isolation=SimpleEventIsolation())
     for updates in (parts.message, parts.callback_query):
         updates.outer_middleware(states)

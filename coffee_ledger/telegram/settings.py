@@ -144,7 +144,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Compose sets it to on if ALERTS_CHAT_ID is set."},
         ),
     ]
-    # Do not check the form of this address here. Other containers use it too, so `config_check` checks it for all of them.
+    # Do not check the form of this address here. Other containers use it too, so services/config_check.py checks it for all.
     ALERTS_RUNBOOK_URL: Annotated[
         str | None,
         Field(

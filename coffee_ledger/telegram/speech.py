@@ -23,7 +23,7 @@ TIME_FORMAT = "Dt"
 
 
 class TextError(LedgerError):
-    """A text is missing in a language, or needs a value that was not given."""
+    """The text with the id *text* is missing in a language, or it needs a value that was not given."""
 
     def __init__(self, language: str, text: str) -> None:
         super().__init__(f"{language}: {text}")
@@ -75,8 +75,8 @@ class Speech:
 
     def word(self, kind: str, word: str) -> str:
         """
-        Return the text with the id `kind-word`, without HTML, as a value for another text. If this text is missing, return
-        *word*.
+        Return the text with the id `{kind}-{word}`, without HTML, to fill it into another text. If there is no such text,
+        return *word* itself.
 
         Use this method for words from the database. A word may have no text if a newer version stored it before a rollback.
         """
