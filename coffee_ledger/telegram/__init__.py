@@ -1,1 +1,1 @@
-"""The Telegram side: the conversation with users, the operators' desk, the Mini App's endpoints and the notifier."""
+"""Everything that uses Telegram: the conversation with users, the operators' desk, the Mini App's endpoints and the notifier."""

@@ -19,7 +19,7 @@ from coffee_ledger.model import PaymentId, TelegramId
 
 LEAST, MOST = Decimal(1), Decimal(10_000)
 PAID_MOST = Decimal(100_000_000)
-"""The amount of a claim must be below this limit, because the database column cannot store more."""
+"""The amount of a claim must be below this limit, because the database column cannot store larger numbers."""
 
 ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
@@ -105,8 +105,7 @@ def read_written(text: str) -> tuple[Decimal, str | None] | None:
 
     Return None if the text is no amount, or if it can be read as two different amounts.
 
-    The Mini App reads the field for the amount by the same rules. `tests/data/amounts.json` lists examples for the bot and the
-    Mini App.
+    The Mini App applies the same rules to its amount field (`amounts.js`). `tests/data/amounts.json` lists examples for both.
     """
     written = WRITTEN.fullmatch(_normal(text))
     number = written and _number(written["number"])
@@ -193,7 +192,7 @@ def read_web_app_data(
 
     A payment id must have the older form `<telegram_id>_<unix seconds>`, with the sender's own Telegram id.
     """
-    # Encode with `replace`, because `encode` would otherwise raise an error for a lone surrogate in the data.
+    # Encode with `replace`. Otherwise `encode` would raise an error for data that contains half of a surrogate pair.
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
         return AmountProblem.DATA_UNREADABLE
     try:

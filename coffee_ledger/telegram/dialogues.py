@@ -22,7 +22,7 @@ message that answers no question.
 
 class DialogueStorage(BaseStorage):
     """
-    Finds one dialogue for each user. The chat does not matter, because the bot asks questions only in private chats.
+    Finds the open dialogue of a user, whatever the chat is, because the bot asks questions only in private chats.
 
     The storage cannot change a dialogue. A change must be conditional, because another bot process may change the dialogue at
     the same time, and aiogram's interface has no condition. So the handlers call `coffee_ledger.store.dialogues`.

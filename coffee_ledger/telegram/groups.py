@@ -1,4 +1,8 @@
-"""Answer in groups, with one line that leads to the private chat. Payments and balances are shown only there."""
+"""
+Answer messages in groups with one line and a button that opens the private chat with the bot.
+
+Payments and balances are shown only in the private chat.
+"""
 
 import asyncio
 from collections import OrderedDict

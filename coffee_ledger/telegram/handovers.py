@@ -7,7 +7,7 @@ handler returns. Until then, the newer entries of this user wait. Other users do
 Only the bot that holds a lease calls the handler. If a bot is frozen during a call, another bot may take the lease and call its
 handler for the same entry. Both calls have the same key, so the handler can recognise the second call as a repetition.
 
-Failed attempts are counted only in memory, so a restart retries at once.
+Failed calls are counted only in memory. So after a restart, they are repeated at once.
 """
 
 import asyncio
@@ -98,8 +98,8 @@ class Handovers:
             TypeError: The handler is not declared with `async def`.
             RuntimeError: There is a handler already. With two handlers, a failure of one would repeat the call of the other.
         """
-        # A plain function would change the balance, and then awaiting its result would fail. So each retry would change the
-        # balance again.
+        # Refuse a plain function. Awaiting its result would fail after the function has changed the balance, so each retry
+        # would change the balance again.
         if not inspect.iscoroutinefunction(handler):
             raise TypeError("declare the handler with `async def`")
         if self._handler is not None:

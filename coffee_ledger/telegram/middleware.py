@@ -81,7 +81,8 @@ class MeetUser(BaseMiddleware):
 
 def _check_state(data: Mapping[str, Any]) -> None:
     """
-    Check that the user's dialogue could be read. Otherwise an answer would be handled as a message that answers no question.
+    Check that the user's dialogue could be read. Without this check, the user's answer to a question would be handled as a
+    message that answers no question.
 
     Raises:
         DatabaseAwayError: The database was away.
@@ -94,8 +95,8 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    Over the limit, messages and button presses are not handled. Only the first message and each button press get an answer that
-    asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The middleware can be
+    Over the limit, messages and button presses are not handled. Only the first such message and each button press get an answer
+    that asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The middleware can be
     registered for all updates, or for messages and for button presses separately. Each process counts only its own updates.
     """
 

@@ -84,7 +84,11 @@ SWEEP_SECONDS = 30.0
 """The longest time between two polls of the outbox. A poll finds messages even if their NOTIFY was lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""If a new notification is found at a greater age and no NOTIFY has arrived, `OUTBOX_CLAIMS` counts it as found by polling."""
+"""
+The age above which `OUTBOX_CLAIMS` counts a new notification as found by polling, if no NOTIFY has arrived.
+
+The NOTIFY for a younger notification may still arrive.
+"""
 
 STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
@@ -424,7 +428,7 @@ class Notifier:
         Return whether the message itself may be the cause of its failures.
 
         It may be the cause if the error is not in `TROUBLE`, or if Telegram has accepted another message since the first
-        failure. A demand to wait and an unreachable database are never caused by the message.
+        failure. Telegram's rate limit and an unreachable database are never the fault of the message.
         """
         if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
             return False

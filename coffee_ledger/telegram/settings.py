@@ -114,8 +114,8 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
-    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL. Its validator needs both values, and pydantic passes only earlier
-    # fields.
+    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL. Its validator needs their values, and pydantic gives a validator
+    # only the values of the fields above its own.
     BOT_WEBHOOK_URL: Annotated[
         str | None,
         Field(

@@ -32,7 +32,7 @@ log = structlog.stdlib.get_logger()
 
 REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
-"""The rate limit of each user: the number of requests at once, and the number of further requests per second."""
+"""The rate limit of each user: how many requests the user may send at once, and how many more per second."""
 
 # A stream checks at this interval whether its page was closed, because closing a page triggers no event.
 STREAM_CHECK_SECONDS = 1.0
@@ -59,7 +59,7 @@ class Api:
     find_username: Callable[[], Awaitable[str | None]]
     """Finds the bot's own username. Returns None if Telegram does not answer in time."""
     send_code: Callable[[Visitor, PendingPayment], None]
-    """Sends the code of a new pending payment into the chat, where a button copies it."""
+    """Sends the code of a new pending payment into the user's chat with the bot, where a button copies the code."""
     bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
@@ -175,7 +175,7 @@ class Api:
 
     async def _stream_states(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         try:
-            # Begin to watch before the first query, so that a change between the query and the stream is not missed.
+            # Begin to watch before the first query, so that a change after the query is not missed.
             with self.live.watch(visitor.telegram_id) as watcher:
                 first = await self._state_of(visitor)
                 async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
@@ -187,7 +187,7 @@ class Api:
     async def _send_states(
         self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
     ) -> None:
-        """Send the state whenever it has changed. The page connects again when the stream ends."""
+        """Send the user's state to the page first and after each change. The page connects again when the stream ends."""
         sent = ""
         try:
             while _is_open(request) and stream.is_connected() and not self.live.is_stopping:

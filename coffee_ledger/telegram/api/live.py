@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""The pause after a query. All NOTIFY messages that arrive during the pause cause only one more query."""
+"""The pause after a query. All NOTIFY messages that arrive during the pause together cause only one more query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5
@@ -133,6 +133,7 @@ class Live:
             # The mark is new if the state of the user has changed. Also wake pages that were opened during the query, because
             # they may have read the state before the change. A page that read it after the change makes one needless query.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Store the mark inside the loop, so that a user who closed all pages meanwhile has no mark.
+                # Store the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no
+                # mark is left in memory.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

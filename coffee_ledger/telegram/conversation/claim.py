@@ -79,7 +79,11 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram sends an old message without content (`InaccessibleMessage`), but with its chat."""
+"""
+A message to answer.
+
+Telegram sends an old message without its content (`InaccessibleMessage`), but with its chat, so the bot can answer there.
+"""
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,7 @@ async def _arrivals(user: TelegramId, context: Context) -> list[str]:
     """
     Return a list with one text about the user's last payment that arrived, because the user may be looking for this payment.
 
-    The list is empty if no payment of the user arrived recently.
+    The list is empty if no payment of the user arrived in the last three days (`RECENT`).
     """
     arrival = await find_arrival(context.pool, user, since=context.clock() - RECENT)
     return [_arrived(arrival, context.speech)] if arrival else []

@@ -10,7 +10,7 @@ class Intent(enum.Enum):
     """A wish to which the bot has a special answer (see `start.WISHES`)."""
 
     CLAIM = enum.auto()
-    """The user paid, and no credits came."""
+    """The user says that they paid but got no credits."""
     REFUND = enum.auto()
     THANKS = enum.auto()
 

@@ -191,7 +191,7 @@ async def _find_open(operator: TelegramId, context: Context) -> Sequence[Questio
 
 
 def _questions(prompts: Sequence[OpenPrompt]) -> Sequence[Question]:
-    # Leave out unknown kinds. A newer version may have stored them before a rollback to this version.
+    # Leave out prompts of unknown kinds. A newer version may have stored them before a rollback to this version.
     return [Question(Prompt(one.kind), one.number) for one in prompts if one.kind in set(Prompt)]
 
 

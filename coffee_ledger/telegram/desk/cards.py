@@ -291,7 +291,7 @@ def name_of(telegram_id: TelegramId, users: Mapping[TelegramId, KnownUser]) -> s
 
 
 def handle_of(telegram_id: TelegramId, user: KnownUser | None) -> str:
-    """Return the shortest name of a user, for a button: the username, or the Telegram id of a user without one."""
+    """Return a short name of the user for a button: the username, or the Telegram id if the user has no username."""
     return f"@{user.username}" if user and user.username else str(telegram_id)
 
 

@@ -19,7 +19,11 @@ lightness, for people who cannot distinguish the hues.
 FONT = "Open Sans"
 WIDTH, HEIGHT = 800, 400
 LEFT, TOP, RIGHT, BOTTOM = 52, 92, 784, 364
-"""The edges of the bars. The title and the legend are above them, the dates below, and the numbers of the axis on the left."""
+"""
+The edges of the area with the bars, in units of the SVG.
+
+The title and the legend are above the area, the dates are below it, and the numbers of the axis are on its left.
+"""
 
 LEGEND_COLUMN = 200
 PIXELS_PER_UNIT = 1.5
