@@ -112,7 +112,7 @@ def read_written(text: str) -> tuple[Decimal, str | None] | None:
     if written is None or number is None:
         return None
     names = [name for name in (written["before"], written["after"]) if name]
-    # Accept two names of the same currency, because receipts write "$5.00 USD".
+    # Accept two names of the same currency, because people copy texts such as "$5.00 USD" from payment pages.
     named = {_currency(name) for name in names}
     if None in named or len(named) > 1:
         return None
@@ -201,7 +201,7 @@ def read_web_app_data(
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
         return AmountProblem.DATA_FOREIGN
-    # From a page, accept only ids of the older form, and no codes. Only the bot may choose codes, because it makes sure that
+    # From a Web App, accept only ids of the older form, and no codes. Only the bot may choose codes, because it ensures that
     # any two codes differ in at least three characters.
     if read.payment_id is not None and not is_older_form(read.payment_id):
         return AmountProblem.DATA_UNREADABLE

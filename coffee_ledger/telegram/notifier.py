@@ -1,8 +1,8 @@
 """
 Deliver the outbox: find due messages, send them within Telegram's rate limits, and store the result.
 
-The notifier polls the outbox after a NOTIFY, when the listener connects, when a message becomes due, and at least every 30
-seconds.
+The notifier polls the outbox after a NOTIFY, when `coffee_ledger.listen` connects, when a message becomes due, and at least
+every 30 seconds.
 
 Only the bot that holds a lease delivers messages. If another bot takes over the lease, it sends all messages that are not
 marked as sent. So a message is sent twice if the first bot has sent it but could not mark it. This does no harm, because both

@@ -1,1 +1,5 @@
-"""The API of the Mini App: JSON endpoints and a stream of events. Each request identifies the user by data that Telegram signed."""
+"""
+The API of the Mini App: JSON endpoints and a stream of server-sent events.
+
+Each request, except for `/api/offer`, identifies the user by data that Telegram signed.
+"""

@@ -34,17 +34,17 @@ REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 """The rate limit of each user: how many requests the user may send at once, and how many more per second."""
 
-# A stream checks at this interval whether its page was closed, because closing a page triggers no event.
+# A stream checks at this interval whether its page was closed, because aiohttp does not report that a page was closed.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
 """
 The time after which a page may request a stream again, if its stream was refused or ended to make room for another page.
 
-Until then, the page polls the state.
+Until then, the page polls `/api/state`.
 """
 
 STREAM_SEND_SECONDS = 20.0
-"""The maximum time for sending one event to a page. If sending takes longer, the stream ends."""
+"""The maximum time for sending one server-sent event to a page. If sending takes longer, the stream ends."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
@@ -234,7 +234,7 @@ class Api:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Tell whether the connection is still open. Check this regularly, because closing a page triggers no event."""
+    """Tell whether the page still has its connection open. aiohttp does not report that a page was closed, so check regularly."""
     return request.transport is not None and not request.transport.is_closing()
 
 

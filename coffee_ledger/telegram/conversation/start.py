@@ -159,7 +159,8 @@ def answer_to(message: Message) -> Answer:
     intent = None if message.forward_origin else read_intent(words)
     if intent is not None:
         return WISHES[intent]
-    # The message is probably a receipt. The bot cannot read receipts, so the answer explains how to make a claim.
+    # The message is probably a picture or a copy of a payment confirmation. The bot cannot read it, so the answer explains how
+    # to make a claim.
     if message.photo or message.document or message.forward_origin:
         return Answer.PICTURE
     if message.voice or message.video_note or message.audio or message.video:
