@@ -1,7 +1,6 @@
 """
-The store reads and writes Postgres. It loads the input for the modules that decide without I/O, and writes their decisions.
+Read and write Postgres with the statements in `coffee_ledger/queries/`.
 
-The webhook uses `settlement`. The bot uses `pending_payments`, `outbox`, `decisions` and `lookup`. The janitor uses `upkeep` and
-`snapshot`. The first parameter of each function is a connection or a pool. The functions run the statements in
-`coffee_ledger/queries/`.
+Modules such as `coffee_ledger.settling` and `coffee_ledger.triage` decide without I/O. The functions here load the input of
+these modules and write their decisions. The first parameter of each function that uses the database is a connection or a pool.
 """

@@ -70,4 +70,4 @@ async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict
 def _shown(row: dict[str, object]) -> ShownPayment:
     amount, currency, credits, at = (row.pop(column) for column in PAID_COLUMNS)
     is_paid = None not in (amount, currency, credits, at)
-    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # PAID_COLUMNS have the types of Paid
+    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # PAID_COLUMNS have the types of Paid's fields

@@ -52,8 +52,9 @@ class NotRaised(enum.Enum):
     """
     The reason why a claim was not raised.
 
-    `NOT_ASKED` means that the last question of the dialogue is not open, and `OPEN_BEFORE` that the user already has an open
-    claim. `TOO_MANY` means that the user raised `CLAIMS_A_DAY_MAX` claims within a day.
+    `NOT_ASKED` means that the question that the caller names is not open, for example because the user answered it twice.
+    `OPEN_BEFORE` means that the user already has an open claim. `TOO_MANY` means that the user raised `CLAIMS_A_DAY_MAX` claims
+    within the last 24 hours.
     """
 
     NOT_ASKED = enum.auto()
@@ -76,8 +77,8 @@ async def raise_claim(
 
     Also ask the janitor to look for the payment in BMC's own lists, if the janitor reads these lists.
 
-    If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given,
-    this question of the user's dialogue must be open.
+    If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given, it
+    names the question that must be open in the user's dialogue.
     """
     # Settlements and operators' decisions take the same lock. So until this transaction ends, no candidate is matched and no
     # claim is declined.
@@ -117,7 +118,7 @@ async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at:
     """
     Return the ids of the waiting charges that the claim may be about, the best fit first.
 
-    A later call may return other charges, because more charges arrive.
+    A later call may return more charges, because BMC may report a charge hours after it was paid.
     """
     rows = await db.fetch(sql("find_claimable_charges"), *search_window(claimed), raised_at)
     return rank_candidates(claimed, [WaitingCharge(**row) for row in rows])
@@ -126,7 +127,11 @@ async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at:
 async def load_guessed(
     db: Connection, claimed: ClaimedPayment, telegram_id: TelegramId, *, raised_at: datetime
 ) -> Sequence[int]:
-    """Return the ids of charges of the claimed amount that a rule matched to a different user without an exact code."""
+    """
+    Return the ids of charges of the claimed amount that a rule matched to another user than *telegram_id*.
+
+    Leave out matches by an exact code, because they are reliable.
+    """
     filters = claimed.amount, claimed.currency, telegram_id
     rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *filters, CANDIDATES_MAX)
     return [row["charge_id"] for row in rows]
@@ -150,7 +155,11 @@ async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | No
 
 
 async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:
-    """Find the last charge credited to the user after *since*. Ignore charges that were refunded or whose match was undone."""
+    """
+    Return the last charge that was credited to the user after *since*, or None if there is none.
+
+    Ignore charges that were refunded, and charges whose match was undone.
+    """
     async with connected(pool) as db:
         row = await db.fetchrow(sql("find_arrival"), telegram_id, since)
     return Arrival(**row) if row else None

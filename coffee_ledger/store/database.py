@@ -59,7 +59,7 @@ PASSING_ERRORS = (
     # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed, and
     # its subclass TargetServerAttributeNotMatched if no server accepts writes.
     asyncpg.InternalClientError,
-    # A migration changed the result of a prepared statement. asyncpg prepares the statement again for the next call.
+    # A migration changed the columns that a prepared statement returns. asyncpg prepares the statement again for the next call.
     asyncpg.InvalidCachedStatementError,
     # A service may start before the one-shot service `migrate` has created the role of the service or set its password.
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -105,8 +105,8 @@ class PooledConnection(asyncpg.Connection):
     """A connection that is not reset when it returns to its pool, which saves one statement for each use of the connection."""
 
     def get_reset_query(self) -> str:
-        # No code of the product changes the state of a session: settings are local to their transaction, and connections that
-        # listen are not from a pool.
+        # Nothing needs to be reset. Our code changes settings only until the end of a transaction, and it runs LISTEN only on
+        # connections that are not from a pool.
         return ""
 
 
@@ -117,10 +117,11 @@ KEPT_PLANS = {
     "enable_mergejoin": "off",
 }
 """
-Settings with which Postgres plans each statement only once for a connection, and looks rows up in indexes in all plans.
+Settings that make Postgres plan each statement only once per connection, and prefer plans that look up rows in indexes.
 
-Planning a statement of a settlement takes longer than running it. Without the last three settings, a plan that is made while a
-table is nearly empty would read the whole table, and would still do so when the table has thousands of rows.
+Planning a statement of a settlement takes longer than running it, so each plan is kept. The last three settings are needed for
+plans that Postgres makes while a table is nearly empty. Otherwise such a plan would read the whole table, and would still do so
+when the table has thousands of rows.
 """
 
 
@@ -128,8 +129,8 @@ def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False
     """
     Create a pool that connects when it is first used, so that a service can start before its database.
 
-    With *keeps_plans*, connections have the settings `KEPT_PLANS`. Do not use this for statements whose best plan depends on their
-    parameters, such as searches, or that read many rows.
+    If *keeps_plans* is True, the connections have the settings `KEPT_PLANS`. Do not run searches on such a pool, because their
+    best plan depends on the searched value. Also do not run statements that read many rows.
 
     Open the pool with `async with`, or await it.
     """
@@ -141,8 +142,8 @@ def open_pool(database_url: str, *, size_max: int = 5, keeps_plans: bool = False
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=prepare_connection,
         connection_class=PooledConnection,
-        # Disable compilation. Our statements are short, and if Postgres overestimates the cost of one, compiling it takes
-        # longer than running it.
+        # Disable just-in-time compilation. Postgres compiles a statement if it estimates a high cost. If the estimate is too
+        # high, compiling a short statement takes longer than running it, and our statements are short.
         server_settings={"jit": "off", **(KEPT_PLANS if keeps_plans else {})},
     )
 
@@ -155,8 +156,8 @@ async def prepare_connection(db: Connection) -> None:
         SchemaDiffersError: The schema does not fit this code. Callers retry, as if the database were unreachable.
     """
     await _check_schema(db)
-    # Use the binary format. Some queries return whole rows as values, and asyncpg cannot decode such a row if it contains a
-    # value in the text format.
+    # Use the binary format. Some queries return a whole row as one value, such as `NULL::charges` in load_types. asyncpg cannot
+    # decode such a row if one of its columns uses the text format.
     await db.set_type_codec("jsonb", encoder=_encode_jsonb, decoder=_decode_jsonb, schema="pg_catalog", format="binary")
     # Call this after `set_type_codec`, because `set_type_codec` clears asyncpg's cache of types.
     await db.prepare(sql("load_types"))
@@ -276,6 +277,7 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Acquire a connection and begin a transaction. Commit at the end, or roll back if an exception is raised."""
-    # Close a lost connection before `db.transaction` ends. Otherwise asyncpg would wait for the answer to its ROLLBACK.
+    # `_leaving_a_lost_server` is innermost, so it closes a lost connection before `db.transaction` ends. Otherwise asyncpg
+    # would send ROLLBACK and wait for the answer of a dead server.
     async with connected(pool) as db, db.transaction(), _leaving_a_lost_server(pool, db):
         yield db

@@ -1,5 +1,5 @@
 """
-Carry out the decisions of operators. A decision and its record (who decided, when and why) are written in one transaction.
+Carry out the decisions of operators. Write a decision and its record (who decided, when and why) in one transaction.
 
 All decisions and settlements take the same lock, the settling lock, so they run one after the other. If two operators decide
 about one charge at the same time, the second decision is refused.
@@ -44,10 +44,10 @@ NOT_MINE = "not mine"
 
 UNDO_ALL_WITHIN = timedelta(days=1)
 """
-The time after the dismissal of a set of charges within which an operator can undo the whole dismissal with one tap.
+For this long after a set of charges was dismissed, an operator can undo the whole dismissal with one tap.
 
-One day is enough for a mistake that an operator notices on the next morning. Later, other operators do not expect that so many
-charges wait again at once.
+One day is enough for a mistake that an operator notices on the next morning. Later, it would confuse the other operators if all
+these charges waited again at once.
 """
 
 
@@ -66,30 +66,35 @@ class Action(enum.StrEnum):
 
 
 class RefusalCause(enum.StrEnum):
-    """The reason for which an action of an operator was refused. A refused action changes nothing."""
+    """The reason why an action of an operator was refused. A refused action changes nothing."""
 
     UNKNOWN_CHARGE = "unknown_charge"
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """The event does not exist, or it needs no decision, because it was settled without a failure."""
+    """The event does not exist, or it was settled without a failure, so there is nothing to decide."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
     NOT_REFUNDABLE = "not_refundable"
     """The charge was dismissed, or its amount is unknown, or BMC reported only a refund and no payment."""
     NO_PART = "no_part"
-    """The amount to refund is not a part: it is zero or less, or not less than the amount that was not refunded yet."""
+    """The amount is no part: it must be above zero, and below the amount that is left after earlier partial refunds."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """
-    The operator asked to dismiss similar charges too. But the charge does not have the property (supporter, subscription or item)
-    by which to find similar charges.
+    The operator asked to dismiss also the charges with the same supporter, subscription or item. But BMC did not report this
+    property of the charge.
     """
     UNDONE_BEFORE = "undone_before"
     UNKNOWN_OFFER = "unknown_offer"
-    """The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS."""
+    """
+    The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS. To undo an offer is also
+    refused with this cause if no operator has taken the offer.
+    """
     UNDO_TOO_LATE = "undo_too_late"
-    """A set of charges was dismissed longer than `UNDO_ALL_WITHIN` ago. Each charge can still be taken back by itself."""
+    """
+    The set of charges was dismissed more than `UNDO_ALL_WITHIN` ago. The dismissal of each single charge can still be undone.
+    """
     REPEATED = "repeated"
     """Telegram delivered the same button press or message twice. The action was already carried out the first time."""
 
@@ -99,17 +104,21 @@ class Done:
     action_id: int
     charge_id: int | None
     telegram_id: TelegramId | None
-    """The user whom the action concerns; None if it concerns no user, as with a dismissal."""
+    """The user whom the action concerns; None if it concerns no user, for example if a charge was dismissed."""
     credits: int
     """The number of credits by which the user's balance changed. Negative if credits were taken back."""
     also_dismissed: tuple[ChargeKey, ...] = ()
     """
-    Other waiting charges that were dismissed too, because they have the supporter, subscription or item of the dismissed charge.
+    The keys of other waiting charges that were dismissed too, because they have the same supporter, subscription or item.
     """
 
 
 class SkipCause(enum.StrEnum):
-    """The reason why a decision about a set of charges did not change one of the charges."""
+    """
+    The reason why a decision about a set of charges left one of them unchanged.
+
+    The members without a comment are the reasons in `coffee_ledger.triage.Attention`.
+    """
 
     DECIDED = "decided"
     """After the set of charges was offered or dismissed, an operator or a rule decided about this charge separately."""
@@ -139,9 +148,10 @@ class Refused:
 @dataclass(frozen=True)
 class OperatorRequest:
     """
-    A request of an operator.
+    A change that an operator requests.
 
-    *request_key* identifies the button press or message. A second request with the same key is refused as repeated.
+    *request_key* identifies the button press or message by which the operator requested the change. A second request with the
+    same key is refused with `RefusalCause.REPEATED`. If the key is None, a repeat is not recognised.
     """
 
     operator: TelegramId
@@ -197,8 +207,8 @@ async def dismiss_charge(
 
     If *remember* is None, only this charge is dismissed. If *remember* is given, it names the property by which similar charges
     are found: the supporter, the subscription or the item. Similar waiting charges are dismissed at once. Similar later charges
-    are dismissed automatically, and operators get no message about them. But a similar charge that contains an issued code waits
-    for an operator, because it may be from a user.
+    are dismissed automatically, and operators get no message about them. But a similar charge whose text contains an issued
+    code waits for an operator, because it may be from a user.
     """
     async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -229,9 +239,9 @@ async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -
     """
     Dismiss exactly the charges that a summary offered to dismiss.
 
-    The supporters are not marked as outsiders, so their later charges are handled as usual. A charge is skipped if it was decided
-    after the offer was made, or if an operator must now decide it separately. An offer can be taken only once. If two operators
-    press the button at the same time, the second one is refused.
+    The supporters are not marked as outsiders, so their later charges are handled as usual. A charge is skipped if a person or
+    a rule decided about it after the offer was made, or if an operator must now decide about it separately (`SkipCause`). An
+    offer can be taken only once. If two operators press the button at the same time, the second request is refused.
     """
     async with settling_transaction(pool) as db:
         charge_ids = await db.fetchval(sql("take_offer"), offer_id, request.now)
@@ -349,7 +359,7 @@ async def undo_match(
 
 
 class Disowned(enum.Enum):
-    """The reason for which nothing changed when a user pressed *Not mine*."""
+    """The reason why nothing changed when a user pressed *Not mine*."""
 
     DECIDED_BEFORE = enum.auto()
     """The guess was taken back before, or its charge was refunded."""
@@ -395,9 +405,9 @@ async def refund_part(
     Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
     *amount* is the refunded part, in the charge's currency. It is added to the amounts of earlier partial refunds. If BMC
-    reported a full refund, that report is corrected: the user gets the credits back, except those of the refunded part. If the
-    charge still waits for a decision, no user has its credits yet. Then the partial refund is only stored, and a later match
-    gives fewer credits.
+    reported a full refund, this call corrects the report: the user gets back the credits, except those of the refunded part. If
+    the charge still waits for a decision, no user has its credits yet. Then the partial refund is only stored, and a later
+    match gives fewer credits.
 
     *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If this amount has changed
     since then, the request is refused, because another operator was faster. If *kept* is None, this check is skipped.
@@ -428,7 +438,11 @@ async def refund_part(
 async def _take_back_part(
     db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, request: OperatorRequest
 ) -> int:
-    """Take back the credits of the refunded part, and return their number. The credits that the user keeps are rounded down."""
+    """
+    Take back the credits of the refunded part of a charge, and return the number of these credits.
+
+    The number of credits that the user keeps is rounded down.
+    """
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
     kept = _kept(charge, left, amount)
     if kept < left:

@@ -14,7 +14,7 @@ DIALOGUE_AGE_MAX = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Dialogue:
-    """*state* names the open question. *answers* contains the user's earlier answers."""
+    """A user's open dialogue. *state* names the open question, and *answers* contains the answers to earlier questions."""
 
     state: str
     answers: Mapping[str, Any]

@@ -2,8 +2,7 @@
 Hand each entry of the ledger to the handler of a bot that keeps its own balances.
 
 A handover is an entry that waits for the handler. It is queued in the transaction that inserts the entry, and deleted after the
-handler has returned. If the process is killed during the call or before the deletion, the handler is called again with the
-same key.
+handler has returned. If the process is killed before the deletion, the handler is called again with the same `Credit.key`.
 """
 
 from collections.abc import Collection
@@ -29,7 +28,7 @@ class Credit:
     kind: CreditKind
     """The kind of the entry. It is never SPEND, because the other bot itself makes the spendings and knows them already."""
     amount: Decimal | None
-    """The full amount of the entry's charge, also if the charge was partly refunded. None if the entry has no charge."""
+    """The full amount of the entry's charge, even if a part of it was refunded. None if the entry has no charge."""
     currency: str | None
     key: str
     """The idempotency key. Each call for this entry has the same key, and no other entry has it."""
@@ -45,7 +44,7 @@ class Handover:
 
 
 async def start_handovers(pool: Pool) -> None:
-    """Queue each new entry for the handler from now on. If the queueing has already started, do nothing."""
+    """From now on, queue each new entry for the handler. If an earlier call has done this already, do nothing."""
     async with connected(pool) as db:
         if await db.fetchval(sql("are_handovers_started")):
             return

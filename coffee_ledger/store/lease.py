@@ -12,18 +12,18 @@ LEASE_SECONDS = 3.0
 
 EXTEND_SECONDS = 2.0
 """
-The holder extends the lease when less than this time is left.
+`Lease.keep` extends the lease when at most this time is left.
 
-The holder keeps the lease even if the statement that extends the lease takes almost two seconds.
+So a holder that calls `keep` every second has at least one second for the statement that extends the lease.
 """
 
 
 class Lease:
     """
-    A lease from the view of one process.
+    The lease of a given name, as one process sees it.
 
-    A lease ends by the clock of the database. The holder counts the same time with its own clock, and starts to count before it
-    sends the query that takes the lease. So the holder stops using the lease slightly before another process can take it.
+    The clock of the database decides when a lease ends. The holder measures the same duration with its own clock, and starts
+    before it sends the query that takes the lease. So the holder stops using the lease before another process can take it.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:

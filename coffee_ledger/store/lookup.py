@@ -28,10 +28,10 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
-"""The maximum number of decisions in an operator's message about a charge. More would not fit beside the note and the reasons."""
+"""The maximum number of decisions in a message about a charge. The message must also have room for the note and the reasons."""
 
 EXPORT_ROWS_MAX = 20_000
-"""The maximum number of rows in an export. The number is limited because the bot builds an export in memory."""
+"""The maximum number of rows in an export file. The number is limited because the bot builds the file in memory."""
 
 FOUND_MAX = 8
 """The maximum number of charges or payments in one answer. More would not fit on the screen of a phone."""
@@ -111,7 +111,7 @@ class ShownGuess:
 
 @dataclass(frozen=True)
 class ShownOutsider:
-    """A supporter, subscription or item that was marked as an outsider, and the dismissed charge by which it was marked."""
+    """A supporter, subscription or item that an operator marked as an outsider when dismissing *charge*."""
 
     outsider_id: int
     charge: ShownCharge
@@ -142,7 +142,7 @@ class ClaimFile:
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """Charges that fit the claim, but that were matched to another user by a rule that needs no exact code. The match may be wrong."""
+    """Charges that fit the claim, but that a rule matched to another user without an exact code. Such a match may be wrong."""
     dismissed: Sequence[ShownCharge] = ()
     """
     Charges that fit the claim, but that an operator dismissed.
@@ -178,12 +178,16 @@ class KeptEvent:
     retry_requested_at: datetime | None
     """The time at which an operator requested a retry; None if no retry is requested."""
     glimpse: Glimpse
-    """The type and the amount of the event, if the body shows them. If the body cannot be read, it contains the reason."""
+    """The type and the amount, if they can be read from the body. Otherwise, the reason why they cannot be read."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list. Only the field for the listed kind of item is filled. *total* is the length of the whole list."""
+    """
+    One page of a list. *total* is the number of items on all pages.
+
+    Of the other fields, one contains the items of this page, and the rest are empty.
+    """
 
     total: int
     charges: Sequence[ShownCharge] = ()
@@ -219,7 +223,7 @@ class SentCard:
 
 @dataclass(frozen=True)
 class Period:
-    """The totals of a period from a given time until now."""
+    """The totals of a period from a time in the past until now. The period is a key of `Stats.periods`."""
 
     charges: int
     unmatched: int
@@ -259,9 +263,9 @@ class Examination:
     forged_at: datetime | None
     refused: int
     """
-    The number of deliveries refused since the last accepted one.
+    The number of deliveries that the webhook refused since it last accepted one.
 
-    If 6 hours pass without a refusal, the next refusal counts as the first.
+    If six hours pass without a refusal, the count starts again at the next refusal.
     """
     refused_at: datetime
     backup_at: datetime | None
@@ -287,9 +291,9 @@ async def find_charge_file(
     operator: TelegramId | None = None,
 ) -> ChargeFile | None:
     """
-    Load everything that a message about a charge shows. Return None if there is no such charge.
+    Load the data for a message to operators about a charge. Return None if there is no such charge.
 
-    If *operator* is given, also load the reminder that this operator set.
+    If *operator* is given, also load the reminder that this operator requested.
     """
     async with transaction(pool) as db:
         charges = await load_shown_charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
@@ -317,8 +321,8 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         claim = ShownClaim(**row)
         if claim.status != "open":
             return ClaimFile(claim, await load_known_users(db, {claim.telegram_id, claim.decided_by}))
-        # Search again instead of using the stored candidates. Since the claim was raised, a charge may have arrived, or a match
-        # to another user may have been undone.
+        # Search for the candidates again instead of using those that were stored with the claim. Since then, a charge may have
+        # arrived, or a match to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
@@ -357,10 +361,9 @@ async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
 
 async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max: int) -> tuple[list[KnownUser], bool]:
     """
-    Find users whose username contains *part*, in any case.
+    Find users whose username contains *part*, in upper or lower case.
 
-    If *is_name* is True, also search the names of payers. If a payer's name contains *part*, find the users to whom charges of
-    this payer were matched.
+    If *is_name* is True, also find users to whom a charge was matched whose payer's name contains *part*.
 
     Return at most *count_max* users, and whether there are more.
     """
@@ -411,18 +414,19 @@ def _kept_event(row: dict[str, Any]) -> KeptEvent:
 
 async def count_before(pool: Pool, statement: str, mark: int | str, *, with_mark: bool) -> int:
     """
-    Count the rows of a list that come before the row *mark*.
+    Count the rows of a list that come before the row with the id *mark*.
 
-    This also works if the row *mark* is no longer on the list, for example because an operator has decided about it.
+    The count is also right if that row is no longer on the list, for example because an operator has decided about it.
 
-    *statement* is one of the statements `count_…_before`. If *with_mark* is True, also count the row *mark* if it is on the list.
+    *statement* is one of the statements `count_…_before` in queries/lookup.sql. If *with_mark* is True, also count the row
+    *mark* itself if it is still on the list.
     """
     async with connected(pool) as db:
         return int(await db.fetchval(sql(statement), mark, with_mark))
 
 
 async def list_guesses(pool: Pool, *, skip: int, count_max: int) -> Page:
-    """Return a page of the matches by amount and time, the newest first."""
+    """Return a page of the guesses (matches by amount and time), the newest first."""
     async with transaction(pool) as db:
         rows = await db.fetch(sql("find_guesses_page"), skip, count_max)
         charges = {one.charge_id: one for one in await load_shown_charges(db, [row["charge_id"] for row in rows], [])}
@@ -504,9 +508,10 @@ async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
     """
-    Find the open claims that may be about a charge. Such a claim names a day near the day of the charge.
+    Find the open claims that may be about a charge: the claimed day is at most `DAYS_APART_MAX` days before or after the
+    charge.
 
-    If *decided_since* is given, also find the claims that this charge has confirmed since that time.
+    If *decided_since* is given, also find the claims that were confirmed because of this charge since that time.
     """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
@@ -532,13 +537,13 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. If this operator already has such a reminder, move it to *at*."""
+    """Remind one operator of a charge at the time *at*. If the operator already has a reminder of this charge, move it."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 
 
 async def find_reminders(pool: Pool, charge_key: str) -> dict[TelegramId, datetime]:
-    """Return the times at which operators will be reminded of the charge."""
+    """For each operator who has a reminder of the charge, return the time at which the bot will send it."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_reminders"), charge_key, None)
     return {row["telegram_id"]: row["due_at"] for row in rows}
@@ -551,9 +556,9 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
 
 async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
     """
-    For each time in *since*, compute the totals from that time to now.
+    For each time in *since*, compute the totals of the period from that time until now.
 
-    The earliest time in *since* begins the longest period. For each day of this period, also count the charges.
+    Also count the charges of each day from the earliest time in *since* to *until*.
     """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -3,7 +3,7 @@ The outbox: find the due notifications, and record the result of sending them. A
 causes it.
 
 Messages reach a chat in the order of the events. A message is sent only after each older message of its chat was sent, given up
-or set aside. A message is set aside if it fails for a long time. See `coffee_ledger/queries/outbox.sql`.
+or set aside. The notifier sets a message aside if it has failed for 15 minutes (`BLOCKING_MAX`), and still retries it.
 
 Only the process that holds the lease `SENDING` may send. If the process is killed after it sent a message and before it recorded
 the message as sent, the next holder sends the message again. This cannot be avoided, because Telegram's API has no idempotency
@@ -26,7 +26,7 @@ SENDING = "sending"
 """The name of the lease that a process must hold to send messages."""
 
 WINDOW_MAX = 1000
-"""The maximum number of messages that the query for chats with due messages reads. The limit keeps the query fast."""
+"""The maximum number of due messages that the query find_due_chats reads. The limit keeps the query fast."""
 
 CARDS_PER_MINUTE_MAX = 5
 """The maximum number of separate messages to each operator within a minute. A summary replaces further messages."""
@@ -42,16 +42,17 @@ DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Messages about money explain the balance, so send them even after a year. Their rows may be deleted before
+    # Messages about money explain the balance, so send them for up to a year. The janitor may delete them earlier
     # (RETENTION_DAYS).
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
-    # Do not send this after a month, because the user has raised another claim or has given up.
+    # Do not send this after a month. By then, the user has probably raised another claim or given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
     # Do not send this after a day, because an operator has probably decided about the claim.
     NotificationKind.CLAIM_LOOKED_UP: DAY,
-    # Do not send this after a month, because an operator has decided, and a newer message tells the user the decision.
+    # Do not send this after a month. By then, an operator has probably decided, and a newer message tells the user the
+    # decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
     # Do not send this after a day. Users who did not pay know that. Users who pay later need no message, because their payment
     # is still matched by its code.
@@ -71,8 +72,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     # This message lets an operator correct a refund. The query requeue_missed leaves it out if the charge is no longer refunded.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
-    # Do not send these after a day, because the problem is solved or was reported again. The desk and the alerts show problems
-    # that last.
+    # Do not send these after a day. By then, the problem is probably solved or was reported again. The desk and the alerts show
+    # problems that last.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,
     NotificationKind.REFUND_OVERDRAWN: DAY,
@@ -104,7 +105,7 @@ class Notification:
     reasons: tuple[Reason, ...]
     """The reasons for the decision about the charge; empty if the notification is not about a charge."""
     traceparent: str | None = None
-    """The trace of the event that caused the notification; None if the event was not traced."""
+    """The W3C trace context of the event that caused the notification; None if the event was not traced."""
     charge_id: int | None = None
     """The id of the charge that the notification is about; None if it is not about a charge."""
     requeued_at: datetime | None = None
@@ -152,7 +153,7 @@ def notification_columns(notifications: Sequence[NewNotification]) -> Iterator[S
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Find the messages to all operators that `address_operators` has not processed yet.
+    Find the messages to all operators that `address_operators` has neither replaced nor counted yet.
 
     Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None if
     the message is about no waiting charge.
@@ -168,7 +169,7 @@ class Folded:
     flood: int = 0
     """The number of messages above `CARDS_PER_MINUTE_MAX`."""
     quiet: int = 0
-    """The number of messages in the argument *quiet* of `address_operators`, which need no decision soon."""
+    """The number of messages that the caller of `address_operators` passed as *quiet*, because they need no decision soon."""
 
 
 async def address_operators(
@@ -183,8 +184,9 @@ async def address_operators(
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
-    counted, each operator without a recent summary gets a new summary of the open decisions. If all counted messages are in
-    *quiet*, the summary makes no sound.
+    counted, each operator gets a new summary of the open decisions, except an operator who has a summary of the last day (of
+    the last hour, if a message exceeds `CARDS_PER_MINUTE_MAX`). If all counted messages are in *quiet*, the summary makes no
+    sound.
     """
     if not unaddressed:
         return Folded()
@@ -210,8 +212,8 @@ async def find_due_notifications(
 
     Skip chats in *except_for*, and chats in which a failed message waits for its retry.
 
-    Queue messages again that could not be delivered to the found chats earlier, because a user may have unblocked the bot without
-    writing to it. These older messages are sent before newer messages.
+    For the found chats, also queue again the messages that could not be delivered earlier, because a user may have unblocked
+    the bot without writing to it. These older messages are sent before newer messages.
     """
     async with transaction(pool) as db:
         await db.execute(sql("withhold_from_erased"))

@@ -20,13 +20,13 @@ from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
 """
-The maximum number of request times that are stored for each payment.
+The maximum number of request times that are stored for each payment. Only the newest times are kept.
 
-If a user requests a payment that is already open, the time of the request is stored. Only the newest times are kept.
+A time is stored if a user requests an amount for which the user already has an open payment (see `open_payment`).
 """
 
 OPEN_MAX = 10
-"""The maximum number of open payments of one user. No user needs more, and each payment uses up a code."""
+"""The maximum number of open payments of one user. No user needs more, and each payment uses up a code forever."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,15 @@ class Request:
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
-    """The id that a Web App generated, in the older form `<telegram_id>_<unix seconds>`. None if the bot should draw a code."""
+    """The id that a Web App made, in the older form `<telegram_id>_<unix seconds>`. None if `open_payment` must draw a code."""
 
 
 @dataclass(frozen=True)
 class Cancelling:
     """
-    The payment after an attempt to cancel it. If *is_new* is False, the payment had ended before, and its status shows how it
-    ended.
+    The payment after an attempt to cancel it.
+
+    If *is_new* is True, this attempt cancelled the payment. Otherwise the payment had ended before, and its status shows how.
     """
 
     payment: PendingPayment
@@ -86,12 +87,12 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Open a pending payment. If the same request comes again, return the payment that the first request opened.
+    Open a pending payment. If a request with the same key comes again, return the payment that the first request opened.
 
-    If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no second
-    one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
+    If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no
+    second one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
 
-    If the Web App chose the id, return an existing payment only if its id, user and amount are those of the request.
+    If a Web App made the id (`Request.payment_id`), return an existing payment only if its id, user and amount are the same.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.
@@ -170,7 +171,7 @@ async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) ->
     """
     Draw a code that differs from every issued code in at least three characters.
 
-    So one typo cannot turn an issued code into another one.
+    So a code with one wrong character can stand for only one issued code.
     """
     while True:
         code = draw_code()

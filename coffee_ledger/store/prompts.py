@@ -1,8 +1,8 @@
 """
 Store the questions to operators that wait for an answer in words.
 
-An operator may answer with a message that is not a reply. The bot then finds the answered question among the stored questions,
-also after a restart.
+An operator may answer with a message that is not a reply to the question. The bot then finds the answered question among the
+stored questions, even after a restart.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 PROMPT_AGE_MAX = timedelta(days=1)
-"""The age at which the bot forgets a question. After that, an operator can answer the question only by a reply."""
+"""The age at which the bot forgets a question. After that, an operator can answer it only with a reply to its message."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,6 @@ async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> 
 async def close_prompts(
     pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
 ) -> None:
-    """Close the questions of these *kinds* about the item *number*, but not a question that was asked (again) after *until*."""
+    """Close the questions of these *kinds* about the item *number*, except a question that was asked again after *until*."""
     async with connected(pool) as db:
         await db.execute(sql("close_prompts"), operator, list(kinds), number, until)

@@ -11,9 +11,9 @@ from coffee_ledger.store.database import Pool, connected, sql
 @dataclass(frozen=True)
 class Receipt:
     """
-    A message that still shows how to pay a payment that has ended.
+    A message that still shows how to pay, although its payment has ended. The bot must rewrite the message.
 
-    The last three fields belong to the charge that completed the payment. They are None if no charge completed it.
+    The last three fields describe the charge that completed the payment. They are None if no charge completed it.
     *credits* is also None if the charge was not credited to the user.
     """
 
@@ -33,13 +33,13 @@ async def remember_payment_message(pool: Pool, payment_id: PaymentId, message_id
     """Record that the message shows how to pay, so that it becomes a receipt when the payment ends."""
     async with connected(pool) as db:
         await db.execute(sql("remember_payment_message"), payment_id, message_id)
-        # If the payment ended before the message was recorded, the bots looked for its messages too early. So wake the bots
-        # again.
+        # If the payment has already ended, the bots have looked for its messages before this message was recorded. So wake the
+        # bots again.
         await db.execute(sql("announce_end"), payment_id)
 
 
 async def find_receipts(pool: Pool, *, receipts_max: int) -> Sequence[Receipt]:
-    """Return the messages of payments that have ended, the oldest end first."""
+    """Return the messages of payments that have ended. The messages of the payment that ended first come first."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_receipts"), receipts_max)
     return [Receipt(**{**row, "status": PaymentStatus(row["status"])}) for row in rows]

@@ -22,31 +22,33 @@ from coffee_ledger.store.rows import charge_of
 ONE_TIME_FAMILIES = [family for family in Family if not family.is_subscription]
 
 STARTED_SLACK = timedelta(days=1)
-"""The first period of a subscription may begin up to a day before the time `created_at` in the subscription's row."""
+"""The first period of a subscription may begin up to a day before the row of the subscription says it was created."""
 
 CHECKED_WITHIN = timedelta(hours=1)
-"""The reconciliation counts as on if the janitor has read a list within this time."""
+"""If the janitor has read no list within this time, reconciliation counts as switched off, and requests are not stored."""
 
 REQUEST_AGE_MAX = timedelta(minutes=10)
-"""The janitor does not answer an older request, because the person who made the request no longer waits."""
+"""The janitor ignores a request that is older than this, because the person who made it no longer waits for the answer."""
 
 LISTED_AFTER = timedelta(days=1)
 """
-The time that BMC has to list a charge after the charge was settled.
+After we settle a charge, BMC has this time to add it to a list.
 
-A charge is reported only if its list was read completely after this time and does not contain the charge.
+A charge is reported as not listed only if its list was read completely after this time and does not contain the charge.
 """
 
 UNLISTED_AGE_MAX = timedelta(days=30)
-"""The maximum age of a charge that is reported. BMC may have listed older payments in a different form."""
+"""The maximum age of a charge that is reported as not listed. BMC may have listed older payments in a different form."""
 
 UNLISTED_MAX = 20
-"""The maximum number of charges that are reported at once, so that a mistake cannot flood the operators."""
+"""The maximum number of charges that one pass reports as not listed, so that a bug cannot flood the operators with messages."""
 
 REPORTED_ROWS_MAX = 10
 
 OLD_PAGE_FIRST = 2
-"""The page at which the rotation through the older pages begins. Page 1 has the newest rows, and each pass reads it anyway."""
+"""
+The page at which the rotation (see `ListState.old_page`) begins. Each pass reads page 1 anyway, because it has the newest rows.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class ListState:
     covered_at: datetime | None = None
     """The start of the last pass or rotation that has read the whole list; None if the whole list was never read."""
     differs_in_zone: bool = False
-    """True if the times in the list seem to be in another zone than UTC."""
+    """True if the times in the list seem to be in another time zone than UTC."""
 
     @property
     def is_healthy(self) -> bool:
@@ -106,7 +108,7 @@ class ListedEvent:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """A row of a list for which no charge is known. Its webhook may still come."""
+    """A row of a list that belongs to no stored charge. Its webhook may still come."""
 
     list: ApiList
     amount: Decimal | None
@@ -225,9 +227,9 @@ async def note_missing_rows(
     pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
 ) -> dict[str, datetime]:
     """
-    Store the rows of *list_* from which these events were made.
+    Store the missing rows of *list_* from which *events* were made.
 
-    For the name of each row, return the time at which the row was first seen.
+    Return a dict: its keys are the names of the rows, and its values are the times at which the rows were first seen.
     """
     charges = [event.report.charge if event.report else None for event in events]
     async with connected(pool) as db:

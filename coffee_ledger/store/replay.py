@@ -1,8 +1,8 @@
 """
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
-A replay settles the stored events again, in a read-only transaction. It runs the same statements as for a new event. These
-statements read the views of the schema `past`, which show the tables as they were when the replayed charge came.
+A replay settles the stored events again, in a read-only transaction. It runs the same statements as the settlement of a new
+event. But these statements read the views of the schema `past`, which show the tables as they were when the charge came.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzi
 
 @dataclass(frozen=True)
 class Replayed:
-    """A charge with the decision that was made, and the decision that the rules would make today."""
+    """A charge with the decision that was made. The other fields are the decision that today's rules would make."""
 
     charge: ShownCharge
     method: Method | str | None

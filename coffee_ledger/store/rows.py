@@ -56,7 +56,7 @@ def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge
 
 
 def row_of_charge(charge: Charge) -> dict[str, object]:
-    """Convert a charge to JSON with one key for each column."""
+    """Convert a charge to a JSON object with one key for each field. The fields have the names of the columns of `charges`."""
     row = {name: _json_value(getattr(charge, name)) for name in _CHARGE_COLUMNS}
     return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
 
@@ -65,7 +65,7 @@ def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
     """
     Convert stored reasons. Return an empty tuple for None.
 
-    If another version of this software stored no "rule" or no "why", the missing value becomes an empty string.
+    If another version of this software stored a reason without "rule" or "why", the missing value becomes an empty string.
     """
     return tuple(
         Reason(

@@ -37,7 +37,7 @@ BURST_PAUSE = timedelta(hours=6)
 
 STREAK_PAUSE = timedelta(hours=6)
 """
-If this time passes without a refused delivery, the count of refusals in a row starts again.
+If this time passes without a refused delivery, the count of successive refusals starts again.
 
 BMC waits less than this time before it retries a refused delivery, so all refusals of one delivery belong to one count.
 """
@@ -46,8 +46,8 @@ RIVALS_MAX = 30
 """
 The maximum number of pending payments of one amount that are loaded for a charge.
 
-More are not needed. A user has at most ten open payments, so 30 open payments belong to at least three users. If payments of
-several users fit a charge, no guess is made.
+More are not needed. A user has at most ten open payments, so 30 open payments belong to at least three users. A charge is not
+guessed if payments of several users fit it.
 """
 
 WAITING_MAX = 100
@@ -77,7 +77,8 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     """
     Settle a batch of events in one transaction. Return the written settlement, with the outcomes in the order of *events*.
 
-    When this returns, everything is committed. An event that was recorded before changes nothing, and its outcome is DUPLICATE.
+    When this function returns, everything is committed. An event that was recorded before changes nothing, and its outcome is
+    DUPLICATE.
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
@@ -172,8 +173,8 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
     """
     Add the refusals of one webhook replica to the count that all replicas share.
 
-    Return how many deliveries were refused in a row: since any replica last answered 200, or 0 if none was refused for
-    `STREAK_PAUSE`. If *answers* is empty, only read the count.
+    Return how many deliveries all replicas together have refused since one of them last answered 200. Return 0 if no delivery
+    was refused within `STREAK_PAUSE`. If *answers* is empty, only read the count.
     """
     ended_before = now - STREAK_PAUSE
     known = (answers.accepted_at, answers.refused, answers.refused_at)
@@ -186,7 +187,11 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
-    """Match waiting charges again, with the data that is known now. Return how many were matched."""
+    """
+    Match the waiting charges with these *keys* again, with the data that is known now. Return how many were matched.
+
+    Skip charges about which only a person may decide.
+    """
     async with settling_transaction(pool) as db:
         charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
         waiting = [charge for charge in charges if charge.waits and charge.may_match and charge.doubt is None]
@@ -331,7 +336,7 @@ def _has_unknown_code(reading: Reading, book: Book) -> bool:
 
 
 def _add_candidates(book: Book, row: asyncpg.Record | None) -> None:
-    """Add the result of `load_candidates` to the book. It replaces the result of an earlier query."""
+    """Put the result of the query load_candidates into the book. Replace the result of an earlier run of the query."""
     assert row is not None
     book.keep_rivals(RivalCharge(*waiting) for waiting in row["waiting"])
     book.supporters = _users_by_name(row["supporters"])
@@ -402,7 +407,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
         # Use this statement alone, because the bot has no privilege to insert events.
         written = await db.fetchval(sql("write_decisions"), *decisions)
     credited = frozenset(written)
-    # These parts are rare, so each has its own statement.
+    # These parts of a settlement are rare, so they are not in write_decisions, but each has its own statement.
     if done.guesses:
         await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
     if done.outsiders_ended:

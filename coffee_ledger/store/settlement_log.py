@@ -20,7 +20,7 @@ def log_charges(done: Settlement) -> None:
     """
     Log the decisions about charges that were not caused by a webhook, but by an operator, a rematch or a row of BMC's lists.
 
-    The webhook logs its decisions itself (services/webhook/settlement_log.py). Call this function after the commit, so that
+    Decisions caused by a webhook are logged in services/webhook/settlement_log.py. Call this function after the commit, so that
     only committed decisions are logged.
     """
     completed = find_completed(done)
@@ -35,7 +35,7 @@ def log_charges(done: Settlement) -> None:
 
 
 def find_completed(done: Settlement) -> Mapping[ChargeKey, list[PaymentId]]:
-    """Return the pending payments that the settlement completed, by the charge that paid them."""
+    """For each charge that completed pending payments, return the ids of these payments."""
     completed = defaultdict[ChargeKey, list[PaymentId]](list)
     for one in done.completions:
         completed[one.charge.charge_key].append(one.payment_id)

@@ -11,7 +11,7 @@ from coffee_ledger.rhythm import HISTORY, PAYMENTS_MAX, History
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 COUNTS_MAX = 1_000
-"""The table `counts` is merged if it has more rows than this. Reading 1,000 rows takes less than a millisecond."""
+"""If the table `counts` has more rows than this, its rows are merged. Reading 1,000 rows takes less than a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ NOTHING = Queue(0, None)
 @dataclass(frozen=True)
 class Entries:
     """
-    The number of ledger entries of one kind, and the sum of their credits without the sign.
+    The number of ledger entries of one kind, and the absolute value of the sum of their credits.
 
-    The sign is not needed, because the counted entries either all add credits or all take credits away.
+    An object counts either only entries that add credits (`Snapshot.given`) or only entries that take credits
+    (`Snapshot.taken`).
     """
 
     count: int
@@ -40,9 +41,9 @@ class Entries:
 @dataclass(frozen=True)
 class Overdrafts:
     """
-    The refunds of credits that were already spent, and the users with a negative balance.
+    *refunds* is the number of refunds so far that made a balance negative, because the user had already spent the credits.
 
-    *refunds* counts all such refunds so far. *users* counts the users whose balance is negative now.
+    *users* is the number of users whose balance is negative now.
     """
 
     refunds: int
@@ -153,7 +154,7 @@ def _undelivered_since(rows: list[Any]) -> dict[Audience, datetime]:
 
 
 def _totals(counts: list[Any], counted: str, label: str, value: str = "number") -> Counter[str]:
-    """For each value of the column *label*, add up the column *value*. Skip rows without a label."""
+    """Group the rows about *counted* by the column *label*, and add up the column *value*. Skip rows whose label is None."""
     totals: Counter[str] = Counter()
     for row in counts:
         if row["counted"] == counted and row[label] is not None:

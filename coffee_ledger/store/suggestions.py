@@ -17,14 +17,14 @@ SUGGESTED_MAX = 6
 
 
 class Cause(enum.StrEnum):
-    """The reason for which a user is suggested."""
+    """The reason why a user is suggested."""
 
     OPEN = "open"
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
     """Another charge of the same supporter or name was matched to the user, and not by a guess, which may be wrong."""
     CLAIM = "claim"
-    """The user has an open claim about a day near the charge."""
+    """The user has an open claim about a day that is at most `DAYS_APART_MAX` days before or after the charge."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Suggestion:
     telegram_id: TelegramId
     cause: Cause
     amount: Decimal | None = None
-    """The amount that the user picked or claims to have paid, in *currency*. None if the cause is the name."""
+    """The amount that the user picked or claims to have paid, in *currency*. None if *cause* is NAME."""
     currency: str = ""
     payment: PendingPayment | None = None
 
@@ -40,8 +40,8 @@ class Suggestion:
 async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggestion]:
     """Find at most `SUGGESTED_MAX` users, each once. See `choose` for the order."""
     money = charge.amount, charge.currency
-    # Do not search for a usual word, such as "Someone". The search would suggest all users who paid anonymously.
-    # For such a word, `names_agree` returns False even if both names are equal.
+    # Do not search for a placeholder that BMC shows instead of a name, such as "Someone". The search would suggest all users
+    # who paid anonymously. For a placeholder, `names_agree` returns False even if both names are equal.
     name = charge.supporter_name if names_agree(charge.supporter_name, charge.supporter_name) else None
     async with transaction(pool) as db:
         opened = await db.fetch(sql("suggest_open"), charge.paid_at, *money, SUGGESTED_MAX)
@@ -56,7 +56,7 @@ async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggesti
 
 def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
     """
-    Choose at most `SUGGESTED_MAX` suggestions, each user once. Return them in the order of the groups.
+    Choose at most `SUGGESTED_MAX` suggestions, each user once. Those of the first group come first.
 
     From each group, choose at least the first user who is in no earlier group. Without this rule, the users with open payments
     would fill the whole list on a busy day.

@@ -36,8 +36,8 @@ OLD_ROWS = (
 """
 Statements that blank or delete old rows.
 
-The parameters of each statement are a time and a maximum number of rows. `blank_events` is not listed, because it has one more
-parameter.
+The parameters of each statement are a time and a maximum number of rows. `blank_events` is not in this list, because it has one
+more parameter, the current time.
 """
 
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
@@ -64,10 +64,11 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
     """
-    Blank raw bodies, notes, names and addresses, and delete notifications that are not pending, if they are older than *before*.
+    Blank raw bodies, notes, names and e-mail addresses that are older than *before*.
 
-    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an
-    operator needs for an open decision. Return how many rows were changed.
+    Also delete old notifications that are not pending, dialogues, offers, and counts of signature failures. Keep the keys by
+    which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an operator needs
+    for an open decision. Return how many rows were changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -81,9 +82,9 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
     """
-    Match every waiting charge again. Return how many were matched.
+    Match every waiting charge again that a rule may match. Return how many were matched.
 
-    Concurrent runs are harmless, because settlements are serialized.
+    Concurrent runs are harmless, because only one settlement runs at a time.
     """
     found, after = 0, 0
     while True:
@@ -107,7 +108,7 @@ async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules,
 
 
 async def retry_requested_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
-    """Settle the events for which operators requested a retry, one by one. Return how many were settled."""
+    """Settle the events for which operators requested a retry, each in its own transaction. Return how many were settled."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_requested_retries"), BATCH_MAX)
     return sum([await _retry_requested(pool, row["event_no"], rules, now) for row in rows])
@@ -140,7 +141,10 @@ async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
 
 
 async def measure_drift(pool: Pool) -> int:
-    """Sum up the absolute difference between each user's balance and the user's ledger entries. The result must be 0."""
+    """
+    For each user, compute the absolute difference between the balance and the sum of the ledger entries. Return the sum of
+    these differences, which must be 0.
+    """
     async with connected(pool) as db:
         drift: int = await db.fetchval(sql("measure_drift"))
     return drift
@@ -150,8 +154,8 @@ async def correct_counts(pool: Pool) -> int:
     """
     Count all rows and correct the table `counts`. Return how many counts were wrong.
 
-    Triggers change the counts together with the rows. So a count is wrong only if a person changed rows while the triggers were
-    disabled, or deleted rows.
+    Triggers change the counts when rows are inserted or updated. So a count is wrong only if a person deleted rows, or changed
+    rows while the triggers were disabled.
     """
     async with transaction(pool) as db:
         await db.execute(sql("lock_counts"))

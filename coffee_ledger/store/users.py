@@ -22,11 +22,11 @@ async def meet_user(
 
     *language* is the language that Telegram reports. A language that the user chose in the bot takes precedence.
 
-    *is_in_chat* means that the user wrote in the chat, so the bot can reach the user again. The user then gets the missed
-    messages that still matter, but not if the user was erased. For a request of the Mini App, *is_in_chat* is False, because the
-    user may have blocked the bot.
+    *is_in_chat* means that the user wrote in the chat, so the bot can reach the user again. Then the messages that the user
+    missed and that still matter are queued again. A user who was erased gets no missed messages. For a request of the Mini App,
+    *is_in_chat* is False, because the user may have blocked the bot.
 
-    *is_acting* means that the user did something. It is False if a page merely loaded data. An erased user is stored again only
+    *is_acting* means that the user did something. It is False if a page only loaded data. An erased user is stored again only
     if *is_acting* is True.
     """
     async with transaction(pool) as db:

@@ -20,14 +20,16 @@ SORTED_MAX = 100
 """
 The maximum number of waiting charges that are sorted for a summary. The charges that have waited longest are chosen.
 
-Sorting reads the notes, which takes about a millisecond for each charge, and the bot does nothing else meanwhile.
+Sorting reads the note of each charge, which takes about a millisecond and blocks the event loop of the bot.
 """
 
 OFFERED_MAX = 25
-"""The maximum number of charges that one tap dismisses. The summary shows each of them, so they must fit into one message."""
+"""The maximum number of charges that one tap dismisses. The summary lists all of them, so they must fit into one message."""
 
 PROBABLE_MAX = 3
-"""The maximum number of buttons that credit a probable user. More would push the first lines of the summary off the screen."""
+"""
+The maximum number of buttons that match a charge to a probable user. More would push the text of the summary off the screen.
+"""
 
 CLAIMS_MAX = 200
 
@@ -44,7 +46,7 @@ class Probable:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The open decisions of the operators."""
+    """The charges, claims and events that wait for an operator, as the summary shows them."""
 
     offered: Sequence[ShownCharge] = ()
     """Charges that look like payments of ordinary supporters. The summary shows these and offers to dismiss them."""
@@ -57,7 +59,9 @@ class Waiting:
     unsorted: int = 0
     """The number of waiting charges that exceed `SORTED_MAX`. They are sorted later, after decisions about older charges."""
     probable: Sequence[Probable] = ()
-    """Charges that need a decision and have exactly one probable user. Only the `PROBABLE_MAX` that have waited longest."""
+    """
+    The `PROBABLE_MAX` longest waiting charges that need a decision and probably belong to one user (see `only_candidate`).
+    """
     claims: int = 0
     events: int = 0
     """The number of events that failed or could not be read."""
@@ -120,7 +124,7 @@ async def sort_charges(db: Connection, ids: Collection[int]) -> list[tuple[Shown
     """
     Load these charges, the longest waiting first. For each one, return why it needs a decision, or None if it looks ordinary.
 
-    Charges that do not exist are left out. The result is meaningless for a charge that does not wait.
+    Charges that do not exist are left out. Ignore the returned reason of a charge that does not wait for a decision.
     """
     if not ids:
         return []
