@@ -55,8 +55,9 @@ SELECT charge_id
 SELECT claim_id, paid_on, amount, currency, name, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
 
 -- name: find_arrival
--- Find the last charge that was credited to the user since $2. A charge that was refunded or taken back is not found.
--- $1 Telegram id, $2 since
+-- Find the last charge that was credited to the user after $2. Leave out charges that were refunded, and charges whose match
+-- was undone.
+-- $1 Telegram id, $2 time
 SELECT charges.amount, charges.currency, charges.matched_at,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
            AS credits
@@ -66,20 +67,20 @@ SELECT charges.amount, charges.currency, charges.matched_at,
  LIMIT 1;
 
 -- name: count_claims
--- $1 Telegram id, $2 since
+-- $1 Telegram id, $2 raised after this time
 SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;
 
 -- name: find_declines
 -- Find the times at which operators declined claims of this user, the oldest first.
--- $1 Telegram id, $2 since, or null for all
+-- $1 Telegram id, $2 declined after this time, or null for all
 SELECT decided_at
   FROM claims
  WHERE telegram_id = $1 AND status = 'declined' AND ($2::timestamptz IS NULL OR decided_at > $2)
  ORDER BY decided_at;
 
 -- name: raise_claim
--- Insert a claim. Inserts and returns no row if the user already has an open claim. The unique index one_open_claim_per_user
--- allows only one open claim for each user, even if two claims are inserted at the same time.
+-- Insert a claim. If the user already has an open claim, insert nothing and return no row. The unique index
+-- one_open_claim_per_user allows only one open claim for each user, even if two claims are inserted at the same time.
 -- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now
 INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

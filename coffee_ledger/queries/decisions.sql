@@ -1,5 +1,5 @@
--- Statements for the decisions of operators. A decision holds the lock that lock_settling takes, so that no settlement changes
--- the same charge at the same time.
+-- Statements for the decisions of operators. The transaction of a decision locks the table settling_turn, as each settlement
+-- does. So no settlement changes the same charge at the same time.
 
 -- name: find_charge_key
 -- $1 charge id
@@ -15,9 +15,9 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if
--- the charge's state does not agree with the last decision. The state 'unmatched' agrees only with the action 'undo_match'.
--- Every other state agrees with every other action.
+-- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
+-- rule or a user has changed the charge since the last decision. The state shows such a change: it must be 'unmatched' after
+-- the action 'undo_match', and must not be 'unmatched' after any other action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -31,7 +31,7 @@ SELECT last.operator_id
  WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
 
 -- name: is_request_known
--- Return whether this request of an operator was already executed. A request is one click of a button or one message.
+-- Return whether this request of an operator was already executed. A request is one press of a button or one message.
 -- $1 request key or null
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
@@ -59,7 +59,8 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back the credits of a charge that are left after refunds. If $3 is null, the user pressed the button "Not mine".
+-- Take back the credits of a charge that are left after refunds. $3 is null if no operator took them back, but the user did,
+-- with the button "Not mine".
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -169,7 +170,7 @@ SELECT outsider_id
  LIMIT 1;
 
 -- name: take_offer
--- Take the offer to dismiss a set of charges. Returns no row if the offer was taken before or does not exist.
+-- Mark an offer to dismiss a set of charges as taken. Returns no row if the offer was taken before or does not exist.
 -- $1 offer id, $2 now
 UPDATE dismissal_offers SET taken_at = $2 WHERE offer_id = $1 AND taken_at IS NULL RETURNING charge_ids;
 
@@ -178,7 +179,8 @@ UPDATE dismissal_offers SET taken_at = $2 WHERE offer_id = $1 AND taken_at IS NU
 SELECT charge_ids, taken_at FROM dismissal_offers WHERE offer_id = $1;
 
 -- name: find_actions_by_key
--- Find the actions with these request keys. The column `is_last` is true if no later action was about the same charge.
+-- Find the actions of operators that have these request keys. The column `is_last` is true if no later action was about the
+-- same charge.
 -- $1 request keys
 SELECT done.operator_id, done.charge_id,
        NOT EXISTS (
@@ -205,14 +207,14 @@ SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
  WHERE credit_id = $1;
 
 -- name: adjust_balance!
--- Add credits to a balance by an operator's decision. A negative number takes credits away.
+-- Change a balance by an operator's decision. Negative credits lower the balance.
 -- $1 Telegram id, $2 credits, $3 cause, $4 action id, $5 now
 INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
 VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
--- Confirm the user's open claim about a missing payment if this charge may be that payment. The charge must have been paid before
--- the claim was raised. It must also be a candidate of the claim, or have the amount of the claim.
+-- Confirm the user's open claim if this charge may be the claimed payment. The charge must have been paid before the claim was
+-- raised. The charge must also be a candidate of the claim, or have the amount of the claim.
 -- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of the charges that are candidates of the claim now
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2

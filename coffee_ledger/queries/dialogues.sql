@@ -9,7 +9,7 @@
 SELECT state, answers, updated_at FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
 
 -- name: begin_dialogue!
--- Begin a dialogue with its first question. It replaces an earlier dialogue of the user.
+-- Begin a dialogue with its first question. If the user has another dialogue, replace it.
 -- $1 Telegram id, $2 state, $3 first answers, $4 now
 INSERT INTO dialogues (telegram_id, state, answers, updated_at)
 VALUES ($1, $2, $3::jsonb, $4)

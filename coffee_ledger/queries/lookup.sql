@@ -2,9 +2,9 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision
--- of an operator. A charge may have been dismissed automatically because of an outsider, or an operator may have marked an
--- outsider when dismissing the charge. Then the column `remembered` is the kind of this outsider (supporter, subscription or
--- item). The column is null if there is no such outsider, or if its mark has ended.
+-- of an operator. The column `remembered` belongs to a dismissed charge. It is the kind (supporter, subscription or item) of
+-- the outsider because of whom the charge was dismissed automatically, or whom an operator marked when dismissing the charge.
+-- The column is null if there is no such outsider, or if its mark has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -57,8 +57,9 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
 -- name: find_users_by_part
--- Find users whose username contains $1. Also find users to whom a charge was matched, if the payer's name contains $2. Guesses
--- are left out, because a guess may be wrong. Use strpos and not LIKE, because LIKE treats % and _ as wildcards.
+-- Find users by a part of their username ($1). Also find users by a part of a payer's name ($2), if a charge of this payer was
+-- matched to the user. Leave out guesses, because a guess may be wrong. Use strpos and not LIKE, because LIKE treats % and _ as
+-- wildcards.
 -- $1 part of a username, $2 part of a name or null, $3 maximum
 SELECT found.telegram_id
   FROM (
@@ -150,8 +151,8 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
 
 -- name: find_outsiders_page
 -- List a page of the outsiders, the newest first. Each row contains the charge that an operator dismissed when marking the
--- outsider. If there are several such charges, the row contains the one dismissed last. The column `total` counts the rows of all
--- pages.
+-- outsider. If there are several such charges, the row contains the charge that was dismissed last. The column `total` counts
+-- the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.charge_id, count(*) OVER () AS total
   FROM outsiders
@@ -166,9 +167,9 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
  ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
  LIMIT $2 OFFSET $1;
 
--- Each statement count_..._before below counts the rows of a list that come before the row $1. The row $1 may no longer be on
--- the list, for example because an operator has decided about it. If it is on the list and $2 is true, the count includes the
--- row $1.
+-- Each of the following statements counts the rows of a list that come before the row with the id $1. This row may no longer be
+-- on the list, for example because an operator has decided about it. If it is still on the list and $2 is true, it is counted
+-- too.
 
 -- name: count_unmatched_before
 -- $1 charge id, $2 whether to count this charge too
@@ -223,8 +224,8 @@ SELECT count(*)
    AND ($2 OR listed.outsider_id <> mark.outsider_id);
 
 -- name: find_charges_by_number
--- Find charges by our charge id, by our charge key, or by one of the ids of Buy Me a Coffee.
--- $1 charge id or null, $2 charge key or id at Buy Me a Coffee, $3 maximum
+-- Find charges by our charge id, by our charge key, or by one of the ids that Buy Me a Coffee gave them.
+-- $1 charge id or null, $2 charge key or id of Buy Me a Coffee, $3 maximum
 SELECT charge_id FROM charges WHERE charge_id = $1 OR transaction_id = $2 OR psp_id = $2 OR charge_key = $2 OR bmc_id = $2
  ORDER BY paid_at DESC
  LIMIT $3;
@@ -260,7 +261,7 @@ SELECT named.charge_id
 
 -- name: find_charges_of_payment
 -- Find the charges of a pending payment. Also find the charge that completed the payment, even if its match was undone later.
--- After the undo, the charge has no payment_id, but bmc_data of the payment still contains the charge key.
+-- After the undo, the payment_id of the charge is null, but the bmc_data of the payment still contains the charge key.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -347,7 +348,7 @@ SELECT claims.claim_id
 
 -- name: find_claims_decided_by_charge
 -- Find the claims that were confirmed because of this charge.
--- $1 charge id, $2 earliest time of the decision
+-- $1 charge id, $2 earliest time of the confirmation
 SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
 
 -- name: sum_periods
@@ -436,8 +437,8 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
  LIMIT $3;
 
 -- name: examine
--- Return the numbers that the bot shows to operators about the health of all services. The number `owed` counts the messages that
--- are due or wait for a retry.
+-- Return the numbers that the command /doctor shows about the health of all services. The number `owed` counts the messages
+-- that are due or wait for a retry.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days' AND channel = 'webhook') AS events_week,
@@ -472,8 +473,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Find stored events that are about a charge and still have their body, the oldest first. Some of these events report no
--- payment. The caller reads the bodies and ignores the events without a payment.
+-- Find stored events that are about a charge and still have their body, the oldest first. The caller reads the bodies, and ignores
+-- events that do not report a payment.
 -- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
 SELECT event_no, body, received_at, charge_key, channel
   FROM events
@@ -500,11 +501,11 @@ SELECT telegram_id, max(due_at) AS due_at
 
 -- name: remind_of_charge!
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
--- charge, move that reminder to $3.
--- Set not only due_at but also created_at to $3. The delay of a message is measured from created_at. If created_at were the
--- current time, the reminder would count as delayed as soon as it is due. It would also be sent before messages that are queued
--- between now and $3 and still wait then, because the messages of a chat are sent in the order of created_at.
--- $1 operator, $2 facts, $3 when
+-- charge, move that reminder to $3. Set not only due_at but also created_at to $3, for two reasons. First, the delay of a
+-- message is measured from created_at. If created_at were the current time, the reminder would count as delayed as soon as it
+-- is due. Second, the messages of a chat are sent in the order of created_at. A reminder with the current time would be sent
+-- before all messages that still wait at $3.
+-- $1 operator, $2 facts, $3 time of the reminder
 WITH moved AS (
     UPDATE notifications
        SET created_at = $3, due_at = $3

@@ -1,5 +1,5 @@
--- Statements for the outbox. Only the bot that holds the lease `sending` sends messages, so two bots do not send at the same
--- time.
+-- Statements for the outbox. Only the bot that holds the lease `sending` sends messages, so that two bots do not send at the
+-- same time.
 --
 -- The messages of a chat are sent in the order of (created_at, notification_id). A message that waits for a retry blocks the
 -- newer messages of its chat until it is sent, given up or set aside (is_set_aside).
@@ -22,8 +22,8 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: find_unaddressed
--- Find the messages to all operators (telegram_id is null) that are not addressed yet. If a message is about a charge
--- that still waits, the row contains the charge id. Otherwise charge_id is null.
+-- Find the messages to all operators (telegram_id is null) that address_operators has not processed yet. If a message is about
+-- a charge that still waits, the row contains the charge id. Otherwise charge_id is null.
 -- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
 SELECT shared.notification_id, charges.charge_id
   FROM notifications AS shared
@@ -37,10 +37,10 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each message in $4 by one message for each operator. Messages in $5, and messages above the maximum of $3 within a
--- minute, are not sent. If there are such messages, queue one summary for each operator instead of them. The summary makes no
--- sound if all messages that were not sent are in $5.
--- Returns the number of messages above the maximum (`folded`), and the number of messages in $5 (`quiet`).
+-- Replace each message in $4 by one message for each operator. But do not send the messages in $5, and send at most $3 messages
+-- within a minute. If at least one message is not sent, queue one summary for each operator. The summary makes no sound if all
+-- messages that are not sent are in $5.
+-- Returns the number of messages above the maximum $3 (`folded`), and the number of messages in $5 (`quiet`).
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
 -- $5 the ids in $4 of the messages that need no decision soon
@@ -84,9 +84,9 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- Queue no summary for an operator who has a pending or a recent summary. A summary is recent for one day.
-                  -- But if there are messages above the maximum $3, a summary is recent for only one hour, because these messages
-                  -- are urgent. A sent summary without message_id is ignored, because the bot no longer updates it.
+                  -- Queue no summary for an operator who has a pending summary, or a summary of the last day. If there are
+                  -- messages above the maximum $3, only a summary of the last hour counts, because these messages are urgent.
+                  -- A sent summary without message_id does not count, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -200,18 +200,18 @@ UPDATE notifications
    AND users.erased_at IS NOT NULL;
 
 -- name: withhold_missed!
--- An erased user writes again. Withhold all messages that were not sent to the user until now, so that the user gets only
--- messages that are queued from now on.
+-- Withhold all messages that were not sent to a user. The bot calls this if an erased user writes again, so that the user gets
+-- only messages that are queued from now on.
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
 -- name: find_due_chats
--- Find chats that have a due message. The chat whose message has been due longest comes first. Skip a chat in which a failed
+-- Find chats that have a due message. The chat whose message became due first comes first. Skip a chat in which a failed
 -- message waits for its retry.
 -- Each call reads only the $4 messages that have been due longest. The caller sends messages to the found chats, and leaves
 -- these chats out of its next call ($3). So the next call reads the messages of further chats.
--- Use NOT IN, because Postgres then puts the result of the subquery into a hash table, which is fast. With NOT EXISTS, Postgres
--- compared each waiting message with each message that blocks a chat, which took seconds.
+-- Use NOT IN, because Postgres then puts the blocked chats into a hash table, which is fast. With NOT EXISTS, Postgres compared
+-- each waiting message with each message that blocks a chat, which took seconds.
 -- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
@@ -228,11 +228,11 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue the messages again that were not sent because their chat could not be reached, but for each chat only the newest $5
--- useful messages. A message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision is
--- useful only until an operator or a rule has decided.
--- Withhold the other messages that were not sent. Otherwise a later call could send them after newer messages.
--- $1 Telegram ids, $2 now, $3 kinds, $4 the limit of age of each kind: arrays of equal length; $5 maximum for each chat
+-- Some messages were not sent because their chat could not be reached. For each chat, queue the newest $5 useful ones again. A
+-- message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision is useful only until
+-- an operator or a rule has decided. Withhold the other messages that were not sent. Otherwise a later call could send them
+-- after newer messages.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 the maximum age for each kind (an array as long as $3), $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
@@ -338,8 +338,8 @@ UPDATE notifications
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Return the time at which the next message is due, or null if there is no such message. Skip a due message that must wait for
--- the retry of an older message in its chat.
+-- Return the time at which the next message is due, or null if no message is pending. Skip a due message that must wait for the
+-- retry of an older message in its chat.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

@@ -7,7 +7,8 @@
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
--- Find the pending payment that a request opened, because a repeated request must not open a second one.
+-- Find the pending payment that a request opened. If there is one, the same request has come again and must not open another
+-- one.
 -- $1 request key
 SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE request_key = $1;
 
@@ -34,7 +35,7 @@ VALUES ($1, $2, $2, $3, $4, $5, $6)
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
--- Record the time at which the user requested the same amount again. Returns no row if the payment is no longer open.
+-- Record that the user requested the amount of an open payment again. Returns no row if the payment is no longer open.
 -- $1 payment id, $2 now, $3 maximum number of such times; only the newest times are kept
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]

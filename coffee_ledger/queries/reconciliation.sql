@@ -2,8 +2,8 @@
 
 -- name: find_known_transactions
 -- Return which of these transaction ids belong to a charge of any family. The condition on `conflicts_with` lets Postgres use
--- the index one_charge_per_transaction, which contains only charges whose `conflicts_with` is null. Each transaction id is
--- still found, because the first charge with a transaction id has a null in `conflicts_with`.
+-- the index one_charge_per_transaction, which contains only charges whose `conflicts_with` is null. The condition hides no
+-- transaction id, because the first charge with a transaction id always has a null in `conflicts_with`.
 -- $1 source, $2 transaction ids
 SELECT transaction_id, state = 'refunded' AS is_refunded
   FROM charges
@@ -31,10 +31,10 @@ SELECT bmc_id
    AND transaction_id IS NULL;
 
 -- name: keep_listings!
--- Record that the lists contain these charges. The row of a subscription shows only the last period. It also counts as proof of
--- the charges of all earlier periods since the start of the subscription.
+-- Record that the lists contain these charges. The row of a subscription shows only the last period. But the row also counts as
+-- proof of the charges of all earlier periods since the start of the subscription.
 -- $1 source, $2 transaction ids
--- $3 ids of subscriptions, $4 earliest start of a period, $5 latest start of a period: arrays of one length
+-- $3 ids of subscriptions, $4 earliest start of a period, $5 latest start of a period (arrays of equal length)
 -- $6 families, $7 BMC numbers of payments without a transaction id
 -- $8 now
 INSERT INTO charge_listings (charge_id, listed_at)
@@ -62,8 +62,8 @@ SET listed_at = excluded.listed_at
 WHERE charge_listings.listed_at IS NULL;
 
 -- name: find_first_day
--- Return the time of the first pending payment or event, without test events, because the product has been in use since then.
--- Return null if there is none.
+-- Return the time since which the product has been in use: the time of the first pending payment or event, whichever is
+-- earlier. Test events do not count. Return null if there is neither a payment nor an event.
 SELECT least(
            (SELECT min(created_at) FROM pending_payments),
            (SELECT min(received_at) FROM events WHERE live_mode IS NOT FALSE)
@@ -87,7 +87,7 @@ SET state = excluded.state, checked_at = excluded.checked_at, completed_at = exc
 
 -- name: note_missing_rows
 -- Store the rows that are missing now, and return when each was seen first.
--- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment: arrays of one length; $6 now
+-- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment (arrays of equal length), $6 now
 WITH missing AS (
     SELECT *
       FROM unnest($1::text [], $2::text [], $3::numeric [], $4::text [], $5::timestamptz [])
@@ -128,7 +128,7 @@ RETURNING request_id;
 -- name: find_open_requests
 -- Find the requests that are not answered yet. If a request is about a claim, the row contains the claim's user, amount and
 -- currency.
--- $1 requested since
+-- $1 requested since this time
 SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_id, claims.amount, claims.currency
   FROM reconciliation_requests AS requests
   LEFT JOIN claims USING (claim_id)
@@ -150,10 +150,10 @@ SELECT answered_at IS NOT NULL FROM reconciliation_requests WHERE request_id = $
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND telegram_id = $2;
 
 -- name: find_unlisted_charges
--- Find charges from webhooks that no list contains, although the lists were read completely after these charges were settled
--- ($2, $3 and $4). Refunded charges are left out, because they give no credits.
--- $1 paid since, $2 one-time payments settled before, $3 purchases in the Shop settled before, $4 subscriptions settled before,
--- $5 maximum
+-- Find charges from webhooks that no list contains, although their list was read completely after they were settled. Refunded
+-- charges are left out, because they give no credits. $2, $3 and $4 are null if the list was never read completely.
+-- $1 paid since this time, $2 one-time payments settled before this time, $3 Shop purchases settled before this time
+-- $4 subscriptions settled before this time, $5 maximum
 SELECT charges.charge_key
   FROM charges
  WHERE charges.paid_at >= $1

@@ -1,9 +1,9 @@
--- Statements for the metrics. All statements except merge_counts run in one read-only transaction with a single snapshot, so that all
--- numbers are of the same time.
+-- Statements for the metrics. All statements except merge_counts run in one read-only transaction with a single snapshot, so
+-- that all numbers describe the same moment.
 
 -- name: merge_counts!
--- If the table `counts` has more than $1 rows, replace the rows by one row for each number. If two calls run at the same time, each row
--- is merged by only one of them.
+-- If the table `counts` has more than $1 rows, replace all rows that count the same thing by one row with their sum. If two
+-- calls run at the same time, each row is merged by only one of them.
 -- $1 number of rows
 WITH merged AS (
     DELETE FROM counts WHERE (SELECT count(*) FROM counts) > $1
@@ -21,7 +21,8 @@ HAVING sum(number) <> 0 OR sum(amount) <> 0;
 SET LOCAL statement_timeout = '2s';
 
 -- name: sum_counts
--- Return the numbers of pending payments, charges and entries. A charge of which only the refund was received is not counted.
+-- Return the numbers of pending payments, charges and entries of the ledger. A charge is not counted if only its refund was
+-- received, but not its payment.
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM counts
  GROUP BY counted, kind, method, currency;
@@ -65,14 +66,14 @@ SELECT outcome, count(*) AS events
  GROUP BY outcome;
 
 -- name: find_newest_delivery
--- Return the time of the newest event that came by webhook, of any type. Test events from the button "Send test" of Buy Me a Coffee
--- count too. Postgres reads the events from the newest on, and skips those from Buy Me a Coffee's lists. There are only a few of these
--- to skip, unless webhooks no longer come.
+-- Return the time of the newest event that came by webhook, of any type. Test events from the button "Send test" of Buy Me a
+-- Coffee count too. Postgres reads the events in descending order of time until it finds one that came by webhook. Only a few
+-- newer events come from Buy Me a Coffee's lists, unless the webhooks have stopped.
 SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm
--- Count the payments in the interval of the length $2 that ends at the newest payment, but at most the $3 newest of them. If the
--- interval ended now, a long pause after the newest payment would make payments look rarer than they usually are.
+-- Count the payments in an interval that ends at the newest payment, but at most the $3 newest payments. The interval does not
+-- end now, because a long pause after the newest payment would make payments look rarer than they usually are.
 -- $1 now, $2 length of the interval, $3 maximum
 SELECT count(*) AS payments, min(newest.paid_at) AS first_at, max(newest.paid_at) AS last_at
   FROM (

@@ -2,9 +2,9 @@
 -- charges again, and check balances and counts.
 
 -- name: try_lock_task
--- Lock a task until the end of the transaction, so that only one janitor at a time runs the task. Returns false if another
--- janitor has the lock.
--- $1 table to lock
+-- Lock the table of a task until the end of the transaction, so that only one janitor at a time runs the task. Returns false if
+-- another janitor has locked the table.
+-- $1 table
 SELECT try_turn($1);
 
 -- name: expire_payments
@@ -48,7 +48,7 @@ SELECT delivery_key, body, received_at, channel
  WHERE event_no = $1 AND body IS NOT NULL AND retry_requested_at IS NOT NULL;
 
 -- name: end_retry!
--- Store the outcome of an event that was settled again.
+-- Store the outcome of a retry, and end the request to retry.
 -- $1 event number, $2 outcome, $3 charge key or null
 UPDATE events
    SET retry_requested_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
@@ -166,7 +166,7 @@ UPDATE claims
 RETURNING claims.claim_id;
 
 -- name: find_unmatched_charges
--- Find unmatched charges that the rules may match. The ids start after $1, so that the caller can read page by page.
+-- Find a page of the unmatched charges that the rules may match. The page begins after the charge id $1.
 -- $1 last charge id of the previous page, $2 maximum
 SELECT charge_id, charge_key
   FROM charges
@@ -183,12 +183,13 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
     ON entered.telegram_id = balances.telegram_id;
 
 -- name: lock_counts!
--- Let only one janitor at a time correct the counts. This lock mode does not prevent the triggers from inserting counts.
+-- Let only one janitor at a time correct the counts. This lock mode conflicts with itself, but the triggers can still insert
+-- counts.
 LOCK TABLE counts IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- name: correct_counts
--- Correct the table `counts`, by adding the differences that the view missing_counts finds. The view counts all rows, so this
--- takes seconds if there are millions of rows.
+-- Correct the table `counts` by adding the differences that the view missing_counts finds. The view reads all pending payments,
+-- charges and entries, so this takes seconds if there are millions of them.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts
 RETURNING counted, kind, number;

@@ -2,8 +2,8 @@
 
 -- name: meet_user
 -- Insert or update a user. Returns the language, whether the user was erased before, and whether the user can be reached again.
--- An erased user is stored again only if the user did something ($4). A request does not prove that the user did something,
--- because an open page of the Mini App also sends requests by itself.
+-- An erased user is stored again only if the user did something ($4). For example, $4 is false if an open page of the Mini App
+-- sent the request by itself.
 -- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something
 -- $5 whether the user wrote in the chat, which proves that the user can be reached
 WITH before AS (
@@ -35,7 +35,8 @@ SELECT coalesce(
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
--- $1 Telegram id, $2 language, $3 whether the user chose it; if true, the language that Telegram reports no longer changes it
+-- Set a user's language. If $3 is true, the language that Telegram reports no longer replaces it.
+-- $1 Telegram id, $2 language, $3 whether the user chose the language
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 
 -- name: erase_user

@@ -16,8 +16,8 @@ The limit begins when the proxy has connected to this service. While the service
 10 seconds (`lb_try_duration` in proxy/Caddyfile). So a delivery whose body stalls is answered after at most 14 seconds.
 """
 
-# The maximum number of bodies that are read at once, which limits the memory. The body of an update from Telegram has at most
-# 256 KiB, so 256 bodies take at most 64 MiB.
+# The maximum number of bodies that are read at once, which limits the memory that they use. The largest bodies that a service
+# accepts are updates from Telegram, at most 256 KiB each, so 256 bodies use at most 64 MiB.
 BODIES_MAX = 256
 
 
@@ -29,7 +29,7 @@ class Unread(enum.StrEnum):
     CROWDED_OUT = "crowded_out"
     """Too many bodies were read at once, and this body was the oldest, so it was dropped."""
     ABORTED = "aborted"
-    """The sender closed the connection, so no answer can reach the sender."""
+    """The sender closed the connection, so the answer cannot reach the sender."""
 
     @property
     def status(self) -> int:
@@ -48,8 +48,8 @@ class BodyReader:
     """
     Limits the number of bodies that are read at once, so that slow uploads cannot use up memory.
 
-    At the limit, the oldest body is dropped and not the newest. Real bodies take only milliseconds. Under an attack, the oldest
-    body belongs to the attacker, and the newest may be a payment.
+    At the limit, the reader drops the oldest body and not the newest. Real bodies arrive within milliseconds. So under an
+    attack, the oldest body probably belongs to the attacker, and the newest may be a payment.
     """
 
     def __init__(self, *, bytes_max: int, seconds_max: float = SECONDS_MAX, bodies_max: int = BODIES_MAX) -> None:
@@ -92,7 +92,7 @@ class BodyReader:
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._deadlines))
         del self._deadlines[oldest]
-        # `reschedule` raises an error for an expired timeout. The body of an expired timeout is being dropped already.
+        # If the timeout has expired, `read` is dropping the body already, and `reschedule` would raise an error.
         if not oldest.expired():
             oldest.reschedule(asyncio.get_running_loop().time())
 

@@ -27,7 +27,8 @@ ARRIVAL_SECONDS = 0.1
 """
 The time after which a stopping server closes the connections that have no open request.
 
-The proxy may have just connected, or may be sending a request. Its request arrives within a millisecond, unless the machine is busy.
+The proxy may have connected a moment ago and may still be sending its request. The request arrives within a millisecond, unless
+the machine is busy.
 """
 
 HEADER_BYTES_MAX = 24 * 1024
@@ -45,7 +46,7 @@ HealthCheck = Callable[[], Awaitable[str | None]]
 @asynccontextmanager
 async def health_server(port: int, find_problem: HealthCheck) -> AsyncIterator[None]:
     """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
-    # Disable the series `_created` of each counter and histogram, because no alert and no panel uses it.
+    # Do not export the time `…_created` of each counter and histogram, because no alert and no dashboard uses it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate this function
 
     async def answer_health(_request: web.Request) -> web.Response:
@@ -84,13 +85,14 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         # Do not decompress bodies, because the signature of a delivery is computed from its raw bytes.
         auto_decompress=False,
         # Before closing a connection, read its remaining bytes for at most this time. If a connection is closed while bytes are
-        # unread, the connection is reset, and the sender may not receive the answer.
+        # unread, the kernel resets the connection, and the sender may not receive the answer.
         lingering_time=LINGERING_SECONDS,
     )
     is_stopping = asyncio.Event()
 
     async def close_connection(_request: web.Request, response: web.StreamResponse) -> None:
-        # Let the proxy forget its connections. It could send a delivery on one of them at the moment when the server closes it.
+        # Make the proxy stop using this connection. Otherwise it could send a delivery on the connection at the moment when the
+        # server closes it.
         if is_stopping.is_set():
             response.force_close()
 
@@ -108,14 +110,15 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await site.stop()
-        # Read the requests of the connections that have just been accepted. `cleanup` closes all connections without an open request.
+        # Wait for the requests of the connections that were just accepted. `cleanup` closes every connection without an open
+        # request.
         await asyncio.sleep(ARRIVAL_SECONDS)
         await runner.cleanup()
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
     """
-    Return False for the log record of a malformed request, so that the record is dropped.
+    Return False if a log record is about a malformed request, so that the record is dropped.
 
     Anyone can send malformed requests, and aiohttp logs a traceback for each of them.
     """

@@ -1,4 +1,4 @@
-"""Log to standard output, one JSON object per line. Records of our own code and records of libraries look alike."""
+"""Log to standard output, one JSON object per line. Lines from our own code and lines from libraries have the same format."""
 
 import logging
 import re
@@ -51,20 +51,20 @@ def configure_logging(*, level: str, service: str) -> None:
         lambda _, __, line: {"service": service, **line, **trace_ids()},
     ]
     structlog.configure(
-        # Drop a line below the level first, before time is spent on its fields.
+        # Drop lines below *level* before the other processors spend time on them.
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     handler = QueuedHandler(sys.stdout)
-    # Add the filter to the handler, so that it gets the records of all loggers. The filter of a logger would not get the records
-    # of child loggers.
+    # Add the filter to the handler, so that it applies to the records of all loggers. A filter of the root logger would not
+    # apply to the records of its child loggers.
     handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Our lines do not contain the thread, the process or the place of the call. Do not look them up for each line.
+    # Do not look up the thread, the process and the place of the call for each record, because our lines do not contain them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 — as the documentation of `logging` recommends
     # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
@@ -73,11 +73,11 @@ def configure_logging(*, level: str, service: str) -> None:
 
 class QueuedHandler(logging.Handler):
     """
-    Writes lines in a thread of its own. A write to standard output blocks while the reader of the log is slow, and a blocked event
-    loop would delay payments.
+    Writes lines in a separate thread. A write to standard output blocks while the reader of the log is slow. If the event loop
+    wrote the lines itself, a slow reader would delay payments.
 
-    The queue holds at most `QUEUED_MAX` lines. If it is full, lines below WARNING are dropped and counted. A line of WARNING or
-    above is never dropped. When the process exits, Python flushes the handler, so that the queued lines are written.
+    If `QUEUED_MAX` lines wait, further lines below WARNING are dropped and counted. Lines of WARNING and above are never
+    dropped. When the process exits, Python flushes the handler, so that the queued lines are written.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -107,11 +107,11 @@ class QueuedHandler(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             items = [self._queue.get()]
-            # Also take the other lines that wait, so that they are written with one call.
+            # Also take the lines that are queued behind this one, so that one call writes all of them.
             while len(items) < WRITTEN_MAX and not self._queue.empty():
                 items.append(self._queue.get())
             lines = [item for item in items if isinstance(item, str)]
-            # An error of the write must not end the thread. The error is not reported, because there is no other place for it.
+            # A failed write must not end the thread. The error is not reported, because the log itself cannot be written.
             with suppress(OSError, ValueError):
                 self._stream.write("".join(f"{line}\n" for line in lines))
                 self._stream.flush()
@@ -142,7 +142,7 @@ def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
 
 def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
     """
-    Describe an exception and its causes. Describe each exception only once, because a chain may contain a cycle.
+    Describe an exception and its causes. Describe each exception only once, because an exception may be its own indirect cause.
 
     *told* contains the `id()` of each exception that is already described.
     """
@@ -159,7 +159,7 @@ def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str
 
 def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
     entry = _traceback((type(error), error, error.__traceback__))[0]
-    # Replace the texts that come from the exception itself, because they may repeat input that contains personal data.
+    # Replace the texts that come from the exception itself, because they may quote input that contains personal data.
     entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
     if isinstance(error, BaseExceptionGroup):
         entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]
@@ -170,7 +170,7 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, OSError | LedgerError):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
-        # Not every error has all three fields, so leave out those that are None.
+        # Leave out fields that are None, because some errors have no table or no constraint.
         return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
     return ""
 

@@ -26,9 +26,11 @@ def run_service(
     name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
 ) -> None:
     """
-    Run *work* with its settings and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and return.
+    Run *work* with the settings that it needs and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and
+    return.
 
-    If settings are wrong, print a line for each problem and exit with 78. If *work* raises an error, log it and exit with 1.
+    If settings are wrong, print a line for each problem and exit with code 78. If *work* raises an error, log it and exit with
+    1.
     """
     try:
         settings = read_settings(kind, os.environ)
@@ -66,6 +68,7 @@ def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     """
     Log an error that no code has handled, such as an exception in a task that was never awaited.
 
-    asyncio's default handler would also log the message of the exception and the arguments of calls, which may be personal data.
+    asyncio's default handler would also log the message of the exception and the arguments of callbacks. Both may contain
+    personal data.
     """
     log.error("error not handled", reason=context["message"].partition("(")[0], exc_info=context.get("exception"))

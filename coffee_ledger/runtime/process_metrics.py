@@ -13,7 +13,7 @@ from coffee_ledger import __version__
 from coffee_ledger.store.database import SCHEMA_VERSION, Pool
 
 LAG_PERIOD_SECONDS = 1.0
-"""The time between two measurements of the lag. A shorter time would wake an idle process more often."""
+"""The time between two measurements of the lag. With a shorter time, the measurements would wake an idle process more often."""
 
 BUILD_INFO = Gauge(
     "ledger_build_info",
@@ -42,7 +42,7 @@ async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[
 
 
 async def measure_lag() -> None:
-    """Measure the lag of the event loop until cancelled. A large lag means that code blocks the event loop."""
+    """Measure the lag of the event loop until cancelled. The lag grows if code blocks the event loop."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_PERIOD_SECONDS

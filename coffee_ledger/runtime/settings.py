@@ -2,9 +2,9 @@
 Read the settings from the environment once, and report each wrong setting in one line.
 
 A service declares its settings as a subclass of `Settings`. Settings that several services use are declared here.
-`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field is also the end
-of its error message: "NAME is missing: write *description*". If a field has an example, `.env.example` contains the example
-instead of the default.
+`make settings` generates the table of settings and `.env.example` from the fields. An error message ends with the `description`
+of the field: "NAME is missing: write *description*". If a field has an example, `.env.example` contains the example instead of
+the default.
 """
 
 import re
@@ -164,8 +164,8 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            # A problem that `_collect` found is more precise, so keep it. For example, if the file in NAME_FILE cannot be read,
-            # pydantic only reports that NAME is missing.
+            # If `_collect` found a problem of this setting, keep its message, because it is more precise. For example, if the
+            # file in NAME_FILE cannot be read, pydantic only reports that NAME is missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         # Do not chain pydantic's error to ours: it contains the values, which may be secret, and would be logged.
         raise SettingsError(_lines(problems)) from None
@@ -175,7 +175,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
 
 
 def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return two dicts: the values of the settings, and the problems that were found. The keys are the names of the settings."""
+    """Return the values of the settings, and the problems that were found. The keys of both dicts are names of settings."""
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
     for name in kind.model_fields:
@@ -209,14 +209,14 @@ def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError
     """
     Return the error for a well-formed value that must not be used.
 
-    The error message is "NAME *fault*: write *write*". If *write* is None, the description of the setting is used instead.
-    *fault* and *write* must not contain a secret.
+    The error message is "NAME *fault*: write *write*". If *write* is None, the message ends with the description of the
+    setting. *fault* and *write* must not contain a secret.
     """
     return PydanticCustomError(REFUSED, "{fault}", {"fault": fault, "write": write})
 
 
 def refuse_unicode(host: object) -> object:
-    """Refuse an international name that is not in punycode. Certificates, Telegram and HTTP headers need the punycode form."""
+    """Refuse a host name with other than ASCII characters. Certificates, Telegram and HTTP headers need its punycode form."""
     if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
         raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
     return host
@@ -228,7 +228,8 @@ def to_punycode(host: str) -> str | None:
 
     Return None if the text is not a host name.
     """
-    # Normalise the name, because the codec `punycode` does not. Also split the name at 。, the dot in Chinese and Japanese.
+    # Normalise the name, because the codec `punycode` does not. Also split the name at the full stop of Chinese and Japanese
+    # (。).
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None
@@ -303,7 +304,7 @@ def parse_list(text: object) -> object:
 
 def parse_pairs(text: object) -> object:
     """
-    Read `name=value,name=value`, the form of headers and attributes in OpenTelemetry.
+    Read `name=value,name=value`, the format in which OpenTelemetry's variables contain headers and attributes.
 
     Refuse a pair that OpenTelemetry cannot parse. OpenTelemetry reads the same variables and would log the pair, which may
     contain an API key.

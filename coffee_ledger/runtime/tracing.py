@@ -41,7 +41,8 @@ def configure_tracing(service: str, settings: Settings) -> None:
     """
     Send spans to `OTEL_EXPORTER_OTLP_ENDPOINT` by OTLP over HTTP. Without an endpoint, do nothing.
 
-    OpenTelemetry itself reads further variables, such as `OTEL_BSP_…`. They are not declared in `Settings`.
+    OpenTelemetry itself reads further variables from the environment, such as `OTEL_BSP_…`, so `Settings` does not declare
+    them.
     Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
     if settings.traces_to is None:
@@ -67,7 +68,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
-    # Give each request the time limit of `end_tracing`, because a stopping process does not wait for a longer request.
+    # Give each request the time limit of `end_tracing`, because a process that stops does not wait longer for a request.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -104,7 +105,7 @@ def span(
     links: tuple[Link, ...] = (),
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
-    """Make a span for the `with` block. If an exception leaves the block, mark the span as failed and record only the type."""
+    """Make a span for the `with` block. If the block raises an exception, record its type and mark the span as failed."""
     with tracer.start_as_current_span(
         name,
         context=parent,
@@ -124,12 +125,16 @@ def span(
 
 
 def read_parent(headers: Mapping[str, str]) -> Context:
-    """Read the trace context of a request. The sender cannot forge it, because the proxy removes trace contexts of senders."""
+    """
+    Return the trace context in the headers of a request.
+
+    Strangers cannot forge it, because the proxy removes the trace headers that a sender sets.
+    """
     return _propagator.extract(headers)
 
 
 def write_parent() -> str | None:
-    """Return the current span as a `traceparent`, or None if there is no sampled span."""
+    """Return the current span as a W3C `traceparent` string, or None if there is no sampled span."""
     carrier: dict[str, str] = {}
     if trace.get_current_span().get_span_context().trace_flags.sampled:
         _propagator.inject(carrier)

@@ -88,8 +88,8 @@ class RefusalCause(enum.StrEnum):
     UNDONE_BEFORE = "undone_before"
     UNKNOWN_OFFER = "unknown_offer"
     """
-    The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS. To undo an offer is also
-    refused with this cause if no operator has taken the offer.
+    The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS. An undo is also refused with
+    this cause if no operator has taken the offer.
     """
     UNDO_TOO_LATE = "undo_too_late"
     """

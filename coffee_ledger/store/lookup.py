@@ -361,9 +361,9 @@ async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
 
 async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max: int) -> tuple[list[KnownUser], bool]:
     """
-    Find users whose username contains *part*, in upper or lower case.
+    Find users by a part of their username, in upper or lower case.
 
-    If *is_name* is True, also find users to whom a charge was matched whose payer's name contains *part*.
+    If *is_name* is True, also find users by a part of a payer's name, if a charge of this payer was matched to the user.
 
     Return at most *count_max* users, and whether there are more.
     """

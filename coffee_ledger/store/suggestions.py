@@ -40,8 +40,8 @@ class Suggestion:
 async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggestion]:
     """Find at most `SUGGESTED_MAX` users, each once. See `choose` for the order."""
     money = charge.amount, charge.currency
-    # Do not search for a placeholder that BMC shows instead of a name, such as "Someone". The search would suggest all users
-    # who paid anonymously. For a placeholder, `names_agree` returns False even if both names are equal.
+    # Do not search for a word that is used instead of a name, such as "Someone". The search would suggest all users who paid
+    # anonymously. For such a word, `names_agree` returns False even if both names are equal.
     name = charge.supporter_name if names_agree(charge.supporter_name, charge.supporter_name) else None
     async with transaction(pool) as db:
         opened = await db.fetch(sql("suggest_open"), charge.paid_at, *money, SUGGESTED_MAX)
