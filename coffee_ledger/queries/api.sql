@@ -37,8 +37,8 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_changes
--- Return a string for each user. The string changes when the user's data in the Mini App change. Callers compare it with an
--- earlier string to detect changes.
+-- Return a string for each user. The string changes when the data that the Mini App shows to the user changes. Callers compare
+-- it with an earlier string to detect changes.
 -- $1 Telegram ids
 SELECT watched.telegram_id,
        concat_ws(

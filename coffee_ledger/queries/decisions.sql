@@ -59,8 +59,8 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back the credits of a charge that are left after refunds. $3 is null if no operator took them back, but the user did,
--- with the button "Not mine".
+-- Take back the credits of a charge that are left after refunds. If $3 is null, the user took them back with the button "Not
+-- mine".
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4

@@ -473,8 +473,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Find stored events that are about a charge and still have their body, the oldest first. The caller reads the bodies, and ignores
--- events that do not report a payment.
+-- Find stored events that are about a charge and still have their body, the oldest first. The caller reads the bodies and
+-- ignores events that do not report a payment.
 -- $1 charge keys, or null for all charges, $2 received from this time, $3 received before this time, $4 maximum
 SELECT event_no, body, received_at, charge_key, channel
   FROM events

@@ -338,8 +338,8 @@ UPDATE notifications
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Return the time at which the next message is due, or null if no message is pending. Skip a due message that must wait for the
--- retry of an older message in its chat.
+-- Return the time at which the next message is due, or null if there is none. Skip a due message that must wait for the retry
+-- of an older message in its chat.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

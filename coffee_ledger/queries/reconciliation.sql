@@ -78,7 +78,7 @@ SELECT list, state, checked_at, completed_at, old_page, rotation_began_at, cover
 -- name: keep_list!
 -- Store the state of the reconciliation of a list.
 -- $1 list, $2 state, $3 now, $4 start of the last complete pass, $5 next older page, $6 start of the rotation, $7 start of the last
--- reading of the whole list, $8 whether the times seem to be in another zone
+-- reading of the whole list, $8 whether the times seem to be in another time zone than UTC
 INSERT INTO reconciliation_lists (list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (list) DO UPDATE
@@ -86,7 +86,7 @@ SET state = excluded.state, checked_at = excluded.checked_at, completed_at = exc
     rotation_began_at = excluded.rotation_began_at, covered_at = excluded.covered_at, differs_in_zone = excluded.differs_in_zone;
 
 -- name: note_missing_rows
--- Store the rows that are missing now, and return when each was seen first.
+-- Store the rows that belong to no charge. For each row, return the time at which it was first stored as missing.
 -- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment (arrays of equal length), $6 now
 WITH missing AS (
     SELECT *
@@ -188,7 +188,7 @@ SELECT events.event_no, events.type, events.outcome, events.received_at, charges
  LIMIT $1;
 
 -- name: find_missing_rows
--- Find the rows that wait for their webhook, the oldest first.
+-- Find the rows that belong to no charge, the oldest first. Their webhook may still come.
 -- $1 maximum
 SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
 

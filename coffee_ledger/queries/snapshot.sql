@@ -58,8 +58,8 @@ SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status
 SELECT count(*) AS handovers, min(queued_at) AS oldest_at FROM handovers;
 
 -- name: count_unsettled_events
--- Count the events that failed or could not be read, and that no operator has dismissed. The index events_kept serves this
--- statement.
+-- Count the events that failed or could not be read, and that no operator has dismissed. To be fast, the statement uses the
+-- index events_kept, which contains only such events and dismissed ones.
 SELECT outcome, count(*) AS events
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL

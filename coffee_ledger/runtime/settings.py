@@ -216,7 +216,7 @@ def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError
 
 
 def refuse_unicode(host: object) -> object:
-    """Refuse a host name with other than ASCII characters. Certificates, Telegram and HTTP headers need its punycode form."""
+    """Refuse a host name that contains non-ASCII characters. Certificates, Telegram and HTTP headers need its punycode form."""
     if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
         raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
     return host

@@ -18,7 +18,7 @@ from coffee_ledger.errors import DatabaseAwayError, RowLockedError, SchemaDiffer
 from coffee_ledger.store.hosts import Connector
 from coffee_ledger.store.metrics import ACQUIRE_DURATION
 
-# The types are quoted, because the classes are generic only in the type stubs.
+# The types are in quotes, because asyncpg's classes are generic only in its type stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -120,8 +120,8 @@ KEPT_PLANS = {
 Settings that make Postgres plan each statement only once per connection, and prefer plans that look up rows in indexes.
 
 Planning a statement of a settlement takes longer than running it, so each plan is kept. The last three settings are needed for
-plans that Postgres makes while a table is nearly empty. Otherwise such a plan would read the whole table, and would still do so
-when the table has thousands of rows.
+plans that Postgres makes while a table is nearly empty. Without them, such a plan would read the whole table, and would still
+do so when the table has thousands of rows.
 """
 
 

@@ -79,7 +79,7 @@ class RefusalCause(enum.StrEnum):
     NOT_REFUNDABLE = "not_refundable"
     """The charge was dismissed, or its amount is unknown, or BMC reported only a refund and no payment."""
     NO_PART = "no_part"
-    """The amount is no part: it must be above zero, and below the amount that is left after earlier partial refunds."""
+    """The amount to refund is zero or negative, or it is at least the amount that is left after earlier partial refunds."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """
     The operator asked to dismiss also the charges with the same supporter, subscription or item. But BMC did not report this
@@ -142,7 +142,7 @@ class DoneForAll:
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """The operator who made the earlier decision; None if a rule made it, or if there is no earlier decision."""
+    """The operator whose decision is the reason for the refusal; None if no operator's decision is the reason."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ async def dismiss_offered(pool: Pool, offer_id: int, request: OperatorRequest) -
 
 async def undo_offered(pool: Pool, offer_id: int, request: OperatorRequest) -> DoneForAll | Refused:
     """
-    Take back what `dismiss_offered` did. The charges then wait for an operator again.
+    Undo the dismissals that `dismiss_offered` made for this offer. The charges then wait for an operator again.
 
     A charge is skipped if an operator or a rule has decided about it after the dismissal.
     """
@@ -546,9 +546,10 @@ async def dismiss_event(pool: Pool, event_no: int, request: OperatorRequest) -> 
 
 async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
     """
-    Find the operator whose decision led to the current state of a charge.
+    Find the operator who made the last decision about a charge.
 
-    Return None if a rule or a refund led to this state, or if the charge was never decided.
+    Return None if no operator decided about the charge, or if its state shows that a rule or a user changed it after the
+    decision.
     """
     async with connected(pool) as db:
         return await _find_decider(db, charge_id)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import asyncpg
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-"""The time limit for each server."""
+"""The time limit for connecting to each server."""
 
 LOST_CLIENT_SETTINGS = {
     "idle_in_transaction_session_timeout": "5s",
@@ -26,10 +26,10 @@ LOST_CLIENT_SETTINGS = {
 """
 Settings by which Postgres notices within seconds that the machine of a client has lost its power.
 
-By default, Postgres would keep the connections of a lost machine for two hours. They would count against the limit of the role,
-so services that replace the lost ones could not connect. A settlement of the lost machine would keep its lock, and no other
-process could settle payments. During a transaction our services wait only for the database, so a client that sends nothing for
-five seconds within a transaction is gone. Postgres ignores the TCP settings for connections by a Unix socket.
+By default, Postgres would keep the connections of a lost machine for two hours. They would count against the connection limit
+of their role, so the services that replace the lost services could not connect. A settlement of the lost machine would keep its
+lock, and no other process could settle payments. During a transaction our services wait only for the database, so a client that
+sends nothing for five seconds within a transaction is gone. Postgres ignores the TCP settings for connections by a Unix socket.
 """
 
 REFUSALS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -58,7 +58,7 @@ async def connect_to_writable(
     database_url: str, *, first: str | None = None, **options: Any
 ) -> tuple["asyncpg.Connection[asyncpg.Record]", str]:
     """
-    Connect to the first server that accepts writes. Return the connection, and the URL of this server alone.
+    Connect to the first server that accepts writes. Return the connection, and a URL that names only this server.
 
     Begin with the server *first*, one of the results of `split_hosts`. Pass *options* to `asyncpg.connect`. If no server accepts the
     connection, raise the error of the last one.

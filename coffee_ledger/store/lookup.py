@@ -223,7 +223,7 @@ class SentCard:
 
 @dataclass(frozen=True)
 class Period:
-    """The totals of a period from a time in the past until now. The period is a key of `Stats.periods`."""
+    """The totals of a period from a time in the past until now. Its start is a key of `Stats.periods`."""
 
     charges: int
     unmatched: int

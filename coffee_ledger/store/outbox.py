@@ -33,9 +33,9 @@ CARDS_PER_MINUTE_MAX = 5
 
 MISSED_MAX = 20
 """
-The maximum number of missed messages that are sent to a user or an operator who can be reached again. The newest are sent.
+The maximum number of missed messages that are sent to a user or an operator who can be reached again.
 
-Users see the rest in /history, operators in /desk.
+If more messages were missed, only the newest are sent. Users see the rest in /history, operators in /desk.
 """
 
 DAY = timedelta(days=1)

@@ -62,9 +62,9 @@ the 100 loaded charges. The other loaded charges still wait and prevent a guess.
 @dataclass(frozen=True)
 class Answers:
     """
-    The recent answers of one webhook replica.
+    The answers that one webhook replica has given since it last called `keep_answers`.
 
-    *accepted_at* is the time of the last answer 200; None if there was none. *refused* counts the refusals after that time.
+    *accepted_at* is the time of the last answer 200; None if there was none. *refused* is the number of refusals after that.
     """
 
     accepted_at: datetime | None = None

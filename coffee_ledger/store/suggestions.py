@@ -22,7 +22,11 @@ class Cause(enum.StrEnum):
     OPEN = "open"
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
-    """Another charge of the same supporter or name was matched to the user, and not by a guess, which may be wrong."""
+    """
+    Another charge of the same supporter, or with the same name, was matched to the user.
+
+    Guesses do not count, because a guess may be wrong.
+    """
     CLAIM = "claim"
     """The user has an open claim about a day that is at most `DAYS_APART_MAX` days before or after the charge."""
 

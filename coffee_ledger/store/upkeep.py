@@ -132,7 +132,7 @@ async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetim
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
     """
-    Confirm each open claim if a fitting charge was credited to its user after the claim was raised.
+    Confirm each open claim if a charge that fits the claim was credited to its user after the claim was raised.
 
     Return how many claims were confirmed.
     """
