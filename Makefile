@@ -24,7 +24,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: docker ## Start the whole product on this machine; needs no account
-	@# Fetch a copy of Telegram's script, but ignore a failure: pages need the copy only on a machine that cannot reach telegram.org.
+	@# Fetch a copy of Telegram's script. Ignore a failure: the demo needs the copy only if the browser cannot reach telegram.org.
 	@[ -f $(SCRIPT) ] || ! command -v npm >/dev/null || $(MAKE) --silent --no-print-directory $(SCRIPT) || true
 	@# Leave out monitoring services whose images cannot be pulled. Payments in the demo work without monitoring.
 	@without=; \
@@ -57,7 +57,8 @@ DEPLOYING := tests/deployment
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, end to end
-	@# Run in parallel, because most tests wait for I/O. A lock of tests/network.py delays starts of containers while a browser is open.
+	@# Run the groups in parallel, because most tests wait for I/O. While a browser is open, a lock in tests/network.py delays the start
+	@# of containers.
 	@beside=$$(mktemp -d); status=0; \
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
@@ -70,8 +71,8 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
-# `make quick` runs three parts in parallel, which take about the same time: these two groups, and the rest of tests/unit. The
-# tests of the groups are slow, because they import aiogram, which takes seconds, or start processes and servers.
+# `make quick` runs three parts in parallel, which take about the same time: the groups SERVING and STARTING, and the rest of
+# tests/unit. The tests of the two groups are slow: they import aiogram, which takes seconds, or start processes and servers.
 SERVING := tests/sandbox
 STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
@@ -181,7 +182,7 @@ lock: $(READY) ## Pin the newest versions of the packages in requirements/*.in
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
 	done
-	@# The benchmark's peers run in the product's image, so they need packages for its version of Python only.
+	@# The programs of benchmarks/peers run in the product's image, so they need packages for its version of Python only.
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.14 --no-emit-index-url \
 	    --no-emit-find-links --custom-compile-command "make lock" requirements/bench.in --output-file requirements/bench.lock
 

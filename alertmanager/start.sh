@@ -64,7 +64,8 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Link to the heading of the alert in the runbook, which is the alert's name, and to the dashboard in the alert's annotation.
+    # Write links to the alert's heading in the runbook, which is the alert's name, and to the dashboard that the annotation
+    # `dashboard_url` names.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"
@@ -86,7 +87,7 @@ trap 'kill -TERM "$alertmanager"' TERM INT
 trap 'kill -HUP "$alertmanager"' HUP
 status=0
 wait "$alertmanager" || status=$?
-# A signal ends `wait` early. So wait again until Alertmanager has ended.
+# A signal to this script ends `wait` early. So wait again until Alertmanager has ended.
 while kill -0 "$alertmanager" 2>/dev/null; do
     status=0
     wait "$alertmanager" || status=$?
