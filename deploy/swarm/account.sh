@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Generates the key of the proxies' account at the certificate authority, unless it exists. Prints the thumbprint of the key as
-# RFC 7638 defines it. stack.sh runs this script in the product's image, and mounts its folder $state/secrets as /secrets.
+# Generates the key of the proxies' account at the certificate authority, unless the key exists. Prints the thumbprint of the key
+# (RFC 7638), which the proxies need to answer challenges. stack.sh runs this script in the product's image, and mounts its folder $state/secrets as /secrets.
 set -eu
 
 key=/secrets/volumes/acme_account_key
@@ -10,7 +10,7 @@ base64url() {
 }
 
 [ -s "$key" ] || openssl ecparam -name prime256v1 -genkey -noout -out "$key"
-# The last 64 bytes of the public key are the coordinates x and y of its point on the curve.
+# The last 64 bytes of the public key are the coordinates x and y of a point on the curve, 32 bytes each.
 openssl ec -in "$key" -pubout -outform DER 2>/dev/null | tail -c 64 >/tmp/point
 x=$(head -c 32 /tmp/point | base64url)
 y=$(tail -c 32 /tmp/point | base64url)

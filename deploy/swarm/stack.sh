@@ -26,14 +26,14 @@ say() {
     echo "$*" >&2
 }
 
-# Run Compose with the arguments. Compose reads .env, and its one-shot services check .env and write files, as on a single
-# machine.
+# Run Compose with the given arguments. As on a single machine, its one-shot services check .env and write the files that the other
+# services read.
 prepare() {
     docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
         --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
 }
 
-# Export the settings of .env that stack.yaml contains. $1 is the tag of the image.
+# Export the settings of .env that stack.yaml or the override file uses. $1 is the tag of the image.
 read_settings() {
     local line name
     [ -f "$env_file" ] || fail "there is no $env_file: copy .env.example to it and fill it in"
@@ -99,8 +99,8 @@ write_state() {
     render
 }
 
-# Fail if the Compose project of the same name runs. It uses the same volumes as the stack, and two databases on one volume
-# would destroy it.
+# Fail if the Compose project of the same name runs. It uses the same volumes as the stack, and two databases on one volume would
+# destroy its data.
 refuse_beside_compose() {
     [ -z "$(docker ps --quiet --filter "label=com.docker.compose.project=$stack")" ] ||
         fail "the Compose project $stack runs on this machine. Stop it first: docker compose down. The stack goes on with its data"
@@ -125,7 +125,7 @@ render() {
     write_additions >"$state/additions.yaml"
     files=(--compose-file "$here/stack.yaml" --compose-file "$state/additions.yaml")
     [ ! -f "$override" ] || files+=(--compose-file "$override")
-    # `docker stack deploy` reads the result and replaces variables again, so write each $ as $$.
+    # `docker stack deploy` reads the written file and would replace variables a second time, so write each $ as $$.
     edits=(-e 's/\$/$$/g')
     [ "${SWARM_ENCRYPTED:-on}" != off ] || edits+=(-e '/^ *driver_opts:$/d' -e '/^ *encrypted: ""$/d')
     docker stack config "${files[@]}" | sed "${edits[@]}" >"$state/stack.yaml"
@@ -160,8 +160,8 @@ folder_of() {
     [ "$1" = secrets ] && echo secrets || echo configuration
 }
 
-# Print the entry that mounts files into the service $1. The next arguments are `secrets FOLDER USER`, `configs FOLDER TARGET…`,
-# or both.
+# Print the entry of stack.yaml that mounts files into the service $1. The next arguments are `secrets FOLDER USER`,
+# `configs FOLDER TARGET…` (one or more pairs), or both.
 service() {
     local file
     echo "  $1:"
@@ -194,11 +194,11 @@ key() {
 }
 
 # Print the entry of a secret or a config. Its name in the Swarm has at most 64 characters and contains a digest of the content.
-# The digest also covers the bot's token. Otherwise a stranger who sees the name could test guesses of a short secret against
-# it.
+# The digest also covers the bot's token. Without the token, a stranger who sees the name could test guesses of a short secret
+# against the digest.
 name_file() {
     local digest name
-    # Swarm refuses an empty secret, so write a line break into an empty file. The services ignore it.
+    # Swarm refuses an empty secret, so write a line break into an empty file. The services ignore the line break.
     [ -s "$state/$1" ] || { rm -f "$state/$1"; echo >"$state/$1"; }
     digest=$(cat "$state/secrets/bot/bot_token" "$state/$1" | sha256sum)
     name=${stack}_${digest:0:12}_$(key "${1#*/}")
@@ -209,7 +209,7 @@ all_services() {
     awk '/^[^ ]/ { part = $1 } part == "services:" && /^  [^ ]/ { print substr($1, 1, length($1) - 1) }' "$state/stack.yaml"
 }
 
-# Print the services that should run all the time. Leave out the jobs, and the services that .env disables.
+# Print the services that should run all the time. Leave out the jobs (`migrate`, `volumes`), and the services that .env disables.
 wanted_services() {
     local one profiles=${COMPOSE_PROFILES:-} without=" ${jobs[*]} ${SWARM_WITHOUT:-} "
     [[ ,$profiles, == *,tracing,* ]] || without+="tempo "
@@ -244,8 +244,8 @@ run_jobs() {
 # Wait until each service runs as many containers as it should, and no update is under way. On a failure, print the reasons.
 wait_for() {
     local end=$((SECONDS + wait_seconds)) calm=0
-    # After a change, Swarm needs a moment to begin the update. So the services must be ready three times in a row, once a
-    # second.
+    # After a change, Swarm needs a moment to begin the update, and the old containers still look ready. So look once a second, until
+    # the services were ready three times in a row.
     while [ $calm -lt 3 ]; do
         sleep 1
         calm=$((calm + 1))
@@ -275,9 +275,9 @@ look() {
     done
 }
 
-# Return whether all containers of a service run, or all containers of a job have ended. Swarm prints 2/3 for a service
-# and 0/1 (1/1 completed) for a job. Do not use the 2, because it still includes the containers of a node that is down. `look`
-# lists the containers that run.
+# Return whether all containers of a service run, or all containers of a job have ended. `docker service ls` prints 2/3 for a service
+# and 0/1 (1/1 completed) for a job. Do not use the 2, because it still includes the containers of a node that is down. Count the
+# containers in `tasks` instead, which `look` has filled.
 is_complete() {
     local count running
     count=$(sed -n "s/^${stack}_$1 //p" <<<"$counts")
@@ -298,7 +298,7 @@ report_late() {
     done
 }
 
-# Go back to the services as they were, if there were any, and fail.
+# Roll the services back to their previous version, if there is one, and fail.
 give_up() {
     local one
     [ -n "$was_running" ] || fail "not all services are ready, see above. Correct the cause and repeat the command"

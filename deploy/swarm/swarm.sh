@@ -194,8 +194,8 @@ send_to() {
     docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
 }
 
-# Print the ids of the nodes on which the image cannot start. To find out, run a job that does nothing on each node. Skip nodes
-# that are down: the next command after they are back gives them the image.
+# Print the ids of the nodes on which the image cannot start. To find them, run a job that does nothing on each node. Skip nodes that
+# are down: when such a node is back, the next `deploy` or `update` sends it the image.
 nodes_without_image() {
     local job=${stack}_image-check node tried
     docker service rm "$job" >/dev/null 2>&1 || true
@@ -239,7 +239,7 @@ node_of() {
     docker --host "$1" version >/dev/null 2>&1 && docker --host "$1" info --format '{{.Swarm.NodeID}}'
 }
 
-# If no node has a label, this is the first deployment. Then give all labels to this node.
+# If no node has one of our labels, this is the first deployment. Then give all labels to this node.
 label_first_node() {
     local label
     for label in "${labels[@]}"; do
@@ -257,7 +257,7 @@ join() {
     token=$(docker swarm join-token --quiet worker)
     docker --host "$1" swarm join --token "$token" ${2:+--advertise-addr "$2"} "$(docker info --format '{{.Swarm.NodeAddr}}'):2377" >/dev/null ||
         fail "$1 could not join: see docs/scaling.md for the ports between the nodes"
-    # Replace the token, because other users of both machines may have seen it in the list of processes.
+    # Replace the token by a new one, because other users of both machines may have seen it in the list of processes.
     docker swarm join-token --rotate --quiet worker >/dev/null
 }
 
@@ -271,8 +271,8 @@ leave() {
     fi
 }
 
-# Wait until containers on the node $1 have finished their work and ended. The pattern $2 selects them by the name of their
-# service.
+# Wait until containers on the node $1 have finished their work and ended. The pattern $2 selects the containers by the names of
+# their services.
 wait_until_ended() {
     local end=$((SECONDS + 90))
     while grep -qE "^${stack}_($2)\.[^ ]* Running" <<<"$(docker node ps --format '{{.Name}} {{.CurrentState}}' "$1")"; do
