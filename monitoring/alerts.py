@@ -46,8 +46,8 @@ class Alert:
     """
     The fault and its harm, in at most 80 characters.
 
-    Alertmanager sends one message for each group of alerts. All alerts of a group have the same values only in the labels by
-    which they are grouped, so the text may use only these labels.
+    Alertmanager sends one message for each group of alerts (`group_by` in alertmanager.yml). The alerts of a group may differ in
+    all labels but those of `group_by`, so the text may use only these labels.
     """
     description: str
     dashboard: str
@@ -55,7 +55,7 @@ class Alert:
     """The alert fires after the expression has been true for this time. The format is Prometheus' own, such as "5m"."""
     keep: str | None = None
     """
-    The alert keeps firing for this time after the expression was last true. So short breaks do not end and restart the alert.
+    The alert keeps firing for this time after the expression was last true. So it does not end and restart in short breaks.
 
     None means no extra time.
     """
@@ -88,8 +88,8 @@ def _last_outage() -> str:
     """
     Return an expression for the end of the last outage in the last day, in Unix time. It has no value if there was no outage.
 
-    During an outage, the last successful probe is older than `OUTAGE_SECONDS`. A time in which the whole machine is off also
-    counts as an outage, because no new probe succeeds.
+    There is an outage while the last successful probe is older than `OUTAGE_SECONDS`. A time in which the whole machine is off
+    also counts as an outage, because no probe succeeds in it.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -128,14 +128,14 @@ WATCHED_TASKS = '{task!~"send_probe|take_snapshot|reconcile"}'
 """
 Exclude the tasks `send_probe`, `take_snapshot` and `reconcile`, because each has its own alert.
 
-A run of `reconcile` takes minutes if Buy Me a Coffee answers slowly, although its period is two seconds.
+`reconcile` would also raise false alarms: its period is two seconds, but a run takes minutes if Buy Me a Coffee answers slowly.
 """
 
 REPLICAS = "count by (job) (up == 1)"
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = 'ledger_reconciliation_rows_total{outcome=~"credited|unmatched|refunded"}'
 """
-Count rows that show a payment or a refund. The other outcomes move no money, or have the alert EventsUnsettled.
+Count rows that show a payment or a refund. Rows with other outcomes move no money, or the alert EventsUnsettled reports them.
 """
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
@@ -153,9 +153,9 @@ HARMS = {
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
 """
-TargetAbsent fires if one of these jobs does not exist.
+TargetAbsent fires if Prometheus finds no target of one of these jobs.
 
-Caddy is not among them, because an operator may use another proxy. If no proxy runs, WebhookProbeFailing fires.
+The job `caddy` is left out, because an operator may use another proxy. If no proxy runs, WebhookProbeFailing fires.
 """
 
 ALERT_TABLE = (
@@ -213,7 +213,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookProbeAbsent",
-        # This alert is needed because WebhookProbeFailing cannot fire if the janitor has no task `send_probe`.
+        # WebhookProbeFailing cannot fire if the janitor has no task `send_probe`, so this alert reports that.
         "max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
         summary="No probes are sent: if payments could not arrive, no alert would fire",
         description="The janitor sends no probes: PROBE_URL or its secret is missing.",
@@ -325,7 +325,7 @@ ALERT_TABLE = (
     page(
         "OutboxUndelivered",
         # During an outage of Telegram, notifications wait for their next attempt and are not due. OutboxStuck does not fire then,
-        # because it counts only due notifications. So use the time since a notification was queued.
+        # because it looks only at due notifications. So look at the time since a notification was queued.
         highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A user is not notified of a payment, although the bot keeps trying",
         description="The oldest has waited for {{ $value | humanizeDuration }}. Credits are safe. The bot's log says why sending fails.",
@@ -418,8 +418,8 @@ ALERT_TABLE = (
         dashboard="ledger-janitor",
         hold="1m",
     ),
-    # The alerts about reconciliation are tickets, because payments come by webhook. They cannot fire if BMC_API_TOKEN is not set:
-    # then the janitor makes no pass.
+    # The alerts about reconciliation are tickets, because nearly all payments come by webhook. They cannot fire if BMC_API_TOKEN is
+    # not set, because the janitor then makes no pass.
     ticket(
         "ReconciliationNotSucceeding",
         f"time() - {_last_good_pass()} > {limits.RECONCILIATION_AGE_SECONDS}",
@@ -460,8 +460,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "ChargeNotListed",
-        # This is no page: the charge was settled more than a day ago, the card about it has come with a sound, and a list that
-        # omits a real payment is a more likely cause than a leaked secret.
+        # This alert is only a ticket: the charge was settled more than a day ago, operators have got a card about it with a sound,
+        # and a list that omits a real payment is a more likely cause than a leaked secret.
         f"{counted('ledger_reconciliation_unlisted_charges_total', '1d')} > 0",
         summary="A payment is in none of Buy Me a Coffee's lists: the webhook may be forged",
         description="In a day: {{ $value }}. If Buy Me a Coffee's page does not show it either, the signing secret may have leaked.",
@@ -531,7 +531,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "ReplicaMissing",
-        # Compare with the median, because an update runs one container too many for a moment.
+        # Compare with the median of the last day, because during an update there is one container too many for a moment.
         f"{REPLICAS} < quantile_over_time(0.5, ({REPLICAS})[1d:5m])",
         summary="A replica is missing: if another one fails, the service may be down",
         description="{{ $labels.job }} runs {{ $value }} times, and ran more often in the last day.",

@@ -13,7 +13,7 @@ DASHBOARD = "/d"
 """
 The prefix of relative links to dashboards.
 
-services/links.py puts Grafana's address before this prefix. If the operator sets no address, services/links.py removes the links.
+services/links.py puts Grafana's address before this prefix. If ALERTS_DASHBOARD_URL is not set, it removes the links.
 """
 
 

@@ -19,8 +19,8 @@ ECHO = "45m"
 """
 The time for which the error ratio may stay high after the cause of the errors has ended.
 
-Events that waited while the cause lasted are handled too late and count as errors, for up to 15 minutes after its end. Then the
-30-minute window in `FAST` contains these errors for another 30 minutes.
+Events that waited while the cause lasted are handled too late. They count as errors for up to 15 minutes after the cause has
+ended. The 30-minute window in `FAST` contains these errors for another 30 minutes.
 """
 
 FAILURES_MIN = 3
@@ -87,7 +87,7 @@ def _count(counter: str) -> str:
 
 
 AWAY = f'{DELIVERIES}{{event="unverified",outcome=~"database_away|overloaded|not_kept"}}'
-# Use the janitor's count of probes, because it includes the probes that did not reach the webhook.
+# Use the janitor's counts of probes, because the webhook cannot count the probes that did not reach it.
 PROBES = 'ledger_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'ledger_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = f'{DELIVERIES}{{outcome=~"credited|unmatched"}}'

@@ -13,7 +13,7 @@ SNAPSHOT_FRESH_SECONDS = 45
 """If the snapshot is younger than this, the janitor reaches the database. The janitor takes a snapshot every 15 seconds."""
 
 FAILED_STREAK = 3
-"""Alert early: BMC disables the webhook after more than 10 failures in a row, and each failed retry may count as a failure."""
+"""Alert early: BMC disables the webhook after more than 10 failures in a row, and each retry that fails may count as one."""
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
@@ -30,7 +30,7 @@ UNDELIVERED_AGE_SECONDS = 15 * 60
 """
 The bot may retry a notification for this time before an alert fires.
 
-Telegram may tell the bot to pause. Usually the pause is shorter than this time, so no alert fires.
+Telegram may tell the bot to pause before the next message. The pause is usually shorter than this time, so no alert fires.
 """
 
 HANDOVER_AGE_SECONDS = 600
@@ -80,8 +80,8 @@ DISK_FREE_SHARE = 0.4
 """
 DiskFilling does not fire if more than this share of the disk is free.
 
-The alert predicts from the growth in the last `DISK_LOOK_BACK`. A few hours of growth are too short to predict that so much free
-space will be used up.
+The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. So few hours are too short to predict that so
+much free space will be used up.
 """
 
 PROBE_SILENCE_SECONDS = 180
@@ -100,7 +100,7 @@ RECONCILIATION_AGE_SECONDS = 6 * 3600
 """
 The time without a good pass over BMC's lists after which an alert fires.
 
-A pass is due every ten minutes, and no payment waits for it unless its webhook was lost. So an operator need not know about short
+A pass is due every ten minutes. Only payments whose webhook was lost wait for a pass, so an operator need not know about short
 failures of BMC's API.
 """
 
@@ -108,7 +108,7 @@ FAILED_PASSES_PER_HOUR = 3
 """
 The number of passes that failed in the same way within an hour at which an alert fires.
 
-A pass is due every ten minutes, so the failure has lasted for about twenty minutes.
+A pass is due every ten minutes, so at the third failure the cause has lasted for about twenty minutes.
 """
 
 CLOCK_OFFSET_SECONDS = OFFSET_SECONDS_MAX
@@ -131,12 +131,14 @@ TOLD_SECONDS = 30
 """
 Users should be notified within this time after a payment.
 
-A bucket of the histogram must end at this value, because the SLO counts the notifications in time by this bucket.
+A bucket of `ledger_webhook_to_notified_seconds` must end at this value, because the SLO `told` counts the notifications in time
+by this bucket.
 """
 
 HANDLED_SECONDS = 1
 """
 The bot should handle an update within this time.
 
-A bucket of the histogram must end at this value, because the SLO counts the updates handled in time by this bucket.
+A bucket of `ledger_update_duration_seconds` must end at this value, because the SLO `bot` counts the updates handled in time by
+this bucket.
 """

@@ -1,5 +1,5 @@
 """
-Draw each dashboard with the values of a running stack, to look at it without Grafana.
+Draw each dashboard with the values of a running stack, so that it can be checked without Grafana.
 
     python -m tools.contact_sheet --project coffee-ledger-demo
 
@@ -278,7 +278,7 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    # If all values are equal, the range of the axis would be empty, and all its labels would be the same. So extend the range.
+    # If all values are equal, extend the range of the axis. Otherwise it would be empty, and all its labels would be the same.
     high = max([*values, *limits])
     high = (high if high > low else low + 1) * 1.05
     frame = Frame(

@@ -42,7 +42,7 @@ PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
 SANDBOX_SECRET = b"sandbox-secret-that-signs-nothing-real"
 PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 2, 1, 1, 0, 0, 2, 0, 1, 1)
-"""The number of payments on each day. The first number is for yesterday, the second for the day before, and so on."""
+"""The number of payments on each day of the last month. The first number is for yesterday, the second for the day before."""
 
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 BUSY_MINUTES = 8
@@ -152,7 +152,7 @@ async def pay_without_the_database(page: Page) -> None:
     await page.get_by_role("switch", name="Unplug the database").check()
     await page.get_by_role("button", name="Support with $5").click()
     await expect(page.locator("#deliveries li").first).to_contain_text("kept on disk")
-    # The phone covers its input with a note that the code was copied, and removes the note after some seconds.
+    # The demo's phone covers its input with a note that the code was copied, and removes the note after some seconds.
     await expect(page.locator("#toast")).to_be_empty()
 
 
@@ -188,7 +188,7 @@ async def draw_states(studio: Studio, name: str, *, width: int) -> None:
 
 
 async def draw_desk(studio: Studio) -> None:
-    """Draw the statistics, and the card by which an operator decides about a payment that fits two users."""
+    """Draw the statistics, and the card by which an operator decides which of two users made a payment."""
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     await remember_a_month(studio)
     for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
@@ -227,7 +227,7 @@ async def remember_a_month(studio: Studio) -> None:
 
 
 async def draw_dashboards(studio: Studio) -> None:
-    """Create payments of all kinds for some minutes, then draw each dashboard."""
+    """Create payments of all kinds for `BUSY_MINUTES` minutes, then draw each dashboard."""
     await start_monitoring(studio)
     until = datetime.now(UTC) + timedelta(minutes=BUSY_MINUTES)
     print(f"Payments go for {BUSY_MINUTES} minutes …", flush=True)
@@ -303,7 +303,7 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for the alert message with the emoji *sign*. Most alert rules have a waiting time, so it may take minutes."""
+    """Wait for the alert message with the emoji *sign*. Most alert rules wait before they fire, so this may take minutes."""
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):
@@ -349,7 +349,7 @@ def save(name: str, png: bytes) -> None:
     """Write a picture with a reduced palette."""
     path = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # Choose the palette so that it covers all colors, not only those of large areas. Then small parts keep their colors.
+    # MAXCOVERAGE chooses a palette that covers all colors, not only those of large areas. So small parts keep their colors.
     picture.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=COLOR_ROUNDS).save(path, optimize=True)
     tell(path)
 

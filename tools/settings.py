@@ -1,8 +1,8 @@
 """
 Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-Run this program by `make settings`. It writes the table between the lines `BEGIN` and `END`, in the document that has these
-lines.
+Run this program by `make settings`. It looks for the document that contains the lines `BEGIN` and `END`, and writes the table
+between these lines.
 """
 
 import re
@@ -26,7 +26,7 @@ COMMENT_WIDTH = 130
 
 
 class ComposeSettings(BaseModel):
-    """Settings that none of our services reads. Docker Compose and the one-shot programs that it starts use them."""
+    """Settings that no long-running service of ours reads. Docker Compose and its one-shot services use them."""
 
     ALERTS_BOT_TOKEN: str | None = Field(
         default=None,

@@ -151,14 +151,15 @@ async def tell_story(url: Callable[[str], str]) -> None:
             _operation,
         ):
             await chapter(story)
-        # The database sets the times from which messages are due. So go on with the current time, or no message would be due.
+        # The database uses its own clock for the times from which messages are due. Continue with the current time, because at an
+        # older time no message would be due.
         story.now = datetime.now(UTC)
         await _notifications(story)
         await _erasure(story)
 
 
 async def _happen_long_ago(story: Story) -> None:
-    """Make payments whose personal data is blanked, because the retention time is over."""
+    """Make payments so old that `blank_personal_fields` blanks their personal data afterwards."""
     await story.pay(await story.request(ANNA, "5"), supporter="s-anna")
     await story.pay("An old tip", amount=9, supporter="s-old")
     await story.request(BOHDAN, "25")
@@ -308,7 +309,7 @@ async def _operation(story: Story) -> None:
 
 
 async def _notifications(story: Story) -> None:
-    """Make messages in each state: sent, put off, set aside, dead, unreachable, only counted, replaced, and still pending."""
+    """Make messages in each state: sent, put off, set aside, dead, unreachable, folded, replaced, and still pending."""
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)
     await outbox.address_operators(bot, OPERATORS, now=now, unaddressed=list(unaddressed)[:-2])
@@ -331,7 +332,7 @@ async def _notifications(story: Story) -> None:
 
 
 async def _erasure(story: Story) -> None:
-    """Erase a user, who then gets no message about a later event."""
+    """Erase a user, and then refund the user's payment. The user gets no message about the refund."""
     paid = await story.pay(await story.request(VIRA, "10"), amount=10, supporter="s-vira")
     await story.request(VIRA, "11")
     await raise_claim(story.bot, VIRA, ClaimedPayment(story.now.date(), Decimal(63), "USD", "Vira"), now=story.now)

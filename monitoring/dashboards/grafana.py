@@ -135,8 +135,8 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark the events that may explain a change in the panels: deployments, restarts and alerts."""
-    # Mark a version as a deployment only if it did not run in the last hour. With a much shorter time, a version that kept
-    # running would be marked again after each missed scrape.
+    # Mark a version as a deployment only if it did not run in the last hour. With a much shorter time than an hour, a version
+    # that runs all the time would be marked again after each missed scrape.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
         ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
@@ -203,7 +203,7 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
 
 
 def _limit_colors(panel: Panel) -> models.FieldColorModeId:
-    """Return the color mode of a panel with a limit. Lines keep their own colors. Other panels become red if the value is bad."""
+    """Return the color mode of a panel with a limit. Lines keep their own colors. Other panels are green or red, by their value."""
     return models.FieldColorModeId.PALETTE_CLASSIC if panel.kind is Kind.LINES else models.FieldColorModeId.THRESHOLDS
 
 

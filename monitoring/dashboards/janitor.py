@@ -31,8 +31,8 @@ RUNS = "ledger_janitor_runs_total"
 ROWS = "ledger_janitor_rows_total"
 PERIOD = "max by (task) (ledger_janitor_period_seconds{$here})"
 LAST_SUCCESS = "max by (task) (ledger_janitor_last_success_timestamp_seconds{$here})"
-# Leave out `reconcile`: a run of it may take minutes, although its period is two seconds. The row "Reconciliation" shows its
-# success.
+# Leave out `reconcile`: its period is two seconds, but a run may take minutes, so the panel would show it as late. The row
+# "Reconciliation" shows whether it succeeds.
 WATCHED_SUCCESS = 'max by (task) (ledger_janitor_last_success_timestamp_seconds{$here,task!="reconcile"})'
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = "ledger_reconciliation_rows_total"

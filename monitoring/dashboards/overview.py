@@ -27,7 +27,7 @@ def _budget_left(slo: Slo) -> Query:
     if slo.recorded:
         # A recorded series has one sample per half minute. The objective covers a whole month, including the time before the
         # first sample. So divide by the number of half minutes in a month, not by the number of samples. The term `0 * total`
-        # adds nothing to this number, but makes the result empty if there are no samples.
+        # does not change this number, but makes the result empty if there are no samples.
         total = f"({MONTH_HALF_MINUTES} + 0 * {total})"
     return Query(f"clamp_min(1 - ({bad}) / ({total} > 0) / {slo.budget}, 0)", slo.name)
 
