@@ -10,11 +10,11 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// A group does not begin with 0, because "0,500" means a half.
+// Thousands do not begin with 0: "0,500" means a half.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Read `{cents, currency}` of `10`, `7,50`, `1 000`, `$5`, `5 євро`; *currency* is null if none is named. Null if the amount is not certain. */
+/** Read `10`, `7,50`, `1 000`, `$5`, `5 євро` as `{cents, currency}`, or null if it is uncertain. A currency not named is null. */
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
@@ -27,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** Cents of an amount without a currency; null if the text is none. */
+/** Read an amount without a currency as cents; null otherwise. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -38,7 +38,7 @@ function currencyOf(name) {
   return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
 }
 
-/** Digits of all scripts as ASCII digits, and each kind of space and separator written in one way. */
+/** Write digits of all scripts as ASCII digits, and each kind of space and separator in one way. */
 function normal(text) {
   return text
     .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
@@ -48,14 +48,14 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Unicode lists the digits 0 to 9 of a script one after the other. */
+/** Unicode has a script's digits 0 to 9 in a row: count back to 0. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
   return before % 10;
 }
 
-/** `7.5` for 750, as the API writes amounts. */
+/** Write 750 cents as `7.5`, the API's form. */
 export function amountOf(cents) {
   return String(cents / 100);
 }

@@ -1,4 +1,4 @@
-// The wiring: find out who opens the page and how, fetch the offer, and show the right screen.
+// Starts the page: finds out who opened it and how, fetches the offer, shows the right screen.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* is a promise of the words. */
+  /** *speaking* is a promise of `words`. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // Opened by a keyboard button: Telegram names no user then, and accepts one answer for the chat.
+    // A keyboard button opened the page: Telegram names no user, and takes one answer for the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Keep a final problem in view.
+          // Never hide a final problem.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,7 +64,7 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The user may change it in the chat. If loading fails, the next state tries again.
+    // The language may change. If its texts do not load, the next call tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
@@ -98,7 +98,7 @@ class App {
     this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
-  /** Show the first screen; later, any change of the payment in view. */
+  /** Show the first screen, or a change of the payment in view. */
   settle() {
     if (!this.offer) return;
     if (!this.state) return void (this.trouble && this.showTrouble());
@@ -142,7 +142,7 @@ class App {
     return Boolean(this.state && this.openPayments().length);
   }
 
-  /** The amount of the deep link, if any. */
+  /** The deep link's amount, or `{}`. */
   wish() {
     return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? {};
   }
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put an answer into the state now; the next event has it as well. */
+  /** Put a changed payment into the state before an event brings it. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -184,14 +184,14 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // The stream will bring it.
+      // Events bring the state.
     }
   }
 
   show(screen, { isQuiet = false } = {}) {
     const isFirst = !this.screen;
     this.screen = screen;
-    // It belongs to the last screen.
+    // No dialog outlives its screen.
     find("dialog").close?.();
     find("screen").replaceChildren(screen.element);
     find("screen").setAttribute("aria-busy", false);
@@ -255,7 +255,7 @@ class App {
   }
 
   announce(text) {
-    // Empty it first, or readers skip a repeated text.
+    // Screen readers skip an unchanged text.
     find("news").textContent = "";
     setTimeout(() => (find("news").textContent = text), 50);
   }
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// guard.js handles words that fail to load.
+// If the texts do not load, guard.js acts.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

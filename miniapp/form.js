@@ -4,7 +4,7 @@ import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.
 import { h } from "./parts.js";
 
 export class AmountForm {
-  /** *wish* preselects `{cents, currency}`; either may be missing. */
+  /** *cents* and *currency*, if given, are preselected. */
   constructor(app, { cents, currency }) {
     this.app = app;
     this.offer = app.offer;
@@ -31,7 +31,7 @@ export class AmountForm {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }
 
-  /** The credits for the chosen amount, in words. */
+  /** The credits for the chosen amount, as text. */
   get bonus() {
     return this.credits(this.cents);
   }
@@ -43,7 +43,7 @@ export class AmountForm {
     this.own.focus();
   }
 
-  /** The field counts while it has text; otherwise the chosen tile. */
+  /** Whether the text field, not a tile, decides the amount. */
   get isOwn() {
     return this.own.value.trim() !== "";
   }
@@ -112,7 +112,7 @@ export class AmountForm {
     const isGood = this.isOwn && !this.refusal;
     this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
     this.ownRow.classList.toggle("own-chosen", isGood);
-    // Show no new error while the user is typing, but keep a shown one correct.
+    // Show no new error while the user is typing, but update a shown one.
     if (!this.isOwn || isGood || this.error.textContent) this.showError();
     this.app.refreshAction();
   }

@@ -4,12 +4,12 @@
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // The bot adds it to its buttons' addresses, Telegram to the user's data: "language_code":"uk", encoded.
+  // The bot's buttons add `lang=uk` to the address; Telegram adds "language_code":"uk" to it, encoded.
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
 
-  // Telegram puts its colours into the address. Use them before the stylesheet does, or a dark Telegram on a light phone shows a flash.
+  // Telegram puts its colours into the address. Use them at once, or a dark Telegram on a light phone shows a light page first.
   try {
     const theme = JSON.parse(new URLSearchParams(location.hash.slice(1)).get("tgWebAppThemeParams"));
     const { style } = document.documentElement;
@@ -18,7 +18,7 @@
     paint("card", theme.section_bg_color ?? theme.bg_color);
     paint("text", theme.text_color);
   } catch {
-    // No colours, or malformed ones: theme.js chooses.
+    // Without valid colours, theme.js chooses them.
   }
 
   // Load only one language, in parallel with the other scripts.

@@ -35,7 +35,7 @@ export function changing(selector, draw) {
   return [element, show];
 }
 
-/** Set the text only if it differs: a screen reader may read it again. */
+/** Set a text only if it differs, or a screen reader may repeat it. */
 export function write(element, text) {
   const isNew = element.textContent !== text;
   if (isNew) element.textContent = text;

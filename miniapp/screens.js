@@ -1,4 +1,4 @@
-// The screens, each `{name, element, action, back, update}`. The last three are optional: `action` is the main button's, `back` shows
+// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` is for the main button, `back` shows
 // the previous screen, `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, the three steps and its status. It needs no native button, because a page cannot copy on a press of one. */
+/** An open payment: its code, three steps and status. It has no native button: when one is pressed, a page cannot copy. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -171,7 +171,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // Never resolves: the button stays busy until another screen is shown.
+      // The promise stays open: the button is busy until the screen changes.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       if (!app.telegram.canClose) return null;
       if (app.offer?.bot_url) return { text: say("continue_in_chat"), run: () => app.goToChat("pay") };
@@ -188,7 +188,7 @@ function link(text, run) {
   return h("button.link", { onclick: run }, text);
 }
 
-/** Null means that another bot keeps the balances. */
+/** *balance* is null if another bot keeps it. */
 function balanceOf({ say, credits }, balance) {
   if (balance === null) return [];
   return [h("p.balance", h("span", say("balance")), h("strong", credits(balance))), balance < 0 && h("p.hint", say("balance_debt"))];
@@ -216,7 +216,7 @@ function historyOf(words, entries) {
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  // An entry without a charge has a written reason.
+  // Without a charge, `cause` is a written reason.
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
@@ -238,7 +238,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // If the client refuses the copy, the user must copy by hand before the page covers the code. The second press opens the page.
+    // If the client refuses to copy, the user must copy by hand before `page` hides the code. So only the next press opens `page`.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;
@@ -255,7 +255,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
   return h(
     "section.card.code-card",
     h("p.hint", { id: "code-label" }, say("code")),
-    // Screen readers spell it; a tap anywhere on it copies.
+    // A tap anywhere on this line copies the code.
     h("p.code-line", { onclick: () => only.click() }, shown),
     both,
     byHand,
@@ -294,7 +294,7 @@ function paidOf(app, { amount, currency, code, paid }, balance, again) {
   return h(
     "div.paid",
     head("full", say("paid_title"), say("paid_lead", { amount: facts.paid })),
-    // Allow a line break before the word.
+    // Let lines break before "credits".
     h("p.gain.centred", say("paid_credits", { credits: credits(paid.credits).replace(/\s(?=\D)/, " ") })),
     facts.picked !== facts.paid && h("p.card.centred", say("paid_differs", facts)),
     h(

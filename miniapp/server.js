@@ -2,7 +2,7 @@
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends something every 15 seconds. After one miss poll, after two reconnect. */
+/** The server sends data every 15 seconds. Poll if one is late; reconnect if two are. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
@@ -77,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // Without JSON: the proxy answered, not the service.
+  // If there is no JSON, the proxy has answered.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -85,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // Not JSON: the proxy answered, not the service.
+  // If there is no JSON, the proxy has answered.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -140,7 +140,7 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // Aborted by hurry() or fallSilent(): no pause.
+      // Do not pause after hurry() or fallSilent().
       if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
@@ -178,7 +178,7 @@ export class Listening {
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // A stream that opened meanwhile is newer.
+    // An opened stream has a newer state.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }

@@ -10,7 +10,7 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // All scripts have loaded or failed by then. Their own events may be over already.
+    // At "complete", each script has loaded or failed, and its events may be over.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -21,13 +21,13 @@ export function findTelegram(onLate) {
   });
 }
 
-/** Load it once more: a network change may have interrupted it. */
+/** Load the script again: a network change may interrupt it. */
 function repeat(src, settle) {
   const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
   document.head.append(script);
 }
 
-/** Wrap the script's object; if it is null, every call is still safe. */
+/** Wrap the script's object; if it is null, all flags are false. */
 export function wrap(webApp) {
   const isInside = webApp !== null && webApp.platform !== "unknown";
   const hasClient = isInside && hasListener();

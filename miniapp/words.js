@@ -1,9 +1,9 @@
 // Texts, numbers, money and times in the user's language.
 
-/** A line may break at a hyphen. */
+/** Unlike a hyphen, it allows no line break. */
 const MINUS = "\u2212";
 
-/** The language for an IETF tag: Ukrainian or else English. */
+/** "uk" for an IETF tag of Ukrainian, otherwise "en". */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
@@ -27,7 +27,7 @@ export async function wordsOf(language) {
     has: (name) => name in texts,
     credits: (number) => count("credits", number),
     payments: (number) => count("payments", number),
-    /** With its sign, as a change of the balance. */
+    /** A change of the balance, with its sign. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
     /** For an input field, with the language's decimal sign. */
     plain: (amount) => write(amount, { useGrouping: false }),
@@ -40,7 +40,7 @@ export async function wordsOf(language) {
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
-        // The browser does not know the currency.
+        // The browser knows no such currency.
         return `${amount}\u00a0${currency}`;
       }
     },
