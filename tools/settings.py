@@ -32,7 +32,7 @@ class ComposeSettings(BaseModel):
         default=None,
         description="the token of a second bot from @BotFather, which sends alerts",
         json_schema_extra={
-            "note": "It must be a second bot, because alerts about the first one must arrive even if Telegram limits it. Without both "
+            "note": "It must be a second bot, so that alerts arrive even if Telegram limits the product's bot. Without both "
             "ALERTS_BOT_TOKEN and ALERTS_CHAT_ID, everything works, but no alert is sent."
         },
     )
@@ -77,7 +77,7 @@ class ComposeSettings(BaseModel):
     )
     COMPOSE_PROFILES: str | None = Field(
         default=None,
-        description="the name tracing to also start Tempo, which stores traces",
+        description="the optional services to start: tracing starts Tempo, which stores traces",
         examples=["tracing"],
         json_schema_extra={
             "note": "A trace follows a payment from the proxy to the message in Telegram; Grafana shows it. See docs/monitoring.md."

@@ -104,7 +104,7 @@ class Settings(BaseModel):
         dict[str, SecretStr] | None,
         Field(
             default=None,
-            description="headers to send with traces: name=value, separated by commas, with special characters as in %2C",
+            description="headers to send with traces: name=value, separated by commas, with special characters percent-encoded (%2C)",
             json_schema_extra={"note": "For example, the API key of another backend."},
         ),
     ]
@@ -112,7 +112,7 @@ class Settings(BaseModel):
         dict[str, str] | None,
         Field(
             default=None,
-            description="attributes of every span: name=value, separated by commas, with special characters as in %2C",
+            description="attributes of every span: name=value, separated by commas, with special characters percent-encoded (%2C)",
             json_schema_extra={"note": "For example, deployment.environment.name=production."},
         ),
     ]

@@ -18,7 +18,8 @@ def _replicas_of(service: str) -> Any:
         le=50,
         description=f"the number of {service} that run at the same time, from 1 to 50",
         json_schema_extra={
-            "note": "It limits their connections to the database, to twice as many as they need, for updates. To start them, use --scale."
+            "note": "They may open twice the connections to the database that this number needs, because an update may start new ones "
+            "before it stops the old ones. The setting starts none: use --scale."
         },
     )
 

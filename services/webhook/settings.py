@@ -45,8 +45,8 @@ class WebhookSettings(MatchingSettings):
         BeforeValidator(parse_list),
         Field(
             min_length=1,
-            description="the signing secret that Buy Me a Coffee shows beside the webhook; while you change it, "
-            "the new and the old one, separated by a comma",
+            description="the signing secret that Buy Me a Coffee shows beside the webhook, or the new and the old secret, "
+            "separated by a comma, while you change it",
             json_schema_extra={
                 "note": "On Buy Me a Coffee, open Integrations, Webhooks, Create new webhook, and enter the address "
                 "https://PUBLIC_HOST/bmc-webhook. The secret is shown once the webhook is saved."
