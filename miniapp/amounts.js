@@ -14,7 +14,7 @@ const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Read `10`, `7,50`, `1 000`, `$5`, `5 євро` as `{cents, currency}`, or null if it is uncertain. A currency not named is null. */
+/** Read `10`, `7,50`, `1 000`, `$5`, `5 євро` as `{cents, currency}`, or null if it is uncertain. *currency* is null if none is named. */
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
@@ -60,7 +60,7 @@ export function amountOf(cents) {
   return String(cents / 100);
 }
 
-/** Whole credits for the cents, rounded down as in the ledger; *rate* is a decimal string. */
+/** Whole credits for the cents, rounded down as in the ledger; *rate* is per unit, a decimal string. */
 export function creditsFor(cents, rate) {
   const [whole, fraction = ""] = rate.split(".");
   const product = cents * Number(whole + fraction);

@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Never hide a final problem.
+          // Do not replace a final problem.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -184,14 +184,14 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Events bring the state.
+      // The next event brings the state.
     }
   }
 
   show(screen, { isQuiet = false } = {}) {
     const isFirst = !this.screen;
     this.screen = screen;
-    // No dialog outlives its screen.
+    // Close the dialog of the previous screen.
     find("dialog").close?.();
     find("screen").replaceChildren(screen.element);
     find("screen").setAttribute("aria-busy", false);
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// If the texts do not load, guard.js acts.
+// guard.js tells the user if texts do not load.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

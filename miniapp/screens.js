@@ -1,5 +1,5 @@
-// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` is for the main button, `back` shows
-// the previous screen, `update` shows a new state.
+// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` gives the main button's text and `run`,
+// `back` shows the previous screen, `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
@@ -157,7 +157,7 @@ export function outside(app) {
   };
 }
 
-/** The problem and the next step. */
+/** A problem, with a button for the next step. */
 export function problem(app, trouble, retry) {
   const { say } = app.words;
   const isScript = trouble.name === "script_missing";

@@ -2,7 +2,7 @@
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends data every 15 seconds. Poll if one is late; reconnect if two are. */
+/** The server sends data every 15 seconds. Poll after one empty interval, reconnect after two. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;

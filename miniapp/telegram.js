@@ -21,7 +21,7 @@ export function findTelegram(onLate) {
   });
 }
 
-/** Load the script again: a network change may interrupt it. */
+/** Load the script again: a network change may have interrupted it. */
 function repeat(src, settle) {
   const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
   document.head.append(script);

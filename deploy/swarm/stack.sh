@@ -26,7 +26,7 @@ say() {
     echo "$*" >&2
 }
 
-# Run Compose with the given arguments. As on a single machine, its one-shot services check .env and write the files that the other
+# Run Compose with the given arguments. As on a single machine, Compose's one-shot services check .env and write the files that the other
 # services read.
 prepare() {
     docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
