@@ -109,7 +109,7 @@ def _last_good_pass() -> str:
 
 
 def _failed_passes(result: str) -> str:
-    """Return an expression that is true if several passes of the last hour have ended with *result*."""
+    """Return an expression that is true if at least `FAILED_PASSES_PER_HOUR` passes of the last hour have ended with *result*."""
     return counted(f'{PASSES}{{result="{result}"}}', "1h") + f" >= {limits.FAILED_PASSES_PER_HOUR}"
 
 

@@ -1,7 +1,7 @@
 """
 Store a snapshot of this release, from which later releases test their migrations.
 
-`make snapshot` starts a temporary Postgres, drives the product until the database has rows of every kind, and writes these files
+`make snapshot` starts a temporary Postgres, uses the product until the database has rows of every kind, and writes these files
 into `tests/data/releases/VERSION`. `docs/releasing.md` says when to run it. All people in the snapshot are invented.
 
 - `release.json`: the commit, the version of the schema, and the digests of the migrations

@@ -1,5 +1,5 @@
 """
-Drive the product until its database has rows of every kind: payments in each state, decisions, refunds, claims, messages.
+Use the product until its database has rows of every kind: payments in each state, decisions, refunds, claims, messages.
 
 Only the product writes the rows, with the roles of its services. `tests/upgrades/test_snapshots.py` checks that no table is empty.
 """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 GOOD, BAD, NOTHING = "green", "red", "text"
 COLUMNS = 24
 FIRST = 1
-"""The limit for a count that should be 0. If the count reaches 1, the panel becomes red and the alert fires."""
+"""The limit for a count that should be 0. At 1, the panel becomes red and the panel's alert fires."""
 
 
 class Kind(enum.Enum):
