@@ -1,4 +1,7 @@
-"""The state of this machine: its other load before a round, burners that add load, and the CPU time and memory of processes."""
+"""
+Measure this machine: the load of other programs before a round of the benchmark, and the CPU time and memory of processes. Also
+start burners, which are processes that keep processors busy.
+"""
 
 import os
 import subprocess

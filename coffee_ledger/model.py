@@ -155,7 +155,7 @@ class NotificationKind(enum.StrEnum):
     GUESS_DISOWNED = "guess_disowned"
     """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
-    """After a charge was decided, a new note came with the code of a user to whom the charge does not belong."""
+    """After a decision about a charge, a later event brought a new note of the charge, with the code of a different user."""
     REFUND_OVERDRAWN = "refund_overdrawn"
     """A refund made a balance negative, because the user had spent the credits."""
     CLAIM_RAISED = "claim_raised"

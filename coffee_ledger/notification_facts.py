@@ -204,7 +204,7 @@ class GuessDisowned(ChargeNews):
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
     """
-    After a charge was decided, a new note came with the code of a user to whom the charge does not belong.
+    After a decision about a charge, a later event brought a new note of the charge, with the code of a different user.
 
     The field *code* contains the code in the new note.
     """

@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // The next event brings the state.
+      // Ignore it: the next event brings the state.
     }
   }
 

@@ -127,8 +127,8 @@ class Tally:
     def __init__(self) -> None:
         self._payments: OrderedDict[str, Paid] = OrderedDict()
         self._codes: OrderedDict[str, int] = OrderedDict()
-        # Maps each code with one character replaced by a dot to the person with this code. A code has one key for each of its
-        # characters, so that a code with one wrong character is recognised.
+        # The keys are codes in which one character is replaced by a dot, and the values are the persons with these codes. A code has
+        # one key for each of its characters, so that a code with one wrong character is recognised.
         self._slips: dict[str, int] = {}
         self._is_code_new = False
 

@@ -124,7 +124,7 @@ async def test_a_batch_inserts_a_count_for_each_number_and_not_for_each_payment(
         done = await settle_events(pool, events, RULES, now=now)
 
     assert set(done.outcomes) == {"credited"}
-    # There is one count each of matched charges, of given credits, of completed payments, and of payments that are no longer
+    # The batch adds one count each of matched charges, of given credits, of completed payments, and of payments that are no longer
     # pending.
     assert await number_of_counts(ledger) == before + 4
 

@@ -268,7 +268,7 @@ async def test_spendings_for_two_users_in_one_transaction_refuse_no_payment(
             with suppress(asyncpg.DeadlockDetectedError):
                 async with db.transaction():
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", BOHDAN, f"{name}-b-{number}")
-                    # Simulate other work of the bot between the two calls, so that deadlocks are likely.
+                    # The other bot does other work between its two calls, so it holds the first lock longer, and deadlocks are likely.
                     await db.execute("SELECT pg_sleep(0.004)")
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", ANNA, f"{name}-a-{number}")
         await db.close()

@@ -50,7 +50,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 class Reading(BaseHTTPRequestHandler):
-    """Returns and deletes the received spans and the number of connections."""
+    """Answers GET with the received spans or with the number of connections. DELETE forgets both."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
