@@ -761,9 +761,14 @@ class _Fold:
             payments=self._payments_for(charge),
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
-            charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
-            + sum(self._is_undecided_rival(report, charge) for report in book.undecided[charge.money]),
+            # A charge with an issued code is never guessed, so do not compare it with all other charges of its amount.
+            charges_waiting=0 if coded else self._count_waiting(charge),
         )
+
+    def _count_waiting(self, charge: Charge) -> int:
+        """Count the other charges that may be confused with *charge* in a guess."""
+        waiting = sum(self._is_alike(other, charge) for other in self._book.find_waiting(charge))
+        return waiting + sum(self._is_undecided_rival(report, charge) for report in self._book.undecided[charge.money])
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """

@@ -10,9 +10,8 @@
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
--- Services that were written for this schema version or a later one can use this schema. A service that was written for an earlier
--- version refuses to use the database. Increase the number only when a migration removes a column or a table that services of the
--- old number use.
+-- The oldest schema version whose services can still use this schema. A service that was written for an earlier version refuses to
+-- use the database. Increase the number only when a migration removes a column or a table that older services use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------

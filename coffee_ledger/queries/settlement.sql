@@ -356,10 +356,8 @@ SELECT;
 -- cancelled or expired keeps its status. A notification whose fact key was used before is skipped, so that no fact is reported twice.
 --
 -- $1 now
--- $2 JSON array with one object for each charge; the keys are the columns
--- $3 charge keys, $4 users, $5 credits: arrays of one length
--- $6 payment ids, $7 JSON about the charge that completed each payment: arrays of one length
--- $8 users, null for the operators, $9 kinds, $10 facts, JSON, $11 fact keys, $12 traces or nulls: arrays of one length
+-- $2 to $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $4 pending payments with the
+-- charge that completed each, $5 notifications, whose `telegram_id` is null for the operators
 WITH kept AS (
     INSERT INTO charges AS kept (
         charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
@@ -384,7 +382,7 @@ WITH kept AS (
 credited AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
     SELECT kept.charge_id, 'payment', paid.telegram_id, paid.credits, $1
-      FROM unnest($3::text [], $4::bigint [], $5::bigint []) AS paid (charge_key, telegram_id, credits)
+      FROM jsonb_to_recordset($3::jsonb) AS paid (charge_key text, telegram_id bigint, credits bigint)
       JOIN kept ON kept.charge_key = paid.charge_key
     ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
     RETURNING charge_id
@@ -393,20 +391,20 @@ credited AS (
 completed AS (
     UPDATE pending_payments
        SET status = 'completed', completed_at = $1, ended_at = $1, bmc_data = paid.bmc_data
-      FROM unnest($6::text [], $7::jsonb []) AS paid (payment_id, bmc_data)
+      FROM jsonb_to_recordset($4::jsonb) AS paid (payment_id text, bmc_data jsonb)
      WHERE pending_payments.payment_id = paid.payment_id
        AND pending_payments.status = 'pending'
 ),
 
 queued AS (
     INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
-    SELECT *
-      FROM unnest($8::bigint [], $9::text [], $10::jsonb [], $11::text [], $12::text [])
+    SELECT new.*
+      FROM jsonb_to_recordset($5::jsonb) AS new (telegram_id bigint, kind text, facts jsonb, fact_key text, traceparent text)
     ON CONFLICT (fact_key) DO NOTHING
 )
 
 SELECT array(SELECT charge_id FROM credited) AS credited,
-       CASE WHEN cardinality($9::text []) > 0 THEN pg_notify('payments', '') END AS announced;
+       CASE WHEN jsonb_array_length($5::jsonb) > 0 THEN pg_notify('payments', '') END AS announced;
 
 -- name: reverse_refunded_charges
 -- Take back the remaining credits of these charges, because the payments were refunded.
@@ -447,10 +445,10 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
 -- name: queue_notifications
 -- Queue notifications. A fact key names the fact that a notification reports. Skip a notification whose fact key was already
 -- used, so that no fact is reported twice. A notification without a fact key is always queued.
--- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of equal length
+-- $1 JSON array of objects, whose keys are columns; `telegram_id` is null for the operators
 INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
-SELECT *
-  FROM unnest($1::bigint [], $2::text [], $3::jsonb [], $4::text [], $5::text [])
+SELECT new.*
+  FROM jsonb_to_recordset($1::jsonb) AS new (telegram_id bigint, kind text, facts jsonb, fact_key text, traceparent text)
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce

@@ -6,6 +6,8 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
@@ -163,9 +165,25 @@ async def prepare_connection(db: Connection) -> None:
     await db.prepare(sql("load_types"))
 
 
+def encode_json(value: object) -> str:
+    """Encode a value as JSON. Times and amounts become strings that Postgres can cast to the type of their column."""
+    return _ENCODER.encode(value)
+
+
+def _write_time_or_amount(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+_ENCODER = json.JSONEncoder(default=_write_time_or_amount)
+
+
 def _encode_jsonb(value: object) -> bytes:
     # The first byte is the version of the binary format.
-    return b"\x01" + json.dumps(value).encode()
+    return b"\x01" + encode_json(value).encode()
 
 
 def _decode_jsonb(value: bytes) -> object:

@@ -10,7 +10,7 @@ the message as sent, the next holder sends the message again. This cannot be avo
 key for messages.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -138,17 +138,22 @@ class Notification:
 
 async def queue_notifications(db: Connection, notifications: Sequence[NewNotification]) -> None:
     """Queue notifications and wake the bot."""
-    await db.execute(sql("queue_notifications"), *notification_columns(notifications))
+    await db.execute(sql("queue_notifications"), notification_rows(notifications))
     await db.execute(sql("announce"))
 
 
-def notification_columns(notifications: Sequence[NewNotification]) -> Iterator[Sequence[object]]:
-    """Yield the columns of new rows of the outbox: users, kinds, facts, fact keys and traces."""
-    yield [one.telegram_id for one in notifications]
-    yield [one.facts.kind for one in notifications]
-    yield [write_facts(one.facts) for one in notifications]
-    yield [one.fact_key for one in notifications]
-    yield [one.traceparent for one in notifications]
+def notification_rows(notifications: Sequence[NewNotification]) -> list[dict[str, object]]:
+    """Return the new rows of the outbox, as objects for `encode_json`."""
+    return [
+        {
+            "telegram_id": one.telegram_id,
+            "kind": one.facts.kind,
+            "facts": write_facts(one.facts),
+            "fact_key": one.fact_key,
+            "traceparent": one.traceparent,
+        }
+        for one in notifications
+    ]
 
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:

@@ -324,7 +324,8 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
     """
     Answer a request about a claim, and tell the user that no payment with their code was found.
 
-    Call this only if all lists were read since the request and contain no such payment. The text does not depend on payments of other users, so that a user cannot learn about these payments by raising a claim.
+    Call this only if all lists were read since the request and contain no such payment. The text does not depend on payments of
+    other users, so that a user cannot learn about these payments by raising a claim.
     """
     async with transaction(pool) as db:
         await db.execute(sql("answer_requests"), [request.request_id], now)

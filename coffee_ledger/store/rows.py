@@ -3,8 +3,6 @@
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
 
@@ -56,8 +54,12 @@ def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge
 
 
 def row_of_charge(charge: Charge) -> dict[str, object]:
-    """Convert a charge to a JSON object with one key for each field. The fields have the names of the columns of `charges`."""
-    row = {name: _json_value(getattr(charge, name)) for name in _CHARGE_COLUMNS}
+    """
+    Convert a charge to an object for `encode_json` with one key for each field.
+
+    The fields have the names of the columns of `charges`.
+    """
+    row = {name: getattr(charge, name) for name in _CHARGE_COLUMNS}
     return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
 
 
@@ -98,14 +100,13 @@ def _adapter(kind: NotificationKind) -> TypeAdapter[Facts]:
 
 
 def write_facts(facts: Facts) -> dict[str, object]:
-    return {one.name: _json_value(getattr(facts, one.name)) for one in fields(facts)}
+    """Convert facts to an object for `encode_json`."""
+    return {name: getattr(facts, name) for name in _names_of(facts.kind)}
 
 
-def _json_value(value: object) -> object:
-    """Convert a value for JSON, in a form that Postgres can cast to the type of the column."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return f"{value:f}" if isinstance(value, Decimal) else value
+@cache
+def _names_of(kind: NotificationKind) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(FACTS[kind]))
 
 
 def _enum_or_string(kind: type[Word], value: Any) -> Any:

@@ -27,7 +27,7 @@ from coffee_ledger.settling import (
     settle,
 )
 from coffee_ledger.store.database import Connection, Pool, connected, renumber, settling_transaction, sql, transaction
-from coffee_ledger.store.outbox import notification_columns, queue_notifications
+from coffee_ledger.store.outbox import notification_rows, queue_notifications
 from coffee_ledger.store.rows import charge_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
 from coffee_ledger.words import Words, read_words
@@ -400,7 +400,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     # If a refund makes a balance negative, `_reverse` queues a message about the balance. The message about the refund must
     # follow that message, so it is queued after `_reverse`.
     notifications = [] if done.refunded else done.notifications
-    decisions = now, *_decision_columns(done), *notification_columns(notifications)
+    decisions = now, *_decision_rows(done), notification_rows(notifications)
     if done.events or done.supporters:
         written = await db.fetchval(_keep_events_and_write_decisions(), now, *_event_columns(done, now), *decisions)
     else:
@@ -426,13 +426,18 @@ def _keep_events_and_write_decisions() -> str:
     return f"{events.removesuffix('SELECT')}, {decisions.removeprefix('WITH')}"
 
 
-def _decision_columns(done: Settlement) -> Iterator[Sequence[object]]:
-    """Yield the parameters of `write_decisions` between the time and the notifications, in their order."""
+def _decision_rows(done: Settlement) -> Iterator[Sequence[object]]:
+    """
+    Yield the parameters of `write_decisions` between the time and the notifications, in their order.
+
+    The rows are passed as JSON, because asyncpg takes longer to encode an array for each column.
+    """
     yield [row_of_charge(charge) for charge in done.charges.values()]
-    credits = done.payment_credits
-    yield from (list(credits), [user for user, _ in credits.values()], [number for _, number in credits.values()])
-    paid = done.completions
-    yield from ([one.payment_id for one in paid], [_completion_row(one.charge) for one in paid])
+    yield [
+        {"charge_key": key, "telegram_id": user, "credits": credits}
+        for key, (user, credits) in done.payment_credits.items()
+    ]
+    yield [{"payment_id": one.payment_id, "bmc_data": _bmc_data(one.charge)} for one in done.completions]
 
 
 def _event_columns(done: Settlement, now: datetime) -> Iterator[Sequence[object]]:
@@ -459,10 +464,5 @@ async def _reverse(db: Connection, keys: Iterable[ChargeKey], now: datetime) -> 
         await db.execute(sql("tell_operators_of_overdrafts"), [row["telegram_id"] for row in rows])
 
 
-def _completion_row(charge: Charge) -> dict[str, str]:
-    return {
-        "charge_key": charge.charge_key,
-        "amount": f"{charge.amount:f}",
-        "currency": charge.currency,
-        "paid_at": charge.paid_at.isoformat(),
-    }
+def _bmc_data(charge: Charge) -> dict[str, object]:
+    return {name: getattr(charge, name) for name in ("charge_key", "amount", "currency", "paid_at")}

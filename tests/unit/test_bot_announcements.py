@@ -1,6 +1,7 @@
 """Each kind of notification has the correct text."""
 
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +41,7 @@ from coffee_ledger.notification_facts import (
     SignatureFailures,
 )
 from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
+from coffee_ledger.store.database import encode_json
 from coffee_ledger.store.lookup import ShownCharge
 from coffee_ledger.store.outbox import Notification
 from coffee_ledger.store.rows import reasons_of, write_facts
@@ -131,7 +133,7 @@ def notification(
         notification_id=1,
         telegram_id=ANNA,
         kind=facts.kind,
-        stored_facts=write_facts(facts),
+        stored_facts=json.loads(encode_json(write_facts(facts))),
         attempts=1,
         created_at=datetime(2026, 11, 23, tzinfo=UTC),
         language=language,

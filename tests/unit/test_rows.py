@@ -53,6 +53,7 @@ from coffee_ledger.notification_facts import (
     WaitingSummary,
 )
 from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
+from coffee_ledger.store.database import encode_json
 from coffee_ledger.store.rows import charge_of, read_facts, reasons_of, row_of_charge, write_facts
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -168,7 +169,7 @@ REQUIRED = [
 
 def stored(value: dict[str, object]) -> dict[str, Any]:
     """Write the value as JSON and read it back, because a JSON column of Postgres returns the value in this form."""
-    read: dict[str, Any] = json.loads(json.dumps(value))
+    read: dict[str, Any] = json.loads(encode_json(value))
     return read
 
 
