@@ -9,7 +9,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy
 
-# Install the packages in a separate stage, because files that are deleted in it take no space in the product's image.
+# Install the packages in a separate stage, because files that are deleted in that stage take no space in the product's image.
 FROM base AS packages
 
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
@@ -19,7 +19,7 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
 
 # Delete files that the product never uses.
 RUN \
-    # Keep the number and date formats of the bot's two languages only. Those of all other languages take 31 MB.
+    # Keep the number and date formats of the bot's two languages only. The formats of all other languages take 31 MB.
     find /opt/venv/lib/python*/site-packages/babel/locale-data -name '*.dat' ! -name root.dat ! -name en.dat ! -name uk.dat -delete
 
 FROM base AS product
@@ -42,8 +42,8 @@ COPY --chmod=755 alertmanager configuration/alertmanager
 COPY --chmod=755 grafana/provisioning configuration/grafana
 COPY --chmod=755 grafana/dashboards configuration/dashboards
 COPY --chmod=755 tempo configuration/tempo
-# Install the library from its wheel, as another bot does. The services are not installed: Python finds them in the working directory,
-# so an image that is based on this one can have a `services` package of its own in another directory.
+# Install the library from its wheel, as bots that embed Coffee Ledger do. The services are not installed: Python finds them in
+# the working directory. So an image that is based on this image can have its own `services` package in a different directory.
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=/source/pyproject.toml \

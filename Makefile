@@ -24,7 +24,8 @@ help: ## List the targets
 
 .PHONY: demo
 demo: docker ## Start the whole product on this machine; needs no account
-	@# Fetch a copy of Telegram's script. Ignore a failure: the demo needs the copy only if the browser cannot reach telegram.org.
+	@# Fetch a copy of Telegram's script for Mini Apps. Ignore a failure: the demo needs the copy only if the browser cannot
+	@# reach telegram.org.
 	@[ -f $(SCRIPT) ] || ! command -v npm >/dev/null || $(MAKE) --silent --no-print-directory $(SCRIPT) || true
 	@# Leave out monitoring services whose images cannot be pulled. Payments in the demo work without monitoring.
 	@without=; \
@@ -47,9 +48,9 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. After BROWSING, it runs DEPLOYING and the folders that
-# are in no group in parallel: their tests start containers, and containers must not start while a browser is open
-# (tests/network.py).
+# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` also starts
+# DEPLOYING and the folders that are in no group. Their tests start containers, and containers must not start while a browser is
+# open (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
@@ -101,7 +102,7 @@ chaos: docker $(READY) ## Inject random faults under load for ten minutes, and c
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
 
-# The target `swarm` needs a program that makes several Docker engines on this machine. tests/swarm/lab.py describes it.
+# The target `swarm` needs a program that starts several Docker engines on this machine. See tests/swarm/lab.py.
 .PHONY: swarm
 ifneq ($(wildcard $(SWARM_LAB)),)
 swarm: docker $(READY) $(WRK) ## Kill nodes of a Swarm and update it under load, and check that nothing is lost; a quarter of an hour
@@ -117,7 +118,7 @@ drill: docker $(READY) ## Stop the webhook for an hour of moved clocks, and chec
 
 .PHONY: mutate
 mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving mutants
-	@# Start from scratch. Otherwise mutmut would not test a surviving mutant again after its tests were improved.
+	@# Delete earlier results. Otherwise mutmut would not test a surviving mutant again, even if the tests were improved.
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
@@ -195,7 +196,7 @@ $(READY): requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
 	@touch $@
 
-# Install Chromium. As root on Debian, install Debian's package and fonts for text and emoji. Otherwise install Playwright's.
+# Install Chromium. As root on Debian, install Debian's packages of Chromium and fonts. Otherwise install Playwright's build.
 $(BROWSER): $(READY)
 	@if [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
 	    echo "Installing Chromium …"; \
@@ -214,8 +215,8 @@ $(WRK):
 	fi
 	@[ -x $@ ] || { echo "wrk is needed at $@. Debian and Ubuntu have it as the package wrk."; exit 1; }
 
-# Fetch an unchanged copy of Telegram's script for Bot API 8.0 from an npm package. The repository does not contain the script, because
-# we have no licence to distribute it.
+# Fetch an unchanged copy of Telegram's script for Mini Apps (Bot API 8.0) from an npm package. The repository does not contain
+# the script, because we have no licence to distribute it.
 $(SCRIPT):
 	@command -v npm >/dev/null || { echo "npm is needed to fetch a copy of Telegram's script for the tests."; exit 1; }
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Complete the configuration from the environment and the secrets. Then run Alertmanager with the arguments of this script, and hide the
-# secrets in its log.
+# secrets in Alertmanager's log.
 set -eu
 
 from=/etc/alertmanager/alertmanager.yml
@@ -64,8 +64,8 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Write links to the alert's heading in the runbook, which is the alert's name, and to the dashboard that the annotation
-    # `dashboard_url` names.
+    # Write a template with up to two links. The first link leads to the heading in the runbook that is the alert's name. The
+    # second link leads to the dashboard in the annotation `dashboard_url`.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"
@@ -76,8 +76,8 @@ fi
 
 sed -E -e "s|https://api.telegram.org|$TELEGRAM_API_URL|" -e "s/receiver: ($mute)$/receiver: nobody/" "$from" >"$to"
 
-# Wait for both processes, because the container ends with this script. If Alertmanager replaced the script (`exec`), the container would
-# end before all of Alertmanager's last lines are written.
+# Wait for both processes, because the container ends when this script ends. If Alertmanager replaced the script (`exec`), the
+# container would end before all of Alertmanager's last lines are written.
 [ -p "$log" ] || mkfifo -m 600 "$log"
 hide_secrets <"$log" &
 reader=$!

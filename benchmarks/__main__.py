@@ -50,7 +50,7 @@ from benchmarks.product import (
 
 @dataclass(frozen=True)
 class Form:
-    """The size of a run."""
+    """The size of a run of the benchmark: the number and the length of its rounds."""
 
     name: str
     rounds: int
@@ -88,7 +88,7 @@ Rates = dict[str, float]
 async def compare_peers(
     containers: Containers, contest: Contest, form: Form, *, is_full: bool
 ) -> tuple[Results, Rates]:
-    """Measure F1 to F4, and F11 in the full form."""
+    """Measure the payments per second of the webhook and its peers (F1 to F3, in a full run also F11) and answer times (F4)."""
     containers.start([one.service for one in PEERS])
     burned = tuple(
         replace(one, name=f"{one.name}, foreign load", around=partial(burning, form.seconds + 30))
@@ -125,7 +125,11 @@ def compare_drops(rates: Rates, burned: tuple[Contender, ...]) -> Measured:
 
 
 async def measure_one_caller(contest: Contest, form: Form) -> Results:
-    """Measure F4. Measure two peers too: on a slow machine, even the peer without a database may exceed the bounds of F4."""
+    """
+    Measure the time of an answer for one caller (F4).
+
+    Measure two peers too, for comparison: on a slow machine, even the peer without a database may exceed the bounds of F4.
+    """
     rounds = [
         [await contest.measure_one_caller(contender, count=form.one_caller) for contender in (WEBHOOK, CEILING, NAIVE)]
         for _ in range(form.rounds)
@@ -149,7 +153,11 @@ async def compare_replicas(containers: Containers, contest: Contest, form: Form)
 
 
 async def compare_databases(containers: Containers, contest: Contest, form: Form) -> Results:
-    """Measure F6, the same webhook with a small, a large and a crowded database, and F7, the snapshot of the large database."""
+    """
+    Compare the payments per second of the webhook with a large, a crowded and a small database (F6).
+
+    Also measure the time of the janitor's snapshot of the large database (F7).
+    """
     services = [LARGE.service, CROWDED.service]
     containers.start(services)
     await contest.warm_up([WEBHOOK, LARGE, CROWDED])
@@ -194,7 +202,7 @@ async def measure_contenders(form: Form, *, is_full: bool, rows: int) -> tuple[R
 
 
 def measure_product(form: Form) -> Results:
-    """Measure F5, F9, F10 and F12 on the whole product."""
+    """Measure the whole product: the time to a message (F5), memory (F9), idle CPU (F10), image size and start time (F12)."""
     say("starts of the whole product")
     results = {"F12 image": measure_image(), "F12 start": measure_starts(rounds=form.rounds)}
     with running_product() as product:
@@ -213,7 +221,7 @@ def say(section: str) -> None:
 
 
 def describe(form: Form) -> str:
-    """Name the conditions of the run, for the table and the picture."""
+    """Return the conditions of the run as a line of text for the table and the picture."""
     day = datetime.now().astimezone().date()
     machine = f"{os.cpu_count()} processors ({platform.machine()}) shared with Postgres and the load generator"
     return f"{day}, {form.name}, {machine}, medians of {form.rounds} rounds of {form.seconds} s, {CALLERS} callers"

@@ -29,8 +29,8 @@ def docker(*words: str, **settings: str) -> str:
     Raises:
         RuntimeError: The command failed.
     """
-    done = subprocess.run(  # noqa: S603 — all arguments are our own
-        ["docker", *words],  # noqa: S607 — Docker is wherever the machine has it
+    done = subprocess.run(  # noqa: S603 — no untrusted input
+        ["docker", *words],  # noqa: S607 — the path of `docker` differs between machines
         cwd=ROOT,
         env={**os.environ, **settings},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Measure contenders in turn in each round, so that a change of this machine's other load affects all of them."""
+"""Measure all contenders in each round, one after the other, so that load from other programs affects all of them."""
 
 import asyncio
 import statistics
@@ -16,10 +16,10 @@ from services.webhook.app import PATH
 
 PAYMENTS_PER_SECOND_MAX = 4000
 """
-The number of different payments that are made for each second of a round.
+The number of different payments that are prepared for each second of a round.
 
-If a contender answers more payments, some of them were repeats. Then `check_round` refuses the round. Only a contender that
-stores no payments may repeat them.
+If a contender answers more payments, wrk has sent some payments again. `check_round` then refuses the round, unless the
+contender stores no payments.
 """
 
 COUNT_CREDITS = "SELECT count(*) FROM credits"
@@ -31,7 +31,7 @@ QUIET_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Contender:
-    """A service that gets the load, alone or together with a second one."""
+    """A service that gets the load, alone or together with a second service."""
 
     name: str
     service: str
@@ -43,7 +43,7 @@ class Contender:
     threads: int = 1
     amounts: tuple[int, ...] = AMOUNTS
     around: Callable[[], AbstractContextManager[object]] = nullcontext
-    """A context that is open during the load, for example to add foreign load. Preparing the payments is not part of it."""
+    """Makes a context that is open during the load, for example to add foreign load. Payments are prepared earlier."""
 
 
 class Contest:
@@ -55,7 +55,7 @@ class Contest:
         self._seconds = seconds
 
     async def run(self, contenders: Sequence[Contender], *, rounds: int) -> dict[str, float]:
-        """Return the median of each contender's payments per second. Each round begins with another contender."""
+        """Return the median of each contender's payments per second. Each round begins with a different contender."""
         rates: dict[str, list[float]] = {one.name: [] for one in contenders}
         for number in range(rounds):
             for index in range(len(contenders)):
@@ -109,7 +109,7 @@ class Contest:
         return result
 
     async def measure_one_caller(self, contender: Contender, *, count: int) -> tuple[float, float]:
-        """Return the median and the 99th percentile of the answer's time in milliseconds, for one caller."""
+        """Let one caller send *count* payments. Return the median and 99th percentile of the answer time in milliseconds."""
         deliveries = await self._prepare(contender, count)
         url = self._containers.url(contender.service, contender.path)
         answered = await send_at_rate(url, deliveries, per_second=ONE_CALLER_PER_SECOND, callers=1)
@@ -123,7 +123,7 @@ class Contest:
         db = await self._containers.connect(contender.database)
         try:
             await open_payments(db, deliveries)
-            # Postgres would do this work by itself, at a random moment of some rounds. Do it before each round instead.
+            # Otherwise Postgres would analyze the table and write a checkpoint by itself, at a random moment of some rounds.
             await db.execute("ANALYZE pending_payments")
             await db.execute("CHECKPOINT")
         finally:
@@ -141,7 +141,7 @@ class Contest:
 
     async def _count_when_quiet(self, contender: Contender) -> int:
         """
-        Count the stored payments when their number no longer changes.
+        Wait until the number of stored payments no longer changes, and return this number.
 
         When wrk ends, it drops the requests that have no answer yet. The contender still stores them, so `_clean_up` must not
         delete their pending payments yet.

@@ -26,7 +26,7 @@ class Figure:
 
 
 def _rounded(value: float) -> str:
-    """Round to a whole number from 100 on, to one digit after the point from 10 on, and otherwise to two digits."""
+    """Show no digit after the point for values from 100, one digit for values from 10, and two digits for smaller values."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -24,11 +24,11 @@ from benchmarks.load import CALLERS, LoadError
 from benchmarks.payments import Payers
 
 SECONDS = 20
-"""The duration of the load. Sampling begins with the load and ends 5 seconds earlier."""
+"""The duration of the load. Sampling begins with the load and ends 5 seconds before the load ends."""
 SAMPLED_SECONDS = SECONDS - 5
 SAMPLES_PER_SECOND = 200
 TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
-"""Finds the title of the picture, where `py-spy` has written its own command line. `CAPTION` replaces it."""
+"""Finds the title of the picture. `py-spy` writes its own command line there, and `CAPTION` replaces this text."""
 CAPTION = f"The webhook under load of {CALLERS} callers, {SAMPLED_SECONDS} s, busy samples"
 
 # The first process of the container is Docker's init. Its only child is the webhook. With the option `--nonblocking`, `py-spy`
@@ -49,7 +49,7 @@ def recording(container: str, picture: Path) -> Iterator[None]:
     """
     sampler = ["docker", "run", "--rm", "--pid", f"container:{container}", "--cap-add", "SYS_PTRACE", "--user", "0"]
     command = [*sampler, "coffee-ledger-peers:bench", "sh", "-c", RECORD]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603 — all arguments are our own
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603 — no untrusted input
     try:
         yield
         drawn, errors = running.communicate(timeout=60)

@@ -49,7 +49,7 @@ from coffee_ledger.settling import Book, Settlement, settle
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""The numbers of unpaid requests per hour, for each amount. Each number is simulated in runs of its own."""
+"""The simulated rates: unpaid requests per hour for each amount. Each rate is simulated in separate runs."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"
@@ -469,9 +469,10 @@ def _row(one: Comparison) -> list[str]:
 
 def table_of_pauses(setup: Setup) -> str:
     """
-    Return a table: for each rule, with and without the pause after a guess, how many guesses credit the camper (see `let_camp`).
+    Return a table of the number of guesses that credit the camper (see `let_camp`), with one row for each rule.
 
-    The table uses the lowest rate of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
+    One row is for today's rule without the pause after a guess. The table uses the lowest rate of unpaid requests, because the
+    camper then has the fewest rivals and gets the most guesses.
     """
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {
@@ -491,7 +492,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(results: Sequence[Comparison], path: Path) -> None:
-    """Draw a chart of the wrong guesses in 30 days, by the old and by today's rule. Equal results give equal SVG files."""
+    """Draw a chart of the wrong guesses in 30 days, with the old and with today's rule. Equal results give equal SVG files."""
     with mpl.rc_context({"svg.hashsalt": "guessing", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9.6, 3.8), facecolor=GROUND, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)

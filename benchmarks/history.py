@@ -1,4 +1,8 @@
-"""Create databases with a long history, on the server of the contenders, and measure the janitor's snapshot of one of them."""
+"""
+Create databases with many payments on the benchmark's database server, and measure the janitor's snapshot of the large one.
+
+The snapshot is the set of numbers that the janitor reads from the database for its metrics.
+"""
 
 import logging
 import time
@@ -22,7 +26,7 @@ FILL_SECONDS_MAX = 1800
 
 
 async def create_large_database(containers: Containers, *, rows: int) -> None:
-    """Create the database `large` with *rows* open and as many settled payments."""
+    """Create the database `large` with *rows* open payments and the same number of settled payments."""
     await _create(containers, LARGE, STATEMENTS.read_text(encoding="utf-8"), rows)
 
 
@@ -52,8 +56,8 @@ async def measure_snapshot(containers: Containers, *, rounds: int) -> Measured:
     """
     Measure the median time of the janitor's snapshot of the large database in milliseconds.
 
-    Each statement of the snapshot has a time limit. If a statement exceeds it, the snapshot ends there and its time counts. The
-    detail says how many snapshots ended in this way.
+    Each statement of the snapshot has a time limit. If a statement exceeds the limit, the snapshot ends early, but its time is
+    still included in the median. The *detail* of the result says how many snapshots ended early.
     """
     # Hide the warnings of aiosql about statements that it does not recognise as queries.
     logging.getLogger("aiosql").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
--- Fill a database with `bench.rows` open and as many settled payments of 100,000 users.
+-- Fill a database with `bench.rows` open payments and the same number of settled payments of 100,000 users.
 -- Triggers and foreign keys are off, because they would check two million rows one by one. The rows are valid without a check.
 SET session_replication_role = replica;
 

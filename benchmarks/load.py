@@ -67,7 +67,7 @@ def run_wrk(
         settings["SECOND_HOST"] = second_host
     if address:
         settings["ADDRESS"] = address
-    done = subprocess.run(  # noqa: S603 — all arguments are our own
+    done = subprocess.run(  # noqa: S603 — no untrusted input
         [*command, f"--script={SCRIPT}", url],
         env={**os.environ, **settings},
         capture_output=True,
@@ -101,7 +101,7 @@ async def send_at_rate(
     url: str, deliveries: Sequence[Delivery], *, per_second: float, callers: int = CALLERS
 ) -> list[Answered]:
     """
-    Plan one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
+    Send one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
 
     The time of a delivery counts from its planned start. If all *callers* still wait for answers, the delivery starts late, and
     its time contains the delay. So a stall of the service is visible in the times.

@@ -54,7 +54,7 @@ def _read_cpu_times() -> list[int]:
 def burning(seconds: float) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Keep two processors busy while the context is open, but for *seconds* at most. Yield the two processes."""
     burn = [sys.executable, "-c", BURN, f"{seconds}"]
-    burners = [subprocess.Popen(burn) for _ in range(BURNERS)]  # noqa: S603 — all arguments are our own
+    burners = [subprocess.Popen(burn) for _ in range(BURNERS)]  # noqa: S603 — no untrusted input
     try:
         yield burners
     finally:

@@ -123,7 +123,7 @@ async def _read_memory(container: str) -> Measured:
 
 
 async def measure_idle(product: Product, *, seconds: float = IDLE_SECONDS) -> Measured:
-    """Measure the CPU of the idle services in percent of a core. The detail says how much of it the health checks use."""
+    """Measure the CPU of the idle services in percent of a core. The *detail* shows the part that health checks use."""
     containers = [container_of(product.stack, service) for service in OURS]
     pids = [read_pid(container) for container in containers]
     began, before = time.monotonic(), [(await read_usage(container)).cpu_seconds for container in containers]

@@ -170,7 +170,7 @@ class ApiResult:
     state: ApiState
     rows: tuple[Row, ...] = ()
     values: tuple[object, ...] = field(default=(), repr=False)
-    """The rows as BMC sent them, in the order of *rows*."""
+    """The JSON values from which *rows* were read, in the same order."""
     has_more: bool = False
     status: int | None = None
     """The HTTP status; None if no answer came or no request was sent."""

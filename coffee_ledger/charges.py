@@ -113,9 +113,9 @@ class Charge:
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
-    """The id of the subscription at BMC's payment provider; None if the charge is of no subscription, or if BMC sent no id."""
+    """The id of the subscription at BMC's payment provider; None if the charge has no subscription, or if BMC sent no id."""
     period_start: datetime | None = None
-    """The start of the billing period; None if the charge is of no subscription, or if BMC sent no period."""
+    """The start of the billing period; None if the charge has no subscription, or if BMC sent no period."""
     supporter_id: str | None
     amount: Decimal | None
     """
@@ -167,7 +167,7 @@ class Charge:
     refunded_amount: Decimal | None = None
     """The refunded part of the amount, if an operator recorded a partial refund; None if there was no partial refund."""
     channel: Channel | str = Channel.WEBHOOK
-    """How we first learned of the charge."""
+    """The channel of the first event that reported the charge."""
 
     @property
     def waits(self) -> bool:

@@ -102,8 +102,8 @@ def names_agree(told: str | None, known: str | None) -> bool:
     Return whether *told* is the supporter's name (*known*).
 
     The check is strict, because an operator can credit the user with one tap if the names agree. The names must share more than
-    half of the words of the longer name. After initials and usual words (such as "thanks") are removed, the names must still
-    share more than half of the words of the longer name. Case, accents, word order and alphabet are ignored.
+    half of the words of the longer name. The same must be true after initials and usual words (such as "thanks") are removed
+    from both names. Case, accents, word order and alphabet are ignored.
     """
     one, other = _read_name(told), _read_name(known)
     return _are_most_shared(one.words, other.words) and _are_most_shared(one.full_words, other.full_words)

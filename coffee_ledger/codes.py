@@ -96,7 +96,7 @@ class Reading:
     holds_code: bool = False
     """True if the writer seems to have written a code, even a wrong one. The charge is then never matched by amount and time."""
     text: str = field(default="", repr=False, compare=False)
-    """The text, for `corrections`; empty if the text cannot contain a code."""
+    """The text from which `corrections` are computed; empty if the text cannot contain a code."""
 
     @cached_property
     def corrections(self) -> frozenset[PaymentId]:
@@ -130,7 +130,7 @@ def is_code(text: str) -> bool:
 
 
 def show_code(payment_id: PaymentId) -> str:
-    """Return a code with its dash, as in `K7QM-2XHD`. Return an id of the older form unchanged."""
+    """Return a code with its dash, as in `K7QM-2XHD`. Return an id of the older form (`is_older_form`) unchanged."""
     return f"{payment_id[:_HALF]}-{payment_id[_HALF:]}" if is_code(payment_id) else payment_id
 
 
@@ -156,12 +156,12 @@ def is_older_form(text: str) -> bool:
 
 
 def older_form_owner(payment_id: PaymentId) -> TelegramId:
-    """Return the user of an id of the older form. The user's Telegram id is the number before the underscore."""
+    """Return the user of an id of the older form (`is_older_form`): the Telegram id before the underscore."""
     return TelegramId(int(payment_id.partition("_")[0]))
 
 
 def drop_older_forms(text: str) -> str:
-    """Replace ids of the older form by spaces, so that callers do not read the numbers as Telegram ids or phone numbers."""
+    """Replace ids such as `42_1700000000` by spaces, so that callers do not read them as Telegram ids or phone numbers."""
     return _OLDER_IN_TEXT.sub(" ", text)
 
 
@@ -329,7 +329,7 @@ def _spell_text(text: str) -> _Spelled:
         plain=plain,
         addresses=addresses,
         by_shape=_DASH_WORD.sub(" ", _spell(prose, keyboard=False)),
-        # In this spelling, only Cyrillic letters become Latin letters. An ASCII text has none, so it cannot contain a code.
+        # This spelling converts only Cyrillic letters to Latin. Skip it for an ASCII text, which has no Cyrillic letters.
         by_key="" if prose.isascii() else _spell(prose, keyboard=True),
     )
 
@@ -388,7 +388,7 @@ _BY_SHAPE, _BY_KEY = CharTable(_spell_by_shape), CharTable(_spell_by_key)
 
 
 def _standing_codes(spelled: str) -> list[PaymentId]:
-    """Find complete codes. A letter of another alphabet separates words, as a space does."""
+    """Find complete codes. Letters that `_spell` has replaced by `!` separate words, as spaces do."""
     found: list[PaymentId] = []
     for clause in _clauses(spelled, signs_min=CODE_LENGTH):
         words = _words(clause)
@@ -415,7 +415,7 @@ def _codes_as_written(escaped: str) -> list[PaymentId]:
 
 
 def _clauses(spelled: str, *, signs_min: int) -> list[str]:
-    """Split a text at letters of other alphabets, and leave out parts with fewer than *signs_min* characters."""
+    """Split a text at letters that `_spell` has replaced by `!`, and leave out parts with fewer than *signs_min* characters."""
     return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
@@ -630,7 +630,7 @@ _OLDER_IN_TEXT = re.compile(
     r"(?<![0-9])(?=[0-9]+\s?_|[0-9]{5})([1-9][0-9]{0,15})[\s_\u2010-\u2015\u2212-]{1,3}([1-9][0-9]{9})(?![0-9])"
 )
 _OLDER_SHAPE = re.compile(r"[0-9]_+\s{0,2}[0-9]{7}")
-"""The beginning of an id of the older form. An id that was cut off cannot be matched, but it sets `Reading.holds_code`."""
+"""The beginning of an id such as `42_1700000000`. An id that was cut off cannot be matched, but sets `Reading.holds_code`."""
 
 
 def _older_forms(text: str) -> list[PaymentId]:

@@ -122,8 +122,8 @@ class ChargeReport:
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the words here and not during the settlement, which other events wait for. The event itself is not delayed: while
-        # it is read, the batch before it is still being settled.
+        # Read the words here and not during the settlement, because other events wait while a batch is settled. Under load,
+        # this does not delay the event itself, because the event must wait until the previous batch is settled.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
@@ -415,8 +415,8 @@ def _is_renewal(message: _Message, identity: _Identity) -> bool:
         return False
     started_at = _time(message.data.get("started_at"))
     if started_at is None:
-        # If the start date is missing, treat an update as a renewal. A renewal is never matched by amount and time, so a wrong
-        # answer here credits no wrong user.
+        # If the start date is missing, treat an update as a renewal. A renewal is never matched by amount and time, so a
+        # mistake here never credits the wrong user.
         return message.verb == "updated"
     return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 

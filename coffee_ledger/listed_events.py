@@ -75,25 +75,26 @@ def row_name(event: Event) -> str:
 
 
 def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datetime, nonce: str) -> Event:
-    """Read a stored event again. *nonce* is as for `read_event`."""
+    """Read a stored event again. *nonce* has the same meaning as in `read_event`."""
     if channel == Channel.API:
         return read_listed_event(body, received_at=received_at)
     return read_event(body, received_at=received_at, nonce=nonce)
 
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
-    """Do the same as `glimpse_at`, but also accept a stored row. The glimpse of a row shows only the list and the problem."""
+    """Do the same as `glimpse_at`, but also accept a stored row. For a row, return only its list's name and the problem."""
     if channel != Channel.API:
         return glimpse_at(body)
-    # The glimpse shows no time, so the time of receipt does not matter.
+    # A `Glimpse` contains no time, so the time of receipt has no effect.
     event = read_listed_event(body, received_at=datetime.fromtimestamp(0, UTC))
     problem = BodyProblem.ROW_UNREADABLE if event.kind is EventKind.UNREADABLE else None
     return Glimpse(event.type, None, None, problem)
 
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
-    # If BMC changes the row, the digest makes the row a new event, which can perhaps be read. Put the digest before the number
-    # of the row: a number, a colon and a long word look like a bot's token, so coffee_ledger/runtime/logs.py would hide them.
+    # The key contains a digest, so that a row that BMC has changed is a new event, which may be readable. Put the digest before
+    # the row's number: a number, a colon and a long word look like a bot's token, and coffee_ledger/runtime/logs.py would hide
+    # them.
     name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
@@ -134,7 +135,7 @@ def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at:
     doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
     item_name = row.item_name if isinstance(row, ExtraRow) else None
     charge = Charge(
-        # A webhook of this family makes the same key. So the charge cannot be stored twice, even if `Book.find` misses it.
+        # A webhook of this payment and family gets the same key. So the charge is stored once, even if `Book.find` misses it.
         charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
         family=family,
         # Do not use the row's number, because the webhook of this payment may have a different number. Then the webhook would
@@ -183,7 +184,7 @@ def _report_subscription(row: SubscriptionRow, *, received_at: datetime) -> Char
 
 
 def _doubt_about_payment(row: SupportRow | ExtraRow) -> tuple[Doubt | None, str | None]:
-    """Return the first doubt in the order of `Doubt`, and the field that caused it. Each is None if there is none."""
+    """Return the first doubt in the order of `Doubt`, or None, and the field that caused the doubt, or None if no field did."""
     if is_refunded(row) is None:
         return Doubt.STATUS, REFUND_MARK
     if row.transaction_id is None:
@@ -214,7 +215,8 @@ def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
 
 def _is_renewal(row: SubscriptionRow) -> bool:
     # If one of the times is missing, treat the row as a renewal, because `_compare_with_earlier` in settling.py does not
-    # compare renewals. It could take the row for a first payment that BMC has also reported as a donation.
+    # compare renewals. Otherwise the function could mistake the row for a first payment that BMC has also reported as a
+    # donation.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

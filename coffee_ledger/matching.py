@@ -116,7 +116,7 @@ class Candidates:
     subscribers: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this subscription were matched. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users to whom a charge of this subscription was matched, if the match was undone and none followed it."""
+    """Users to whom a charge of this subscription was matched, if the match was undone and no new match to them followed."""
     supporters: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this supporter were matched by a code. Other matches do not count."""
     payments: Sequence[PendingPayment] = ()

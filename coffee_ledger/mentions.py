@@ -54,7 +54,7 @@ def read_mentions(text: str) -> Mentions:
     """
     Read usernames such as `@olena_k`, links to users, and Telegram ids (numbers of 6 to 15 digits, also in `tg://user?id=…`).
 
-    Ignore e-mail addresses, invitation links, phone numbers, sums of money, and payment ids of the older form.
+    Ignore e-mail addresses, invitation links, phone numbers, sums of money, and payment ids such as `42_1700000000`.
     """
     plain = drop_invisible(undo_escapes(text[:TEXT_LENGTH_MAX])).lower()
     return Mentions(

@@ -13,7 +13,7 @@ SOURCE_BMC = "bmc"
 
 class Channel(enum.StrEnum):
     """
-    How an event reached us. The channel of a charge is that of its first event.
+    The way in which an event reached us. The channel of a charge is the channel of its first event.
 
     The channel is not part of the identity of a charge: a charge that was seen in both channels is one charge.
     """
@@ -127,7 +127,7 @@ class CreditKind(enum.StrEnum):
 
 
 class NotificationKind(enum.StrEnum):
-    """The kinds of notifications. Those in `USERS_KINDS`, up to the blank line, are sent to users, the others to operators."""
+    """The kinds of notifications. Kinds above the blank line (`USERS_KINDS`) are sent to users, kinds below it to operators."""
 
     PAYMENT_CREDITED = "payment_credited"
     PAYMENT_REFUNDED = "payment_refunded"

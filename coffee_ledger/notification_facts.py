@@ -115,7 +115,7 @@ class ClaimDeclined(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimLookedUp(Facts):
-    """The amount and the currency are those that the user claims to have paid."""
+    """Tells a user that BMC's own list shows no payment with the user's code. Amount and currency are from the claim."""
 
     kind = NotificationKind.CLAIM_LOOKED_UP
 
@@ -278,7 +278,7 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """The open decisions. They are not stored as facts, because they are looked up when the message is sent or edited."""
+    """The summary of open decisions. The decisions are not stored here, but looked up when the message is sent or edited."""
 
     kind = NotificationKind.WAITING_SUMMARY
 

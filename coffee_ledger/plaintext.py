@@ -19,7 +19,7 @@ The longest note that was found in public had 160 characters.
 """
 
 _ROUNDS_MAX = 3
-"""A text may be escaped repeatedly, so escapes are undone in rounds, at most this many. `&amp;ndash;` needs two rounds."""
+"""A text may be escaped repeatedly, so escapes are undone in rounds, up to this number. `&amp;ndash;` needs two rounds."""
 ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 """Each escape begins with one of these characters."""
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Create the tables of django-buymeacoffee, and serve it: one worker for each of two processors, and a thread for each caller.
+# Create the tables of django-buymeacoffee, and serve it with two workers (one for each processor) of 32 threads each.
 set -eu
 PATH=/opt/peers/bin:$PATH
 python -m benchmarks.peers.django_peer migrate --run-syncdb --verbosity 0
