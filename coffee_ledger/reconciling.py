@@ -1,7 +1,7 @@
 """
 Compare rows of BMC's lists with our charges. The functions are pure.
 
-`coffee_ledger/store/reconciliation.py` loads the charges, and the janitor settles the rows that have news.
+`coffee_ledger/store/reconciliation.py` loads the charges, and the janitor settles the rows that show something new.
 """
 
 import enum
@@ -17,7 +17,7 @@ SAME_PERIOD = timedelta(minutes=2)
 
 GIVEN_AWAY = "lifetime-giveaway"
 """
-The duration type of a membership for which nobody pays.
+The duration type of a membership that was given away for free.
 
 Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee.
 """
@@ -44,14 +44,14 @@ class KnownCharges:
 
 
 class News(enum.Enum):
-    """The reason why a row must be settled."""
+    """The reason why a row of BMC's lists must be settled."""
 
     MISSING = enum.auto()
-    """Somebody paid, and no charge of ours shows it."""
+    """The row shows a payment that belongs to none of our charges."""
     REFUNDED = enum.auto()
     """The list shows a refund of a charge that is not refunded in our table `charges`."""
     UNCLEAR = enum.auto()
-    """The row's mark of a refund has an unknown value, so the charge may or may not be refunded."""
+    """The field that marks a row as refunded has an unknown value, so the charge may or may not be refunded."""
 
 
 def find_news(row: Row, known: KnownCharges, *, since: datetime) -> News | None:
@@ -107,9 +107,9 @@ def _is_known_period(row: SubscriptionRow, known: KnownCharges) -> bool:
 
 def moves_money(row: Row) -> bool:
     """
-    Tell whether somebody paid. An unreadable row counts as paid.
+    Tell whether the row shows a payment of money. An unreadable row counts as a payment.
 
-    Nobody paid for a free Shop item or for a membership that was given away.
+    The row of a free Shop item or of a membership that was given away shows no payment.
     """
     match row:
         case UnreadableRow():
@@ -126,7 +126,7 @@ def is_refunded(row: Row) -> bool | None:
     """
     Tell whether BMC marks the payment as refunded; None if the mark has an unknown value.
 
-    A row of a subscription has no such mark.
+    The row of a subscription has no mark of a refund, so the result is False.
     """
     match row:
         case SupportRow():
@@ -194,9 +194,9 @@ def _stripe_time(stripe_id: str | None) -> datetime | None:
 
 def _told_at(row: Row) -> datetime | None:
     """
-    Return the time of the payment that the row shows; None if it is missing.
+    Return the time of the payment that the row shows; None if the row has no time.
 
-    For a subscription, it is the start of the last period, or the start of the subscription if the row has no period.
+    For a subscription, return the start of the last period, or the start of the subscription if the row has no period.
     """
     return row.period_start or row.created_at if isinstance(row, SubscriptionRow) else _created_at(row)
 

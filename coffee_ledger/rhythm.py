@@ -26,7 +26,7 @@ get a much too high rate of payments.
 """
 
 GAP_MIN = timedelta(hours=12)
-"""The estimate is never shorter than this. Payments are rare at night, and with a shorter time each night would look unusual."""
+"""The minimum of the estimate. Payments are rare at night. With a shorter minimum, each night would look unusual."""
 
 DAYS_PER_YEAR = 365
 

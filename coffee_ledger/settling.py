@@ -77,8 +77,8 @@ LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
 The same limit as `ANNOUNCED_TWICE_WITHIN`, for two charges of which one comes from BMC's list.
 
-The times in the list have no zone, and two zones differ by at most 26 hours. The limit is not shorter, because a false doubt
-costs an operator only one look, but a missed doubt would credit a payment twice.
+The times in the list have no zone, and two zones differ by at most 26 hours. With a shorter limit, a payment that BMC reported
+twice could be credited twice. If two different payments look like one payment, an operator decides.
 """
 
 
@@ -163,7 +163,7 @@ class Book:
             self._waiting.setdefault(charge.money, []).append(charge)
 
     def find(self, other: Charge) -> Charge | None:
-        """Find the charge in the book that is the same as *other*, even if their charge keys differ."""
+        """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
         # A charge with one of these doubts has no billing period or no ids. A search by ids could then find a different charge,
         # so search only by the charge key. The keys of two such charges are equal only if BMC repeats the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
@@ -175,9 +175,9 @@ class Book:
 
     def find_refunded(self, other: Charge) -> Charge | None:
         """
-        Find the charge whose refund is *other*.
+        Find the charge that was refunded. *other* is made from the event of the refund.
 
-        If the two transaction ids differ, find the charge by its `bmc_id` and its billing period.
+        If the transaction ids of the charge and of *other* differ, find the charge by its `bmc_id` and its billing period.
         """
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
@@ -212,7 +212,11 @@ class Book:
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
-        """Find other unmatched charges with the amount of *charge*. An amount may have changed, so callers compare it again."""
+        """
+        Find other unmatched charges with the amount of *charge*.
+
+        Callers compare the amounts again, because the amount of a charge may have changed.
+        """
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
@@ -278,7 +282,7 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
-    """Return whether *charge* may be a second report of the payment *other*, and *other* is or can be credited."""
+    """Return whether *charge* may be a second report of *other*, and *other* is credited or may be credited by a rule."""
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
     # crediting *charge* does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
@@ -329,8 +333,8 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, *, now: datetime) 
         if event.report and event.kind is EventKind.PAID:
             book.undecided[event.report.charge.money].append(event.report)
     for event in events:
-        # The charge of this event is decided now, so it is no longer undecided. If it stayed in the list, it would prevent
-        # guesses for other charges of the same amount, even if it is matched now.
+        # Remove the charge of this event from the undecided charges, because the charge is decided now. If the charge stayed in
+        # the list, it would prevent guesses for other charges of the same amount.
         if event.report and event.report in (alike := book.undecided[event.report.charge.money]):
             alike.remove(event.report)
         done.outcomes.append(fold.settle_event(event))
@@ -368,8 +372,8 @@ def match_by_operator(
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
     flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag)
-    # If the charge was dismissed because of an outsider, the new match shows that the mark as an outsider was wrong. End the
-    # mark. Otherwise later charges would be dismissed because of it.
+    # If the charge was dismissed because its supporter, subscription or item is marked as an outsider, the new match shows that
+    # the mark was wrong. End the mark. Otherwise later charges would be dismissed because of the mark.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
     _Fold(Book(), rules, now, done).apply_match(charge, found, reasons=charge.reasons)
@@ -508,12 +512,14 @@ class _Fold:
             self.apply_match(charge, found)
             return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.charge_key
         if is_listed and charge.doubt is None:
-            # Without this doubt, the janitor would match the waiting charge again later, by all rules.
+            # Without this doubt, the janitor would later try all rules on the waiting charge. But a row of BMC's list is enough
+            # evidence only for a match by code.
             charge = replace(charge, doubt=Doubt.LISTED_ONLY)
         return self._leave_unmatched(charge, found), charge.charge_key
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
-        # Operators get no separate message about a charge that points to no user. If a later note points to a user, send one.
+        # Operators get no separate message about a charge that points to no user. If a later note points to a user, send a
+        # message.
         is_news = bool(charge.reasons) and not point_to_user(charge.reasons) and point_to_user(found.reasons)
         charge = replace(charge, reasons=found.reasons)
         # The payment was refunded, so no operator has to decide about the charge.
@@ -549,8 +555,8 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # No rule can credit a charge with a different doubt, so it need not be compared with earlier charges. If an event
-        # removes the doubt, `_update_charge` compares the charge.
+        # Do not compare a charge that has a doubt other than `LISTED_ONLY`, because no rule can credit this charge. If an event
+        # removes the doubt, `_update_charge` compares the charge with earlier charges.
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
@@ -604,8 +610,8 @@ class _Fold:
         """
         Add a match to the settlement: the credit, the completed payments and the notifications.
 
-        Later charges of the same supporter or subscription can then be matched too. If *reasons* is None, the charge gets
-        the reasons of the match.
+        Also add the user to the book, so that later charges of the same supporter or subscription can be matched to this user.
+        If *reasons* is None, the charge gets the reasons of the match.
         """
         matched = replace(
             charge,
@@ -753,7 +759,7 @@ class _Fold:
         coded = [known[code] for code in sorted(words.reading.codes) if code in known]
         return Candidates(
             coded=coded,
-            # An issued code in the text is better evidence than a correction. So do not compute corrections then.
+            # Corrections are not needed if the text contains an issued code, because an issued code is better evidence.
             corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),

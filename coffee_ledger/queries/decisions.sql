@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. The state shows such a change: it must be 'unmatched' after
--- the action 'undo_match', and must not be 'unmatched' after any other action.
+-- rule or a user has changed the charge since the last decision. Without a later change, the charge is 'unmatched' after the
+-- action 'undo_match', and has a different state after any other action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -59,8 +59,8 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back the credits of a charge that are left after refunds. If $3 is null, the user took them back with the button "Not
--- mine".
+-- Take back the credits of a charge that are left after refunds. $3 is null if the user rejected the charge with the button
+-- "Not mine".
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -76,7 +76,8 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      -- Give nothing back if the credit was reversed because of a wrong match. Such a credit is not in standing_credits.
+      -- If the credit of the charge was reversed because of a wrong match, reverse no refund. The view standing_credits does
+      -- not contain a reversed credit.
       JOIN standing_credits AS given ON given.charge_id = charges.charge_id
       JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1
@@ -130,8 +131,8 @@ SELECT guesses.guessed_at
 UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
 
 -- name: find_outsider
--- Find the id of an outsider. Returns no row if this supporter, subscription or item is not marked, or if its mark
--- has ended.
+-- Find the id of the mark that makes a supporter, subscription or item an outsider. The payments of an outsider do not come
+-- from our users. Returns no row if there is no mark, or if the mark has ended.
 -- $1 kind, $2 name
 SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS NULL;
 
@@ -160,8 +161,9 @@ SELECT alike.charge_key
  LIMIT $3;
 
 -- name: find_outsider_of_dismissal
--- Return the id of the outsider that an operator marked with the last dismissal of a charge, or null if the operator marked
--- none. Returns no row if no operator dismissed the charge.
+-- An operator who dismisses a charge can also mark its supporter, subscription or item as an outsider. Return the id of the
+-- outsider that was marked with the last dismissal of the charge, or null if no outsider was marked. Returns no row if no
+-- operator dismissed the charge.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions
@@ -170,7 +172,8 @@ SELECT outsider_id
  LIMIT 1;
 
 -- name: take_offer
--- Mark an offer to dismiss a set of charges as taken. Returns no row if the offer was taken before or does not exist.
+-- Record that an operator took an offer, which is a button that dismisses a set of charges. Returns no row if the offer was
+-- taken before or does not exist.
 -- $1 offer id, $2 now
 UPDATE dismissal_offers SET taken_at = $2 WHERE offer_id = $1 AND taken_at IS NULL RETURNING charge_ids;
 

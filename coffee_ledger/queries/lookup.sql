@@ -2,9 +2,9 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision
--- of an operator. The column `remembered` belongs to a dismissed charge. It is the kind (supporter, subscription or item) of
--- the outsider because of whom the charge was dismissed automatically, or whom an operator marked when dismissing the charge.
--- The column is null if there is no such outsider, or if its mark has ended.
+-- of an operator. For a dismissed charge, the column `remembered` shows which of its properties (supporter, subscription or
+-- item) is marked as an outsider. Either the mark caused the dismissal, or an operator made the mark with the dismissal. The
+-- column is null if there is no mark, or if the mark has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -150,9 +150,9 @@ SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS to
  LIMIT $2 OFFSET $1;
 
 -- name: find_outsiders_page
--- List a page of the outsiders, the newest first. Each row contains the charge that an operator dismissed when marking the
--- outsider. If there are several such charges, the row contains the charge that was dismissed last. The column `total` counts
--- the rows of all pages.
+-- List a page of the outsiders, the newest first. Outsiders are supporters, subscriptions and items whose payments do not come
+-- from our users. Each row contains the charge that an operator dismissed when marking the outsider. If there are several of
+-- these charges, the row contains the charge that was dismissed last. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.charge_id, count(*) OVER () AS total
   FROM outsiders
@@ -167,9 +167,9 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
  ORDER BY outsiders.remembered_at DESC, outsiders.outsider_id DESC
  LIMIT $2 OFFSET $1;
 
--- Each of the following statements counts the rows of a list that come before the row with the id $1. This row may no longer be
--- on the list, for example because an operator has decided about it. If it is still on the list and $2 is true, it is counted
--- too.
+-- Each of the following statements counts the rows of a list that come before the row with the id $1. The row $1 may no longer
+-- be on the list, for example because an operator has decided about it. If the row is still on the list and $2 is true, the row
+-- is counted too.
 
 -- name: count_unmatched_before
 -- $1 charge id, $2 whether to count this charge too
@@ -503,8 +503,8 @@ SELECT telegram_id, max(due_at) AS due_at
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
 -- charge, move that reminder to $3. Set not only due_at but also created_at to $3, for two reasons. First, the delay of a
 -- message is measured from created_at. If created_at were the current time, the reminder would count as delayed as soon as it
--- is due. Second, the messages of a chat are sent in the order of created_at. A reminder with the current time would be sent
--- before all messages that still wait at $3.
+-- is due. Second, the messages of a chat are sent in the order of created_at. If created_at were the current time, the reminder
+-- would be sent before messages that were queued earlier than $3 but are still waiting at $3.
 -- $1 operator, $2 facts, $3 time of the reminder
 WITH moved AS (
     UPDATE notifications

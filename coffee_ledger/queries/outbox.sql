@@ -37,9 +37,9 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Replace each message in $4 by one message for each operator. But do not send the messages in $5, and send at most $3 messages
--- within a minute. If at least one message is not sent, queue one summary for each operator. The summary makes no sound if all
--- messages that are not sent are in $5.
+-- Send the messages in $4 to the operators, except the messages in $5 and the messages above the maximum $3. To send a message,
+-- replace it by one message for each operator. If at least one message is not sent, queue one summary for each operator. The
+-- summary makes no sound if all messages that are not sent are in $5.
 -- Returns the number of messages above the maximum $3 (`folded`), and the number of messages in $5 (`quiet`).
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
@@ -84,9 +84,9 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- Queue no summary for an operator who has a pending summary, or a summary of the last day. If there are
-                  -- messages above the maximum $3, only a summary of the last hour counts, because these messages are urgent.
-                  -- A sent summary without message_id does not count, because the bot no longer updates it.
+                  -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
+                  -- day. Messages above the maximum $3 are urgent. So if there are any, a summary that is older than one hour
+                  -- does not count. A sent summary without message_id does not count, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz

@@ -7,8 +7,8 @@
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
--- Find the pending payment that a request opened. If there is one, the same request has come again and must not open another
--- one.
+-- Find the pending payment that a request opened. If the request has already opened a payment, the request was sent twice and
+-- must not open a second payment.
 -- $1 request key
 SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE request_key = $1;
 
@@ -36,7 +36,7 @@ RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
 -- Record that the user requested the amount of an open payment again. Returns no row if the payment is no longer open.
--- $1 payment id, $2 now, $3 maximum number of such times; only the newest times are kept
+-- $1 payment id, $2 now, $3 maximum number of times in requested_again_at; only the newest times are kept
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
  WHERE payment_id = $1 AND status = 'pending'
@@ -78,6 +78,6 @@ SELECT CASE
  LIMIT $2;
 
 -- name: spend_credits
--- Take credits from a balance. A repeated call with the same idempotency key takes them only once.
+-- Take credits from a balance. A repeated call with the same idempotency key takes no further credits.
 -- $1 Telegram id, $2 credits, $3 purpose, $4 idempotency key
 SELECT spend_credits($1, $2, $3, $4);

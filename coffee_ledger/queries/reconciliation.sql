@@ -31,8 +31,8 @@ SELECT bmc_id
    AND transaction_id IS NULL;
 
 -- name: keep_listings!
--- Record that the lists contain these charges. The row of a subscription shows only the last period. But the row also counts as
--- proof of the charges of all earlier periods since the start of the subscription.
+-- Record that BMC's lists contain these charges. The row of a subscription shows only the last period. But the row also counts
+-- as proof of the charges of all earlier periods since the start of the subscription.
 -- $1 source, $2 transaction ids
 -- $3 ids of subscriptions, $4 earliest start of a period, $5 latest start of a period (arrays of equal length)
 -- $6 families, $7 BMC numbers of payments without a transaction id
@@ -70,15 +70,17 @@ SELECT least(
        );
 
 -- name: find_lists
--- Find the state of the reconciliation of each list.
+-- Find the state of the reconciliation of each of BMC's lists.
 SELECT list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone
   FROM reconciliation_lists
  ORDER BY list;
 
 -- name: keep_list!
--- Store the state of the reconciliation of a list.
--- $1 list, $2 state, $3 now, $4 start of the last complete pass, $5 next older page, $6 start of the rotation, $7 start of the last
--- reading of the whole list, $8 whether the times seem to be in another time zone than UTC
+-- Store the state of the reconciliation of one of BMC's lists. Each pass reads the newest pages and one older page. A rotation
+-- is the series of passes that reads all older pages.
+-- $1 list, $2 state, $3 now, $4 start of the last pass that read all new rows, $5 older page that the next pass reads, $6 start
+-- of the rotation, $7 start of the last pass or rotation that read the whole list, $8 whether the times seem to be in another
+-- time zone than UTC
 INSERT INTO reconciliation_lists (list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (list) DO UPDATE
@@ -86,7 +88,8 @@ SET state = excluded.state, checked_at = excluded.checked_at, completed_at = exc
     rotation_began_at = excluded.rotation_began_at, covered_at = excluded.covered_at, differs_in_zone = excluded.differs_in_zone;
 
 -- name: note_missing_rows
--- Store the rows that belong to no charge. For each row, return the time at which it was first stored as missing.
+-- Store the rows of BMC's lists that show a payment or a refund that our tables do not contain. For each row, return the time
+-- at which the row was first stored.
 -- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment (arrays of equal length), $6 now
 WITH missing AS (
     SELECT *
@@ -108,7 +111,7 @@ SELECT missing_rows.row_name, missing_rows.first_seen_at
   JOIN missing USING (row_name);
 
 -- name: forget_missing_rows!
--- Delete rows that are no longer missing.
+-- Delete the stored rows of BMC's lists whose payment or refund is now in our tables.
 -- $1 names of the rows
 DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 
@@ -116,8 +119,8 @@ DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 SELECT count(*) FROM missing_rows;
 
 -- name: request_reconciliation
--- Ask the janitor to compare the lists now. Inserts nothing if the janitor has read no list since $4, because a janitor that
--- reads no lists would not answer.
+-- Ask the janitor to compare BMC's lists with our charges now. Inserts nothing if the janitor has read no list since $4,
+-- because a janitor that reads no lists would not answer.
 -- $1 cause, $2 claim or null, $3 now, $4 the time since which the janitor must have read a list
 INSERT INTO reconciliation_requests (cause, claim_id, requested_at)
 SELECT $1, $2::bigint, $3
@@ -150,8 +153,9 @@ SELECT answered_at IS NOT NULL FROM reconciliation_requests WHERE request_id = $
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND telegram_id = $2;
 
 -- name: find_unlisted_charges
--- Find charges from webhooks that no list contains, although their list was read completely after they were settled. Refunded
--- charges are left out, because they give no credits. $2, $3 and $4 are null if the list was never read completely.
+-- Find charges from webhooks that are in none of BMC's lists, although the list for this kind of payment was read completely
+-- after the charges were settled. Refunded charges are left out, because they give no credits. $2, $3 and $4 are null if the
+-- list for this kind of payment was never read completely.
 -- $1 paid since this time, $2 one-time payments settled before this time, $3 Shop purchases settled before this time
 -- $4 subscriptions settled before this time, $5 maximum
 SELECT charges.charge_key
@@ -170,7 +174,7 @@ SELECT charges.charge_key
  LIMIT $5;
 
 -- name: keep_unlisted!
--- Record that operators were told that no list contains these charges.
+-- Record that the operators were notified of these charges, because none of BMC's lists contains them.
 -- $1 charge keys, $2 now
 INSERT INTO charge_listings (charge_id, reported_at)
 SELECT charge_id, $2 FROM charges WHERE charge_key = ANY($1::text [])
@@ -188,13 +192,14 @@ SELECT events.event_no, events.type, events.outcome, events.received_at, charges
  LIMIT $1;
 
 -- name: find_missing_rows
--- Find the rows that belong to no charge, the oldest first. Their webhook may still come.
+-- Find the rows of BMC's lists that show a payment or a refund that our tables do not contain, the oldest first. The webhook
+-- for a row may still come.
 -- $1 maximum
 SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
 
 -- name: find_reported_charges
--- Find the charges that no list contains and that were reported to operators for this reason, the last reported first. A charge
--- that was found in a list after the report is left out.
+-- Find the charges that were reported to operators because none of BMC's lists contained them, the last reported first. A
+-- charge that was found in a list after the report is left out.
 -- $1 maximum
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, charges.state, charges.telegram_id
   FROM charge_listings

@@ -16,19 +16,20 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 -- Let only one settlement run at a time. The lock is held until the end of the transaction. The match of a charge depends on
 -- other charges and on pending payments. Without the lock, a second settlement could change these rows while the first one
 -- decides.
--- The lock costs little, because NOTIFY serializes the commits anyway.
+-- The lock costs little, because Postgres commits transactions that contain a NOTIFY one after the other anyway.
 SELECT take_settling_turn();
 
 -- name: load_known
--- Find what is known about the events of a batch: which events are settled already, which supporters paid for a user who was erased,
--- and the stored charges that the events may be about. A user who writes to the bot later no longer counts as erased.
--- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report one
--- payment twice with different ids. They find charges that were paid at about the same time by the same supporter and belong to another
--- family, or with the same note if one of the two charges is from BMC's list.
+-- Find the stored data about the events of a batch: which events are settled already, which supporters paid for a user who was
+-- erased, and the charges that the events may be about. An erased user who writes to the bot later no longer counts as erased.
+-- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report
+-- one payment twice with different ids. These parts find charges that were paid at about the same time as the charge of the
+-- event. The part by_supporter finds charges that have the same supporter and belong to a different family. The two parts
+-- by_note find charges that have the same note, if one of the two charges is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
--- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without it, a plan that was made while the table was small
--- may compare each event with each charge, and is kept after the table has grown. For the same reason, the condition on the time in
--- the part with the supporters is written so that Postgres cannot use the index of this time.
+-- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0, Postgres may choose, while the
+-- table is small, a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
+-- For the same reason, the condition on paid_at in by_supporter is written so that Postgres cannot use an index on paid_at.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
 -- $5 families, $6 bmc ids, $7 starts of billing periods or nulls: arrays of equal length
@@ -124,8 +125,8 @@ SELECT array(
        ) AS charges;
 
 -- name: load_candidates
--- Find the users and the pending payments that charges may belong to. All is loaded by one statement, because a settlement waits
--- for each answer of the database.
+-- Find the users and the pending payments that charges may belong to. One statement loads all rows, because a settlement would
+-- have to wait for the answer to each further statement.
 --
 -- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given in $3 for this amount. While such a
 -- charge is unmatched, no other charge of the same amount and about the same time is matched by a guess.
@@ -135,7 +136,8 @@ SELECT array(
 -- undone and no charge of the subscription was matched to the user after that. A guess counts only if it was taken back. A charge belongs
 -- to a subscription if both have the same psp id (the id at the payment provider). If the charge or the subscription has no psp id, both
 -- must have the same family and bmc id.
--- outsiders: these supporters, subscriptions and items that are marked as outsiders.
+-- outsiders: the supporters, subscriptions and items in $13 and $14 that are marked as outsiders, because their payments do not
+-- come from our users.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
 -- payments: pending payments that a charge may pay. They are the payments with the codes $18, the open payments of the users in
 -- `supporters`, and the payments of the same amount that are open now or were open when the charge was paid. For each amount, only the
@@ -143,7 +145,8 @@ SELECT array(
 -- charge whose amount fits payments of several users is not matched by a guess, and reading more payments would not change this. The
 -- open payments are read once for each amount, because the oldest ones are the same for all charges of the amount.
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
--- erased: those of the users above and in $17 who asked to be erased.
+-- erased: the users who asked to be erased. Only the users in `supporters`, `subscribers` and $17, and the owners of the
+-- payments are looked up.
 --
 -- OFFSET 0 makes Postgres look rows up for each subscription, as in load_known.
 --
@@ -320,9 +323,10 @@ SELECT *
 -- each supporter are stored. The rows of supporters are sorted, so that concurrent transactions lock them in the same order and cannot
 -- deadlock.
 -- $1 now
--- $2 delivery keys, $3 types, $4 live modes, $5 attempts, $6 bodies, $7 outcomes, $8 charge keys, $9 times of receipt, $10 positions of
--- the verifying secrets, $11 supporter ids, $12 times at which the bodies were blanked, or nulls, $13 channels: arrays of one length
--- $14 supporter ids, $15 names, $16 e-mail addresses: arrays of one length
+-- $2 delivery keys, $3 types, $4 live modes, $5 attempts, $6 bodies, $7 outcomes, $8 charge keys, $9 times of receipt,
+-- $10 positions of the verifying secrets, $11 supporter ids, $12 times at which the bodies were blanked, or nulls,
+-- $13 channels: arrays of equal length
+-- $14 supporter ids, $15 names, $16 e-mail addresses: arrays of equal length
 WITH kept_events AS (
     INSERT INTO events (
         delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at, channel
@@ -356,8 +360,8 @@ SELECT;
 -- cancelled or expired keeps its status. A notification whose fact key was used before is skipped, so that no fact is reported twice.
 --
 -- $1 now
--- $2 to $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $4 pending payments with the
--- charge that completed each, $5 notifications, whose `telegram_id` is null for the operators
+-- $2 to $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $4 completed pending
+-- payments, each with the charge that completed the payment, $5 notifications, whose `telegram_id` is null for the operators
 WITH kept AS (
     INSERT INTO charges AS kept (
         charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
@@ -427,8 +431,8 @@ SELECT charges.charge_id, guessed.telegram_id, $3
 ON CONFLICT (charge_id) DO NOTHING;
 
 -- name: end_outsiders!
--- End these marks of outsiders. A match to a user showed that the mark was wrong, or an operator undid a dismissal that the mark
--- caused or that made the mark.
+-- End these marks of outsiders. A mark ends if a match to a user shows that the mark was wrong. A mark also ends if an operator
+-- undoes a dismissal that the mark caused, or the dismissal with which an operator made the mark.
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
@@ -480,7 +484,7 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- name: keep_answers
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
--- Compare the times of the answers with the stored times, because the replicas may call this in a different order than they answered.
+-- Compare the times of the answers with the stored times, because a replica that answered earlier may run this statement later.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
 -- $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0

@@ -2,8 +2,8 @@
 -- that all numbers describe the same moment.
 
 -- name: merge_counts!
--- If the table `counts` has more than $1 rows, replace all rows that count the same thing by one row with their sum. If two
--- calls run at the same time, each row is merged by only one of them.
+-- If the table `counts` has more than $1 rows, replace all rows that are equal in counted, kind, method and currency by one row
+-- with their sum. If two calls run at the same time, each row is merged by only one of the two calls.
 -- $1 number of rows
 WITH merged AS (
     DELETE FROM counts WHERE (SELECT count(*) FROM counts) > $1
@@ -58,8 +58,8 @@ SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status
 SELECT count(*) AS handovers, min(queued_at) AS oldest_at FROM handovers;
 
 -- name: count_unsettled_events
--- Count the events that failed or could not be read, and that no operator has dismissed. To be fast, the statement uses the
--- index events_kept, which contains only such events and dismissed ones.
+-- Count the events that failed or could not be read, and that no operator has dismissed. The statement is fast, because it uses
+-- the index events_kept, which contains only events that failed or could not be read.
 SELECT outcome, count(*) AS events
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
@@ -67,8 +67,8 @@ SELECT outcome, count(*) AS events
 
 -- name: find_newest_delivery
 -- Return the time of the newest event that came by webhook, of any type. Test events from the button "Send test" of Buy Me a
--- Coffee count too. Postgres reads the events in descending order of time until it finds one that came by webhook. Only a few
--- newer events come from Buy Me a Coffee's lists, unless the webhooks have stopped.
+-- Coffee count too. Postgres reads the events in descending order of time until it finds an event that came by webhook. So the
+-- statement is fast, unless webhooks have stopped and many newer events came from Buy Me a Coffee's lists.
 SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm

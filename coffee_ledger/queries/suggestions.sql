@@ -2,8 +2,8 @@
 
 -- name: suggest_open
 -- Find users who had an open pending payment on the day (UTC) of the charge. Return the best payment of each user, sorted from
--- the best to the worst. A payment of the charge's amount is better than a payment of another amount. Among the payments of the
--- charge's amount, and among the others, the payment that was created closer to the time of the charge is better.
+-- the best to the worst. A payment of the charge's amount is better than a payment of a different amount. If two payments are
+-- equal in this respect, the payment that was created closer to the time of the charge is better.
 -- $1 time of the charge, $2 amount, $3 currency, $4 maximum
 WITH open_then AS (
     SELECT payments.payment_id, payments.telegram_id, payments.amount, payments.currency, payments.status, payments.created_at,

@@ -67,7 +67,8 @@ class BodyReader:
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
-        # Refuse a body whose `Content-Length` is too large before `_drop_oldest` drops another body for it.
+        # Refuse a body whose `Content-Length` is too large before calling `_drop_oldest`. Otherwise `_drop_oldest` could drop
+        # another body to make room for a body that is refused anyway.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
         if len(self._deadlines) >= self._bodies_max:

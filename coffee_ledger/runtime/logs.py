@@ -66,7 +66,7 @@ def configure_logging(*, level: str, service: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Do not look up the thread, the process and the place of the call for each record, because our lines do not contain them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # noqa: SLF001 — as the documentation of `logging` recommends
+    logging._srcfile = None  # noqa: SLF001 — the documentation of `logging` recommends this assignment
     # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 
@@ -95,7 +95,7 @@ class QueuedHandler(logging.Handler):
             # Format the record in this thread, because the line contains the ids of the current trace, and the thread that
             # writes the lines has no current trace.
             self._queue.put(self.format(record))
-        except Exception:  # noqa: BLE001 — as in the handlers of the standard library
+        except Exception:  # noqa: BLE001 — the handlers of the standard library also catch every exception here
             self.handleError(record)
 
     def flush(self) -> None:
@@ -107,7 +107,7 @@ class QueuedHandler(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             items = [self._queue.get()]
-            # Also take the lines that are queued behind this one, so that one call writes all of them.
+            # Also take lines that were queued after the first line, so that one call writes all of them.
             while len(items) < WRITTEN_MAX and not self._queue.empty():
                 items.append(self._queue.get())
             lines = [item for item in items if isinstance(item, str)]

@@ -228,8 +228,8 @@ def to_punycode(host: str) -> str | None:
 
     Return None if the text is not a host name.
     """
-    # Normalise the name, because the codec `punycode` does not. Also split the name at the full stop of Chinese and Japanese
-    # (。).
+    # Normalise the name, because the codec `punycode` does not normalise its input. Also split the name at the full stop of
+    # Chinese and Japanese (。).
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None

@@ -128,7 +128,7 @@ def read_parent(headers: Mapping[str, str]) -> Context:
     """
     Return the trace context in the headers of a request.
 
-    Strangers cannot forge it, because the proxy removes the trace headers that a sender sets.
+    Strangers cannot forge the context, because the proxy removes the trace headers that a sender sets.
     """
     return _propagator.extract(headers)
 

@@ -52,7 +52,7 @@ class NotRaised(enum.Enum):
     """
     The reason why a claim was not raised.
 
-    `NOT_ASKED` means that the question that the caller names is not open, for example because the user answered it twice.
+    `NOT_ASKED` means that the question that the claim answers is no longer open, for example because the user answered twice.
     `OPEN_BEFORE` means that the user already has an open claim. `TOO_MANY` means that the user raised `CLAIMS_A_DAY_MAX` claims
     within the last 24 hours.
     """

@@ -98,7 +98,7 @@ def sql(name: str) -> str:
 
 
 def renumber(statement: str, *, after: str) -> str:
-    """Add to the numbers of the parameters in *statement*, so that it can follow the statement *after* in one statement."""
+    """Renumber the parameters of *statement* to follow those of *after*, so that one statement can contain both statements."""
     first = max(int(number) for number in PARAMETER.findall(after))
     return PARAMETER.sub(lambda parameter: f"${int(parameter[1]) + first}", statement)
 

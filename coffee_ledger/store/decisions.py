@@ -115,7 +115,7 @@ class Done:
 
 class SkipCause(enum.StrEnum):
     """
-    The reason why a decision about a set of charges left one of them unchanged.
+    The reason why a decision about a set of charges left one charge of the set unchanged.
 
     The members without a comment are the reasons in `coffee_ledger.triage.Attention`.
     """
@@ -531,10 +531,10 @@ async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> 
 
 async def request_retry(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
     """
-    Request a retry for an event that failed or could not be read. The janitor settles the event as if it came now, and notifies
-    the operators.
+    Request a retry for an event that failed or could not be read.
 
-    A retry is useful after the cause of the failure is fixed, usually by a newer version of this software.
+    The janitor settles the event as if the event came now, and notifies the operators. A retry is useful after the cause of the
+    failure is fixed, usually by a newer version of this software.
     """
     return await _decide_event(pool, event_no, request, Action.RETRY)
 
