@@ -15,36 +15,40 @@ from coffee_ledger.model import CreditKind, TelegramId
 from coffee_ledger.store.database import Pool, connected, settling_transaction, sql
 
 HANDING_OVER = "handing_over"
-"""The name of the lease that a process must hold to call the handler."""
+"""The name of the lease that a process must hold to call the handler of a bot."""
 
 
 @dataclass(frozen=True)
 class Credit:
-    """An entry of the ledger, as the handler of another bot gets it."""
+    """An entry of the ledger, as it is passed to the handler of a bot that keeps its own balances."""
 
     telegram_id: TelegramId
     credits: int
     """The change of the balance. It is negative if credits are taken back, and may be 0."""
     kind: CreditKind
-    """The kind of the entry. It is never SPEND, because the other bot itself makes the spendings and knows them already."""
+    """The kind of the entry. It is never SPEND, because a bot that keeps its own balances records spending itself."""
     amount: Decimal | None
     """The full amount of the entry's charge, even if a part of it was refunded. None if the entry has no charge."""
     currency: str | None
     key: str
-    """The idempotency key. Each call for this entry has the same key, and no other entry has it."""
+    """The idempotency key. Each call of the handler for this entry passes the same key, and no other entry has this key."""
     created_at: datetime
 
 
 @dataclass(frozen=True)
 class Handover:
-    """An entry that waits for the handler."""
+    """An entry of the ledger for which the handler of the bot has not returned yet."""
 
     credit_id: int
     credit: Credit
 
 
 async def start_handovers(pool: Pool) -> None:
-    """From now on, queue each new entry for the handler. If an earlier call has done this already, do nothing."""
+    """
+    From now on, queue each new entry of the ledger for the handler of the bot.
+
+    Do nothing if an earlier call of this function has started the handovers.
+    """
     async with connected(pool) as db:
         if await db.fetchval(sql("are_handovers_started")):
             return
@@ -53,14 +57,18 @@ async def start_handovers(pool: Pool) -> None:
 
 
 async def find_handovers(pool: Pool, *, count_max: int, except_for: Collection[TelegramId]) -> list[Handover]:
-    """Find the oldest waiting entry of each user, for at most *count_max* users. Skip the users in *except_for*."""
+    """
+    Find each user's oldest entry that waits for the handler. Skip the users in *except_for*.
+
+    Return the entries of at most *count_max* users.
+    """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_handovers"), list(except_for), count_max)
     return [Handover(row["credit_id"], _read_credit(row)) for row in rows]
 
 
 async def end_handover(pool: Pool, credit_id: int) -> None:
-    """Delete the handover of an entry, because the handler has returned."""
+    """Delete the handover of an entry after the handler has returned."""
     async with connected(pool) as db:
         await db.execute(sql("end_handover"), credit_id)
 

@@ -111,7 +111,11 @@ class ShownGuess:
 
 @dataclass(frozen=True)
 class ShownOutsider:
-    """A supporter, subscription or item that an operator marked as an outsider when dismissing *charge*."""
+    """
+    A supporter, subscription or item whose later charges are dismissed automatically.
+
+    An operator requested the automatic dismissal when dismissing *charge*.
+    """
 
     outsider_id: int
     charge: ShownCharge
@@ -238,7 +242,7 @@ class Period:
 class Stats:
     periods: Mapping[datetime, Period]
     days: Sequence[tuple[date, int, int]]
-    """One tuple for each day: the date, the number of settled charges paid on this day, and the number of waiting charges."""
+    """One tuple for each day: the date, and the numbers of settled and of waiting charges that were paid on this day."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,8 @@ class Examination:
     """
     Numbers about the health of all services, for /doctor.
 
-    *failed* and *events_week* count events of the last 7 days. *forged* counts wrong signatures of the last day.
+    *failed* and *events_week* count events of the last 7 days. *forged* counts deliveries with a wrong signature in the last
+    day.
     """
 
     now: datetime
@@ -361,9 +366,10 @@ async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
 
 async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max: int) -> tuple[list[KnownUser], bool]:
     """
-    Find users by a part of their username, in upper or lower case.
+    Find users by a part of their username, ignoring case.
 
-    If *is_name* is True, also find users by a part of a payer's name, if a charge of this payer was matched to the user.
+    If *is_name* is True, *part* may also be a part of a payer's name. Then also find the users to whom charges of this payer
+    were matched.
 
     Return at most *count_max* users, and whether there are more.
     """

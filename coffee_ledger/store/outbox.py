@@ -158,10 +158,10 @@ def notification_rows(notifications: Sequence[NewNotification]) -> list[dict[str
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Find the messages to all operators that `address_operators` has neither replaced nor counted yet.
+    Find the messages to all operators that `address_operators` must still replace or count.
 
-    Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None if
-    the message is about no waiting charge.
+    Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None
+    if the message is about no waiting charge.
     """
     async with connected(pool) as db:
         return {row["notification_id"]: row["charge_id"] for row in await db.fetch(sql("find_unaddressed"))}
@@ -189,9 +189,9 @@ async def address_operators(
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
-    counted, each operator gets a new summary of the open decisions, except an operator who has a summary of the last day (of
-    the last hour, if a message exceeds `CARDS_PER_MINUTE_MAX`). If all counted messages are in *quiet*, the summary makes no
-    sound.
+    counted, each operator gets a new summary of the open decisions. An operator who got a summary within the last day gets no
+    new summary. If a message exceeds `CARDS_PER_MINUTE_MAX`, only a summary of the last hour prevents a new summary. If all
+    counted messages are in *quiet*, the summary makes no sound.
     """
     if not unaddressed:
         return Folded()

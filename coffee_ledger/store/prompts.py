@@ -13,7 +13,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 PROMPT_AGE_MAX = timedelta(days=1)
-"""The age at which the bot forgets a question. After that, an operator can answer it only with a reply to its message."""
+"""The age at which the bot forgets a question. An operator can answer an older question only by replying to its message."""
 
 
 @dataclass(frozen=True)

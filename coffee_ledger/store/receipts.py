@@ -33,8 +33,8 @@ async def remember_payment_message(pool: Pool, payment_id: PaymentId, message_id
     """Record that the message shows how to pay, so that it becomes a receipt when the payment ends."""
     async with connected(pool) as db:
         await db.execute(sql("remember_payment_message"), payment_id, message_id)
-        # If the payment has already ended, the bots have looked for its messages before this message was recorded. So wake the
-        # bots again.
+        # If the payment has already ended, the bots may have searched for the payment's messages before this message was
+        # recorded. So wake the bots again.
         await db.execute(sql("announce_end"), payment_id)
 
 

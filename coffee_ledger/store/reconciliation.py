@@ -22,7 +22,9 @@ from coffee_ledger.store.rows import charge_of
 ONE_TIME_FAMILIES = [family for family in Family if not family.is_subscription]
 
 STARTED_SLACK = timedelta(days=1)
-"""The first period of a subscription may begin up to a day before the row of the subscription says it was created."""
+"""
+The first period of a subscription may begin up to a day before the creation time that BMC's list gives for the subscription.
+"""
 
 CHECKED_WITHIN = timedelta(hours=1)
 """If the janitor has read no list within this time, reconciliation counts as switched off, and requests are not stored."""
@@ -32,7 +34,7 @@ REQUEST_AGE_MAX = timedelta(minutes=10)
 
 LISTED_AFTER = timedelta(days=1)
 """
-After we settle a charge, BMC has this time to add it to a list.
+The time that BMC may take to add a charge to a list after we have settled the charge.
 
 A charge is reported as not listed only if its list was read completely after this time and does not contain the charge.
 """
@@ -57,15 +59,24 @@ class ListState:
 
     list: ApiList
     state: ApiState | str
-    """The result of the last request to BMC's API. A string if a newer version stored a result that is unknown here."""
+    """The result of the last request to BMC's API. It is a string if only a newer version knows the result."""
     checked_at: datetime
     completed_at: datetime | None = None
     """The start of the last pass that read all new rows; None if there was no such pass yet."""
     old_page: int = OLD_PAGE_FIRST
-    """The older page that the next pass reads besides the newest pages. Each pass reads one older page, in rotation."""
+    """
+    The older page that the next pass reads, in addition to the newest pages.
+
+    Each pass reads one older page. After the last page, the passes begin again with `OLD_PAGE_FIRST`. This is called the
+    rotation.
+    """
     rotation_began_at: datetime | None = None
     covered_at: datetime | None = None
-    """The start of the last pass or rotation that has read the whole list; None if the whole list was never read."""
+    """
+    The time at which the last complete reading of the list began; None if the whole list was never read.
+
+    One pass may read the whole list, or the passes of one rotation (see *old_page*) may read it page by page.
+    """
     differs_in_zone: bool = False
     """True if the times in the list seem to be in another time zone than UTC."""
 
@@ -77,7 +88,7 @@ class ListState:
 @dataclass(frozen=True)
 class Request:
     """
-    A request to compare the lists now.
+    A request to compare BMC's lists with the charges now.
 
     *claim_id* and the last three fields, which describe the claim, are None if the request is not about a claim.
     """
@@ -108,7 +119,11 @@ class ListedEvent:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """A row of a list that belongs to no stored charge. Its webhook may still come."""
+    """
+    A row of a list that shows a payment or a refund that is not stored.
+
+    The webhook of this payment or refund may still come.
+    """
 
     list: ApiList
     amount: Decimal | None
@@ -119,7 +134,7 @@ class MissingRow:
 
 @dataclass(frozen=True)
 class UnlistedCharge:
-    """A charge from a webhook that no list contains."""
+    """A charge that a webhook has reported and that no list contains."""
 
     charge_id: int
     amount: Decimal | None
@@ -192,9 +207,9 @@ def _numbers_without_id(rows: Collection[Row]) -> list[str]:
 
 async def find_first_day(pool: Pool) -> datetime | None:
     """
-    Return the time of the first pending payment or event, without test events; None if there is none.
+    Return the time of the first pending payment or event, whichever is earlier; None if there is neither.
 
-    Payments from before that time are not reconciled, because the product was not in use.
+    Test events do not count. Payments from before this time are not reconciled, because the product was not in use yet.
     """
     async with connected(pool) as db:
         first: datetime | None = await db.fetchval(sql("find_first_day"))
@@ -227,7 +242,7 @@ async def note_missing_rows(
     pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
 ) -> dict[str, datetime]:
     """
-    Store the missing rows of *list_* from which *events* were made.
+    Store the rows of *list_* that show a payment or a refund that is not stored. *events* were made from these rows.
 
     Return a dict: its keys are the names of the rows, and its values are the times at which the rows were first seen.
     """
@@ -246,7 +261,7 @@ async def note_missing_rows(
 
 
 async def forget_missing_rows(pool: Pool, names: Collection[str]) -> None:
-    """Delete rows that are no longer missing. Names that are not stored are ignored."""
+    """Delete the missing rows with these *names*, because the rows show nothing new. Ignore names that are not stored."""
     async with connected(pool) as db:
         await db.execute(sql("forget_missing_rows"), list(names))
 
@@ -259,9 +274,10 @@ async def count_missing_rows(pool: Pool) -> int:
 
 async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: datetime) -> int:
     """
-    Notify the operators of charges from webhooks that BMC's lists do not contain, once per charge. Return their number.
+    Notify the operators of charges from webhooks that BMC's lists do not contain, once per charge.
 
-    Such a charge may be forged by somebody who knows a signing secret.
+    Return the number of reported charges. A person who knows a signing secret may have forged the webhook of a charge that is
+    not listed.
     """
     covered = {state.list: state.covered_at for state in lists if state.covered_at is not None}
     supporters, extras = covered.get(ApiList.SUPPORTERS), covered.get(ApiList.EXTRAS)
@@ -284,7 +300,7 @@ async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: date
 
 async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> int | None:
     """
-    Ask the janitor to compare the lists now, and return the id of the request.
+    Ask the janitor to compare BMC's lists with the charges now, and return the id of the request.
 
     Return None if the janitor has read no list within `CHECKED_WITHIN`.
     """
@@ -324,8 +340,8 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
     """
     Answer a request about a claim, and tell the user that no payment with their code was found.
 
-    Call this only if all lists were read since the request and contain no such payment. The text does not depend on payments of
-    other users, so that a user cannot learn about these payments by raising a claim.
+    Call this only if all lists were read since the request and contain no payment with a code of the user. The text does not
+    depend on payments of other users, so that a user cannot learn about these payments by raising a claim.
     """
     async with transaction(pool) as db:
         await db.execute(sql("answer_requests"), [request.request_id], now)

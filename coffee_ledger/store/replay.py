@@ -30,7 +30,11 @@ LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzi
 
 @dataclass(frozen=True)
 class Replayed:
-    """A charge with the decision that was made. The other fields are the decision that today's rules would make."""
+    """
+    The field *charge* contains the decision that was made. The other fields describe today's decision.
+
+    Today's decision is the decision that the current rules would make.
+    """
 
     charge: ShownCharge
     method: Method | str | None

@@ -138,7 +138,8 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         event = replace(read, received_at=now)
         book = await load_book(db, [event], rules)
         book.is_fresh = False
-        # The key of this event is stored already. Remove it from the book, so that the event is not settled as a duplicate.
+        # The key of this event is stored already, so `load_book` has put the key into the book. Remove the key, so that the
+        # event is not settled as a duplicate.
         book.delivered.discard(kept["delivery_key"])
         done = settle([event], book, rules, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
@@ -211,7 +212,8 @@ async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Bo
     known = _known_parameters(events, [report.charge for report in reports])
     if not noted:
         return _book_of(await db.fetchrow(sql("load_known"), *known))
-    # Load both with one statement, because most events are about new charges. If stored charges are found, load their candidates too.
+    # Load the stored charges and the candidates of the new charges with one statement, because most events are about new
+    # charges. If stored charges are found, load their candidates with a second statement.
     candidates = _candidate_parameters(noted, None, window=rules.fallback_window)
     row = await db.fetchrow(_load_known_and_candidates(), *known, *candidates)
     book = _book_of(row)
@@ -224,7 +226,7 @@ async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Bo
 def _load_known_and_candidates() -> str:
     known = sql("load_known")
     candidates = renumber(sql("load_candidates"), after=known)
-    return f"SELECT * FROM ({known}) AS known CROSS JOIN ({candidates}) AS candidates"  # noqa: S608 — both are our own
+    return f"SELECT * FROM ({known}) AS known CROSS JOIN ({candidates}) AS candidates"  # noqa: S608 — both queries are our own
 
 
 def _known_parameters(events: Sequence[Event], charges: Sequence[Charge]) -> list[object]:
@@ -296,10 +298,11 @@ def _candidate_parameters(
     load. If *window* is None, the statement finds no waiting charges, because the charges are not matched by amount and time.
     """
     known = list(book.charges.values()) if book else []
-    # Use the corrections of a text only if the text has no code, because computing the corrections takes long.
+    # The corrections of a text are the codes that are one typo away from a part of the text. Use the corrections only if the
+    # text has no code, because computing them takes long.
     codes = {code for _, words in noted for code in words.reading.codes or words.reading.corrections}
-    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. This is rare, so it may
-    # take a second load.
+    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. Then the candidates
+    # are loaded a second time, which is acceptable because this case is rare.
     unknown = [(charge, words.reading) for charge, words in noted if book and _has_unknown_code(words.reading, book)]
     codes |= {code for _, reading in unknown for code in reading.corrections}
     # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
@@ -404,10 +407,11 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     if done.events or done.supporters:
         written = await db.fetchval(_keep_events_and_write_decisions(), now, *_event_columns(done, now), *decisions)
     else:
-        # Use this statement alone, because the bot has no privilege to insert events.
+        # Leave out keep_events, because there is nothing to insert. The bot could not run keep_events, because its database
+        # role has no privilege to insert events.
         written = await db.fetchval(sql("write_decisions"), *decisions)
     credited = frozenset(written)
-    # These parts of a settlement are rare, so they are not in write_decisions, but each has its own statement.
+    # These parts of a settlement are rare, so each has its own statement outside of write_decisions.
     if done.guesses:
         await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
     if done.outsiders_ended:
@@ -420,7 +424,11 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
 
 @cache
 def _keep_events_and_write_decisions() -> str:
-    """Join both statements. Each is a list of subqueries with a SELECT at the end, and that of `keep_events` selects nothing."""
+    """
+    Join the queries `keep_events` and `write_decisions` into one statement.
+
+    Each query consists of subqueries and a final SELECT. The final SELECT of `keep_events` returns nothing, so it is left out.
+    """
     events = sql("keep_events")
     decisions = renumber(sql("write_decisions"), after=events)
     return f"{events.removesuffix('SELECT')}, {decisions.removeprefix('WITH')}"
@@ -428,7 +436,7 @@ def _keep_events_and_write_decisions() -> str:
 
 def _decision_rows(done: Settlement) -> Iterator[Sequence[object]]:
     """
-    Yield the parameters of `write_decisions` between the time and the notifications, in their order.
+    Yield the parameters $2 to $4 of `write_decisions`.
 
     The rows are passed as JSON, because asyncpg takes longer to encode an array for each column.
     """
@@ -441,7 +449,7 @@ def _decision_rows(done: Settlement) -> Iterator[Sequence[object]]:
 
 
 def _event_columns(done: Settlement, now: datetime) -> Iterator[Sequence[object]]:
-    """Yield the parameters of `keep_events` after the time, in their order."""
+    """Yield the parameters of `keep_events` from $2 on, in their order."""
     records, seen = done.events, done.supporters.values()
     yield [record.event.delivery_key for record in records]
     yield [record.event.type for record in records]

@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger()
 
 def log_charges(done: Settlement) -> None:
     """
-    Log the decisions about charges that were not caused by a webhook, but by an operator, a rematch or a row of BMC's lists.
+    Log the decisions of a settlement that an operator, a rematch or a row of BMC's lists has caused.
 
     Decisions caused by a webhook are logged in services/webhook/settlement_log.py. Call this function after the commit, so that
     only committed decisions are logged.

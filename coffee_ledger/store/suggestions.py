@@ -60,7 +60,7 @@ async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggesti
 
 def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
     """
-    Choose at most `SUGGESTED_MAX` suggestions, each user once. Those of the first group come first.
+    Choose at most `SUGGESTED_MAX` suggestions, each user once. The suggestions of the first group come first.
 
     From each group, choose at least the first user who is in no earlier group. Without this rule, the users with open payments
     would fill the whole list on a busy day.

@@ -82,7 +82,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
     """
-    Match every waiting charge again that a rule may match. Return how many were matched.
+    Try again to match each waiting charge that a rule may match. Return how many were matched.
 
     Concurrent runs are harmless, because only one settlement runs at a time.
     """
@@ -132,7 +132,7 @@ async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetim
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
     """
-    Confirm each open claim if a charge that fits the claim was credited to its user after the claim was raised.
+    Confirm each open claim if a charge that fits the claim was matched to the claim's user after the claim was raised.
 
     Return how many claims were confirmed.
     """

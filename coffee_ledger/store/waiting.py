@@ -1,8 +1,8 @@
 """
 Find the charges, claims and events that wait for an operator, and sort the charges with the rules of `coffee_ledger.triage`.
 
-The results fill the summary in each operator's chat. They also decide whether operators get a separate message about a
-charge.
+Sorting separates the charges that look like payments of ordinary supporters from the charges that need a decision. The results
+fill the summary in each operator's chat. They also decide whether operators get a separate message about a charge.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from coffee_ledger.triage import Attention, Case, RaisedClaim, find_attention, o
 
 SORTED_MAX = 100
 """
-The maximum number of waiting charges that are sorted for a summary. The charges that have waited longest are chosen.
+The maximum number of waiting charges that `sort_charges` gets for a summary. The charges that have waited longest are chosen.
 
 Sorting reads the note of each charge, which takes about a millisecond and blocks the event loop of the bot.
 """
@@ -51,16 +51,22 @@ class Waiting:
     offered: Sequence[ShownCharge] = ()
     """Charges that look like payments of ordinary supporters. The summary shows these and offers to dismiss them."""
     offer_id: int | None = None
-    """The id of the stored offer, or None if *offered* is empty. The button that dismisses these charges contains the id."""
+    """
+    The id of the stored offer to dismiss *offered*, or None if *offered* is empty. The button for the offer contains the id.
+    """
     ordinary: int = 0
     """The number of sorted charges that look like payments of ordinary supporters, including charges above `OFFERED_MAX`."""
     to_decide: int = 0
     """The number of sorted charges that need a decision."""
     unsorted: int = 0
-    """The number of waiting charges that exceed `SORTED_MAX`. They are sorted later, after decisions about older charges."""
+    """
+    The number of waiting charges beyond the first `SORTED_MAX`. They are sorted later, after decisions about older charges.
+    """
     probable: Sequence[Probable] = ()
     """
-    The `PROBABLE_MAX` longest waiting charges that need a decision and probably belong to one user (see `only_candidate`).
+    Of the charges that need a decision and probably belong to one user, the `PROBABLE_MAX` charges that have waited longest.
+
+    The function `only_candidate` decides whether a charge probably belongs to one user.
     """
     claims: int = 0
     events: int = 0
@@ -97,7 +103,7 @@ async def load_waiting(pool: Pool, *, now: datetime) -> Waiting:
 
 
 async def count_folded(pool: Pool, *, since: datetime) -> Mapping[NotificationKind, int]:
-    """For each kind, count the messages to operators that summaries have replaced since that time."""
+    """For each kind, count the messages to operators that summaries have replaced since the time *since*."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("count_folded"), since)
     return {NotificationKind(row["kind"]): row["messages"] for row in rows}
@@ -115,16 +121,17 @@ async def queue_summary(pool: Pool, operator: TelegramId, *, now: datetime) -> N
 
 
 async def find_ordinary(pool: Pool, charge_ids: Collection[int]) -> set[int]:
-    """Of these waiting charges, return the ids of those that look like payments of ordinary supporters."""
+    """Return the ids of the waiting charges in *charge_ids* that look like payments of ordinary supporters."""
     async with transaction(pool) as db:
         return {one.charge_id for one, attention in await sort_charges(db, charge_ids) if attention is None}
 
 
 async def sort_charges(db: Connection, ids: Collection[int]) -> list[tuple[ShownCharge, Attention | None]]:
     """
-    Load these charges, the longest waiting first. For each one, return why it needs a decision, or None if it looks ordinary.
+    Load the charges *ids*, the longest waiting first, and find out which of them need a decision.
 
-    Charges that do not exist are left out. Ignore the returned reason of a charge that does not wait for a decision.
+    With each charge, return why it needs a decision, or None if it looks like a payment of an ordinary supporter. Charges that
+    do not exist are left out. If a charge does not wait for a decision, the caller must ignore the returned reason.
     """
     if not ids:
         return []

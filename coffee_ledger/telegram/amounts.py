@@ -161,7 +161,7 @@ def read_start_payload(payload: str, *, currency: str, currencies: Collection[st
 
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic catches no TypeError
+        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic does not catch a TypeError
     return value
 
 

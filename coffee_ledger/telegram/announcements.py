@@ -85,8 +85,9 @@ def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | 
     """
     Return the buttons of a message, or None if it has none.
 
-    If a payment was matched by a guess, the message to the user has a button *Not mine*. If a match has a flag, or if a code
-    arrived after the charge was decided, the message to operators has a button that opens the charge.
+    If a payment was matched by a guess, the message to the user has a button *Not mine*. If a second charge was matched to a
+    completed pending payment, or if a code arrived after the charge was decided, the message to operators has a button that
+    opens the charge.
     """
     facts, charge_id = notification.facts, notification.charge_id
     if charge_id is None:
@@ -182,8 +183,8 @@ def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
     """
     Return the text about the rate, that is, the credits for one unit of the currency.
 
-    Return an empty text if the message shows the rate anyway, such as "$1 = 100 credits" for a payment of $1. Also return it if
-    the rate has changed since the payment.
+    Return an empty text if the message already shows the rate, such as "$1 = 100 credits" for a payment of $1. Also return an
+    empty text if the rate was changed or removed since the payment.
     """
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:

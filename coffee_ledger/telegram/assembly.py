@@ -60,17 +60,17 @@ registered a handler with `Payments.on_credited`.
 
 @dataclass(frozen=True)
 class Payments:
-    """The functions of the ledger that the handlers of another bot may call."""
+    """The functions of the ledger for the handlers of a bot that embeds the payments."""
 
     pool: Pool
     handovers: Handovers
 
     def on_credited(self, handler: Handler) -> Handler:
         """
-        Call *handler* for each new entry of the ledger: credits, refunds and corrections, but not your own spendings.
+        Call *handler* for each new entry of the ledger: credits, refunds and corrections, but not for spent credits.
 
-        Use the method as a decorator, inside the context of `payments_in`. Only one handler is possible. If a call of
-        the handler fails, the call is repeated, so the handler must ignore a `Credit.key` that it has already handled.
+        Use the method as a decorator, inside the context of `payments_in`. Only one handler is possible. If a call of the
+        handler fails, the call is repeated, so the handler must ignore a `Credit.key` that it has already handled.
         """
         self.handovers.register(handler)
         return handler
@@ -140,9 +140,9 @@ async def background_tasks(
     """
     Run the notifier, the handovers, the streams to open Mini App pages and the clock check for as long as the context lasts.
 
-    Yield the application that answers the Mini App, and `Payments`. The caller must serve the application. While the context lasts,
-    the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait until the notifications that are
-    being sent and the calls of the handler are done.
+    Yield the application that answers the Mini App, and `Payments`. The caller must serve the application. While the context
+    lasts, the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait until the
+    notifications that are being sent and the running calls of the handler (see `Payments.on_credited`) are done.
     """
     limiter = RateLimiter()
     live = Live(context.pool)

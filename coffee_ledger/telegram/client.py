@@ -63,7 +63,7 @@ WEBHOOK_PATH = "/telegram-webhook"
 UPDATE_BYTES_MAX = 256 * 1024
 """The largest body of an update in webhook mode. The proxy has the same limit."""
 
-WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
+WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of a header, not a secret
 WEBHOOK_CHECK_SECONDS = 15.0
 """The interval at which the bot asks Telegram whether Telegram can reach the webhook."""
 
@@ -75,7 +75,7 @@ Two values for the number of connections over which Telegram may send updates. E
 """
 
 REQUEST_SECONDS = 15.0
-# POLLING_SECONDS may exceed REQUEST_SECONDS, because aiogram waits for the sum of both for an answer to polling.
+# POLLING_SECONDS may exceed REQUEST_SECONDS, because aiogram's timeout for a polling request is the sum of both.
 POLLING_SECONDS = 25
 """If there are no updates, Telegram answers a request for updates after this time."""
 
@@ -170,8 +170,8 @@ class LimitCalls(BaseRequestMiddleware):
     """
     Wait for the rate limiter before each call that sends or edits a message, and retry when Telegram answers 429.
 
-    A retry does not send a message twice, because Telegram did not send the refused one. Other calls, such as the answer to a
-    button press, wait only after a 429, because no limit is known for them.
+    A retry does not send a message twice, because Telegram did not send the refused message. Other calls, such as the answer to
+    a button press, wait only after a 429, because no limit is known for them.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
@@ -414,9 +414,9 @@ async def _leave_dead_address(
     """
     Set the webhook again if Telegram has failed to connect to it since *last_failed_at*. Return the time of the last failure.
 
-    If the host of the webhook has several addresses, Telegram chooses one of them, and keeps it for half an hour even if nothing
-    answers there. When the webhook changes, Telegram chooses again. Setting the same webhook again has no effect, so change the
-    number of connections.
+    If the host of the webhook has several addresses, Telegram chooses one of them. Telegram keeps this address for half an
+    hour, even if no server answers there. When the webhook changes, Telegram chooses again. Setting the same webhook again has
+    no effect, so change the number of connections.
 
     Source: https://github.com/tdlib/telegram-bot-api, `WebhookActor.cpp` and `Client.cpp`, read November 2026.
     """
@@ -430,7 +430,7 @@ async def _leave_dead_address(
 
 
 def webhook_secret(token: str) -> str:
-    """Return the secret that Telegram sends with each update. It is derived from the token, so that it needs no setting."""
+    """Derive the secret that Telegram sends with each update from *token*, so that operators need not configure the secret."""
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 

@@ -30,7 +30,7 @@ now_seconds = time.time
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # Leave the bot token out of the address. It is not needed, because even errors and redirects have a `Date` header.
+    # Leave the bot token out of the address. The token is not needed, because even errors and redirects have a `Date` header.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (

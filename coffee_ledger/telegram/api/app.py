@@ -38,9 +38,10 @@ REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
 """
-The time after which a page may request a stream again, if its stream was refused or ended to make room for another page.
+The time that a page waits before it requests a stream again.
 
-Until then, the page polls `/api/state`.
+The page waits after the bot has refused a stream, or has ended a stream to make room for another page. Meanwhile, the page
+polls `/api/state`.
 """
 
 STREAM_SEND_SECONDS = 20.0
@@ -200,14 +201,14 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                # Wait no longer than until the init data expires. The stream must end then, even if nothing changes.
+                # Wait at most until the init data expires. The stream must end then, even if nothing changes.
                 seconds_left = (visitor.may_watch_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     # Clear the event before the query. If the event were cleared after the query, a change during the query
                     # would be lost.
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
-        # End the stream. An error answer is no longer possible, because the headers were sent. The page connects again.
+        # End the stream. An error answer is no longer possible, because the headers are already sent. The page connects again.
         except (ConnectionError, TimeoutError, DatabaseAwayError):
             return
 

@@ -15,7 +15,7 @@ from coffee_ledger.telegram.conversation.pay import describe
 
 log = structlog.stdlib.get_logger()
 
-# The timeout is short, because a page that is opening waits for the answer.
+# The timeout for asking Telegram for the bot's username. It is short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
 """After a failed call, Telegram is not called again for this time, so that pages do not wait during an outage."""
@@ -45,7 +45,7 @@ class Chat:
         """
         Start to send the code into the chat, and do not wait for the result.
 
-        In the chat, the user can copy the code. On some phones, a page cannot write to the clipboard.
+        In the chat, the user can copy the code even on a phone on which the page cannot write to the clipboard.
 
         Source: https://github.com/tdlib/telegram-bot-api/issues/320, read November 2026.
         """
@@ -56,7 +56,7 @@ class Chat:
         try:
             sent = await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
             await remember_payment_message(self.context.pool, payment.payment_id, sent.message_id)
-        except Exception as error:  # noqa: BLE001 — some errors of aiogram are no AiogramError; no error may end the bot
+        except Exception as error:  # noqa: BLE001 — aiogram also raises other errors than AiogramError; none may end the bot
             # Only log the error, because the page shows the code too. A common error is that Telegram refuses the message,
             # because the user has never pressed Start.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

@@ -21,8 +21,8 @@ AGE_MAX = timedelta(days=1)
 """
 The maximum age of init data with which a user can open and cancel payments.
 
-The limit is a whole day, because Telegram Desktop and Telegram for macOS pass the same init data to the page for hours. There,
-a user who opens the page again gets no newer data, so a shorter limit would lock the user out.
+The limit is a whole day, because Telegram Desktop and Telegram for macOS pass the same init data to the page for hours. In
+these apps, a user who opens the page again gets no newer data, so a shorter limit would lock the user out.
 Source: https://github.com/telegramdesktop/tdesktop/issues/28303, read November 2026.
 """
 
@@ -48,7 +48,7 @@ class InitDataProblem(enum.StrEnum):
     FORGED = "init_data_forged"
     EXPIRED = "init_data_expired"
     CLOCK = "init_data_clock"
-    """According to this machine's clock, Telegram signed the data in the future. So this clock is slow."""
+    """According to this machine's clock, Telegram signed the data in the future. So this machine's clock is slow."""
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ def _by_press(press: CallbackQuery) -> Given | None:
 def _was_taken(update: Message | CallbackQuery, dialogue: Dialogue) -> bool:
     """Return whether this update has already begun or continued the dialogue."""
     if isinstance(update, Message):
-        # The ids of the messages in a chat grow, and Telegram delivers the messages in this order. So the bot has handled every
-        # message whose id is not greater than the stored one.
+        # Message ids in a chat increase, and Telegram delivers the messages in the order of their ids. So the bot has handled
+        # every message whose id is not greater than the stored one.
         return bool(update.message_id <= dialogue.answers.get("message_id", 0))
     return bool(update.id == dialogue.answers.get("press_id"))
 
@@ -146,8 +146,8 @@ async def _ask_again(update: Message | CallbackQuery, question: str, context: Co
     if given is None:
         return
     if question == ClaimDialogue.payment.state:
-        # The question "Is it this payment?" begins the dialogue. Begin again, because the payment may have ended since the bot
-        # asked.
+        # The question "Is it this payment?" is the first question of the dialogue. Begin the dialogue again instead of
+        # repeating the question, because the payment may have ended since the bot asked.
         await _begin(given, context)
     else:
         await _ask(given.message, question, context)
@@ -337,7 +337,7 @@ async def _advance(
     """
     Store the answer to the question *answered*, and send the question *asked*.
 
-    Do nothing if the question *answered* is no longer open, because another answer was first.
+    Do nothing if the question *answered* is no longer open, because another answer came first.
     """
     is_first = await advance_dialogue(
         context.pool,
@@ -382,7 +382,7 @@ async def _raise(given: Given, name: str | None, context: Context) -> None:
     question = _name(ClaimDialogue.name)
     dialogue = await find_dialogue(context.pool, user, now=now)
     if dialogue is None or dialogue.state != question:
-        # Another bot process has already handled an answer or *Stop*, which the user sent at the same moment.
+        # Another bot process has already handled another update of the user, such as a second answer or a press of *Stop*.
         return
     told = dialogue.answers
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
@@ -421,7 +421,7 @@ async def want_words(message: Message, context: Context) -> None:
 
 
 async def stop_by_command(message: Message, context: Context) -> None:
-    # `GuardDialogue` has ended the dialogue.
+    # `GuardDialogue` has already ended the dialogue.
     await message.answer(context.speech.say("claim-stopped"))
 
 

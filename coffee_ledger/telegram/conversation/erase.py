@@ -54,8 +54,8 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
         return
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Erase the user only after the call of `show_commands`. If the user were erased before, a message that arrives during the
-    # call would store the user again.
+    # Erase the user only after the call of `show_commands`. If the user were erased before this call, a message that arrives
+    # during the call would store the user again.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
     await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

@@ -70,14 +70,22 @@ class Questions:
 
 
 class AnswerTo(CallbackData, prefix="dw", sep="|"):
-    """A button that names one of several open prompts. The text that the message with the button quotes answers this prompt."""
+    """
+    A button by which the operator chooses one of several open prompts.
+
+    The message with the button quotes the operator's text. The quoted text is the answer to the chosen prompt.
+    """
 
     prompt: Prompt
     number: int
 
 
 class AnswerToClaim(CallbackData, prefix="dwc", sep="|"):
-    """A button by which the operator chooses the claim dialogue. The operator's next text is then an answer in it."""
+    """
+    A button by which the operator chooses the claim dialogue.
+
+    The operator's next text answers the open question of the dialogue.
+    """
 
 
 class Reply(Filter):
@@ -97,8 +105,9 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # Do not raise the error, because no handler answers the operator if a filter fails. Without a match, the conversation
-            # handles the message. The conversation also needs the database, so it fails and asks the operator to try later.
+            # Do not raise the error. If a filter raises an error, no handler answers the operator. If the filter does not
+            # match, the conversation handles the message. The conversation also needs the database, so it fails and asks the
+            # operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
 

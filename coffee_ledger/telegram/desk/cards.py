@@ -327,11 +327,11 @@ def _about_presets(charge: ShownCharge, speech: Speech) -> str:
 
 def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
-    Return the kind of outsider that the button *Just a supporter* remembers: the supporter of the charge, or its subscription.
+    Return the property by which the button *Just a supporter* dismisses other charges: supporter or subscription.
 
-    The subscription is remembered only if the supporter is not known, because one supporter may have several subscriptions.
+    The button uses the subscription only if the supporter is not known, because one supporter may have several subscriptions.
 
-    Return None if neither is known. The button then dismisses no other charges.
+    Return None if the charge has neither a known supporter nor a subscription. The button then dismisses no other charges.
     """
     kinds = dict(charge.outsider_names())
     return next((one for one in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if one in kinds), None)

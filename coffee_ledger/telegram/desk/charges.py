@@ -129,7 +129,11 @@ async def match_and_show(
     bot: Bot,
     context: Context,
 ) -> None:
-    """Match the charge to the user, or say why this is refused. Then show the current state of the charge to all operators."""
+    """
+    Match the charge to the user, or explain why the match is refused.
+
+    Then show the current state of the charge to all operators.
+    """
     done = await match_charge(
         context.pool,
         charge_id,
@@ -293,7 +297,7 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
     """
-    Dismiss the charge, or explain why this is refused.
+    Dismiss the charge, or explain why the dismissal is refused.
 
     If the button has a value for `remember`, also dismiss all waiting and later charges of the same supporter, subscription or
     item. Charges that contain the code of a payment are not dismissed, because they may be from a user of the bot.
@@ -366,7 +370,11 @@ async def find_waiting(press: CallbackQuery, data: OnCharge | Postpone, context:
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Load the user and the pending payment that the button names. A user or payment that does not exist is None."""
+    """
+    Load the user and the pending payment that the button names.
+
+    If the user or the payment does not exist, return None in its place.
+    """
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
