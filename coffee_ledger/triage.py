@@ -1,8 +1,8 @@
 """
 Sort the waiting charges: which of them look like payments of ordinary supporters, and which need an operator's decision.
 
-The rules are pure. They decide only how a charge is shown to operators: with a card and a sound, or as a line of the summary.
-They never credit a user.
+The rules are pure functions. They decide only how a charge is shown to operators: with a card and a sound, or as a line of the
+summary. They never credit a user.
 """
 
 import enum
@@ -55,7 +55,7 @@ class Attention(enum.StrEnum):
     """The reason why a waiting charge needs an operator's decision."""
 
     DOUBT = "doubt"
-    """The charge has a doubt, or an operator or a user took back its match."""
+    """A doubt prevents every automatic match, an operator or a user took back the match, or no rule has examined the charge."""
     CODE = "code"
     """The supporter wrote a code, or a text that may be a code."""
     CANDIDATE = "candidate"
@@ -94,8 +94,8 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
     if found is not None:
         return found
-    # The note may contain a misspelt code that no reason mentions: only the rule `_by_amount_and_time` reports such a code, and
-    # it may not have been applied or may have given a different reason. So read the note again.
+    # The note may contain a misspelt code that no reason mentions. Only the rule `_by_amount_and_time` reports misspelt codes.
+    # But this rule may have been skipped, or may have given another reason. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
     # An open pending payment may fit although no reason names it, because the rule `_by_amount_and_time` may be switched off.
@@ -110,8 +110,8 @@ def only_candidate(charge: Charge) -> Reason | None:
     """
     Return the reason that names the only user to whom the charge probably belongs.
 
-    Return None if the charge has a doubt, if its match was taken back, or if its reasons name no user, several users or several
-    pending payments. If several reasons name the user, prefer a reason that also names a pending payment.
+    Return None if a doubt prevents every match, if the match was taken back, or if the reasons name no user, several users or
+    several pending payments. If several reasons name the user, prefer a reason that also names a pending payment.
     """
     named = [reason for reason in charge.reasons if reason.telegram_id is not None]
     is_doubtful = charge.doubt is not None or charge.conflicts_with is not None or charge.is_held
@@ -120,7 +120,7 @@ def only_candidate(charge: Charge) -> Reason | None:
     if len({reason.telegram_id for reason in named}) != 1:
         return None
     paid_for = {reason.payment_id for reason in named if reason.payment_id is not None}
-    # The user has several payments that may be meant, so an operator must choose one on the card.
+    # The reasons name several pending payments of the user, so an operator must choose one of them on the card.
     if len(paid_for) > 1:
         return None
     return next((reason for reason in named if reason.payment_id is not None), named[0])

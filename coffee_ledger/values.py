@@ -1,8 +1,8 @@
 """
 Read single values of the JSON that Buy Me a Coffee (BMC) sends, in webhooks and in the answers of its API.
 
-BMC is not consistent: an amount may be a number or a string, and a flag a boolean, a number or a string. Each function reads all
-known forms and never raises an exception. Unless its docstring says otherwise, it returns None for any other value.
+BMC is not consistent: an amount may be a number or a string, and a flag may be a boolean, a number or a string. Each function
+reads all known forms and never raises an exception. Unless its docstring says otherwise, it returns None for any other value.
 """
 
 import json
@@ -51,7 +51,7 @@ def parse_object(body: bytes) -> Json | None:
 def _decimal(digits: str) -> Decimal | str:
     try:
         return Decimal(digits)
-    # JSON allows an exponent of twenty digits, but Decimal does not. Such a number is no amount, so keep it as text.
+    # JSON allows an exponent of twenty digits, but Decimal does not. Such a number is not an amount, so keep it as text.
     except InvalidOperation:
         return digits
 

@@ -55,7 +55,7 @@ try_restore() {
 }
 
 # Print the names of the files that this script wrote for this project and that end in $1, the newest first. Sorting by name also
-# sorts by time, because each name contains its time, the year first.
+# sorts by time, because each name contains the time of its backup, beginning with the year.
 written() {
     local path name
     for path in "$folder/$project"-*"$1"; do

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The functions that backup.sh, restore.sh and move.sh share. The scripts read this file with `source`.
 #
-# With STACK=NAME, backup.sh and restore.sh work on the stack NAME of a Docker Swarm, on the node of its database. See docs/scaling.md.
+# With STACK=NAME, backup.sh and restore.sh work on the stack NAME of a Docker Swarm. Run them on the node on which the database
+# of the stack runs. See docs/scaling.md.
 
 # Backups, and the files that move.sh packs, contain notes and e-mail addresses, so only their owner may read them.
 umask 077
@@ -71,7 +72,7 @@ is_running() {
     fi
 }
 
-# Start the database, unless it runs already: `up` would recreate the running container if `.env` has changed.
+# Start the database. If the database runs already, do nothing, because `up` would recreate the container if `.env` has changed.
 start_db() {
     ! is_running db || return 0
     [ -z "${STACK:-}" ] || fail "the database of the stack $STACK does not run on this machine: run the script on its node"

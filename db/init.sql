@@ -46,19 +46,21 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
--- Returns a name in the form in which names are searched: in lower case, and with one kind of apostrophe, because keyboards differ.
+-- Returns a name in the form in which names are searched: in lower case, and with one kind of apostrophe, because keyboards
+-- write different apostrophes.
 CREATE FUNCTION as_searched(name text) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN translate(lower(normalize(name)), '’ʼ‘`', '''''''''');
 
--- Each row is the number of requests with an invalid signature in one minute. A request with an invalid signature can only
+-- Each row holds the number of requests with an invalid signature in one minute. A request with an invalid signature can only
 -- increase this number and queue a notification to the operators.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
     failures bigint NOT NULL
 );
 
--- This table has one row, which counts how many deliveries were refused in a row. BMC disables the webhook after more than ten failures
--- in a row. The count is stored here, so that it includes the refusals of all webhook replicas and survives their restarts.
+-- The only row of this table holds the count of successive refusals of deliveries. BMC disables the webhook after more than ten
+-- successive failures. The count is stored here, so that it includes the refusals of all webhook replicas and survives their
+-- restarts.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -91,8 +93,8 @@ CREATE TABLE pending_payments (
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
     CONSTRAINT requested_once UNIQUE (request_key),
-    -- The table charges has a foreign key to these two columns, which ensures that a charge and its payment have the same user.
-    -- The foreign key needs this constraint, although payment_id alone is already unique.
+    -- The table charges has a foreign key to these two columns, which ensures that a charge and its pending payment have the
+    -- same user. The foreign key needs this constraint, although payment_id alone is already unique.
     CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
 COMMENT ON COLUMN pending_payments.requested_again_at
@@ -353,8 +355,8 @@ CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status
 CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
 CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
 
--- The sets of charges that a summary offered to operators for dismissal at one tap. The button contains only the id of the set, so
--- a tap dismisses exactly the charges that the message showed.
+-- The sets of charges that a summary offered to operators for dismissal with one tap. The button contains only the id of the
+-- set, so a tap dismisses exactly the charges that the message showed.
 CREATE TABLE dismissal_offers (
     offer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     charge_ids bigint [] NOT NULL,
@@ -627,9 +629,10 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
--- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the entry of
--- the first call. This sum is nearly always the balance that the first call returned. It differs if another entry of the user got a
--- lower credit_id but was committed after the first call had read the balance: the sum includes that entry, the balance did not.
+-- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the entry
+-- of the first call. This sum is nearly always the balance that the first call returned. It differs if another entry of the
+-- user got a lower credit_id but was committed after the first call had read the balance. The sum includes that entry, but the
+-- balance did not.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -679,7 +682,7 @@ BEGIN
 END
 $$;
 
--- Handing entries to another bot --------------------------------------------------------------------------------------
+-- Handing ledger entries to another bot -------------------------------------------------------------------------------
 
 -- Another bot that keeps its own balances registers a handler for new entries. The first registration inserts the only row of this
 -- table. Entries from before the first registration are not handed over, because the other bot may already have added their credits
@@ -699,8 +702,8 @@ CREATE TABLE handovers (
     CONSTRAINT has_the_user_of_its_entry FOREIGN KEY (credit_id, telegram_id) REFERENCES credits (credit_id, telegram_id)
 );
 
--- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out: the
--- other bot spends credits from its own balances, so a spending here is not for its handler.
+-- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out.
+-- The other bot spends credits from its own balances, so its handler must not get the spendings of this ledger.
 -- The function runs as the owner, so that the services need no privilege to insert handovers.
 -- A table of waiting entries is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an
 -- entry with a higher id. If only the last handled credit_id were stored, the entry with the lower id would be missed.
@@ -986,8 +989,9 @@ END;
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires none by
--- default. So any role, even the role of the dashboards, could hold an advisory lock and stop every payment.
+-- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires no
+-- privilege by default. So if the services used an advisory lock, any role, even the role of the dashboards, could hold this
+-- lock and stop every payment.
 CREATE TABLE settling_turn ();
 CREATE TABLE opening_turn ();
 CREATE TABLE expiring_turn ();
@@ -1050,9 +1054,9 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- An event that moves no money, such as a cancellation, has no charge. The second half finds such events by their supporter.
-    -- With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the settling lock,
-    -- and payments wait for this lock.
+    -- An event that moves no money, such as a cancellation, has no charge. The second half of the query finds such events by
+    -- their supporter. With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the
+    -- settling lock, and payments wait for this lock.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -1160,8 +1164,8 @@ IS 'When operators were told that the lists do not contain the charge. Null if t
 
 -- Operation ----------------------------------------------------------------------------------------------------------
 
--- Each row is a backup that was restored once as a test. An alert fires if there is no recent row. db/backup.sh inserts a row for each
--- of its backups. Another backup tool can insert one with INSERT INTO backups (size_bytes) VALUES (...).
+-- Each row is a backup that was restored once as a test. An alert fires if there is no recent row. db/backup.sh inserts a row
+-- for each of its backups. Another backup tool can insert a row with INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT now(),
@@ -1356,7 +1360,7 @@ GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
 GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
 -- The bot needs these privileges for the conversation, the notifications, the decisions of operators and replays (schema past). The
--- janitor also needs those on the table leases.
+-- janitor also needs the privileges on the table leases.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot, janitor;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;

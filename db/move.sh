@@ -31,7 +31,7 @@ main() {
     "$1"
 }
 
-# On the old machine --------------------------------------------------------------------------------------------------
+# The commands for the old machine ------------------------------------------------------------------------------------
 
 pack() {
     begin_file
@@ -143,7 +143,7 @@ cancel() {
     say "The stack goes on here. Do not use the pack any more."
 }
 
-# On the new machine --------------------------------------------------------------------------------------------------
+# The command for the new machine -------------------------------------------------------------------------------------
 
 unpack() {
     [ -r "$file" ] || fail "there is no file $file that you may read"
@@ -224,7 +224,8 @@ unpack_rest() {
     say "$(deliveries "$work/spool.tar") deliveries were added. The webhook settles them within half a minute; known ones change nothing."
 }
 
-# Print the totals of a database. `unpack` compares them with those of the old machine, and shows them to the operator.
+# Print the totals of a database. `unpack` compares the totals with the totals of the old machine, and shows them to the
+# operator.
 totals() {
     ask "$1" "
         SELECT format(E'users: %s\npayments: %s\nentries of credits: %s\nsum of the balances: %s',

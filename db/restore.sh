@@ -144,8 +144,8 @@ restore_into_new() {
     carry_over_settings
 }
 
-# Give the new database the privileges and settings of the running one. A dump does not contain them, because they belong to the
-# database as a whole.
+# Give the new database the privileges and settings of the running database. A dump does not contain these, because they belong
+# to the database as a whole.
 carry_over_settings() {
     run_sql postgres -v new="$new" <<'SQL'
 SELECT format('REVOKE ALL ON DATABASE %I FROM public', :'new') \gexec
@@ -212,8 +212,8 @@ describe_roles() {
     say "   For each role of a bot, run: ALTER ROLE name LOGIN PASSWORD 'choose one'; and, if it spends credits: GRANT spender TO name;"
 }
 
-# Describe the rows of the running database that the backup lacks, in one line for each kind of row. Print nothing if it lacks
-# none.
+# Describe the rows of the running database that the backup lacks, in one line for each kind of row. Print nothing if the backup
+# contains all of them.
 list_lost() {
     local keys="
         SELECT 'charge', source || ' ' || charge_key FROM charges
@@ -315,7 +315,7 @@ try_swap() {
 }
 
 # Return whether the databases were swapped. If the connection broke, `try_swap` reports a failure even after a swap. A database
-# of the name $old exists only after a swap, because `swap` deletes it first.
+# named $old exists only after a swap, because `swap` deletes it first.
 is_swapped() {
     [ "$(ask postgres "SELECT count(*) FROM pg_database WHERE datname = '$old'")" = 1 ]
 }

@@ -13,16 +13,16 @@ from coffee_ledger.store.dialogues import find_dialogue
 
 UNKNOWN_STATE = "unknown"
 """
-The state of a dialogue that cannot be read, because the database is away. `MeetUser` then asks the user to try later.
+The state of a dialogue that cannot be read, because the database is unreachable. `MeetUser` then asks the user to try later.
 
-None would mean that no question is open. If the database were back a moment later, the bot would handle the user's answer as a
-message that answers no question.
+None would mean that no question is open. If the database were reachable again a moment later, the bot would handle the user's
+answer as a message that answers no question.
 """
 
 
 class DialogueStorage(BaseStorage):
     """
-    Finds the open dialogue of a user, whatever the chat is, because the bot asks questions only in private chats.
+    Finds the open dialogue by the user's id and ignores the chat, because the bot asks questions only in private chats.
 
     The storage cannot change a dialogue. A change must be conditional, because another bot process may change the dialogue at
     the same time, and aiogram's interface has no condition. So the handlers call `coffee_ledger.store.dialogues`.
@@ -36,7 +36,8 @@ class DialogueStorage(BaseStorage):
         try:
             dialogue = await find_dialogue(self._pool, TelegramId(key.user_id), now=self._clock())
         except DatabaseAwayError:
-            # Do not raise the error. aiogram reads the state before it calls `MeetUser`, so nothing would answer the user.
+            # Do not raise the error. aiogram reads the state before it calls `MeetUser`, so `MeetUser` could not catch the
+            # error, and the user would get no answer.
             return UNKNOWN_STATE
         return dialogue.state if dialogue else None
 

@@ -51,9 +51,9 @@ class IsAddressed(Filter):
     """
     Match messages that name the bot, as in `/pay@the_bot` or `@the_bot`, and replies to the bot's messages.
 
-    A command without the bot's name is not matched, because Telegram sends it to every bot of the group. A reply that begins
-    with such a command, or with a command for another bot, is not matched either, because a moderator of the group may send it
-    to command another bot.
+    A command without the bot's name is not matched, because Telegram sends the command to every bot of the group. A reply that
+    begins with a command is matched only if the reply names this bot, because a moderator may reply with a command for another
+    bot.
     """
 
     async def __call__(self, message: Message, bot: Bot) -> bool:
@@ -143,7 +143,7 @@ class GroupAnswers:
 
 
 def make_router() -> Router:
-    """Make the router for groups. Include it only in our own bot, because the routers of other bots may answer in groups too."""
+    """Make the router for groups. Include it only in our own bot, because a developer's bot may have its own answers there."""
     router = Router(name="groups")
     router.message.register(GroupAnswers().lead_to_private_chat, IsAddressed())
     router.message.filter(F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))

@@ -198,7 +198,7 @@ class Handovers:
         """
         Record that the handler has returned for this entry.
 
-        While the database is away, keep trying. Without the record, the handler would be called again for the same entry.
+        While the database is unreachable, keep trying. Without the record, the handler would be called again for this entry.
         """
         while True:
             try:

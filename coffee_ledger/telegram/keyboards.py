@@ -123,7 +123,7 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
 
 
 class Offer(enum.Enum):
-    """A button under the answer to a message that no other handler has answered. Each value is the id of the button's text."""
+    """A button under the bot's answer to a message that no other handler knows. The value is the id of the button's text."""
 
     PAY = "choose-button"
     CLAIM = "claim-button"

@@ -36,7 +36,7 @@ TELEGRAM_FAILURES = (
 """
 Errors after which the bot does not send an error message to the user.
 
-Telegram is unreachable or overloaded, or the user has blocked the bot, so the error message would fail too.
+Telegram is unreachable or overloaded, or the user has blocked the bot, so the error message could not be sent either.
 """
 
 BURST_MAX = 30
@@ -70,7 +70,8 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # Only log the error, because the user will repeat the request. A repeated request to pay opens no second payment.
+            # Only log the error, because the user will repeat the request. A repeated request to pay opens no second pending
+            # payment.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             # Answer the user here, because aiogram would only log the error.
@@ -85,7 +86,7 @@ def _check_state(data: Mapping[str, Any]) -> None:
     message that answers no question.
 
     Raises:
-        DatabaseAwayError: The database was away.
+        DatabaseAwayError: The database was unreachable.
     """
     if data.get("raw_state") == UNKNOWN_STATE:
         raise DatabaseAwayError
@@ -95,9 +96,10 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    Over the limit, messages and button presses are not handled. Only the first such message and each button press get an answer
-    that asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The middleware can be
-    registered for all updates, or for messages and for button presses separately. Each process counts only its own updates.
+    Messages and button presses over the limit are not handled. The bot answers each of these button presses, but only the first
+    of these messages, and asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The
+    middleware can be registered for all updates, or for messages and for button presses separately. Each process counts only
+    its own updates.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
@@ -128,7 +130,7 @@ class Throttle(BaseMiddleware):
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
-            # Answer each button press, because the button shows a spinner until then. For messages, one answer is enough.
+            # Answer each button press, because the button shows a spinner until the answer. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
         elif is_first:
             await _answer_failure(act, "slow-down", texts)

@@ -106,7 +106,7 @@ class PollInTurn(BaseRequestMiddleware):
     def _note_conflict(self, error: TelegramConflictError) -> None:
         if self._lease.is_held:
             # Telegram's error message says whether the other program polls or has set a webhook. The other program may be a bot
-            # that could not reach the database. It stands by after its next request.
+            # without the lease that cannot reach the database. That bot stops polling when it gets the same error.
             log.warning("another program with this token takes updates", problem=error.message)
         else:
             self._change(Turn.STANDS_BY)

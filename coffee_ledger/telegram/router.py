@@ -23,8 +23,9 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
     """
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
-    # Include the claim first, so that /cancel ends an open claim dialogue and does not cancel a pending payment.
-    # Include the parts that handle a payload of /start before the part that greets, because the greeting answers every /start.
+    # Include the router of `claim` first, so that /cancel ends an open claim dialogue and does not cancel a pending payment.
+    # Include the routers that handle a payload of /start before the router of `start`, because `start` answers every /start
+    # with a greeting.
     for part in (claim, pay, start, cancel, disown, account, faq, language, erase):
         parts.include_router(part.make_router())
     if answers_unknown:

@@ -72,7 +72,7 @@ class BotSettings(MatchingSettings):
         ),
     ]
     ADMIN_IDS: Annotated[
-        # Refuse larger numbers, because Telegram's ids have at most 52 bits.
+        # Refuse numbers of more than 52 bits, because Telegram's ids have at most 52 bits.
         list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(
@@ -144,7 +144,8 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Compose sets it to on if ALERTS_CHAT_ID is set."},
         ),
     ]
-    # Do not check the form of this address here. Other containers use it too, so services/config_check.py checks it for all.
+    # Do not check the form of this address here. Other containers use the address too, so services/config_check.py checks the
+    # form for all containers.
     ALERTS_RUNBOOK_URL: Annotated[
         str | None,
         Field(

@@ -54,7 +54,7 @@ class Speech:
         The values are escaped, and invisible characters that could reorder or hide the text are removed from them.
 
         Raises:
-            TextError: There is no such text, or it needs a value that was not given.
+            TextError: No text has this id, or the text needs a value that was not given.
         """
         if not self._bundle.has_message(text):
             raise TextError(self.language, text)
@@ -117,7 +117,11 @@ class Speech:
         return format_decimal(credits, format="+#,##0;\N{MINUS SIGN}#,##0", locale=self.language)
 
     def new_balance(self, balance: int | None) -> Html:
-        """Return a space and a sentence with the new balance. Return an empty text if another bot keeps the balance (None)."""
+        """
+        Return a space and a sentence with the new balance.
+
+        Return an empty text if *balance* is None, because another bot then keeps the balances.
+        """
         return Html("" if balance is None else " " + self.say("you-now-have", credits=balance))
 
     def day(self, day: date) -> str:
@@ -125,7 +129,7 @@ class Speech:
 
     def time(self, time: datetime) -> Html:
         """
-        Write a time that Telegram shows in the reader's own time zone. Clients that cannot do so show it in UTC.
+        Write a time that Telegram shows in the reader's own time zone. Clients without this feature show the time in UTC.
 
         Source: https://core.telegram.org/bots/api#date-time-entity-formatting, read November 2026.
         """

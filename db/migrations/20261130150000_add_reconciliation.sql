@@ -2,8 +2,8 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
 
--- `channel` says how we learned of an event or a charge. A default makes the statements quick, and services of the old version leave
--- the column out.
+-- `channel` says how we learned of an event or a charge. The default makes the statements quick. Services of the old version
+-- also need the default, because they insert rows without this column.
 ALTER TABLE events ADD COLUMN channel text NOT NULL DEFAULT 'webhook';
 ALTER TABLE events ADD CONSTRAINT channel_is_known CHECK (channel IN ('webhook', 'api')) NOT VALID;
 COMMENT ON COLUMN events.channel IS 'How the event reached us: as a webhook, or as a row of BMC''s own list (api).';
@@ -24,7 +24,7 @@ SELECT charge_id, source, charge_key, family, bmc_id, transaction_id, psp_id, pe
  WHERE charges.recorded_at < past.at() AND charges.charge_key <> past.without()
    AND past.was_decided_later(charges.charge_id, charges.state, coalesce(charges.matched_at, charges.refunded_at));
 
--- A view lists its columns when it is created.
+-- Create the view again, because `SELECT *` contains only the columns that the table had when the view was created.
 CREATE OR REPLACE VIEW past.events AS
 SELECT * FROM public.events WHERE false;
 
@@ -49,8 +49,9 @@ COMMENT ON COLUMN reconciliation_lists.covered_at
 IS 'The start of the last reading that has covered the whole list. A charge that was paid before and is not listed is reported.';
 COMMENT ON COLUMN reconciliation_lists.differs_in_zone IS 'True if the times in the list seem to be in another zone than UTC.';
 
--- The rows of BMC's lists for which no charge is known yet. Most of them are settled by their own webhook within seconds. Then the
--- row is deleted here. Otherwise the janitor settles it a quarter of an hour after first_seen_at.
+-- The rows of BMC's lists for which no charge is known yet. For most of them, the webhook comes within seconds and settles the
+-- payment. Then the row is deleted from this table. If no webhook comes, the janitor settles the payment from the row 15
+-- minutes after first_seen_at.
 CREATE TABLE missing_rows (
     row_name text PRIMARY KEY,
     list text NOT NULL,
@@ -62,7 +63,7 @@ CREATE TABLE missing_rows (
 COMMENT ON COLUMN missing_rows.row_name IS 'The list and the number of the row, as in the key of the event that the row becomes.';
 COMMENT ON COLUMN missing_rows.paid_at IS 'The time in the row, which has no zone. Null if it cannot be read.';
 
--- Requests to compare now. The janitor answers each request once.
+-- Requests to the janitor to compare the lists with the charges now. The janitor answers each request once.
 CREATE TABLE reconciliation_requests (
     request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cause text NOT NULL,
@@ -77,7 +78,8 @@ COMMENT ON COLUMN reconciliation_requests.cause
 IS 'An operator sent /reconcile, a user raised a claim, or a backup was restored.';
 CREATE INDEX reconciliation_requests_open ON reconciliation_requests (request_id) WHERE answered_at IS NULL;
 
--- Which charges from webhooks BMC's lists contain. A charge that the lists do not contain may be forged with a leaked secret.
+-- Records which charges were found in BMC's lists, and which charges were reported to operators because no list contains them.
+-- A charge that no list contains may be forged with a leaked signing secret.
 CREATE TABLE charge_listings (
     charge_id bigint PRIMARY KEY REFERENCES charges,
     listed_at timestamptz,

@@ -2,9 +2,9 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10s';
 
--- Creating a trigger locks its table. With the settling turn, no settlement can hold one of these tables and wait for another one, and no
--- lock is waited for longer than half a second, so that payments do not wait longer either. If a lock is not available in time, `migrate`
--- repeats this file.
+-- Creating a trigger locks its table. So take the settling turn first. Then no settlement can hold a lock on one of the tables
+-- and wait for another table. With the settling turn, this migration also waits at most half a second for each further lock, so
+-- that payments wait no longer than that. If a lock is not available in time, `migrate` repeats this file.
 SELECT take_settling_turn();
 
 -- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables
@@ -87,8 +87,8 @@ BEGIN
 END
 $$;
 
--- Most charges never change. A trigger for each row with a condition costs a batch of new charges nothing, but a trigger for each statement
--- would also be called if no row has changed, because charges are inserted with ON CONFLICT DO UPDATE.
+-- Most charges never change. A trigger for each row with a condition costs a batch of new charges nothing. A trigger for each
+-- statement would also be called for a batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
 CREATE TRIGGER changed_charge_is_counted
 AFTER UPDATE ON charges
 FOR EACH ROW
@@ -132,7 +132,7 @@ DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.kind = 'refund')
 EXECUTE FUNCTION count_overdrawn_refund();
 
--- Counts a balance that falls below zero, or recovers.
+-- Adds 1 to the number of negative balances when a balance falls below zero, and -1 when the balance is no longer negative.
 CREATE FUNCTION count_overdrawn_balance() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -151,8 +151,9 @@ AFTER UPDATE ON balances
 FOR EACH ROW WHEN ((OLD.balance < 0) <> (NEW.balance < 0))
 EXECUTE FUNCTION count_overdrawn_balance();
 
--- The changes that the counts lack. There are none, unless rows were changed while triggers were off, or deleted. The view counts all
--- rows, so it takes seconds if there are millions.
+-- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless someone deleted rows,
+-- or changed rows while the triggers were disabled. The view counts all rows, so it takes seconds if there are millions of
+-- rows.
 CREATE VIEW missing_counts AS
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM (

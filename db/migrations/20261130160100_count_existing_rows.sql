@@ -2,12 +2,12 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10min';
 
--- Count the rows from before the triggers. This reads whole tables, but blocks no payment. The view compares the tables with the counts in
--- one snapshot, so it leaves out the rows that the triggers have counted since then.
+-- Count the rows that are older than the triggers. The statement reads whole tables, but blocks no payment. The view compares
+-- the tables with the counts in one snapshot, so it leaves out the rows that the triggers have counted since then.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts;
 
--- Grant this only now, so that no janitor exports counts that are not complete yet.
+-- Grant these privileges only after the counting, so that no janitor exports incomplete counts.
 GRANT SELECT, INSERT, DELETE ON counts TO janitor;
 GRANT SELECT ON missing_counts TO janitor;
 

@@ -2,7 +2,7 @@
 -- squawk-ignore-file require-lock-timeout, require-statement-timeout
 -- migrate:up transaction:false
 -- Build the index without blocking writes. The file has a single statement, because Postgres runs several statements of one
--- request in a transaction, and this statement cannot run in one.
+-- request in a transaction, and CREATE INDEX CONCURRENTLY cannot run in a transaction.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 
 -- migrate:down

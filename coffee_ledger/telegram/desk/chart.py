@@ -52,8 +52,8 @@ class Labels(NamedTuple):
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     """Draw the number of payments per day as a PNG. Call this function in a thread, because drawing takes some 50 ms."""
     # Import the two packages here, because most processes never draw a chart.
-    import fontpkg  # type: ignore[import-untyped]  # noqa: PLC0415 — see above; the package does not declare its types
-    import resvg_py  # noqa: PLC0415 — see above
+    import fontpkg  # type: ignore[import-untyped]  # noqa: PLC0415 — few processes need fontpkg; fontpkg declares no types
+    import resvg_py  # noqa: PLC0415 — few processes need resvg_py
 
     return resvg_py.svg_to_bytes(
         svg_string=compose_svg(days, labels),

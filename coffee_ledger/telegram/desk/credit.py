@@ -14,7 +14,7 @@ from coffee_ledger.telegram.desk.cards import Card, name_of
 from coffee_ledger.telegram.desk.messages import balance_text, one_line, refuse, request_of_press, show
 from coffee_ledger.telegram.desk.search import find_people
 
-# These characters count as a minus, because keyboards differ: a hyphen, U+2212 and two dashes.
+# A hyphen, U+2212 and two dashes all count as a minus, because keyboards write different characters.
 MINUS = "-\u2212\u2013\u2014"
 # Refuse a reason that begins with exactly three digits, because an operator who writes "1 000" may mean one thousand.
 CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)

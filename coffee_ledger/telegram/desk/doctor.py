@@ -32,7 +32,7 @@ log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""A backup older than this is too old. The limit is a day plus two hours for making the backup, as in the alert BackupOld."""
+"""The age above which a backup is too old: a day, plus two hours for making the backup, as in the alert BackupOld."""
 OWED_LONG = timedelta(minutes=5)
 
 RUNBOOK, DEPLOYMENT, RECONCILIATION = "runbook.md", "deploy.md", "reconciliation.md"
@@ -41,7 +41,11 @@ SECTION_OF_LISTS = "The token"
 
 @dataclass(frozen=True)
 class Clocks:
-    """The seconds by which each clock is ahead of the clock of this machine. *telegram* is None if Telegram did not answer."""
+    """
+    The seconds by which the clocks of the database and of Telegram are ahead of the clock of this machine.
+
+    *telegram* is None if Telegram did not answer.
+    """
 
     database: float
     telegram: float | None
@@ -132,8 +136,8 @@ def _check_webhook(found: Examination, now: datetime, context: Context) -> Step:
 def _check_secret(found: Examination, now: datetime, speech: Speech) -> Step:
     last = found.last_event
     if found.forged and found.forged_at:
-        # If a later delivery had a correct signature, the secret is correct now. Either the operator has corrected the secret, or
-        # the wrong signatures came from a stranger.
+        # If a delivery with a correct signature came after the last wrong signature, the secret is correct now. Either the
+        # operator has corrected the secret, or the wrong signatures came from a stranger.
         is_corrected = last is not None and last.received_at >= found.forged_at
         text = "desk-doctor-forged-before" if is_corrected else "desk-doctor-forged"
         line = speech.say(text, count=found.forged, ago=ago(now - found.forged_at, speech))
@@ -192,8 +196,8 @@ def _check_alerts(context: Context) -> Step:
 
 def _deliveries(found: Examination, now: datetime, context: Context) -> Iterator[str]:
     speech = context.speech
-    # The number of deliveries that were refused in a row stays stored until a delivery is accepted. Do not report it after
-    # `STREAK_PAUSE` without a refusal, because this pause ends the streak too.
+    # The stored count of successive refusals is reset only when a delivery is accepted. Do not report the count after
+    # `STREAK_PAUSE` without a refusal, because the next refusal then begins a new count.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         age, document = now - found.refused_at, _document("WebhookNearDisable", context)
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(age, speech), document=document)

@@ -57,7 +57,7 @@ PAGES_MAX = 1_000_000
 """The largest accepted page number. A client can forge a larger number, which would exceed the range of OFFSET in the query."""
 
 LINE_NOTE_LENGTH_MAX = 80
-"""The maximum length of a note in a list, in characters. The card of the charge shows more of it."""
+"""The maximum length of a note in a list, in characters. The card of the charge shows more of the note."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -170,7 +170,7 @@ async def list_card(listing: Listing, skip: int, context: Context) -> Card:
     if not lines:
         if not skip:
             return Card(speech.say(f"desk-{name}-none"))
-        # There is no such page, or its rows were decided meanwhile. Show the last page.
+        # The page does not exist, or all its rows have left the list meanwhile. Show the last page.
         total = (await kind.load(context.pool, skip=0, count_max=1)).total
         return await list_card(listing, max(total - 1, 0) // PAGE_LENGTH * PAGE_LENGTH, context)
     # Count the pages before this page. One of them may be incomplete, because this page may begin after any row. So round up.
@@ -367,7 +367,7 @@ def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
     # The body has a valid form. If the outcome is `failed`, the database refused the event. If the outcome is `unreadable`, an
-    # older version could not read the event, but this version probably can.
+    # older version of this software could not read the event, but this version probably can.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 

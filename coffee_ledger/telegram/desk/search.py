@@ -56,7 +56,7 @@ class Found:
 
 @dataclass(frozen=True)
 class People:
-    """The users that a search found, at most `PEOPLE_MAX`. *has_more* is True if more users fit."""
+    """The users that a search found, at most `PEOPLE_MAX`. *has_more* is True if more users fit the search."""
 
     found: Sequence[Found]
     has_more: bool = False
@@ -104,8 +104,8 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or @username names its user exactly, so parts of names are not searched in this case. They are not searched for
-    a number either, because a number is read only as a Telegram id.
+    A known code or @username names its user exactly, and a number is read only as a Telegram id. So in these cases, parts of
+    names are not searched.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):

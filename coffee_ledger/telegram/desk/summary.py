@@ -1,5 +1,5 @@
 """
-Keep the summary up to date: one message in each operator's chat that lists the open decisions, and that the bot edits.
+Keep the summary up to date: a message in each operator's chat that lists the open decisions. The bot edits this message.
 
 The summary also lists charges that look like payments of ordinary supporters. One button dismisses all of the listed charges.
 """
@@ -48,7 +48,11 @@ COUNTED_AS_WAITING = frozenset(
 
 NAME_LENGTH_MAX = 24
 NOTE_LENGTH_MAX = 48
-"""The maximum lengths, in characters, of a name and a note in the line of an ordinary payment. 25 lines must fit in a message."""
+"""
+The maximum lengths, in characters, of the supporter's name and note in the line of a charge that the summary offers to dismiss.
+
+The lines of 25 charges must fit in one message.
+"""
 
 
 def summary_card(waiting: Waiting, speech: Speech) -> Card:
@@ -119,7 +123,7 @@ def _keys(waiting: Waiting, speech: Speech) -> InlineKeyboardMarkup | None:
 def _credit_key(probable: Probable, speech: Speech) -> InlineKeyboardButton:
     charge = probable.charge
     text = speech.label("waiting-summary-credit", user=_name(probable), amount=money(charge, speech))
-    # The button contains either the payment or the user. With both, the data could exceed Telegram's limit of 64 bytes.
+    # The button's data names either the pending payment or the user. With both, it could exceed Telegram's limit of 64 bytes.
     data = OnCharge(
         step=Step.PICK_BELOW,
         charge_id=charge.charge_id,
