@@ -4,9 +4,9 @@
 -- is missing.
 -- `migrate` then limits the connections of each role (services/migrate/connections.py).
 --
--- The role ledger_owner, which runs this file, is not created here: it is the superuser of the image of Postgres. A managed
--- Postgres has no such superuser for its customers. There, roles that exist already are left as they are if their attributes
--- cannot be changed.
+-- The role ledger_owner, which runs this file, is not created here: it is the superuser that the image of Postgres creates. A
+-- provider of a managed Postgres gives its customers no superuser. There, this file skips the attributes and settings of a
+-- role if ledger_owner may not change the role.
 
 DO $$
 DECLARE
@@ -52,15 +52,16 @@ $$;
 DO $$
 BEGIN
     COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
-    -- The exporter of metrics connects as watcher. It reads statistics of the server and cannot read any table of the product.
+    -- The metrics exporter connects with the role watcher. This role can read statistics of the server, but no table of the
+    -- product.
     GRANT pg_monitor TO watcher;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'the roles spender and watcher cannot be completed: %', SQLERRM;
 END
 $$;
 
--- Only the owner and the roles in the GRANT CONNECT statement may connect, and the roles only to this database. They cannot
--- create tables. Temporary tables are refused too, because they could fill the disk and hold back VACUUM.
+-- Only the owner and the roles in the GRANT CONNECT statement may connect to this database. The granted roles cannot connect
+-- to any other database, and cannot create tables, not even temporary tables, which could fill the disk and hold back VACUUM.
 DO $$
 DECLARE
     other name;

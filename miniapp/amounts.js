@@ -10,11 +10,11 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// Thousands do not begin with 0: "0,500" means a half.
+// Grouped digits do not begin with 0: "0,500" means a half.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Read `10`, `7,50`, `1 000`, `$5`, `5 євро` as `{cents, currency}`, or null if it is uncertain. *currency* is null if none is named. */
+/** Read `10`, `1 000`, `$5`, `5 євро` as `{cents, currency}`; null if *text* is unclear. *currency* is null if not named. */
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
@@ -27,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** Read an amount without a currency as cents; null otherwise. */
+/** The cents of an amount without a currency; null otherwise. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -48,7 +48,7 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Unicode has a script's digits 0 to 9 in a row: count back to 0. */
+/** Unicode orders each script's digits from 0 to 9, so count back to 0. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
@@ -60,7 +60,7 @@ export function amountOf(cents) {
   return String(cents / 100);
 }
 
-/** Whole credits for the cents, rounded down as in the ledger; *rate* is per unit, a decimal string. */
+/** Whole credits for the cents, rounded down as in the ledger. *rate* is credits per currency unit, as text. */
 export function creditsFor(cents, rate) {
   const [whole, fraction = ""] = rate.split(".");
   const product = cents * Number(whole + fraction);

@@ -1,4 +1,4 @@
-// Starts the page: finds out who opened it and how, fetches the offer, shows the right screen.
+// Starts the page: finds out how it was opened, fetches the offer, shows the right screen.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* is a promise of `words`. */
+  /** *speaking* is a promise of the texts, `words`. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // A keyboard button opened the page: Telegram names no user, and takes one answer for the chat.
+    // A keyboard button opened the page: Telegram names no user, and lets the page send one answer to the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Do not replace a final problem.
+          // Keep a final problem on the screen.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,7 +64,7 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The language may change. If its texts do not load, the next call tries again.
+    // The language may change. If the new texts do not load, the next call tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore it: the next event brings the state.
+      // Ignore errors: the next event brings the state.
     }
   }
 
@@ -200,7 +200,7 @@ class App {
     this.refreshAction();
     if (isQuiet) return;
     window.scrollTo(0, 0);
-    // Screen readers read the first screen from its top anyway.
+    // Screen readers read the first screen from its top by default.
     if (!isFirst) screen.element.querySelector("h1").focus({ preventScroll: true });
   }
 
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// guard.js tells the user if texts do not load.
+// If texts do not load, wait: guard.js tells the user.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

@@ -9,7 +9,7 @@
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
 
-  // Telegram puts its colours into the address. Use them at once, or a dark Telegram on a light phone shows a light page first.
+  // Use the colours that Telegram puts into the address. Otherwise dark Telegram on a light phone shows a light page first.
   try {
     const theme = JSON.parse(new URLSearchParams(location.hash.slice(1)).get("tgWebAppThemeParams"));
     const { style } = document.documentElement;
@@ -32,7 +32,7 @@
   // History state survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
-  // Load errors do not bubble, but they can be captured.
+  // Load errors do not bubble, so capture them.
   addEventListener("error", ({ target }) => {
     if (isLost || !(target instanceof Element && target.matches("[type=module], [rel=stylesheet]"))) return;
     isLost = true;

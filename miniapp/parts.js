@@ -35,7 +35,7 @@ export function changing(selector, draw) {
   return [element, show];
 }
 
-/** Set a text only if it differs, or a screen reader may repeat it. */
+/** Set a text only if it differs. Otherwise a screen reader may repeat it. */
 export function write(element, text) {
   const isNew = element.textContent !== text;
   if (isNew) element.textContent = text;

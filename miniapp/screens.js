@@ -5,7 +5,7 @@ import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** Choose an amount; shows the balance and history as well. */
+/** Choose an amount. Also shows the balance and history. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -40,13 +40,13 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount; the bot answers in the chat, because the user is not known here. */
+/** Choose an amount, if the user is not known. The bot answers in the chat. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now, if this client supports such answers.
+    // A client that supports `sendData` closes the page now.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. It has no native button: when one is pressed, a page cannot copy. */
+/** An open payment: its code, three steps and status. It has no native button: a native button cannot trigger a copy. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -133,7 +133,7 @@ export function ended(app, shown) {
   };
 }
 
-/** In a plain browser: show the way to the bot. */
+/** Outside Telegram: show a link to the bot. */
 export function outside(app) {
   const { bot, bot_url: way, tiles } = app.offer;
   const { say, money, credits } = app.words;
@@ -171,7 +171,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // The promise stays open: the button is busy until the screen changes.
+      // This promise never resolves: the button is busy until the screen changes.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       if (!app.telegram.canClose) return null;
       if (app.offer?.bot_url) return { text: say("continue_in_chat"), run: () => app.goToChat("pay") };
@@ -216,7 +216,7 @@ function historyOf(words, entries) {
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  // Without a charge, `cause` is a written reason.
+  // Without a charge, `cause` is a text to show.
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 

@@ -19,7 +19,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** The user must open the page again. */
+  /** Whether the user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -77,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // If there is no JSON, the proxy has answered.
+  // An answer without JSON comes from the proxy.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -85,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // If there is no JSON, the proxy has answered.
+  // An answer without JSON comes from the proxy.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -113,7 +113,7 @@ function readEvent(event, hear) {
 
 /**
  * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
- * Poll the state while streams do not get through.
+ * Poll the state while no stream arrives.
  */
 export class Listening {
   attempt = 0;
@@ -145,7 +145,7 @@ export class Listening {
     }
   }
 
-  /** Listen until the stream ends. Give the problem, unless the stream ended normally or the state can be fetched. */
+  /** Listen until the stream ends. Return the problem, unless the stream ended normally or the state can be fetched. */
   async listenOnce() {
     const { signal } = this.current;
     this.waitSeconds = 0;
@@ -169,7 +169,7 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Fetch the state once; give the problem, if any. */
+  /** Fetch the state once; return the problem, if any. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
@@ -178,7 +178,7 @@ export class Listening {
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // An opened stream has a newer state.
+    // If a stream has opened, its state is newer.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }
@@ -203,7 +203,7 @@ export class Listening {
     this.wake();
   }
 
-  /** The page is visible again: its stream may have died unnoticed. */
+  /** Check the stream when the page is visible again. */
   async catchUp() {
     if (this.isOver) return;
     if (this.isDoubtful || (await this.ask())) this.hurry();

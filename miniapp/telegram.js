@@ -10,7 +10,7 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // At "complete", each script has loaded or failed, and its events may be over.
+    // At "complete", each script has loaded or failed. Its events may have fired already.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -27,7 +27,7 @@ function repeat(src, settle) {
   document.head.append(script);
 }
 
-/** Wrap the script's object; if it is null, all flags are false. */
+/** Wrap Telegram's object. If *webApp* is null, all flags are false. */
 export function wrap(webApp) {
   const isInside = webApp !== null && webApp.platform !== "unknown";
   const hasClient = isInside && hasListener();

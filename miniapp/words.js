@@ -1,6 +1,6 @@
 // Texts, numbers, money and times in the user's language.
 
-/** Unlike a hyphen, it allows no line break. */
+/** Unlike a hyphen, this sign allows no line break. */
 const MINUS = "\u2212";
 
 /** "uk" for an IETF tag of Ukrainian, otherwise "en". */
@@ -36,11 +36,11 @@ export async function wordsOf(language) {
       const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
       const full = { ...form, style: "currency", currency };
       try {
-        // $5 in Ukrainian too, as on Buy Me a Coffee; a browser would write "5 USD".
+        // Write $5 in Ukrainian too, as Buy Me a Coffee does, not "5 USD" as a browser does.
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
-        // The browser knows no such currency.
+        // The browser does not know the currency.
         return `${amount}\u00a0${currency}`;
       }
     },

@@ -46,8 +46,8 @@ class Alert:
     """
     The fault and its harm, in at most 80 characters.
 
-    Alertmanager sends one message for each group of alerts (`group_by` in alertmanager.yml). The alerts of a group may differ in
-    all labels but those of `group_by`, so the text may use only these labels.
+    Alertmanager sends one message for each group of alerts (`group_by` in alertmanager.yml). The alerts of a group are equal
+    only in the labels of `group_by`, so the text may use only these labels.
     """
     description: str
     dashboard: str
@@ -55,7 +55,8 @@ class Alert:
     """The alert fires after the expression has been true for this time. The format is Prometheus' own, such as "5m"."""
     keep: str | None = None
     """
-    The alert keeps firing for this time after the expression was last true. So it does not end and restart in short breaks.
+    The alert keeps firing for this time after the expression was last true. So it does not end and fire again when the
+    expression is false for a short time.
 
     None means no extra time.
     """
@@ -213,7 +214,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookProbeAbsent",
-        # WebhookProbeFailing cannot fire if the janitor has no task `send_probe`, so this alert reports that.
+        # WebhookProbeFailing cannot fire if the janitor has no task `send_probe`. This alert reports that the task is missing.
         "max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
         summary="No probes are sent: if payments could not arrive, no alert would fire",
         description="The janitor sends no probes: PROBE_URL or its secret is missing.",
@@ -222,7 +223,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookSilent",
-        # Do not fire if the usual gap is 0. This value means that there were too few payments to compute the gap.
+        # Do not fire if the usual gap between payments is 0. A gap of 0 means that there were too few payments to compute
+        # the gap.
         f"time() - {highest('ledger_last_payment_timestamp_seconds')} > ({highest('ledger_payment_gap_seconds')} > 0)",
         summary="No payment has come for longer than is usual on this page",
         description="The last was made {{ $value | humanizeDuration }} ago; a gap this long happens by chance about once a year."
@@ -460,8 +462,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "ChargeNotListed",
-        # This alert is only a ticket: the charge was settled more than a day ago, operators have got a card about it with a sound,
-        # and a list that omits a real payment is a more likely cause than a leaked secret.
+        # This alert is only a ticket: the charge was settled more than a day ago. Operators have received a card about the
+        # charge, with a sound. A list that omits a real payment is a more likely cause than a leaked secret.
         f"{counted('ledger_reconciliation_unlisted_charges_total', '1d')} > 0",
         summary="A payment is in none of Buy Me a Coffee's lists: the webhook may be forged",
         description="In a day: {{ $value }}. If Buy Me a Coffee's page does not show it either, the signing secret may have leaked.",

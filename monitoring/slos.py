@@ -138,8 +138,8 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # Each failed update is bad, even if it ended in time. The histogram counts it as handled in time, so subtract the failed
-        # updates from that number. Subtract all of them, because nearly all failed updates end in time.
+        # A failed update is bad, even if it ended in time. The histogram counts it as handled in time, so subtract the failed
+        # updates from the updates handled in time. Subtract all failed updates, because nearly all of them end in time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",
@@ -203,7 +203,7 @@ def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
     """
     Return the condition of an alert.
 
-    It is true if in both windows of one pair the error budget burns too fast, and there are at least `FAILURES_MIN` failures.
+    It is true if the error budget burns too fast in both windows of a pair, and there are at least `FAILURES_MIN` failures.
     """
     return " or ".join(_burns(slo, *pair) for pair in pairs)
 

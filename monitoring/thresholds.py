@@ -55,7 +55,7 @@ POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300
 POSTGRES_TRANSACTION_IDS = 500_000_000
 """
-The number of transaction ids in use at which an alert fires.
+An alert fires if more than this number of transaction ids are in use.
 
 Autovacuum begins to freeze old rows at 200 million, so at this number autovacuum does not keep up. Postgres refuses writes near
 2,100 million.
@@ -80,8 +80,8 @@ DISK_FREE_SHARE = 0.4
 """
 DiskFilling does not fire if more than this share of the disk is free.
 
-The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. So few hours are too short to predict that so
-much free space will be used up.
+The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. These few hours are too short to predict
+that more than this share will be used up.
 """
 
 PROBE_SILENCE_SECONDS = 180
@@ -98,7 +98,7 @@ JANITOR_SLACK_SECONDS = 30
 
 RECONCILIATION_AGE_SECONDS = 6 * 3600
 """
-The time without a good pass over BMC's lists after which an alert fires.
+An alert fires if there was no good pass over BMC's lists for this time.
 
 A pass is due every ten minutes. Only payments whose webhook was lost wait for a pass, so an operator need not know about short
 failures of BMC's API.
@@ -106,7 +106,7 @@ failures of BMC's API.
 
 FAILED_PASSES_PER_HOUR = 3
 """
-The number of passes that failed in the same way within an hour at which an alert fires.
+An alert fires if this many passes fail in the same way within an hour.
 
 A pass is due every ten minutes, so at the third failure the cause has lasted for about twenty minutes.
 """
@@ -122,7 +122,7 @@ CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
 NOTIFICATIONS_FAILED = 2
 """
-The number of notifications that Alertmanager failed to send, in 15 minutes, at which an alert fires.
+An alert fires if Alertmanager fails to send this many notifications in 15 minutes.
 
 Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence.
 """

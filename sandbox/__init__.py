@@ -1,5 +1,5 @@
 """
-Stand-ins for Telegram's Bot API and for Buy Me a Coffee (BMC), so that the whole product runs without any account.
+Stand-ins for Telegram's Bot API and for Buy Me a Coffee (BMC), so that the whole product runs without an account there.
 
 The sandbox keeps its state in memory, in bounded collections. A restart loses all messages, payments and deliveries. A restart
 also loses all people, unless SANDBOX_RECORD names a file.

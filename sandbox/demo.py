@@ -71,7 +71,7 @@ class Demo:
 
     async def start_over(self, request: web.Request) -> web.Response:
         """
-        Show the demo as at its start: new supporters, no payments, no faults, all plugs in.
+        Show the demo as at its start: new supporters, no payments, no faults, and all services connected.
 
         The ledger of the product keeps all entries, so the demo goes on with new supporters. If nothing has happened since the
         last call, do not replace the supporters. So a second click has no effect.

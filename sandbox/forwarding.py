@@ -1,7 +1,8 @@
 """
 Serve the product's pages at the sandbox's address.
 
-So a browser can open the pages without trusting the product's certificate and without resolving the product's host name.
+At this address, a browser can open the pages without trusting the product's certificate and without resolving the product's
+host name.
 """
 
 from collections.abc import Iterable
@@ -111,8 +112,8 @@ async def _pass_on(request: web.Request, answer: ClientResponse, script: Script)
             await response.write(piece)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError):
-        # The product or the browser closed the connection. Abort, so that the browser does not take a partial answer for a
-        # whole one.
+        # The product or the browser closed the connection. Abort, so that the browser does not take a partial answer for
+        # a complete answer.
         if request.transport is not None:
             request.transport.abort()
     return response

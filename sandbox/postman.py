@@ -74,7 +74,7 @@ class Postman:
     def _open_session(self) -> ClientSession:
         if self._session is None:
             # Do not verify the certificate: it is signed by the proxy's internal CA. Do not reuse connections: the proxy may
-            # close an idle one, and the next request on it would look like a failed delivery.
+            # close an idle connection, and the next request on this connection would look like a failed delivery.
             self._session = ClientSession(connector=TCPConnector(ssl=False, force_close=True, limit=200))
         return self._session
 

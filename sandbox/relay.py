@@ -20,7 +20,7 @@ class Relay:
     Forwards each connection on *port* to *target*.
 
     Between `cut` and `mend`, the relay refuses new connections. With *port* 0, the system chooses a free port at the first `mend`,
-    and the relay keeps it. *host* is the address to listen on.
+    and the relay keeps this port. *host* is the address to listen on.
     """
 
     def __init__(self, target: Address, *, host: str = HERE, port: int = 0) -> None:
@@ -77,5 +77,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         if writer.can_write_eof():
             writer.write_eof()
         return
-    # One connection is lost. Abort the other one too, so that its peer does not wait.
+    # One connection is lost. Abort the other connection too, so that its peer does not wait.
     writer.transport.abort()

@@ -33,7 +33,7 @@ _CREDITED = "credited"
 
 
 class Reading(Enum):
-    """How the note of a payment names a user."""
+    """The way in which the note of a payment names a user."""
 
     CODE = "code"
     # The note contains a code with one wrong character.
@@ -103,10 +103,10 @@ class Paid:
     @property
     def trail(self) -> Trail | None:
         """
-        Return the trail of the event that was credited. If no event was credited, return the newest trail, but prefer a trail
-        that is not FORGOTTEN. Return None if there is no trail.
+        Return the trail of the event that was credited, or None if there is no trail.
 
-        A payment can have several trails, because BMC reports a new subscription by two events.
+        If no event was credited, return the newest trail, but prefer a trail that is not FORGOTTEN. A payment can have several
+        trails, because BMC reports a new subscription by two events.
         """
         known = list(self.trails.values())
         trails = [one for one in known if one.sending is not Sending.FORGOTTEN] or known
@@ -297,7 +297,7 @@ class Tally:
         return None if found is None else found[1]
 
     def _find(self, event_id: int) -> tuple[Paid, Trail] | None:
-        # Events are new when they are sent, so search from the newest payment.
+        # An event is sent soon after its payment, so begin the search at the newest payment.
         for paid in reversed(self._payments.values()):
             if event_id in paid.trails:
                 return paid, paid.trails[event_id]

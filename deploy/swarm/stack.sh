@@ -106,7 +106,7 @@ refuse_beside_compose() {
         fail "the Compose project $stack runs on this machine. Stop it first: docker compose down. The stack goes on with its data"
 }
 
-# Copy the passwords that Compose generated, because the database in Compose's volume still has them.
+# Copy the passwords that Compose generated, because the database in Compose's volume still uses them.
 take_over_from_compose() {
     local folder mounts=()
     [ ! -e "$state/secrets/db/password_owner" ] || return 0
@@ -276,8 +276,8 @@ look() {
 }
 
 # Return whether all containers of a service run, or all containers of a job have ended. `docker service ls` prints 2/3 for a service
-# and 0/1 (1/1 completed) for a job. Do not use the 2, because it still includes the containers of a node that is down. Count the
-# containers in `tasks` instead, which `look` has filled.
+# and 0/1 (1/1 completed) for a job. Do not use the first number (2), because it still includes the containers of a node that
+# is down. Count the containers in `tasks` instead, which `look` has filled.
 is_complete() {
     local count running
     count=$(sed -n "s/^${stack}_$1 //p" <<<"$counts")

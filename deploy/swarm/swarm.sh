@@ -3,9 +3,9 @@
 #
 #   swarm.sh deploy [TAG]            start the stack, or apply a changed .env. TAG is that of the image, by default the running one
 #   swarm.sh update [TAG]            replace the image by TAG, by default the revision of this checkout
-#   swarm.sh add-node ENGINE [IP]    add a machine and start a proxy and a webhook on it. ENGINE is such as ssh://root@10.0.0.5.
-#                                    IP is its private address, if it has several
-#   swarm.sh remove-node NODE        settle what waits on a node, and remove it
+#   swarm.sh add-node ENGINE [IP]    add a machine and start a proxy and a webhook on it. ENGINE is an address such as
+#                                    ssh://root@10.0.0.5. IP is the machine's private address, needed if the machine has several
+#   swarm.sh remove-node NODE        settle the deliveries that wait on a node, and remove the node
 #   swarm.sh send-image ENGINE…      load the running image onto machines
 #   swarm.sh dashboards              open Grafana on 127.0.0.1, until Ctrl-C
 #   swarm.sh status                  show the nodes and the services
@@ -121,7 +121,7 @@ dashboards() {
     # Grafana.
     container=$(docker create --publish "127.0.0.1:$port:3000" --read-only --tmpfs /config --tmpfs /data \
         "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to grafana:3000)
-    # shellcheck disable=SC2064 # the container is known now
+    # shellcheck disable=SC2064 # expand $container now, because it is local to this function
     trap "docker rm --force $container >/dev/null" EXIT
     docker network connect "${stack}_edge" "$container"
     docker start "$container" >/dev/null
@@ -300,7 +300,7 @@ settle_spool() {
 is_spool_empty() {
     local job=${stack}_spool-check state
     docker service rm "$job" >/dev/null 2>&1 || true
-    # shellcheck disable=SC2016 # the shell in the container expands it
+    # shellcheck disable=SC2016 # the shell in the container expands $(…)
     retry docker service create --quiet --detach --name "$job" --mode replicated-job --restart-condition none --no-resolve-image \
         --constraint "node.id==$1" --mount "type=volume,source=${stack}_spool,target=/spool" \
         --entrypoint sh --no-healthcheck "$image" -c '[ -z "$(ls -A /spool)" ]' >/dev/null

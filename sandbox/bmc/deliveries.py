@@ -103,12 +103,12 @@ class Deliveries:
         """
         Send the events of one happening, such as a payment or the start of a subscription.
 
-        Return False if they are not sent, because the webhook is disabled or BMC forgets them.
+        Return False if they are not sent, because the webhook is disabled or `Fault.FORGOTTEN` is on.
         """
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
-        # Check first whether the webhook is enabled. If it is disabled, nothing would be sent even without the fault, so do not
-        # count a use of the fault.
+        # Check first whether the webhook is enabled. If it is disabled, no event is sent in any case, so do not count a use
+        # of `Fault.FORGOTTEN`.
         if not self._webhook.enabled:
             for event in events:
                 log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)

@@ -21,7 +21,7 @@ FREE = "FREE_REWARD"
 """The transaction id of every free Shop item. It is not unique."""
 
 _REFUNDED: Sequence[tuple[object, bool]] = ((True, True), (1, True), ("1", False), ("true", True), (None, True))
-"""The forms of `is_refunded` in a refunded row, each with True if `refunded_at` has a value."""
+"""The forms of a refunded row: the value of `is_refunded`, and whether `refunded_at` has a value."""
 
 _NOT_REFUNDED: Sequence[object] = (None, False, 0, "0", "false")
 

@@ -1,4 +1,4 @@
-"""Define the bodies that the "Send test" button on BMC's dashboard sends. Every account gets the same examples, about John."""
+"""Define the bodies that the "Send test" button on BMC's dashboard sends. All accounts get the same examples: John pays."""
 
 from typing import Any
 

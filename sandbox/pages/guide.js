@@ -13,8 +13,8 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // Maps each person to the id of the bot's newest message when the person last paid. Codes up to this message may be
-    // used already, even if no note contains them.
+    // Maps each person to the id of the bot's newest message when the person last paid. The codes in messages up to
+    // this id may have been used in payments already, even if no note contains them.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;
@@ -126,7 +126,7 @@ export class Guide {
     return this.state.tally.payments.find(({ event_ids: ids }) => ids.includes(this.paid.event));
   }
 
-  /** True while the webhook keeps the payment on its disk. This ends some seconds after the plug is in again. */
+  /** True while the webhook keeps the payment on its disk. This ends some seconds after the database is connected again. */
   get isSpooled() {
     const { story } = this;
     return Boolean(story?.spooled_at && !story.is_credited);
@@ -144,7 +144,7 @@ export class Guide {
 }
 
 function unplugged(name, isDelivered) {
-  // Until the delivery is answered, the webhook still waits for the database. Then it keeps the payment on its disk.
+  // Until the webhook answers the delivery, it waits for the database. After the answer, the payment is on its disk.
   const isAsking = name === "database" && !isDelivered;
   return `The ${name} is unplugged. ${isAsking ? "The webhook waits a moment." : "Plug it in again."}`;
 }

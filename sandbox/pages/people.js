@@ -21,7 +21,7 @@ export class People {
     return this.operator ? this.cast[0].id : this.chosen;
   }
 
-  /** Set the people to show. If the demo has started over, choose the new person who replaces the chosen one. */
+  /** Set the people to show. If the demo has started over, choose the person who replaces the chosen person. */
   setCast(cast) {
     const before = this.cast;
     if (JSON.stringify(before) === JSON.stringify(cast)) return;
@@ -42,7 +42,7 @@ export class People {
   }
 
   /**
-   * Create the people of the cast and press Start for them, unless they have done so. A restarted sandbox knows no people.
+   * Create the people of the cast who have not pressed Start, and press Start for them. A restarted sandbox knows no people.
    *
    * *asked* are the ids that the page asked for. *known* are those people among them that the sandbox knows.
    */
@@ -55,7 +55,7 @@ export class People {
       const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));
     } catch {
-      // `bring` is called again with the next state.
+      // Ignore the error, because `bring` is called again with the next state.
     } finally {
       this.isBringing = false;
     }

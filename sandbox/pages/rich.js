@@ -47,7 +47,7 @@ function collapsed(content) {
   return quotation;
 }
 
-/** Like Telegram's clients, write the time in the reader's zone and language. Clients that cannot do so show *words*. */
+/** Like Telegram's clients, write the time in the reader's zone and language. For the format `r` (relative), show *words*. */
 function time({ unix_time: unix, date_time_format: format }, words) {
   const date = new Date(unix * 1000);
   const styles = {

@@ -118,7 +118,7 @@ function askForCode() {
   find("ask-title").textContent = "Which code did the bot show you?";
   find("ask-text").value = "";
   dialog.returnValue = "";
-  // Cancel is not a submit button: Enter presses the first submit button of the form, and this button must be OK.
+  // Enter presses the first submit button of the form. So Cancel is not a submit button, and Enter presses the button OK.
   find("ask-cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {

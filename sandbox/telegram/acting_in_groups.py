@@ -124,7 +124,7 @@ class ActingInGroups:
         return self._deliver(group, message, "edited_message")
 
     async def create_topic(self, request: web.Request) -> web.Response:
-        """Create a topic as a member. Without `user_id`, the bot creates the topic."""
+        """Create a topic as the member `user_id`. Without `user_id`, the bot creates the topic."""
         group, fields = self._group(request), await read_fields(request)
         if not group.is_forum:
             raise conflict("the group is not a forum")
@@ -191,7 +191,7 @@ class ActingInGroups:
         return message
 
     def _deliver(self, group: Group, message: Message, kind: str = "message", *, copies: int = 1) -> web.Response:
-        """Give the message to the bot if the bot gets it by Telegram's rules. Answer with the ids of the message and the update."""
+        """Send the message to the bot, if Telegram would do so. Answer with the ids of the message and the update."""
         update_id = None
         if not message.from_bot and group.reaches_bot(message, self._telegram.bot_user()):
             update_id = self._telegram.updates.add(kind, as_bot_api(self._telegram, group, message), copies=copies)

@@ -39,7 +39,7 @@ class Calls:
     """
     Keeps the newest calls of each method.
 
-    Each method has its own limit, so many getUpdates calls displace no sendMessage calls.
+    Each method has its own limit. Otherwise the frequent getUpdates calls would displace sendMessage calls.
     """
 
     def __init__(self) -> None:

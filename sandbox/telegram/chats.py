@@ -94,11 +94,11 @@ class AnyChat(ABC):
     @property
     @abstractmethod
     def id(self) -> int:
-        """The id by which the bot writes to this chat."""
+        """The chat id that the bot uses in its calls."""
 
     @abstractmethod
     def as_chat(self) -> dict[str, Any]:
-        """Return the chat in the form in which the bot gets it."""
+        """Return the chat in the form that the Bot API uses."""
 
     @abstractmethod
     def sender_of(self, message: Message) -> dict[str, Any]:
