@@ -2,8 +2,8 @@
 Check the settings of all services before any service starts, and exit.
 
 `docker compose up` waits for this check. Without the check, `up -d` would exit with 0, and a service with a malformed setting
-would restart again and again. Each problem is printed as one line, which names the setting and says how to correct it. Values are
-never printed.
+would restart again and again. Each problem is printed as one line, which names the setting and says how to correct it. Values
+are never printed.
 """
 
 import os
@@ -73,14 +73,14 @@ def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     """
     Find the settings that lost a part because Compose replaced a variable in them.
 
-    Compose replaces `$word` in `.env` by the variable `word`, or by nothing if there is no such variable. The container receives
-    only the rest of the value, which may look well-formed. So this function compares the value with the line in `.env`.
+    Compose replaces `$word` in `.env` by the variable `word`. If this variable does not exist, Compose removes `$word`. The
+    container then receives only the rest of the value, which may look well-formed. So this function compares the value with the
+    line in `.env`.
     """
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
         rest = VARIABLE.sub("", written)
-        # Report the setting only if Compose replaced the variable by nothing. Otherwise the variable was probably used on
-        # purpose.
+        # Report the setting only if Compose removed each `$word`. If a variable exists, it was probably used on purpose.
         if rest != written and environ.get(name) == rest:
             yield f"{name} lost a part that begins with $: write its value between single quotes, {name}='…'"
 

@@ -26,7 +26,7 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
     """
     Make the folder *target* equal to the folder *source*, but put the operator's addresses into the links.
 
-    Do not rewrite an unchanged file, because a program that watches the file might reload it for nothing.
+    Do not rewrite an unchanged file, because a program that watches the file might reload it although nothing changed.
     """
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})

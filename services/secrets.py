@@ -2,9 +2,9 @@
 Write each secret to a file in the volume of the service that needs it, and exit.
 
 The program runs before the services that need secrets, and it has no network. It writes the secrets from `.env` at each start.
-It generates all other secrets at the first start and keeps them, because the database stores the owner's password too and would
-refuse another one. If the file with the password of another role is lost, this program generates a new password, and the
-service `migrate` sets it in the database.
+It generates all other secrets at the first start and keeps them. The owner's password must not change, because the database
+also stores this password and would refuse a new one. If the file with the password of another role is lost, this program
+generates a new password, and the service `migrate` sets the new password in the database.
 """
 
 import os
@@ -42,7 +42,7 @@ OWNER_URL = "DATABASE_OWNER_URL"
 """
 The address of a managed Postgres, with the login of the owner of the database. If it is missing, the service `db` is the database.
 
-Only a Swarm has this setting: see deploy/swarm/prepare.yaml.
+Only a deployment on Docker Swarm uses this setting: see deploy/swarm/prepare.yaml.
 """
 
 OWNER_URL_FORM = re.compile(r"postgresql://[^\s/@:]+:[^\s/@:]+@[^\s/@]+/[^\s/@?]+(\?[^\s@]*)?")
@@ -50,8 +50,8 @@ OWNER_URL_FORM = re.compile(r"postgresql://[^\s/@:]+:[^\s/@:]+@[^\s/@]+/[^\s/@?]
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
 """
-The mode of the secrets for Postgres and Grafana. Both run as a different user than this program, so every user must be able to
-read the files.
+The mode of the secrets for Postgres and Grafana. Postgres and Grafana run as other users than this program, so every user must
+be able to read the files.
 
 The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
 """
@@ -61,9 +61,9 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
     owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
-    # Disable TLS, because the service `db` has no certificate: it is reached only over a network inside this machine. Use the
-    # constant DATABASE_ADDRESS and not the setting. In the demo, the setting names the sandbox, which forwards connections to
-    # `db` but may start after `migrate`.
+    # Disable TLS, because the service `db` has no certificate: other services reach `db` only over a network inside this
+    # machine. Use the constant DATABASE_ADDRESS and not the setting with the same name. In the demo, the setting names the
+    # sandbox, which forwards connections to `db`. But the sandbox may start after `migrate`.
     managed = environ.get(OWNER_URL, "").strip()
     owners_url = managed or f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
     _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)

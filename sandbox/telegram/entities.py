@@ -251,7 +251,11 @@ class _HtmlReader:
 
 
 def _link(raw: str) -> str | None:
-    """Return the address as Telegram writes it. Return None for an invalid address: Telegram drops the link without an error."""
+    """
+    Return the address of a link. Like Telegram, append a slash if the address consists only of a scheme and a host.
+
+    Return None if the address is invalid: Telegram drops the link without an error.
+    """
     try:
         url = URL(raw)
     except ValueError:

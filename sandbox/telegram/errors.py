@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ApiError(Exception):
-    """An error answer of the Bot API, in which `ok` is false. Its text has Telegram's wording."""
+    """Makes the Bot API answer a call with an error (`ok` is false). The description has Telegram's wording."""
 
     code: int
     description: str

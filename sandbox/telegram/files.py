@@ -31,7 +31,11 @@ class File:
     content: bytes = field(repr=False)
 
     def as_bot_api(self) -> dict[str, Any]:
-        """Return the file's fields in a Bot API message. Telegram lists several sizes of a photo, the sandbox only one."""
+        """
+        Return the fields of a Bot API message that describe the file.
+
+        Telegram lists several sizes of a photo. The sandbox lists only one size.
+        """
         named = {"file_id": self.file_id, "file_unique_id": self.file_id[-12:], "file_size": len(self.content)}
         if self.kind is Kind.PHOTO:
             width, height = picture_size(self.content)

@@ -1,5 +1,5 @@
 """
-Groups: their members, the bot's standing in them, and Telegram's rules about which of their messages the bot gets.
+Simulate groups: their members, the bot's status in each group, and Telegram's rules about which messages the bot gets.
 
 Sources: https://core.telegram.org/bots/features#privacy-mode and https://core.telegram.org/bots/faq, read 2026-11-30. The error
 texts come from Telegram's Bot API server.
@@ -29,9 +29,9 @@ ANONYMOUS_ADMINISTRATOR = {
 }
 CHANNEL_SENDER = {"id": 136817688, "is_bot": True, "first_name": "Channel", "username": "Channel_Bot"}
 """
-Telegram names this sender for a message that a person writes as a channel.
+The sender that Telegram reports for a message that a person writes in the name of a channel.
 
-For a message of an anonymous administrator, Telegram names `ANONYMOUS_ADMINISTRATOR`.
+For a message of an anonymous administrator, Telegram reports the sender `ANONYMOUS_ADMINISTRATOR`.
 """
 
 _RIGHTS_OF_ADMINISTRATOR = (
@@ -75,12 +75,12 @@ class GroupType(Enum):
 
 
 class BotStanding(Enum):
-    """The relation of the bot to a group."""
+    """The status of the bot in a group."""
 
     # The bot was never in the group, so Telegram does not know the chat for this bot.
     NEVER_ADDED = "never_added"
     MEMBER = "member"
-    # An administrator gets all messages of the group, not only those that the privacy mode lets through.
+    # As an administrator, the bot gets all messages of the group, even if its privacy mode is on.
     ADMINISTRATOR = "administrator"
     # The bot is in the group but may not write.
     RESTRICTED = "restricted"
@@ -161,10 +161,10 @@ class Group(AnyChat):
 
     def reaches_bot(self, message: Message, bot: Mapping[str, Any]) -> bool:
         """
-        Return whether the bot gets this message. The privacy mode of the bot is on, as it is for every new bot.
+        Return whether the bot gets this message. Assume that the bot's privacy mode is on, as it is for every new bot.
 
-        In the sandbox, a command without a bot's name always reaches the bot. Telegram sends such a command only to the bot that
-        was the last to write in the group.
+        In the sandbox, a command without a bot's name always reaches the bot. Telegram sends a command without a name only to
+        the bot that most recently wrote in the group.
         """
         if not self.standing.is_in_group:
             return False
@@ -181,7 +181,7 @@ class Group(AnyChat):
 
 
 class Groups:
-    """Keeps at most `_GROUPS_MAX` groups, by their ids. If there are more, the oldest is dropped."""
+    """Stores groups by id. If there are more than `_GROUPS_MAX` groups, drops the group that was created first."""
 
     def __init__(self, changed: Bell) -> None:
         self._changed = changed

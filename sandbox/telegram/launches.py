@@ -44,7 +44,8 @@ class Launches:
     """
     Opens the Mini App.
 
-    An address at *public_host* becomes a path of the sandbox, because the sandbox forwards the product's pages.
+    If the Mini App's address has the host *public_host*, the launch uses the address without the host. The browser then loads
+    the page from the sandbox, which forwards the request to the product.
     """
 
     def __init__(self, telegram: Telegram, *, public_host: str) -> None:
@@ -121,7 +122,7 @@ class Launches:
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
     """
-    Find the button with this text, and return the launch that the button causes.
+    Find the button with this text, and return the launch of the Mini App that a press of the button starts.
 
     Search the current reply keyboard first, then the messages from the newest to the oldest. If *message_id* is not None, search
     only in the message with this id.
@@ -157,7 +158,7 @@ def _age_seconds(fields: Fields) -> int:
 
 
 def _version(fields: Fields) -> str:
-    """Return the version of the Mini App API that the person's Telegram client supports. The request may set it in `version`."""
+    """Return the Mini App API version that the person's client supports. The request may set it in the field `version`."""
     version = fields.text("version") or _VERSION_NOW
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
         raise FieldError("version", "must be like 6.0")

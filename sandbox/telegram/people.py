@@ -41,7 +41,7 @@ class Person:
 
 
 class People:
-    """Keeps at most `_PEOPLE_MAX` people. If there are more, the oldest is dropped."""
+    """Stores people by user id. If there are more than `_PEOPLE_MAX` people, drops the person who was added first."""
 
     def __init__(self) -> None:
         self._people: OrderedDict[int, Person] = OrderedDict()

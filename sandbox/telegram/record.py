@@ -13,7 +13,8 @@ class Record:
     """
     Appends one JSON line for each change of a person and for each message of the bot. Does nothing if *path* is None.
 
-    Each line is written by one unbuffered write before the request is answered. So a killed sandbox loses no answered request.
+    Each line is written by one unbuffered write before the request is answered. So if the sandbox is killed, the file contains
+    the lines of all answered requests.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -34,7 +34,7 @@ class CallbackQuery:
 @dataclass
 class Telegram:
     token: str = field(repr=False)
-    # This bell rings after each change that a person can see.
+    # A signal (see `Bell`) that wakes all waiting tasks after each change that a person can see.
     changed: Bell = field(default_factory=Bell)
     people: People = field(default_factory=People)
     files: Files = field(default_factory=Files)
@@ -49,7 +49,7 @@ class Telegram:
     record: Record = field(default_factory=Record)
     # This function is called after each message that the bot sends to a private chat.
     heard: Callable[[Chat, Message], None] = lambda _chat, _message: None
-    # The time in seconds since 1970 when a person last pressed a button with callback data, so the bot got an update.
+    # The Unix time at which a person last pressed a button with callback data. Each of these presses sends the bot an update.
     pressed_at: float = 0.0
     chats: Chats = field(init=False)
     groups: Groups = field(init=False)

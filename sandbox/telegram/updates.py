@@ -41,7 +41,7 @@ class Update:
         """
         True if the update is a button press that has waited for more than `_PRESS_SECONDS_MAX`.
 
-        All other updates expire after a day, and the sandbox does not run that long.
+        All other updates expire after a day. The sandbox does not run that long, so this limit is not simulated.
 
         Source: https://github.com/tdlib/telegram-bot-api, `Client.cpp`, read November 2026.
         """
@@ -89,9 +89,10 @@ class Updates:
 
     def confirm_before(self, offset: int) -> None:
         """
-        Drop the updates with ids below *offset*. If *offset* is negative, keep that many of the newest updates.
+        Drop the updates with ids below *offset*. If *offset* is negative, keep only the newest `-offset` updates.
 
-        An update with two copies stays until it is confirmed again, as if its first confirmation had been lost.
+        An update with two copies stays after the first confirmation, as if Telegram had not received this confirmation. The
+        second confirmation removes the update.
         """
         if offset < 0:
             while len(self.pending) > -offset:

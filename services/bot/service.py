@@ -12,9 +12,10 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # With `events_isolation`, the bot handles the updates of one user one after the other: aiogram's FSM middleware queues them.
-    # `Throttle` (in coffee_ledger/telegram/middleware.py) must refuse a user's surplus updates before they are queued. So
-    # `disable_fsm` keeps aiogram from registering the FSM middleware at once, and `payments_in` registers it after `Throttle`.
+    # `events_isolation` makes aiogram's FSM middleware queue each user's updates, so that they are handled one after the other.
+    # `Throttle` (in coffee_ledger/telegram/middleware.py) must refuse a user's surplus updates before this middleware queues
+    # them. So `disable_fsm` keeps aiogram from registering the FSM middleware at once, and `payments_in` registers the
+    # middleware after `Throttle`.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
     # Open the bot first, so that its HTTP session is closed last. Handlers that still run at shutdown need the session to
     # answer.

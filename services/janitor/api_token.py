@@ -24,8 +24,8 @@ def read_expiry(token: str) -> datetime | None:
         return None
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        # Convert to float and not to int. BMC's tokens are probably made by Laravel Passport, which writes the time with
-        # decimals.
+        # Convert the time to float and not to int, because it may have decimals. BMC's tokens are probably made by Laravel
+        # Passport, which writes decimals.
         seconds = float(str((parse_object(payload) or {}).get("exp")))
         return datetime.fromtimestamp(seconds, UTC)
     # `fromtimestamp` raises OverflowError or OSError if the number is outside the range of times that the system supports.

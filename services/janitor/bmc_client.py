@@ -17,10 +17,10 @@ BODY_BYTES_MAX = 1024 * 1024
 REQUESTS_PER_MINUTE_MAX = 15
 CLAIM_REQUESTS = 3
 """
-The number of requests in each minute that are reserved for claims. A claim needs one request for each of the three lists.
+The number of requests in each minute that are reserved for claims.
 
-Without the reserve, two passes in one minute could use all requests, and the claim of a user who has just paid would have to
-wait.
+When a user claims to have paid, the janitor looks for the payment on one page of each of the three lists. Without the reserve,
+two passes over the lists in one minute could use all requests, and the user would have to wait.
 """
 
 MINUTE_SECONDS = 60.0
@@ -28,7 +28,7 @@ REQUESTS_LEFT_MIN = 5
 """
 If BMC reports that fewer requests than this number are left, the client makes a pause.
 
-The creator's other programs may share BMC's limit with us, so the client leaves them some requests.
+The creator's other programs may share BMC's rate limit with us, so the client leaves some requests for these programs.
 """
 
 # BMC's servers are behind Cloudflare, which refuses a client whose User-Agent is the default one of an HTTP library.
@@ -90,10 +90,10 @@ class BmcClient:
 
     async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         """
-        Read one page of a list. The first page has number 1. Requests *for_claim* may use the whole budget.
+        Read one page of a list. The first page has number 1. If *for_claim* is true, the request may use the whole budget.
 
-        Return an `ApiResult` for every failure and raise no exception, so that the token cannot become part of a traceback.
-        If the budget allows no request now, send none and return the state THROTTLED.
+        Return an `ApiResult` for every failure and raise no exception, so that the token cannot become part of a traceback. If
+        the budget allows no request now, send no request and return the state THROTTLED.
         """
         wait_seconds = self._budget.take(self._clock(), for_claim=for_claim)
         if wait_seconds:
@@ -108,8 +108,8 @@ class BmcClient:
     async def _ask(self, list_: ApiList, page: int) -> ApiAnswer | ApiResult:
         query = {"page": str(page)}
         if list_ is ApiList.SUBSCRIPTIONS:
-            # Always send the status, because BMC does not document which status is the default. BMC's links to the next page
-            # contain no status, so this client does not follow them.
+            # Always send the parameter `status`, because BMC does not document its default value. BMC's links to the next page
+            # do not contain the parameter, so this client does not follow these links.
             query["status"] = "all"
         headers = {
             "Authorization": f"Bearer {self._token.get_secret_value()}",
@@ -136,7 +136,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """
     Return the body, or `b""` if the body is larger than `BODY_BYTES_MAX`. A page of rows is always smaller.
 
-    aiohttp unpacks a compressed body in small chunks, so even a small body that unpacks to a huge one cannot fill the memory.
+    aiohttp unpacks a compressed body in small chunks, so a body that becomes huge by unpacking cannot fill the memory.
     """
     body = bytearray()
     async for chunk in response.content.iter_any():
@@ -149,8 +149,8 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
 def _as_answer(response: aiohttp.ClientResponse, body: bytes) -> ApiAnswer:
     return ApiAnswer(
         status=response.status,
-        # This attribute contains the media type without parameters such as `charset`. If the answer has no header
-        # `Content-Type`, aiohttp sets the attribute to `application/octet-stream`.
+        # `response.content_type` is the media type without parameters such as `charset`. If the answer has no header
+        # `Content-Type`, aiohttp uses `application/octet-stream`.
         content_type=response.content_type,
         body=body,
         location=response.headers.get("Location"),

@@ -81,7 +81,7 @@ UNLISTED_CHARGES = Counter(
 
 
 def forget_last_pass() -> None:
-    """Stop exporting the state of the lists, because another janitor reads them now. Counters keep their values."""
+    """Stop exporting the state of BMC's lists, because another janitor reads the lists now. Counters keep their values."""
     MISSING_ROWS.set(0)
     LIST_HEALTHY.clear()
     REQUESTS_LEFT.clear()

@@ -25,7 +25,7 @@ class OutageWatch:
 
     @property
     def has_ended(self) -> bool:
-        """True if an outage has ended since the last `forget`."""
+        """True if an outage has ended since the last call of `forget`."""
         return self._has_ended
 
     def note_probe(self, *, passed: bool) -> None:

@@ -1,5 +1,7 @@
 """
-Send a probe: a synthetic payment that passes TLS, the proxy, the signature check and the settlement, which rolls it back.
+Send a probe: a synthetic payment that goes through TLS, the proxy, the signature check and the settlement.
+
+The settlement is rolled back.
 
 Without probes, an hour without payments would look like an hour in which all payments fail.
 """

@@ -65,14 +65,14 @@ RETRY_PAUSE = timedelta(minutes=1)
 """After a failed pass, the next pass waits at least this long, even if an outage has ended."""
 
 WEBHOOK_WAIT = timedelta(minutes=15)
-"""How long a row with news waits for its webhook. In this time, BMC may still be retrying the delivery."""
+"""The time that a row with an unknown payment or refund waits for its webhook. BMC may still be retrying the delivery."""
 
 LATE_AFTER = timedelta(minutes=25)
-"""If the last complete pass is older than this, the janitor did not run or had no network. That counts as an outage."""
+"""If the last complete pass is older than this, assume an outage: the janitor probably did not run or had no network."""
 
 REREAD = timedelta(days=1)
 """
-Each pass also reads the rows that are up to this much older than the last complete pass.
+Each pass also reads the rows from this period before the last complete pass.
 
 BMC may write the times of rows in another time zone, and may have retried the delivery of a payment for hours.
 """
@@ -93,13 +93,13 @@ class Reading:
     state: ApiState = ApiState.PAGE
     """The state of the last request. If the request failed, the rest of this list was not read."""
     is_complete: bool = False
-    """True if the reading reached the end of the list or known ground."""
+    """True if the reading reached the end of the list, or a page of rows that are all known and old."""
     is_whole: bool = False
     """True if the reading reached the end of the list."""
     news: list[Event] = field(default_factory=list)
-    """The events of the rows that have news."""
+    """The events made from the rows that show a payment or a refund that we do not know."""
     quiet: list[str] = field(default_factory=list)
-    """The names of the rows without news."""
+    """The names (see `row_name`) of the rows that show no unknown payment or refund."""
     seen: set[str] = field(default_factory=set)
     status: int | None = None
     """The HTTP status of the last answer; None if no answer came."""
@@ -107,7 +107,7 @@ class Reading:
 
 
 class Reconciler:
-    """Runs the reconciliation. A process must have only one instance, because each has a request budget of its own."""
+    """Runs the reconciliation. A process must have only one instance, because each instance has its own request budget."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Reconciler:
             RECONCILED_ROWS.labels(outcome)
 
     async def run_once(self, now: datetime) -> int:
-        """Answer the open requests, and run a pass if one is due. Return how many rows were settled."""
+        """Answer the open requests for a comparison, and run a pass if it is due. Return the number of settled rows."""
         try:
             requests = await load_open_requests(self._pool, now=now)
             self._outages.note_database(is_away=False)
@@ -164,8 +164,8 @@ class Reconciler:
         for list_ in ApiList:
             reading = await self._read_list(states.get(list_), list_, since=since, now=now)
             readings.append(reading)
-            # Settle the rows before the next list is read. A Shop purchase is in two lists. After it is settled from the first
-            # list, it is a known charge, so its row in the second list has no news.
+            # Settle the rows before the next list is read, because a Shop purchase is in two lists. After the purchase is
+            # settled from the first list, it is a known charge, so its row in the second list is not settled.
             due = await self._find_due(reading, waits=not is_after_outage, now=now)
             settled += sum([await self._settle(event, now=now) for event in due])
         is_good = all(reading.state.is_healthy for reading in readings)
@@ -245,7 +245,11 @@ class Reconciler:
     async def _read_old_page(
         self, reading: Reading, state: ListState, newest: int, *, since: datetime, now: datetime
     ) -> ListState:
-        """Read one older page. Return the new state, with the page for the next pass. After the last page, begin again."""
+        """
+        Read one older page, and return the new state of the list.
+
+        The new state contains the number of the older page for the next pass. After the last page, the rotation begins again.
+        """
         page = max(state.old_page, newest + 1)
         began_at = (
             now if state.old_page <= OLD_PAGE_FIRST or state.rotation_began_at is None else state.rotation_began_at
@@ -262,7 +266,7 @@ class Reconciler:
         return replace(state, old_page=page + 1, rotation_began_at=began_at)
 
     async def _find_due(self, reading: Reading, *, waits: bool, now: datetime) -> list[Event]:
-        """Return the events that are settled now. The other rows with news wait for their webhook."""
+        """Return the events that must be settled now. The rows of the other events still wait for their webhook."""
         if reading.quiet:
             await forget_missing_rows(self._pool, reading.quiet)
         if not reading.news:
@@ -338,12 +342,12 @@ def _show_last_good(states: Mapping[ApiList, ListState]) -> None:
 
 
 def _fits(event: Event, request: Request) -> bool:
-    """Tell whether the row has the amount of the claim. If so, it is settled now, but the rules still decide who paid it."""
+    """Tell whether the row has the amount of the claim. A row that fits is settled, but the matching rules decide who paid."""
     charge = event.report.charge if event.report else None
     return charge is not None and charge.money == (request.amount, request.currency)
 
 
 def _is_late(states: Iterable[ListState], now: datetime) -> bool:
-    """Tell whether the last complete pass is so long ago that there was an outage. False before the first pass."""
+    """Tell whether the last complete pass is older than `LATE_AFTER`. Return False before the first complete pass."""
     times = [state.completed_at for state in states if state.completed_at is not None]
     return bool(times) and now - min(times) > LATE_AFTER

@@ -100,7 +100,7 @@ async def check_balances(pool: Pool) -> int:
     """
     Measure by how many credits the balances and the ledger's entries differ.
 
-    Triggers update a balance with each entry, so the difference is 0 unless somebody changed a table while triggers were off.
+    Triggers update a balance with each entry. So a difference means that a table was changed while triggers were off.
     """
     drift = await measure_drift(pool)
     BALANCE_DRIFT.set(drift)

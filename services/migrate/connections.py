@@ -1,7 +1,7 @@
 """
 Limit the connections of each role, so that no service can take the connections of the others.
 
-One process needs these connections at most:
+One process needs at most these connections:
 
 | role | connections | use |
 | --- | --- | --- |

@@ -83,7 +83,7 @@ async def migrate(
 
 
 async def _connect(database_url: str) -> tuple[Connection, str]:
-    """Connect to the server that accepts writes, after it has started. Return the connection and a URL of only this server."""
+    """Wait for the server that accepts writes, and connect to it. Return the connection and a URL of only this server."""
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS_MAX
     while True:
         try:
@@ -133,8 +133,9 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
     """
     Wait until no other process migrates this database, and keep others out while the context is open.
 
-    Lock a table and take no advisory lock, because only the owner of the table may lock it. On some servers, the owner of the
-    database cannot revoke the functions for advisory locks, so any role could take the advisory lock and block migrations.
+    Lock a table instead of taking an advisory lock, because only the owner of the table may lock the table. On some servers,
+    the owner of the database cannot revoke the right to take advisory locks, so any role could take an advisory lock and
+    block migrations.
     """
     # If two processes create the table at the same time, one of them may violate a unique constraint of Postgres' catalog.
     # Ignore this error, because the table then exists.
@@ -155,8 +156,8 @@ async def _lock_migrations(guard: Connection) -> None:
     """
     Begin a transaction that locks the table of migrations. Wait until no other transaction has locked it.
 
-    Poll, because a LOCK TABLE that waits keeps a snapshot. If the process that holds the lock runs CREATE INDEX CONCURRENTLY, this
-    statement waits for the end of the snapshot, so both processes would wait forever.
+    Poll, because a LOCK TABLE that waits keeps a snapshot. If the process that holds the lock runs CREATE INDEX CONCURRENTLY,
+    then this CREATE INDEX waits for the end of the snapshot. So both processes would wait forever.
     """
     deadline = asyncio.get_running_loop().time() + OTHER_MIGRATION_SECONDS_MAX
     while True:
@@ -213,7 +214,7 @@ async def _update(db: Connection, database_url: str, files: Sequence[Path]) -> N
 
 
 async def _report_invalid_indexes(db: Connection) -> None:
-    """Log the indexes whose creation was interrupted. Queries do not use such an index, and if it is unique, it may accept duplicates."""
+    """Log the indexes whose creation was interrupted. Queries ignore them. An invalid unique index may accept duplicates."""
     for row in await db.fetch("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"):
         log.error("index is invalid, create it again: REINDEX INDEX CONCURRENTLY", index=row["name"])
 

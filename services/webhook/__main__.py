@@ -40,7 +40,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             with trace_settlement(events, now=datetime.now(UTC)):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done, now=datetime.now(UTC))
-            # Write the log a little later, while the next batch waits for the database.
+            # Write the log in the next round of the event loop, so that a waiting batch starts first.
             asyncio.get_running_loop().call_soon(log_settlement, done, events)
             return done.outcomes
 
@@ -79,8 +79,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # Write the last answers to the database, because the other replicas need them to count failures in a row. Write them
-        # only after the task group has ended: the cancelled `streak.run` may have put back answers that it could not write.
+        # Write the last answers to the database, because the other replicas need them to count failures in a row. Write after
+        # the task group has ended, because the cancelled task `streak.run` first puts back the answers that it could not write.
         await streak.write()
 
 

@@ -55,7 +55,7 @@ def make_app(
     probe: Probe | None = None,
 ) -> web.Application:
     """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
-    # `client_max_size` limits chunked bodies. BodyReader cannot refuse them unread, because they have no `Content-Length`.
+    # `client_max_size` limits chunked bodies. They have no `Content-Length`, so BodyReader cannot know their size in advance.
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):

@@ -113,7 +113,7 @@ class Batcher:
 
     def _answer_next(self) -> None:
         """
-        Answer one caller, and the next one in the next round of the event loop.
+        Answer one caller now, and the next caller in the next round of the event loop.
 
         Answering all callers of a large batch at once would occupy the event loop for tens of milliseconds. In that time, the
         next batch could not send its statements to the database.
@@ -148,7 +148,7 @@ class Batcher:
             else:
                 _fail(one, error)
         if self._waiting:
-            # Set `_work`, because the queue has events again. `run` cleared `_work` if it had emptied the queue.
+            # The queue has events again, so set `_work`: `run` has cleared `_work` if it took the last event from the queue.
             self._work.set()
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -158,7 +158,8 @@ class Batcher:
         except RowLockedError as error:
             _fail_locked(one, error)
         except DatabaseAwayError as error:
-            # Do not wait here, because the other events of the batch would wait too. Fail the event: the intake then spools it.
+            # Do not wait for the database, because the rest of the batch would wait too. Fail the event, so that the intake
+            # spools it.
             _fail(one, error)
         except Exception:
             # The database refuses this event and would refuse a retry as well. Store the raw event, answer 200 and let operators

@@ -59,8 +59,8 @@ class Intake:
     """
     Settles deliveries. A delivery that the database cannot take is spooled, or refused if *spool* is None.
 
-    The task `run` must be running: it settles the spooled deliveries. It makes no attempt while *is_database_there* returns
-    False, because useless attempts would fill the batcher and the traces.
+    The task `run` must be running: it settles the spooled deliveries. The task makes no attempt while *is_database_there*
+    returns False, because useless attempts would fill the queue of the batcher and the traces.
     """
 
     def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
@@ -249,7 +249,7 @@ class Intake:
     async def _look(self, spool: Spool) -> list[str]:
         waiting = await self._in_thread(spool.look)
         still = set(waiting)
-        # Drop the names of locked files that are gone: another replica may have settled them.
+        # Drop the names of files that are no longer in the folder, because another replica may have settled their events.
         self._locked = {name: None for name in self._locked if name in still}
         await self._show(spool)
         return waiting

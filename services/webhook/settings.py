@@ -22,7 +22,7 @@ PLACEHOLDER_WORDS = re.compile(
 """Matches placeholders such as `your-signing-secret`, `change_me` or `password1`, after the punctuation is removed."""
 
 DISTINCT_CHARACTERS_MIN = 4
-"""The minimum number of different characters in a secret. A value with fewer is probably a row of `x` or `*`."""
+"""The minimum number of different characters in a secret. Placeholders such as `xxxxxxxx` have fewer."""
 
 
 def _refuse_a_placeholder(secret: SecretStr) -> SecretStr:

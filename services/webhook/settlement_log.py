@@ -48,7 +48,8 @@ def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None
     # Pass the age of the first event, which may have waited long in the spool. If the event is old, `follow` returns a link to
     # the event's span instead of a parent.
     parent, links = follow(first.traceparent, age=now - first.received_at)
-    # Pass age 0, because `follow` returns the event's context only for a young event. Here the context becomes a link at any age.
+    # Pass age 0, so that `follow` returns the context of the event even if the event is old. The next line makes a link from
+    # each context.
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)
     with span("settle", SpanKind.PRODUCER, parent=parent, links=links) as made:

@@ -61,7 +61,7 @@ class VerifiedDelivery:
     traceparent: str | None
 
     def read(self) -> Event:
-        """Build the event of the delivery. Each call gives the same event, also after a restart."""
+        """Build the event of the delivery. Each call gives the same event, even after a restart."""
         return read_event(
             self.body,
             received_at=self.received_at,

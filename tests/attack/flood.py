@@ -1,9 +1,8 @@
 """
-The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams. A sender whose connection ended opens a
-new one.
+The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams.
 
-The senders run in a separate process, so that they do not delay the measured payments. The process prints its counts every
-second.
+When a connection ends, its sender opens a new connection. The senders run in a separate process, so that they do not delay the
+measured payments. The process prints its counts every second.
 """
 
 import argparse
@@ -37,7 +36,7 @@ from tests.deployment.standing import Door
 
 UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams"
 STREAMS_PER_CONNECTION = 5
-"""The number of bodies that fit into the server's flow-control window for one connection."""
+"""The number of streams on one connection. The server's flow-control window for a connection has space for this many bodies."""
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
 """The maximum size of a delivery to the webhook, and of an update from Telegram to the bot, in bytes."""
 MISSING_BYTES = 1024
@@ -153,7 +152,11 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
 
 
 class StalledStreams:
-    """An HTTP/2 connection on which all streams stall. It obeys flow control, because the server would close it otherwise."""
+    """
+    An HTTP/2 connection on which all streams stall.
+
+    The sender obeys flow control, because the server would otherwise close the connection.
+    """
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -213,7 +216,7 @@ class StalledStreams:
 
 
 async def persist(counts: Counts, kind: str, hold: Callable[[], Awaitable[None]]) -> None:
-    """Repeat *hold* without end, with a pause after an error."""
+    """Call *hold* in an endless loop, with a pause after an error."""
     while True:
         try:
             await hold()

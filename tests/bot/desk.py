@@ -81,7 +81,7 @@ async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> Non
     """
     Send a person a message with one button for each callback data in *presses*.
 
-    A press on such a button simulates a modified Telegram client, which can send any callback data.
+    A press of one of these buttons simulates a modified Telegram client, which can send any callback data.
     """
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}

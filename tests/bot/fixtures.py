@@ -111,7 +111,7 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         try:
             yield running
         except BaseException:
-            # Print where the bot's tasks were when the test failed.
+            # Print the stacks of all tasks, to show where the bot was when the test failed.
             print_stacks()
             raise
         finally:

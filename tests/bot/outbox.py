@@ -32,7 +32,7 @@ class Outbox:
         attempts: int = 0,
         failing_minutes: float | None = None,
     ) -> list[int]:
-        """Queue one notification for each user, and send NOTIFY as settling does. Return the ids of the notifications."""
+        """Queue one notification for each user, and send NOTIFY as the settlement does. Return the ids of the notifications."""
         rows = await self.pool.fetch(
             "INSERT INTO notifications (telegram_id, kind, facts, attempts, failing_since)"
             " SELECT *, $2::text, $3::jsonb, $4, now() - $5::float * interval '1 minute'"
@@ -52,7 +52,7 @@ class Outbox:
     async def become(self, status: str, *, count: int = 1) -> None:
         """Wait until at least *count* notifications have the status *status*."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.count(status) < count:  # noqa: ASYNC110 — a table has no event to wait for
+            while await self.count(status) < count:  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
                 await asyncio.sleep(0.02)
 
     async def count(self, status: str) -> int:
@@ -70,7 +70,7 @@ class Outbox:
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"
             )
-            while await self.pool.fetchval(later) < count:  # noqa: ASYNC110 — a table has no event to wait for
+            while await self.pool.fetchval(later) < count:  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
                 await asyncio.sleep(0.02)
 
     async def make_due(self) -> None:

@@ -51,7 +51,7 @@ async def row(ledger: Ledger) -> dict[str, object]:
 async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_moment(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an earlier version, a bot that could not read its open question treated the amount as a request to pay."""
+    """In an earlier version, if the bot could not read its open question, it took the answer for a request to pay."""
     away = [DatabaseAwayError()]
 
     async def find_dialogue_later(*args: Any, **options: Any) -> Dialogue | None:
@@ -95,7 +95,7 @@ async def test_the_answer_reveals_nothing_about_a_strangers_payment(
 ) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
     without = await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
-    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # `stranger` has values of several types
+    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # mypy cannot check `**stranger`: its values have several types
 
     heard = await claim(anna, "press:Today", "press:$5", "press:Skip")
 

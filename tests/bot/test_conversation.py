@@ -359,7 +359,8 @@ async def test_a_user_cannot_cancel_another_users_payment(
 ) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # Simulate a modified client, which can name any payment: the payment of Bohdan's button now belongs to Anna.
+    # Simulate a modified client, which can send the id of any payment: Bohdan's button now names a payment that belongs to
+    # Anna.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")
@@ -378,7 +379,7 @@ async def test_a_press_that_is_too_old_to_be_answered_still_cancels(
 
     # Wait until the press has cancelled the payment, because /cancel must find no open payment.
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while "Cancelled" not in (await anna.texts())[0]:  # noqa: ASYNC110 — a message has no event to wait for
+        while "Cancelled" not in (await anna.texts())[0]:  # noqa: ASYNC110 — poll: a message sets no asyncio.Event
             await asyncio.sleep(0.05)
     assert "no open payment" in await anna.ask("/cancel")
     assert await ledger.status(code) == "cancelled"

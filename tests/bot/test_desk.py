@@ -495,7 +495,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Skip the summary of these payments.
+    # Skip the message in which the bot summarizes these payments.
     await operator.hear()
 
     first = await ask(operator, "/unmatched")

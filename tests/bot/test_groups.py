@@ -42,7 +42,7 @@ class Group:
         return int(said["message_id"])
 
     async def answer_to(self, person: Person, text: str, **how: Any) -> Message:
-        """Say something in the group. Return the bot's next message in the group, which must be a reply to these words."""
+        """Say something in the group. Return the bot's next message in the group, which must be a reply to this text."""
         message_id = await self.say(person, text, **how)
         read = await self.sandbox.get(self.path, after=message_id, wait=DEADLINE_SECONDS)
         answers = [one for one in read["messages"] if one["from"] == "bot"]
@@ -179,8 +179,8 @@ async def test_the_answer_stays_in_the_topic(sandbox: Sandbox, anna: Person) -> 
     Given a topic that the bot created and a topic that Anna created, when Anna writes in both, but addresses the bot only in her
     own topic, then the bot answers only there.
 
-    Telegram presents every message in the bot's topic as a reply to the bot, even if nobody replied to the bot. The bot must not
-    answer such a message.
+    Telegram presents every message in the bot's topic as a reply to the bot, even if the sender did not reply to a message. The
+    bot must not answer this kind of message.
     """
     group = await a_group(sandbox, anna, standing="administrator", is_forum=True)
     hers = (await sandbox.post(f"{group.path}/topics", user_id=ANNA))["message_id"]

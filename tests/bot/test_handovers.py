@@ -141,9 +141,9 @@ async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task
 
 
 async def become(pool: Pool, condition: str) -> None:
-    """Wait until a query returns true. Poll, because a table has no event to wait for."""
+    """Wait until a query returns true. Poll, because a table sets no asyncio.Event."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval(condition):  # noqa: ASYNC110 — a table has no event to wait for
+        while not await pool.fetchval(condition):  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
             await asyncio.sleep(0.01)
 
 
@@ -675,7 +675,7 @@ async def test_the_bots_role_cannot_queue_an_entry_itself(role_url: Callable[[st
     """
     The handler must be called only for entries of the ledger.
 
-    If the bot's role could queue a call itself, a thief of the role's password could credit users without an entry.
+    If the bot's database role could queue a call, a person who stole the role's password could credit users without an entry.
     """
     await ready(role_url, ledger)
     bot = await asyncpg.connect(role_url("bot"))

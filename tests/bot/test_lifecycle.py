@@ -220,7 +220,7 @@ async def test_an_apology_that_telegram_refuses_is_not_logged_as_an_error(
     async with run_bot(DATABASE_URL=gated_url):
         await anna.ask("/start")
         gate.close()
-        # An answer may wait at most 600 seconds for Telegram, so the bot does not retry its apology.
+        # Let Telegram ask for a pause of 601 seconds. The bot waits at most 600 seconds, so it does not retry its apology.
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")

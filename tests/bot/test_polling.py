@@ -183,7 +183,7 @@ async def test_of_two_bots_that_start_without_the_database_one_polls(
     gate.close()
     async with run_bot(DATABASE_URL=gated_url), run_bot(DATABASE_URL=gated_url):
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await conflicts(sandbox):  # noqa: ASYNC110 — the bots have no event to wait for
+            while not await conflicts(sandbox):  # noqa: ASYNC110 — poll: the sandbox sets no asyncio.Event
                 await asyncio.sleep(0.02)
 
         assert TRY_LATER in await anna.ask("/balance")
