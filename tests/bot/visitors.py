@@ -1,7 +1,7 @@
 """
-A visitor of the Mini App.
+A simulated visitor of the Mini App.
 
-The library `init_data_py` signs the init data. So the product's check is tested with signatures that other code has made.
+The library `init_data_py` signs Telegram's init data. So the product checks signatures that its own code has not made.
 """
 
 import asyncio

@@ -301,7 +301,7 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Yield a repeat for each message after the first *allowed* ones. Each counts as a repeat of the message directly before it.
+    The first *allowed* messages are correct. Yield each further message as a repeat of the message directly before it.
 
     The bot sends a message again if it could not record in the database that the message was sent.
     """

@@ -49,7 +49,7 @@ class Load:
 
     Each attempt chooses one of the *doors*, which are proxies, at random, as if DNS returned the addresses of the public name
     in random order. If no proxy answers at the chosen address, the attempt has failed. Many HTTP clients would then try the
-    next address. It is not known whether Buy Me a Coffee does so. The load assumes that it does not.
+    next address. It is not known whether Buy Me a Coffee tries another address. The load assumes that it does not.
     """
 
     session: aiohttp.ClientSession
@@ -221,7 +221,7 @@ class Load:
         """Choose a user and one of the user's codes. Prefer codes that were never paid."""
         people = self.telegram.people.values()
         fresh = [person for person in people if person.codes]
-        # Users whose codes were all paid with a wrong character have no code left.
+        # Do not choose a user whose codes were all paid with a wrong character, because this user has no code left.
         person = self.chance.choice(fresh or [person for person in people if person.paid_codes])
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
 

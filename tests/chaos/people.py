@@ -42,8 +42,8 @@ class Person:
     """
     Codes that were paid with a wrong character.
 
-    Such a code must not be paid again. If that second payment were settled first, it would complete the pending payment, and
-    the product would no longer correct the wrong character of the first.
+    Each code must not be paid again with the correct characters. Such a payment might be settled before the payment with the
+    wrong character. It would complete the pending payment, and the product would then not correct the wrong character.
     """
     payments: int = 0
     wants: int = 0

@@ -136,7 +136,7 @@ def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
     Count the repeated messages by the fault that probably caused them.
 
     `Repeat.faults` lists all possible causes of a repeat. The probable cause is the last fault in the list that began before
-    the message was sent for the first time. If none did, it is the first fault in the list.
+    the message was sent for the first time. If all faults began later, the first fault in the list is the probable cause.
     """
     counted: Counter[str] = Counter()
     for repeat in repeats:

@@ -51,7 +51,11 @@ class Machine:
     def run_beside(
         self, script: str, *arguments: str | Path, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script as `run` does, but do not wait until other test processes have closed their browsers (`changing_network`)."""
+        """
+        Run a script as `run` does, but do not wait until other test processes have closed their browsers (`changing_network`).
+
+        Use this only for scripts that neither start nor stop containers, because such a change would disturb the browsers.
+        """
         return self.call([str(self.checkout / "db" / script), *map(str, arguments)], stdin=stdin, **changed)
 
     def call(
@@ -100,7 +104,7 @@ class Machine:
         return set(self.compose("ps", "--services", "--status", "running").split())
 
     def request(self, user: int) -> str:
-        """Let a user request to pay 5 USD. Return the code, in the older form."""
+        """Let a user request to pay 5 USD. Return the code in the older form: the user's id and a timestamp."""
         code = f"{user}_1700000000"
         self.sql(
             f"INSERT INTO users (telegram_id) VALUES ({user});"

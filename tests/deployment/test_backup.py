@@ -1,4 +1,4 @@
-"""Test which old backups `db/backup.sh` keeps, and simultaneous runs of it. tests/e2e/test_backup.py tests the dump itself."""
+"""Test which old backups `db/backup.sh` keeps, and that only one runs at a time. tests/e2e/test_backup.py tests the dump."""
 
 import itertools
 import subprocess
@@ -68,7 +68,7 @@ def test_the_documented_numbers_are_those_of_the_rule() -> None:
 
 
 def test_a_clock_that_jumps_ahead_deletes_no_more_than_usual(one: Machine, tmp_path: Path) -> None:
-    """If ages were counted from now, one run with a clock that is ten years ahead would delete all backups."""
+    """If backups were deleted by their age, one run with a clock that is ten years ahead would delete all of them."""
     old = [datetime(2016, 3, day, 3, 17, tzinfo=UTC) for day in range(1, DAYS)]
     for at in old:
         (tmp_path / name_of(one, at)).touch()
@@ -113,7 +113,7 @@ def test_an_unfinished_file_of_a_crash_is_removed(one: Machine, tmp_path: Path) 
 
 @pytest.fixture
 def stack(one: Machine, tmp_path: Path) -> Iterator[str]:
-    """Run a copy of the database in a container with the label of a Swarm's database. Return the name of the stack."""
+    """Run a copy of the database in a container that is labelled like the database of a Swarm. Return the name of the stack."""
     name = f"{one.project}-stack"
     label = f"com.docker.swarm.service.name={name}_db"
     settings = ("POSTGRES_USER=ledger_owner", "POSTGRES_DB=ledger", "POSTGRES_HOST_AUTH_METHOD=trust")

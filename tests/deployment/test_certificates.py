@@ -1,4 +1,4 @@
-"""The proxies of a Swarm share one public name. Each must obtain a certificate, even if the authority asks only one of them."""
+"""The proxies of a Swarm share one public name. Each must obtain a certificate, even if one proxy gets all ACME challenges."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ SWARM = ROOT / "deploy" / "swarm"
 HOST = "pay.test"
 ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
 SECONDS_MAX = 180
-"""The time limit for a certificate. On a busy machine, Caddy's first attempt may fail, and Caddy waits a minute after it."""
+"""The time limit for a certificate. On a busy machine, Caddy's first attempt may fail, and Caddy retries after a minute."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Proxies:
     thumbprint: str
 
     def ask(self, proxy: str, path: str) -> tuple[int, str, str | None]:
-        """Request a path without TLS. Return the status, the content, and the redirect's address, or None if there is none."""
+        """Request a path without TLS. Return the status, the content, and the header `Location` (None if missing)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.services.port_for(proxy, 80), timeout=10)
         connection.request("GET", path, headers={"Host": HOST})
         answer = connection.getresponse()

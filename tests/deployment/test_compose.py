@@ -154,7 +154,7 @@ def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
 
 def test_only_the_demo_leads_the_connections_to_the_database_through_the_sandbox() -> None:
     """
-    The sandbox forwards these connections, so that the demo's page can cut them.
+    In the demo, the sandbox forwards the services' connections to the database, so that the demo's page can cut them.
 
     The sandbox has no password of the database, and production has no sandbox.
     """

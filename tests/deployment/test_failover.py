@@ -76,7 +76,7 @@ class Servers:
         position = await self.psql(primary, "SELECT pg_current_wal_lsn()")
         async with asyncio.timeout(SECONDS_MAX):
             replayed = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — a server has no event to wait for
+            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — a WAL position cannot be awaited
                 await asyncio.sleep(0.1)
 
 
@@ -116,7 +116,7 @@ class Load:
         wanted = self.acknowledged + count
         self.going.set()
         async with asyncio.timeout(SECONDS_MAX):
-            while self.acknowledged < wanted:  # noqa: ASYNC110 — polled beside the load
+            while self.acknowledged < wanted:  # noqa: ASYNC110 — a plain counter cannot be awaited
                 await asyncio.sleep(0.05)
         self.going.clear()
         async with self.delivering:
@@ -149,7 +149,7 @@ async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Even
     """Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener."""
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
-        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — a server has no event to wait for
+        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — Postgres does not report new listeners
             await asyncio.sleep(0.1)
     woken.clear()
     await load.deliver(1)

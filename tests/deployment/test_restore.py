@@ -86,7 +86,7 @@ class Restored:
 
 @pytest.fixture(scope="module")
 def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored:
-    """Restore a backup. After it was made, a new user has paid, and an earlier user has spent credits."""
+    """Restore a backup. Between the backup and the restore, a new user pays, and an earlier user spends credits."""
     user = next(users)
     one.sql(
         "CREATE ROLE reporter; GRANT CONNECT ON DATABASE ledger TO reporter;"
@@ -403,7 +403,11 @@ def documented_commands(one: Machine, backup: Path) -> list[list[str]]:
 def test_the_documented_commands_replace_a_damaged_database_and_lose_no_delivery_of_that_time(
     one: Machine, paid: int, tmp_path: Path
 ) -> None:
-    """The webhook keeps running. If it settled its spool in the new, empty database, the restore would lose these payments."""
+    """
+    The webhook keeps running, and spools the deliveries that arrive while the database is missing.
+
+    If the webhook settled its spool in the new, empty database before the restore, the spooled payments would be lost.
+    """
     code = one.request(next(users))
     backup = one.back_up(tmp_path)
     remove_container, remove_volume, restore, start = documented_commands(one, backup)

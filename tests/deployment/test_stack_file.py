@@ -160,7 +160,8 @@ def test_a_service_has_the_rights_and_limits_of_compose(
 def test_a_service_reaches_the_networks_of_compose(
     stack: Mapping[str, Any], compose: Mapping[str, Any], name: str
 ) -> None:
-    # The network `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container that does so.
+    # The network `desk` connects the machine to Grafana. In a Swarm, a container that `swarm.sh dashboards` starts
+    # connects them.
     wanted = set(compose[name].get("networks") or ()) - {"desk"}
 
     assert set(stack["services"][name].get("networks") or ()) == wanted
@@ -441,7 +442,7 @@ def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -
     [
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 1/2", ["bot.1 Running 2 minutes ago", "bot.2 Starting 1 second ago"], False),
-        # A node is down. Swarm still counts the bot of this node, and runs another one elsewhere.
+        # A node is down. Swarm still counts the bot of this node, and runs another bot on another node.
         ("coffee-ledger_bot 3/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Preparing 1 second ago"], False),
         ("coffee-ledger_bot 0/1 (1/1 completed)", [], True),

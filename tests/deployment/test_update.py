@@ -26,11 +26,11 @@ SECRET = b"sandbox-secret-that-signs-nothing-real"
 REPEAT_SECONDS = 0.5
 TRANSACTION = "pi_of_the_update_"
 TAG = f"{IMAGE_TAG}-update"
-"""The tag of this test's image. Each update builds a new image with this tag, and stacks of other tests must not use it."""
+"""The tag of this test's images. Each update builds a new image with this tag. Other tests must not use these images."""
 
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
-"""Parts of the documented commands for the two ways to update. `documented` finds the commands by such a part."""
+"""Each text is in the documented commands for one of the two ways to update. `documented` finds the commands by the text."""
 
 versions = itertools.count(29990101000000)
 revisions = itertools.count(1)

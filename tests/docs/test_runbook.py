@@ -137,7 +137,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """Return each value that the column `status` of the table may have, after *word* and a space."""
+    """For each value that the column `status` of the table may have, return *word*, a space and the value as one text."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,
@@ -183,7 +183,7 @@ class Words(Visitor):
     def __init__(self) -> None:
         self.found: list[str] = []
 
-    def visit_Pattern(self, node: ast.Pattern) -> None:  # noqa: N802 — the library calls it by this name
+    def visit_Pattern(self, node: ast.Pattern) -> None:  # noqa: N802 — the library prescribes the method's name
         parts = [part.value if isinstance(part, ast.TextElement) else "\0" for part in node.elements]
         self.found.append(_plain("".join(parts)))
         self.generic_visit(node)

@@ -1,5 +1,5 @@
 """
-The webhook is down for an hour, and twelve payments are made meanwhile. Each must then be credited or shown as a card.
+Twelve payments are made while the webhook is down for an hour. Each must then be credited or shown to operators as a card.
 
 `make drill` runs this test. It takes about two minutes, because the janitor's probes have to notice the outage. Instead of
 waiting an hour, the test gives earlier times to the rows of Buy Me a Coffee (BMC) and to the users' requests. BMC sends no

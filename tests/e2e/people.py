@@ -156,7 +156,11 @@ class BuyMeACoffee:
         await self._post("/bmc/misbehave", kind=kind, **how)
 
     async def behave(self) -> None:
-        """End all simulated faults, also those of Telegram, plug in what the demo has unplugged, and enable the webhook."""
+        """
+        End all simulated faults of Buy Me a Coffee and Telegram.
+
+        Also reconnect the services that the demo's page has disconnected, and enable the webhook.
+        """
         for stand_in in ("bmc", "telegram"):
             async with self.session.delete(f"{self.address}/{stand_in}/misbehave") as answer:
                 answer.raise_for_status()

@@ -133,7 +133,7 @@ async def follow_the_guide(page: Page) -> None:
     """
     Follow the guide from the chat through the Mini App and the payment until the credits arrive, and close the Mini App.
 
-    Until the credits arrive, this must take less than a minute.
+    The part until the credits arrive must take less than a minute.
     """
     await expect(guide(page)).to_have_text("Open the Mini App.")
     await expect(marked(page)).to_have_id("menu")
@@ -441,7 +441,7 @@ async def test_the_log_shows_the_request_and_the_answer(screen: Screen, anna: Pe
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def fresh(screen: Screen) -> Page:
-    """Start the demo over and open it: the counter is at zero, and the supporters are new."""
+    """Start the demo over, and open its page. The numbers of payments are then zero, and the supporters are new."""
     return await open_fresh(screen)
 
 
@@ -728,7 +728,8 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
     """
     In an earlier version, the page pressed Start again if it received a state that the sandbox had read before the last Start.
 
-    The supporter then counted as used, so a second click on *Start over* replaced the supporters again.
+    *Start over* replaces the supporters if a supporter has sent a message after the first Start. So after the wrong second
+    Start, another click on *Start over* replaced the new supporters, too.
     """
     acts: list[str] = []
     people_and_starts = ["users", "messages"] * 2

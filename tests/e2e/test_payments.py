@@ -288,7 +288,7 @@ async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # sent to slow the loop down, so that it makes fewer payments
+        await bmc.post_raw(b"{}", {})  # this request only slows the loop down, so that it makes fewer payments
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)
@@ -313,7 +313,8 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
 
     told = [credits_in(await anna.hear("Thank you"))[0] for _ in paid]
 
-    # Check the deliveries first. If the first had failed and been repeated, the two messages could come in the opposite order.
+    # Check the deliveries first. If the first delivery had failed and been repeated, the two messages could come in the
+    # opposite order.
     assert [[one["status"] for one in await bmc.delivered(payment)] for payment in paid] == [[200], [200]]
     assert told == [500, 700]
     assert await anna.balance() == 1200

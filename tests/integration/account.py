@@ -15,7 +15,7 @@ from sandbox.bmc.rows import extra_row, subscription_row, support_row, timestamp
 
 PER_PAGE = 5
 NUMBERS_APART = 700_000
-"""If `has_own_number` is true, the payment's number in the row is greater by this than its number in the webhook."""
+"""If `has_own_number` is true, the payment's number in the row is its number in the webhook plus `NUMBERS_APART`."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class ListClient:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.shifts: list[OneTime] = []
-        """The payments that supporters make during a pass: one after each page of `ApiList.SUPPORTERS` that the pass reads."""
+        """The payments that supporters make while the janitor reads `ApiList.SUPPORTERS`: one payment after each page."""
         self.failures: list[ApiState] = []
         """The next requests fail: each returns the first of these states, which is then removed."""
 
@@ -117,5 +117,9 @@ def _body(type_: str, data: dict[str, Any], event_id: int, *, created: int, atte
 
 
 def in_other_family(payment: Payment, kind: Kind) -> Payment:
-    """Return the payment as BMC would report it under another family. BMC numbers each family separately."""
+    """
+    Return the payment as BMC would report it under another family, such as `extra_purchase` instead of `donation`.
+
+    The number of the payment differs too, because BMC numbers each family separately.
+    """
     return replace(payment, id=payment.id + 50_000, order=replace(payment.order, kind=kind))

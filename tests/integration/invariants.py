@@ -151,7 +151,7 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def rows_to_count(after: Snapshot) -> Iterator[tuple[CountKey, Any]]:
-    """Yield the key in the table `counts` and the amount of each row that the table counts."""
+    """For each row that the table `counts` must count, yield the row's key in this table and the row's amount."""
     for payment in after.payments:
         yield ("pending_payments", payment["status"], None, None), 0
     for charge in after.charges:
@@ -378,7 +378,11 @@ def check_undone_matches_stay_undone(before: Snapshot, after: Snapshot, known: K
 
 
 def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If a known outsider pays without a code, the charge is dismissed, and operators get no message about it."""
+    """
+    Check the charges of supporters whom an operator has marked as outsiders, which means "not one of our users".
+
+    If an outsider pays without a code, the charge is dismissed, and operators get no message about it.
+    """
     remembered = {row["name"] for row in before.outsiders if row["kind"] == "supporter" and row["ended_at"] is None}
     earlier = {row["charge_id"] for row in before.charges}
     asked = {

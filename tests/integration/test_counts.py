@@ -74,7 +74,11 @@ async def test_counts_are_right_after_some_of_everything(ledger: Ledger, webhook
 
 
 async def test_a_missing_count_is_found_for_every_trigger(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
-    """If the view `missing_counts` overlooked a trigger's counts, tests that expect no missing counts could not fail."""
+    """
+    If the view `missing_counts` did not check the counts of a trigger, it would stay empty even if this trigger failed.
+
+    The tests that expect an empty view would then prove nothing.
+    """
     await ledger.pool.execute("CREATE TABLE unused (LIKE counts INCLUDING DEFAULTS)")
     await ledger.pool.execute("ALTER TABLE counts RENAME TO real_counts; ALTER TABLE unused RENAME TO counts")
 
@@ -124,8 +128,7 @@ async def test_a_batch_inserts_a_count_for_each_number_and_not_for_each_payment(
         done = await settle_events(pool, events, RULES, now=now)
 
     assert set(done.outcomes) == {"credited"}
-    # The batch adds one count each of matched charges, of given credits, of completed payments, and of payments that are no longer
-    # pending.
+    # The batch adds four rows: for matched charges, given credits, completed payments, and payments no longer pending.
     assert await number_of_counts(ledger) == before + 4
 
 
@@ -192,7 +195,7 @@ async def test_counts_of_rows_that_were_changed_without_triggers_are_corrected(
     assert {(line["counted"], line["kind"], line["missing"]) for line in logs} == {
         ("pending_payments", "cancelled", 1), ("pending_payments", "expired", -1), ("charges", "unmatched", -1),
     }  # fmt: skip
-    assert (snapshot.payments["cancelled"], snapshot.payments["expired"]) == (1, 0)  # type: ignore[index]  # equal to its enum
+    assert (snapshot.payments["cancelled"], snapshot.payments["expired"]) == (1, 0)  # type: ignore[index]  # a `StrEnum` member equals its text
     assert await correct_counts(janitor) == 0
 
 

@@ -372,10 +372,10 @@ VIOLATIONS = [
         refused_as=POLICY,
         role="bot",
     ),
-    # Handing entries to another bot
+    # Handovers of ledger entries to another bot
     Violation("handover_start.there_is_one_row", "INSERT INTO handover_start (is_only) VALUES (false)"),
     Violation("handovers.has_the_user_of_its_entry", "INSERT INTO handovers (credit_id, telegram_id) VALUES (10, 2)"),
-    # Offers to dismiss charges
+    # Dismissal offers
     Violation(
         "dismissal_offers.offers_some_charges",
         "INSERT INTO dismissal_offers (charge_ids, offered_at) VALUES ('{}', now())",

@@ -1,4 +1,4 @@
-"""Of several janitors, one runs the tasks that change data, and the others stand by until it ends or is killed."""
+"""Of several janitors, one runs the tasks that change data. The others stand by until this janitor ends or is killed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ class Janitor:
         """Wait until the task has run three more times."""
         before = self.runs[task]
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while self.runs[task] < before + 3:  # noqa: ASYNC110 — a count has no event to wait for
+            while self.runs[task] < before + 3:  # noqa: ASYNC110 — a plain counter cannot be awaited
                 await asyncio.sleep(0.01)
 
     async def end(self) -> None:
@@ -117,7 +117,7 @@ async def test_a_janitor_that_was_frozen_leaves_the_tasks_to_the_one_that_took_o
     await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = 'infinity' WHERE lease = $1", UPKEEP)
 
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while thawed.turn.is_ours:  # noqa: ASYNC110 — the turn has no event to wait for
+        while thawed.turn.is_ours:  # noqa: ASYNC110 — `is_ours` cannot be awaited
             await asyncio.sleep(0.05)
     assert REGISTRY.get_sample_value("ledger_reconciliation_list_healthy", {"list": "supporters"}) is None
     before = thawed.runs["upkeep"]
@@ -146,7 +146,7 @@ async def test_an_outage_of_the_database_changes_no_turn(
 
 
 async def test_a_janitor_that_starts_without_a_database_runs_its_tasks(role_url: Callable[[str], str]) -> None:
-    """The tasks fail, so that logs and metrics show why nothing is done."""
+    """The janitor runs its tasks although they fail, because the failures show in logs and metrics why nothing is done."""
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
     seen, stop = asyncio.Event(), asyncio.Event()
 

@@ -70,8 +70,8 @@ REACHED = {
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
 """
-The test fails unless each of these occurs in at least one sequence. They are states and methods of charges, states of claims, and
-kinds of ledger entries and notifications.
+The test fails unless each item occurs in at least one sequence. The items are states and methods of charges, states of claims,
+and kinds of ledger entries and notifications.
 """
 
 
@@ -418,7 +418,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
         """
-        Given a supporter who is recorded as an outsider, the next payment without a code is dismissed.
+        If an operator has marked a supporter as an outsider (no user of ours), the next payment without a code is dismissed.
 
         A payment with a user's code is matched instead, and the supporter is no longer an outsider.
         """
@@ -910,7 +910,8 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A repeated key returns the balance after the first call with this key, even if the balance has changed since then.
+            # A call with a used key returns the balance after the first call with this key, even if the balance has changed
+            # since then.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 

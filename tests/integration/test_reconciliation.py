@@ -52,8 +52,8 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def client(sandbox: Sandbox) -> BmcClient:
-    # The tests run several passes within seconds, so with a real clock, the client would reach its limit of requests per
-    # minute. Each time that this clock is read, it is one minute later.
+    # The tests read BMC's lists several times within seconds, so with a real clock, the client would reach its limit of
+    # requests per minute. Each time that this clock is read, it is one minute later.
     minutes = iter(range(10**6))
     return await client_of(sandbox, lambda: 60.0 * next(minutes))
 
@@ -70,7 +70,8 @@ def outages() -> OutageWatch:
 
 @pytest.fixture
 async def reconciler(client: BmcClient, janitor: Pool, outages: OutageWatch, ledger: Ledger) -> Reconciler:
-    # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open one that is a day old.
+    # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open a pending payment that is
+    # a day old.
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="77", minutes_ago=24 * 60)
     return Reconciler(client, janitor, RULES, outages, clock=lambda: datetime.now(UTC))
 
@@ -104,9 +105,9 @@ async def change_row(sandbox: Sandbox, paid: str, /, **fields: Any) -> None:
 
 async def run_twice(reconciler: Reconciler) -> int:
     """
-    Run a pass at NOW, and another one at LATER. Return the number of settled rows.
+    Let the janitor read BMC's lists at NOW and again at LATER. Return the number of settled rows.
 
-    At LATER, the rows that the first pass read no longer wait for their webhooks.
+    At LATER, the rows from NOW no longer wait for their webhooks.
     """
     return await reconciler.run_once(NOW) + await reconciler.run_once(LATER)
 
@@ -164,7 +165,11 @@ async def test_a_row_whose_webhook_comes_in_time_is_not_settled(
 async def test_a_webhook_after_the_row_credits_nobody_twice(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, kind: str
 ) -> None:
-    """A row does not reliably show the family, so the webhook may name another family than the charge has."""
+    """
+    The charge comes from a row of BMC's list, which does not reliably show the family, such as `donation`.
+
+    So the webhook about the same payment may name another family.
+    """
     await ledger.open(CODE)
     paid = await sandbox.pay(kind=kind, note=SHOWN)
     await run_twice(reconciler)
@@ -236,7 +241,7 @@ async def test_a_row_with_a_code_but_an_odd_field_becomes_a_card(
 async def test_a_row_with_an_unknown_code_stays_a_card_when_it_is_matched_again(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """With the doubt `listed_only`, no later attempt matches the charge by the rules for corrected codes and for amounts."""
+    """The doubt `listed_only` must stay, so that no later attempt matches the charge by a corrected code or by its amount."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note="2345-67A3 K7QM-2XHE")
     await run_twice(reconciler)
@@ -544,9 +549,9 @@ async def test_reading_stops_at_known_ground(
     await reconciler.run_once(NOW + timedelta(days=2))
     await reconciler.run_once(NOW + timedelta(days=4))
 
-    # Reading ends at a page whose rows are a day older than the last complete pass. In the second pass, no row is old enough,
-    # so the pass reads all four pages. The third pass stops after page 1. Then it reads one older page, because each pass does
-    # so: page 2.
+    # A pass stops at a page whose rows are a day older than the last complete pass. In the second pass, no row is old enough,
+    # so this pass reads all four pages. The third pass stops after page 1. Then it reads page 2, because each pass also reads
+    # one older page.
     assert read == [1, 2, 3, 4, 1, 2]
 
 
@@ -588,7 +593,7 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 async def test_each_failure_of_the_api_has_its_own_state(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, fault: str, state: ApiState
 ) -> None:
-    """A failure causes no notification to users or operators. Later passes settle the missing row."""
+    """A failure causes no notification to users or operators. Later passes settle the row of the payment."""
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await sandbox.post("/bmc/misbehave", kind=fault)
@@ -679,7 +684,11 @@ async def test_an_outage_is_remembered_until_all_lists_could_be_read(
 async def test_after_a_long_pause_between_passes_rows_are_settled_at_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pause: timedelta, settled: int
 ) -> None:
-    """After a long pause, rows do not wait for their webhooks, because the machine was probably down or without a network."""
+    """
+    A long pause between two passes counts as an outage, because the machine was probably down or without a network.
+
+    After an outage, the janitor settles rows at once, and does not wait for their webhooks.
+    """
     await ledger.open(CODE)
     await reconciler.run_once(NOW)
     await pay_unreported(sandbox, note=SHOWN)

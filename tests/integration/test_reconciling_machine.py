@@ -59,7 +59,7 @@ MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""Plus a new number, this is an amount that no supporter pays. So no guess can match a pending payment of this amount."""
+"""No supporter pays `UNUSUAL_AMOUNT` plus a new number. So no guess matches a pending payment of this sum."""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]
@@ -99,7 +99,7 @@ sights = st.sampled_from(
         (TWIN, ROW, WEBHOOK), (WEBHOOK, ROW, TWIN),
     ]
 )  # fmt: skip
-"""Each item lists the ways in which we learn of a new payment at once, in order. Later steps may show the payment again."""
+"""Each item lists in order how we learn of a payment when it is made. Later steps may show the payment again."""
 
 REACHED = {
     "api matched code", "webhook matched code", "webhook matched corrected_code", "webhook matched subscription",
@@ -107,7 +107,7 @@ REACHED = {
     "api unmatched listed_only", "api unmatched announced_twice", "webhook unmatched announced_twice",
 }  # fmt: skip
 """
-Each item is the channel of a charge, its state, and its method or doubt. The test fails unless each occurs in some history.
+Each item is the channel of a charge, its state, and its method or doubt. The test fails unless each item occurs in a history.
 """
 
 
@@ -207,8 +207,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
     async def begin(self) -> None:
         for world in (self.world, self.reference):
             await world.begin_anew()
-        # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open one that is two days
-        # old.
+        # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open a pending payment that
+        # is two days old.
         await self.open_payment(USERS[0], "77", self.now - timedelta(days=2))
         self.seen = await self.world.look()
 
@@ -304,7 +304,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return OneTime(payment, is_listed, has_own_number)
 
     def add(self, deal: Deal, events: Sequence[str], sights: Sequence[Sight]) -> None:
-        """Add a deal and settle its events in the reference. Show it to the database under test in the ways of *sights*."""
+        """Add a deal. Settle its events in the reference, and show it to the database under test in each way of *sights*."""
         self.deals.append(deal)
         for event in events:
             deal.webhooks[event] = 1000 + self.next_number()
@@ -454,7 +454,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
 
     @rule(sights=sights)
     def take_a_free_item(self, sights: Sequence[Sight]) -> None:
-        """Nobody pays for a free item of the Shop. All free items have the same transaction id."""
+        """Take a free item of the Shop. No payment is made, and all free items have the same transaction id."""
         order = self.an_order(Kind.EXTRA_PURCHASE, "", "0", None, Place.NOTE)
         number = self.next_number()
         payment = Payment(order=order, id=number, transaction_id="FREE_REWARD", created_at=self.second)
@@ -564,8 +564,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.has_failed:
             return
-        # A row is settled only in a later pass than the one that first read it, because its webhook may still come. So read the
-        # lists completely twice.
+        # The pass that first reads a row does not settle the row, because its webhook may still come. So read the lists
+        # completely twice.
         self.read_all_lists()
         self.read_all_lists()
         reference = self.world.run(self.reference.look())
@@ -598,7 +598,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         elif self.is_in_order or deal.note in (Note.CODE, Note.TYPO, Note.TWO_CODES):
             # A code with a typo is corrected only once. BMC may announce the first month of a subscription twice: as a
             # subscription and as a donation. If the donation comes first, its code is corrected, and the subscription is not
-            # linked to the user, so its renewals are not credited. So the order of the two announcements decides.
+            # linked to the user, so its renewals are not credited. So the credits depend on the order of the announcements.
             is_decided_by_order = deal.note is Note.TYPO and _is_of_twin(deal, self.deals)
             assert found == expected or is_decided_by_order, story
         told = {row["facts"].get("charge_key") for row in self.seen.notifications if row["kind"] == "charge_unmatched"}
@@ -641,9 +641,9 @@ def _can_be_refunded(deal: Deal) -> bool:
 
 def _other_family(deal: Deal, event: str) -> Kind | None:
     """
-    Return another family whose webhook shows the same text of the supporter, or None if there is none.
+    Return another family under which a webhook can show the same text of the supporter, or None if there is no such family.
 
-    If BMC announces the first month of a subscription also as a donation, the donation has no other family.
+    Also return None for a donation that announces the first month of a subscription.
     """
     if event == "period":
         assert deal.period is not None
