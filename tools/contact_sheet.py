@@ -278,7 +278,7 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    # If all values are equal, extend the range of the axis. Otherwise it would be empty, and all its labels would be the same.
+    # If all values are equal, extend the range of the axis. Otherwise the range would be empty, and all labels would be equal.
     high = max([*values, *limits])
     high = (high if high > low else low + 1) * 1.05
     frame = Frame(

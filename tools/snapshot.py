@@ -57,7 +57,7 @@ def digests() -> dict[str, str]:
 
 
 def _read_commit() -> str:
-    """Return the current commit. A test starts the release's services from this commit, so it must contain all changes."""
+    """Return the current commit. It must contain all changes, because a test starts the release's services from this commit."""
     changed = _git("status", "--porcelain", "--", *PRODUCT)
     if changed:
         sys.exit(f"commit these changes first, because the snapshot names the commit of the release:\n{changed}")

@@ -151,8 +151,8 @@ async def tell_story(url: Callable[[str], str]) -> None:
             _operation,
         ):
             await chapter(story)
-        # The database uses its own clock for the times from which messages are due. Continue with the current time, because at an
-        # older time no message would be due.
+        # The database sets the due time of each message by its own clock. Continue with the current time, because no message is
+        # due at the older time of the story.
         story.now = datetime.now(UTC)
         await _notifications(story)
         await _erasure(story)
@@ -185,7 +185,7 @@ async def _codes(story: Story) -> None:
 
 
 async def _guesses(story: Story) -> None:
-    """Make three guesses: one stands, the user rejects one, and an operator takes one back."""
+    """Make three guesses. The first stays in force, the user rejects the second, and an operator takes back the third."""
     guessed = {}
     for user, amount in ((OLHA, 31), (PETRO, 32), (ROMAN, 33)):
         await story.request(user, str(amount))
@@ -309,7 +309,11 @@ async def _operation(story: Story) -> None:
 
 
 async def _notifications(story: Story) -> None:
-    """Make messages in each state: sent, put off, set aside, dead, unreachable, folded, replaced, and still pending."""
+    """
+    Make messages in each state: sent, put off, set aside, dead, unreachable and pending.
+
+    Some messages to all operators are only counted in a summary. Others are replaced by one message to each operator.
+    """
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)
     await outbox.address_operators(bot, OPERATORS, now=now, unaddressed=list(unaddressed)[:-2])

@@ -37,7 +37,7 @@ async def test_an_event_received_by_both_replicas_at_once_is_credited_once(
 
 
 def events_of(user: int) -> list[dict[str, Any]]:
-    """Return two equal events of the user's payment. For a user in REFUNDED, put the event of the payment's refund first."""
+    """Return the event of the user's payment twice. If the user is in REFUNDED, put the payment's refund before both."""
     payment = a_payment(support_note=f"{user}_1780405603")
     return [*([a_refund_of(payment)] if user in REFUNDED else []), payment, payment]
 
@@ -59,7 +59,7 @@ async def test_both_replicas_drain_one_spool_and_credit_each_charge_once(
         serve_webhook(one, spool=tmp_path),
         serve_webhook(two, spool=tmp_path),
     ):
-        while spool.look():  # noqa: ASYNC110 — no `asyncio.Event` reports an empty spool
+        while spool.look():  # noqa: ASYNC110 — poll, because no `asyncio.Event` reports an empty spool
             await asyncio.sleep(0.05)
 
     balances = await ledger.pool.fetch("SELECT telegram_id, balance FROM balances ORDER BY telegram_id")

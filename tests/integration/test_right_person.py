@@ -123,7 +123,7 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text that contains this code with one wrong character (a slip), but looks like ordinary words.
+    Return a code, and a text that is this code with one wrong character (a slip). The text does not look like a code.
 
     The text is the two halves of the code with a space between them. The first half of the code contains one digit. In the text,
     a similar letter replaces this digit, so that the first half looks like a word.
@@ -245,7 +245,7 @@ async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger
 
 async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
     """
-    A charge without a code is not matched by a guess if two users had an open payment of its amount when the charge was made.
+    A charge without a code is not matched by a guess if two users had an open payment of its amount when the charge was paid.
 
     Bohdan pays without his code, and then pays again with the code. The event of his first charge arrives last, when only Anna
     still has an open payment. The first charge must not be matched to Anna.
@@ -554,8 +554,10 @@ async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    With PayPal or a cart, two payments may have the same transaction id. The ledger then doubts the second payment, so no rule
-    matches the second payment. An operator must still be able to credit it.
+    An operator can credit a payment that has the same transaction id as an earlier payment.
+
+    With PayPal or a cart, two payments may have the same transaction id. The ledger then records a conflict, and no rule
+    matches the second payment.
 
     Anna pays with her code, and then Bohdan pays with his code. The two events have the same `transaction_id`, but different
     values of `id`. Bohdan's payment stays unmatched until an operator matches it to him.
@@ -905,7 +907,7 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The third charge has a user's code, and the fourth charge has another supporter. So both still wait for an operator.
+    # The third charge has a user's code, and the fourth charge is from another supporter. So both still wait for an operator.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 

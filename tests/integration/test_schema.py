@@ -59,7 +59,9 @@ def test_each_schema_version_after_the_first_release_has_its_migration() -> None
 
 def states(function: str, version: int) -> str:
     """
-    Return a statement that makes *function* return *version*. The services read the schema's versions from such functions.
+    Return a statement that makes *function* return *version*.
+
+    The services call *function* to check whether the schema fits.
     """
     return f"CREATE OR REPLACE FUNCTION {function}() RETURNS integer LANGUAGE sql IMMUTABLE RETURN {version}"
 

@@ -120,7 +120,7 @@ async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook
 
 
 LIKE_A_CODE = "see https://example.org/w9ek5m92"
-"""The last part of the URL passes the check of a code by chance. This code was never issued, so it does not forbid a guess."""
+"""By chance, the last part of the URL is a valid code. This code was never issued, so it does not forbid a guess."""
 
 
 async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger, webhook: Webhook) -> None:
@@ -133,7 +133,7 @@ async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger,
 async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
     ledger: Ledger, webhook: Webhook
 ) -> None:
-    """If no code in the text was ever issued, a second query loads the open payments and the waiting charges of the amount."""
+    """If no code in the text was ever issued, a second query loads open payments and waiting charges of the charge's amount."""
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 
@@ -345,8 +345,8 @@ async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook:
     """
     A buyer may answer a question of the BMC Shop after the purchase. A second event of the same charge then contains the answer.
 
-    Anna and Bohdan have open payments of one amount. Bohdan buys an item without a code, and cancels his pending payment. When
-    his answer arrives, only Anna's payment is open. No rule may guess that the charge is hers.
+    Anna and Bohdan have open payments of the same amount. Bohdan buys an item without a code, and cancels his pending payment.
+    When his answer arrives, only Anna's payment is open. No rule may guess that the charge is hers.
     """
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")

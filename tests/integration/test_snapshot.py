@@ -60,7 +60,8 @@ async def test_payments_amounts_credits_and_messages_are_counted(
     assert metrics['ledger_credits_total{direction="taken",kind="refund"}'] == 500
     assert metrics['ledger_payment_matches{method="code"}'] == 1
     assert metrics['ledger_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
-    # Anna gets the messages "credited" and "refunded". Operators get one about the unmatched charge and one about the refund.
+    # Anna gets the messages "credited" and "refunded". Operators get a message about the unmatched charge and a message about
+    # the refund.
     assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 2
     assert metrics['ledger_outbox_messages{audience="operators",status="pending"}'] == 2
 

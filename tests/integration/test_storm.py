@@ -145,7 +145,7 @@ class Storm:
                 await work()
             except EXPECTED_ERRORS:
                 pass
-            except Exception as error:  # noqa: BLE001 — each error is counted, and fails the test at the end
+            except Exception as error:  # noqa: BLE001 — count each error, so that the test fails at the end
                 self.faults[f"{work.__name__}: {type(error).__name__}: {error}"[:200]] += 1
             # Randomize the order of actions.
             await asyncio.sleep(self.chance.random() * 0.01)
@@ -299,7 +299,8 @@ BROKEN = {
 async def test_the_books_balance_after_a_storm(
     ledger: Ledger, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Make each snapshot merge the rows of the table `counts`. By default, it merges them only if there are more than 1,000.
+    # Make each snapshot merge the rows of the table `counts`. By default, a snapshot merges the rows only if there are
+    # more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
     async with AsyncExitStack() as pools:
         sizes = {"webhook": 4, "bot": 8, "janitor": 4}

@@ -157,7 +157,7 @@ async def test_the_time_until_the_credit_has_an_exemplar_of_the_payments_trace(
 
 
 def observed(histogram: Histogram) -> str:
-    """Measure a duration with *histogram*, and return its metrics in the OpenMetrics format, which can contain exemplars."""
+    """Measure a duration with *histogram*. Return the histogram in the OpenMetrics format, which can contain exemplars."""
     registry = CollectorRegistry()
     registry.register(histogram)
     with timed(histogram):

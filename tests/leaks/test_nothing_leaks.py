@@ -36,7 +36,8 @@ API_TOKEN = "eyJhbGciOiJub25lIn0.eyJleHAiOiAxNzAwMDAwMDAwfQ.canary-of-the-api-to
 """
 The token for Buy Me a Coffee's API.
 
-It has the form of a JWT that has expired, so that the janitor also logs its warning. The sandbox does not check the time in it.
+It has the form of an expired JWT, so that the janitor also logs the warning about the expiry. The sandbox does not check the
+expiry.
 """
 
 WATCHDOG_URL = "http://sandbox:8090/canary-of-the-watchdogs-address-19"
@@ -233,7 +234,7 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
 
 async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, anna: Person) -> None:
     """
-    Make payments that no webhook reports, so that the janitor has to read them in Buy Me a Coffee's lists.
+    Make payments that no webhook reports, so that the janitor has to read them from Buy Me a Coffee's lists.
 
     After the claim in `talk`, the janitor settles the two payments of 5 USD. It tries to settle the other payments during
     `break_the_database`.
@@ -268,7 +269,7 @@ async def talk(anna: Person, operator: Person) -> None:
         await anna.hear()
     await anna.say("/claim")
     await anna.hear("Did you pay this one?")
-    # Wait for each question by its words, because notifications about earlier payments may arrive in between.
+    # Wait for the text of each question, because notifications about earlier payments may arrive between the questions.
     for answer, question in (
         ("Another payment, or another day", "When did you pay?"),
         ("Today", "How much did you pay?"),
@@ -277,7 +278,7 @@ async def talk(anna: Person, operator: Person) -> None:
         await anna.press(answer)
         await anna.hear(question)
     await anna.say(CLAIMED_NAME)
-    # The claim makes the janitor read the list, in which it finds the payment with Anna's code.
+    # The claim makes the janitor read the list of payments. There, the janitor finds the payment with Anna's code.
     await anna.hear("500")
     for words in (
         f"/find {EMAIL}",
@@ -317,8 +318,8 @@ async def break_telegram(
         await visitor.deliver(payment())
         await asyncio.to_thread(await_that, functools.partial(failed_more, stack, kind, failed))
         await bmc.behave()
-        # Wait until the message is sent. Otherwise the next kind of failure would delay the message longer, because the pauses
-        # between the attempts to send it grow.
+        # Wait until the message is sent. Each failed attempt makes the pause before the next attempt longer, so the next kind
+        # of failure would delay the message even more.
         await anna.hear("500")
     await block_the_bot(session, stack, visitor, anna)
 
@@ -382,8 +383,9 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     spooled = f"SELECT count(*) FROM charges WHERE transaction_id = '{SPOOLED}'"
     await asyncio.to_thread(await_that, lambda: stack.sql(spooled) == "1")
     assert await visitor.deliver(payment()) == 200
-    # After an outage, the janitor settles the rows of the lists without waiting for their webhooks. It reads the
-    # subscriptions after the one-time payments, so by then it has tried to settle the row with the refused amount.
+    # After an outage, the janitor settles the payments in BMC's lists without waiting for their webhooks. The janitor reads the
+    # list of subscriptions after the list of one-time payments. So when the log names a row of the subscriptions, the janitor
+    # has already tried to settle the payment with the refused amount.
     await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
 
 

@@ -240,7 +240,7 @@ def test_a_failed_call_is_logged_without_the_secret_in_its_address(
         assert TOKEN.partition(":")[2] not in said
         assert WATCHDOG_URL not in said
         # The filter of the log must pass SIGTERM on to Alertmanager. After SIGTERM, Alertmanager logs this line and ends with
-        # status 0. If it is killed, the status is 137.
+        # status 0. If Alertmanager is killed, the status is 137.
         assert "Received SIGTERM" in said
         assert docker("inspect", "--format={{.State.ExitCode}}", name) == "0\n"
 
@@ -264,10 +264,10 @@ def test_the_log_has_the_names_of_secrets_in_place_of_their_values(both_secrets:
 
 def test_the_last_lines_and_the_exit_status_of_alertmanager_are_kept(secrets: Path) -> None:
     """
-    When the main process of a container ends, the kernel kills its other processes. So start.sh waits for the process that
-    writes the log.
+    When the main process of a container ends, the kernel kills the other processes of the container.
 
-    When it did not wait, only the first 30 to 130 of the 5,000 lines of this test were logged.
+    So start.sh waits for the process that writes the log. In a version without this wait, only the first 30 to 130 of the 5,000
+    lines of this test were logged.
     """
     done = try_start(secrets, "seq 5000; exit 3")
 

@@ -69,7 +69,7 @@ OURS = ("ledger_",)
 def test_dashboards_use_only_exported_metrics() -> None:
     used = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"ledger_db_pool_connections"}  # not in `exported()`, because this test opens no database pool
+    of_a_pool = {"ledger_db_pool_connections"}  # `exported()` lacks this metric, because no pool is open
     assert {metric for metric in used if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 

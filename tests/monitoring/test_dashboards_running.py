@@ -62,7 +62,8 @@ def prometheus(stack: Stack) -> str:
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
-    # Wait until Prometheus has scraped the refund, which is the last action of `exercise`, and two samples, which `rate` needs.
+    # Wait until Prometheus has scraped the refund, which is the last action of `exercise`. Also wait until the counters
+    # have two samples, which `increase` and `rate` need.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
@@ -100,7 +101,7 @@ async def post_refused(session: aiohttp.ClientSession, url: str, headers: dict[s
 
 
 PASSWORDS: dict[str, str] = {}
-"""Maps the Compose project of a stack to the password of Grafana's role there."""
+"""Maps the Compose project of a stack to the password of Grafana's role in the stack's database."""
 
 
 def password_of_grafana(stack: Stack) -> str:

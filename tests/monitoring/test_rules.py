@@ -251,15 +251,19 @@ def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> Non
 
 MISSING_AT_FIRST = {"ledger_reconciliation_last_good_timestamp_seconds"}
 """
-Gauges that are missing until the first good pass, and whose alert works without them.
+Gauges that are missing until the janitor has read all lists of BMC once without a failed request.
 
-Until then, ReconciliationNotSucceeding counts the time since the start of the janitor.
+Until then, the alert ReconciliationNotSucceeding counts the time since the start of the janitor instead.
 """
 
 
 @pytest.fixture(scope="module")
 def reconciler() -> Reconciler:
-    """Create the reconciler as the janitor does at its start, so that its counters exist. Only a pass needs the arguments."""
+    """
+    Create a reconciler as the janitor does at its start, so that the reconciler's counters exist.
+
+    The arguments are None, because the tests never run the reconciler.
+    """
     missing = cast(Any, None)
     return Reconciler(missing, missing, missing, missing, clock=lambda: datetime.now(UTC))
 

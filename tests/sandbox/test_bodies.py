@@ -219,7 +219,11 @@ def second(moment: str) -> int:
 
 
 def assert_contains(ours: Any, copy: Any) -> None:
-    """Assert that *ours* contains every value of *copy*. *ours* may contain more: people often shorten a body to publish it."""
+    """
+    Assert that *ours* contains every value of *copy*.
+
+    *ours* may contain more, because people often shorten a body before they publish it.
+    """
     if isinstance(copy, dict):
         for key, value in copy.items():
             assert_contains(ours[key], value)

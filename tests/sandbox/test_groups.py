@@ -1,4 +1,4 @@
-"""Test groups in the stand-in for Telegram: the messages that the bot gets, and the errors that its own messages cause."""
+"""The stand-in for Telegram simulates groups: the messages that the bot gets, and the errors that its messages cause."""
 
 from typing import Any
 

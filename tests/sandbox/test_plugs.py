@@ -1,4 +1,4 @@
-"""The demo's page can cut the connections of the database, the webhook or the bot. It calls this pulling the plug."""
+"""The demo's page can pull a plug: it then cuts the connections of the database, the webhook or the bot."""
 
 import asyncio
 from typing import Any

@@ -48,7 +48,7 @@ class Product:
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # This many of the next webhooks get no answer.
+    # The number of upcoming webhooks that get no answer.
     silences: int = 0
     # The value of `outcome` in the answers to webhooks. The answers of the real product have this field, too.
     outcome: str | None = None

@@ -70,13 +70,13 @@ def _number(amount: str) -> Decimal | None:
 
 
 def count_changes(dialogues: Sequence[Dialogue]) -> tuple[int, int]:
-    """Count the dialogues that more than one bot answered, and the steps whose bot differs from that of the step before."""
+    """Count the dialogues that more than one bot answered, and the steps answered by another bot than the previous step."""
     changes = [sum(one != other for one, other in itertools.pairwise(dialogue.bots)) for dialogue in dialogues]
     return sum(count > 0 for count in changes), sum(changes)
 
 
 def count_surprises(dialogues: Sequence[Dialogue]) -> Counter[str]:
-    """Count the messages in dialogues that no step expected, by their first 40 characters."""
+    """Count the unexpected messages in the dialogues, by their first 40 characters."""
     texts = itertools.chain.from_iterable(step.surprises for dialogue in dialogues for step in dialogue.steps)
     return Counter(text[:40] for text in texts)
 

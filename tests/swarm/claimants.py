@@ -33,7 +33,11 @@ ASKED_AGAIN_SECONDS = 20.0
 """The time after which a person repeats an answer if the bot has asked its question again, and then sent nothing more."""
 
 LOOK_SECONDS = 2.0
-"""The time between two requests for the bot's answers to button presses. The record does not contain these answers."""
+"""
+The time between two requests to the sandbox for the bot's answers to button presses.
+
+The file in which the sandbox records messages does not contain these answers.
+"""
 
 BUTTON_AMOUNTS = ("5", "10", "25", "50")
 SHARE_OF_COPIES = 1 / 8
@@ -45,7 +49,11 @@ Act = tuple[str, str]
 BEGINS = (Reply.WHICH_PAYMENT, Reply.WHICH_DAY)
 ENDS = (Reply.PASSED_ON, Reply.ALREADY_KNOWN)
 TROUBLES = (Reply.WENT_WRONG, Reply.TRY_LATER)
-"""The bot could not handle an act, and asks the person to try again. It says so in a message, or in the answer to a press."""
+"""
+The replies by which the bot asks a person to try again, because the bot could not handle an act.
+
+The reply is a message, or the answer to a press of a button.
+"""
 
 
 class UnansweredError(Exception):
@@ -102,7 +110,8 @@ class Claimant:
         """
         Claim one to three payments, one after the other.
 
-        Each claim except the last is withdrawn, because only one may be open. The last is withdrawn in one of two cases.
+        The person withdraws each claim before the next one, because only one claim may be open. The person withdraws the last
+        claim with a probability of 1/2.
         """
         await self.telegram.create(self.user)
         count = self.chance.randint(1, DIALOGUES_MAX)
@@ -149,7 +158,8 @@ class Claimant:
         dialogue.amount = BUTTON_AMOUNTS[number]
         acts = [("press", f"paid:{dialogue.amount}:USD")]
         if self.chance.random() < SHARE_OF_PAIRS:
-            # If the bot gets the press first, it takes the message for the answer to its next question, which is the name.
+            # If the bot gets the press first, it treats the message as the answer to its next question, which is the
+            # question about the name.
             acts.append(("say", dialogue.amount))
             dialogue.names = frozenset({dialogue.amount})
         reply = await self._do(dialogue, acts, [Reply.WHICH_NAME, *ENDS])
@@ -165,9 +175,9 @@ class Claimant:
         dialogue.names |= frozenset(names)
         await self._do(dialogue, acts, ENDS)
         dialogue.is_confirmed = True
-        # Telegram may deliver a press much later than a message. A press that comes in the next dialogue would count as an
-        # answer there, so wait.
-        while await self.telegram.has_open_press(self.user):  # noqa: ASYNC110 — the sandbox sends no signal
+        # Wait until the bot has got each press, because Telegram may deliver a press much later than a message. In the next
+        # dialogue, a late press would count as an answer.
+        while await self.telegram.has_open_press(self.user):  # noqa: ASYNC110 — poll, because the sandbox sends no signal
             await asyncio.sleep(0.5)
 
     async def _do(self, dialogue: Dialogue, acts: list[Act], expected: Collection[Reply]) -> Reply:

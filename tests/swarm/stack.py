@@ -108,7 +108,8 @@ class Stack:
             # Telegram lets only one process poll for updates. So both bots get their updates by webhook.
             "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
             "BOT_REPLICAS": "2",
-            # Do not use the sandbox's port 8091. It leads through a relay, so the record would not show which bot sent what.
+            # Do not use the sandbox's port 8091. It leads through a relay, so the record would not show which bot sent a
+            # message.
             "TELEGRAM_API_URL": "http://sandbox:8090/telegram",
             "SWARM_WITHOUT": " ".join(WITHOUT),
         }

@@ -163,7 +163,7 @@ def test_burners_use_processors_and_end_with_their_context() -> None:
 
 
 def until_one_works(burners: list["subprocess.Popen[bytes]"]) -> None:
-    """Wait until one of the processes uses processor time. Poll, because no event reports this."""
+    """Wait until one of the processes uses processor time. Poll, because no event reports the use of processor time."""
     while not any(read_service_cpu(burner.pid) for burner in burners):
         assert all(burner.poll() is None for burner in burners)
 

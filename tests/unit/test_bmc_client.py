@@ -1,4 +1,4 @@
-"""The janitor's request budget stays far below the limit of BMC's API, and obeys the pauses that BMC asks for."""
+"""The request budget keeps the janitor far below the rate limit of BMC's API, and adds the pauses that BMC asks for."""
 
 import pytest
 

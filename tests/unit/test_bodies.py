@@ -159,7 +159,7 @@ async def test_an_aborted_upload_is_noticed_at_once() -> None:
         writer.transport.abort()
 
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not server.unread:  # noqa: ASYNC110 — no answer to await on an aborted connection
+            while not server.unread:  # noqa: ASYNC110 — poll, because an aborted connection gets no answer
                 await asyncio.sleep(0)
     assert server.unread == [Unread.ABORTED]
 

@@ -30,7 +30,7 @@ class Names(Visitor):
     def __init__(self) -> None:
         self.variables: set[str] = set()
 
-    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library requires this name
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — `Visitor` requires this name
         self.variables.add(node.id.name)
 
 

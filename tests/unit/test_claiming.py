@@ -148,7 +148,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("Olena Kovalenko", "Olena"),
         ("Alexandra Li", "Alexandra Wu"),
         ("van", "van Dijk"),
-        # Common words and particles do not count as names, even if the two texts share several.
+        # Common words and particles do not count as names, even if both texts contain several of these words.
         ("Thank You", "thank you!"),
         ("the", "for the cat"),
         ("de", "Ana de Souza"),

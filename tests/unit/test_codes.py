@@ -88,7 +88,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def read_all(text: str) -> tuple[frozenset[PaymentId], frozenset[PaymentId], bool]:
-    """Return the codes in the text, the codes that are one typo away from a part of it, and whether a code seems meant."""
+    """Return the text's codes, the codes one typo away from a part of the text, and whether the text seems to hold a code."""
     reading = read_codes(text)
     return reading.codes, reading.corrections, reading.holds_code
 
@@ -97,7 +97,8 @@ def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
     """
     Return the code in use that the text means, or None if no code or more than one code is possible.
 
-    If the text contains codes in use, only these codes are possible. Otherwise, its corrections that are in use are possible.
+    If the text contains codes in use, only these codes are possible. Otherwise, each code in use that is one typo away from a
+    part of the text is possible.
     """
     standing = reading.codes & live
     found = standing or reading.corrections & live
@@ -118,7 +119,7 @@ words = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
 @st.composite
 def slips(draw: st.DrawFn) -> tuple[PaymentId, str]:
-    """Draw a code in use, and its text with a slip: one character is wrong, missing, extra, or swapped with the next one."""
+    """Draw a code in use, and this code with a slip: one character is wrong, missing, extra, or swapped with the next one."""
     code = draw(codes_in_use)
     place = draw(places)
     sign = draw(signs_typed)
@@ -190,7 +191,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """Remove each pair of places from all codes. If two codes differed only in this pair, they would become equal."""
+    """For each pair of places, remove both characters from all codes. Two codes that differ only there would become equal."""
     live = live_codes()
 
     assert len(live) == 1000
@@ -199,7 +200,11 @@ def test_codes_in_use_differ_in_three_places() -> None:
 
 
 def test_the_stated_number_of_codes_is_correct() -> None:
-    """Count the valid halves of codes for each check sum, and combine the counts, because there are too many codes to list."""
+    """
+    Count the possible halves of codes by their check sums, because there are too many codes to list.
+
+    Two halves form a code if their check sums add up to 1 modulo 31.
+    """
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 
     assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT
@@ -304,7 +309,7 @@ AROUND = st.lists(
 @settings(max_examples=1000)
 @given(codes, AROUND, AROUND, st.sampled_from(["", "-"]))
 def test_a_plain_note_is_read_as_closely_as_any_other(code: PaymentId, before: str, after: str, dash: str) -> None:
-    """Notes with one code and no other digits are read by a quick pattern. It must not change the result."""
+    """A quick pattern reads notes with one code and no other digits. The result must equal the result of the full search."""
     text = f"{before} {code[:4]}{dash}{code[4:]} {after}"
 
     quick, close = read_codes(text), codes_module._read_closely(text)
@@ -589,7 +594,7 @@ def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
 
 @given(st.text())
 def test_a_text_without_a_digit_has_no_code(text: str) -> None:
-    """To save time, `read_codes` does not search a text without a digit. Here, it must search, and must still find no code."""
+    """To save time, `read_codes` does not search a text without a digit. This test makes it search: it must find no code."""
     assume(not codes_module._possible_digits(text))
 
     with mock.patch.object(codes_module, "_possible_digits", return_value={"&"}):

@@ -59,7 +59,7 @@ def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
 
     By default, `logging` prints the whole record, including secrets, to standard error.
     """
-    raise  # noqa: PLE0704 — `logging` calls this in an `except` block
+    raise  # noqa: PLE0704 — `logging` calls this function in an `except` block
 
 
 @pytest.fixture
@@ -340,7 +340,7 @@ class SlowReader(io.StringIO):
 def slow() -> Iterator[tuple[SlowReader, logging.Logger]]:
     stream = SlowReader()
     handler = QueuedHandler(stream)
-    logger = logging.Logger("slow")  # noqa: LOG001 — a logger of its own, which no other test changes
+    logger = logging.Logger("slow")  # noqa: LOG001 — use a new logger, which no other test changes
     logger.addHandler(handler)
     yield stream, logger
     stream.reads.set()

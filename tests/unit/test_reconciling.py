@@ -161,7 +161,7 @@ def test_payments_from_before_the_product_are_no_news(row: Row, news: News | Non
         ([a_support(created_at=SINCE - timedelta(days=1))], True),
         ([a_support(created_at=SINCE - timedelta(days=1)), a_support(created_at=SINCE)], False),
         ([a_support(created_at=None)], False),
-        # The subscription began before SINCE, but its latest period began after it.
+        # The subscription began before SINCE, but its latest period began after SINCE.
         ([a_subscription(created_at=SINCE - timedelta(days=1))], False),
     ],
 )

@@ -1,4 +1,4 @@
-"""From the payments of a BMC page, compute a time. A pause between two payments is longer than this about once a year."""
+"""Compute, from the payments of a BMC page, the length that a pause between two payments exceeds about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -53,6 +53,6 @@ def test_payments_of_a_first_hour_are_spread_over_the_minimum_time() -> None:
 
 @pytest.mark.parametrize("span", [timedelta(hours=1), SPAN_MIN, HISTORY])
 def test_a_busy_page_has_the_minimum_gap(span: timedelta) -> None:
-    """With `PAYMENTS_MAX` payments, the computed gap is already `GAP_MIN`. So counting more payments would not change it."""
+    """With `PAYMENTS_MAX` payments, the computed gap is already `GAP_MIN`. More payments would not change the gap."""
     assert yearly_gap(a_history(PAYMENTS_MAX, span)) == GAP_MIN
     assert yearly_gap(a_history(90 * 50, span)) == GAP_MIN

@@ -119,7 +119,7 @@ def test_a_setting_with_two_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_does_not_count_as_a_second_source(tmp_path: Path) -> None:
-    """Compose passes an unset variable as an empty text. The service must ignore it, and read the setting from its file."""
+    """Compose passes an unset variable as an empty text. The service must ignore this text, and read the file."""
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 

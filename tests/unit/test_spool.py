@@ -281,7 +281,7 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not condition():  # noqa: ASYNC110 — no signal tells that a file was deleted
+        while not condition():  # noqa: ASYNC110 — poll, because no signal reports a deleted file
             await asyncio.sleep(0.001)
 
 

@@ -102,7 +102,7 @@ def name_in(url: str) -> str:
 @asynccontextmanager
 async def restored_copy(address: str, url: str, name: str) -> AsyncIterator[str]:
     """
-    Restore a dump of the database at *url* into a new one, and yield the owner's URL.
+    Restore a dump of the database at *url* into a new database, and yield the owner's URL.
 
     Postgres parses some conditions of a dump into another, equivalent form. So two schemas are comparable only after both were
     restored from a dump.

@@ -65,7 +65,8 @@ async def test_three_at_once_apply_each_migration_once(postgres_address: str, tm
     The first migration would fail if a second run applied it again.
 
     The second migration creates an index concurrently, so it waits until all older snapshots of the database are released.
-    Another run that waited for its turn within a statement would hold such a snapshot, so both runs would wait forever.
+    If another run waited for its turn within a statement, this run would hold an older snapshot. Then both runs would wait
+    forever.
     """
     folder = write_migrations(tmp_path, first="CREATE TABLE added (n integer); INSERT INTO added VALUES (1)")
     (folder / "migrations/29990101000001_index.sql").write_text(
@@ -81,7 +82,11 @@ async def test_three_at_once_apply_each_migration_once(postgres_address: str, tm
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher", "grafana_reader", "spender_of_a_shop"])
 async def test_no_other_role_can_take_the_lock_of_migrations(postgres_address: str, role: str) -> None:
-    """No role may lock the table or take an advisory lock, although Postgres by default lets any role take advisory locks."""
+    """
+    A role of a service or a guest may not lock the table of migrations, and may not take an advisory lock.
+
+    By default, Postgres lets every role take advisory locks.
+    """
     async with empty_database(postgres_address, LATEST) as url:
         await migrate(url, {}, folder=ROOT / "db")
         owner = await asyncpg.connect(url)
@@ -266,7 +271,11 @@ async def test_a_database_from_before_the_first_release_is_refused(postgres_addr
 
 
 async def test_a_newer_database_is_left_alone(database_url: str) -> None:
-    """This happens if an operator starts an older release again. Its services themselves check whether they can use the schema."""
+    """
+    If an operator starts an older release again, the database is newer than the release, and `migrate` does nothing.
+
+    The services themselves check whether they can use the schema.
+    """
     db = await asyncpg.connect(database_url)
     await db.execute(
         "CREATE OR REPLACE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE"
@@ -281,7 +290,7 @@ async def test_a_newer_database_is_left_alone(database_url: str) -> None:
 
 
 async def test_a_lost_role_is_created_again_with_its_limits(postgres_address: str) -> None:
-    """In the same way, `migrate` creates a role that a later release adds."""
+    """At each start, `migrate` creates missing roles, such as new roles of a release, and sets the limits of all roles."""
     async with empty_database(postgres_address, LATEST) as url:
         db = await asyncpg.connect(url)
         await db.execute("ALTER ROLE watcher RESET ALL; ALTER ROLE watcher CONNECTION LIMIT -1")
@@ -328,7 +337,7 @@ async def test_only_the_services_roles_can_connect_to_a_restored_database(postgr
 
 
 async def test_an_invalid_index_of_an_operator_is_reported_and_kept(postgres_address: str) -> None:
-    """The operator may be building the index at this moment, so `migrate` must not drop it."""
+    """An index is invalid while the operator is building it, so `migrate` must not drop an invalid index of an operator."""
     async with filled_database(postgres_address, LATEST) as url:
         db = await asyncpg.connect(url)
         with pytest.raises(asyncpg.UniqueViolationError):
@@ -363,7 +372,9 @@ async def test_an_interrupted_index_is_built_again(postgres_address: str, tmp_pa
 
 async def test_a_managed_postgres_whose_owner_is_no_superuser_works(postgres_address: str) -> None:
     """
-    The provider has created the roles. The owner may neither change the roles nor revoke privileges on the server's functions.
+    The provider of the database has created the roles.
+
+    The owner may not change the roles, and may not revoke privileges on the server's functions.
 
     The log must name each protection that is missing for this reason, and payments must work.
     """

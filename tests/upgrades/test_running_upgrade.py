@@ -1,4 +1,4 @@
-"""While the database of a release is migrated, its services keep working. No delivery is lost or answered with an error."""
+"""While a release's database is migrated, the release's services keep working. No delivery is lost or gets an error."""
 
 import asyncio
 import io
@@ -79,7 +79,7 @@ class Load:
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(60):
-            while self.statuses.total() < count:  # noqa: ASYNC110 — the answers are counted, not signalled
+            while self.statuses.total() < count:  # noqa: ASYNC110 — poll, because no signal reports an answer
                 await asyncio.sleep(0.01)
 
 
@@ -117,7 +117,7 @@ async def running(service: str, code: Path, environ: Mapping[str, str]) -> Async
 
 async def healthy(port: int) -> None:
     async with aiohttp.ClientSession() as session, asyncio.timeout(START_SECONDS_MAX):
-        while not await _is_healthy(session, port):  # noqa: ASYNC110 — a starting process sends no signal
+        while not await _is_healthy(session, port):  # noqa: ASYNC110 — poll, because a process does not signal its health
             await asyncio.sleep(0.1)
 
 

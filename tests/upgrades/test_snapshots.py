@@ -10,7 +10,7 @@ from tests.files import ROOT
 from tests.upgrades.releases import Release, each_release, filled_database
 
 EMPTY = {"settling_turn", "opening_turn", "expiring_turn", "blanking_turn"}
-"""These tables exist only to be locked."""
+"""These tables never have rows, because they exist only to be locked."""
 
 NEVER_STORED = {("events", "outcome", "duplicate")}
 """A repeated event changes nothing, so no row has this outcome."""

@@ -117,7 +117,7 @@ async def test_new_services_that_start_before_the_migration_lose_nothing(
     postgres_address: str, release: Release, tmp_path: Path
 ) -> None:
     """
-    `docker compose up` starts the new webhook beside `migrate`.
+    `docker compose up` does not wait for the end of `migrate` before it starts the new webhook.
 
     If the new webhook can use the old schema, it settles deliveries. Otherwise it puts them into the spool. It answers 200 in
     both cases.
