@@ -55,7 +55,7 @@ class App {
         await new Promise((retry) => {
           // Keep a final problem on the screen.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
-          window.addEventListener("online", retry, { once: true });
+          window.ononline = retry;
           setTimeout(retry, RETRY_MILLISECONDS);
         });
       }

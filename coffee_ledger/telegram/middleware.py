@@ -104,7 +104,10 @@ class Throttle(BaseMiddleware):
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
         self._bucket = TokenBucket(burst=burst, per_second=UPDATES_PER_SECOND)
-        self._told: dict[int, Speech] = {}
+        self._speeches: dict[int, Speech] = {}
+        """The language of each user who is over the limit."""
+        self._warned: set[int] = set()
+        """The users to whose messages over the limit the bot has answered."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         context: Context = data["context"]
@@ -114,7 +117,8 @@ class Throttle(BaseMiddleware):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
             # The user is below the limit. Forget the last warning, so that the user is warned again after exceeding the limit.
-            self._told.pop(user.id, None)
+            self._speeches.pop(user.id, None)
+            self._warned.discard(user.id)
             return await handler(event, data)
         try:
             await self._tell_to_slow_down(act, user, context)
@@ -122,17 +126,19 @@ class Throttle(BaseMiddleware):
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
 
     async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
-        is_first = user.id not in self._told
-        if is_first:
-            # Set the entry before `_speech_of` queries the database. Otherwise an update that arrives during the query would
-            # cause a second warning.
-            self._told[user.id] = speech(language_of(user.language_code))
-            self._told[user.id] = await _speech_of(user, context)
-        texts = self._told[user.id]
+        is_warned = user.id in self._warned
+        # Set both entries before `_speech_of` queries the database. Otherwise a message that arrives during the query would cause a
+        # second warning.
+        if isinstance(act, Message):
+            self._warned.add(user.id)
+        if user.id not in self._speeches:
+            self._speeches[user.id] = speech(language_of(user.language_code))
+            self._speeches[user.id] = await _speech_of(user, context)
+        texts = self._speeches[user.id]
         if isinstance(act, CallbackQuery):
             # Answer each button press, because the button shows a spinner until the answer. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
-        elif is_first:
+        elif not is_warned:
             await _answer_failure(act, "slow-down", texts)
 
 

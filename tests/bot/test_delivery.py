@@ -579,7 +579,7 @@ async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while notifier._busy:  # noqa: ASYNC110
+            while notifier._busy:  # noqa: ASYNC110 — poll: `_busy` sets no asyncio.Event
                 await asyncio.sleep(0.01)
 
     assert sent == []

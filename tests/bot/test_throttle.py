@@ -78,3 +78,19 @@ async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_ch
     assert "Не встигаю" in answer["text"]
     assert not answer["show_alert"]
     assert len([text for text in await anna.texts() if "Не встигаю" in text]) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_button_press_over_the_limit_does_not_use_up_the_warning_in_the_chat(
+    anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to a button press disappears after seconds, so the first message still needs an answer."""
+    await anna.ask("/language")
+    monkeypatch.setattr(TokenBucket, "take", lambda *_: 1.0)
+
+    await anna.press("speak:en")
+    said = await anna.ask("/balance")
+    await anna.say("/balance")
+
+    assert "too fast for me" in said
+    assert len([text for text in await anna.texts() if "too fast for me" in text]) == 1

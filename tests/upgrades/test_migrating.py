@@ -289,8 +289,8 @@ async def test_a_newer_database_is_left_alone(database_url: str) -> None:
     assert [one["event"] for one in logs] == ["database is newer than this release, nothing to migrate"]
 
 
-async def test_a_lost_role_is_created_again_with_its_limits(postgres_address: str) -> None:
-    """At each start, `migrate` creates missing roles, such as new roles of a release, and sets the limits of all roles."""
+async def test_lost_limits_of_a_role_are_set_again(postgres_address: str) -> None:
+    """At each start, `migrate` sets the limits of all roles."""
     async with empty_database(postgres_address, LATEST) as url:
         db = await asyncpg.connect(url)
         await db.execute("ALTER ROLE watcher RESET ALL; ALTER ROLE watcher CONNECTION LIMIT -1")
