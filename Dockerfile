@@ -3,8 +3,10 @@ FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim AS base
 
+# PYTHONNODEBUGRANGES makes the compiled files smaller. Tracebacks still show the lines, but not the columns.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONNODEBUGRANGES=1 \
     PYTHONUNBUFFERED=1 \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy
@@ -57,7 +59,10 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
 COPY --chmod=755 db/roles.sql db/init.sql db/
 COPY --chmod=755 db/migrations db/migrations
 COPY --chmod=755 services services
-RUN python -m compileall -q services
+# Compile the services, and the modules of the standard library that they import: the base image contains only the sources of the
+# standard library. Without compiled modules, each start takes 0.7 seconds and 2 MB more.
+RUN python -m compileall -q services \
+    && env --unset PYTHONDONTWRITEBYTECODE python -c 'import services.bot.__main__, services.janitor.__main__, services.migrate.__main__, services.webhook.__main__'
 
 ARG REVISION=unknown
 ENV REVISION=$REVISION
