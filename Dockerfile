@@ -44,8 +44,9 @@ COPY --chmod=755 alertmanager configuration/alertmanager
 COPY --chmod=755 grafana/provisioning configuration/grafana
 COPY --chmod=755 grafana/dashboards configuration/dashboards
 COPY --chmod=755 tempo configuration/tempo
-# Install the library from its wheel, as bots that embed Coffee Ledger do. The services are not installed: Python finds them in
-# the working directory. So an image that is based on this image can have its own `services` package in a different directory.
+# Install the library from its wheel. Bots that embed Coffee Ledger install the same wheel. The services are not installed,
+# because Python finds them in the working directory. An image that is based on this image can therefore have its own `services`
+# package in a different directory.
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=/source/pyproject.toml \

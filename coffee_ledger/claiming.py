@@ -48,7 +48,12 @@ _USUAL_WORDS_TEXT = """
 
 @dataclass(frozen=True)
 class DeclineLimit:
-    """After *declined_min* declined claims in the time *within*, the user must wait for *pause* before the next claim."""
+    """
+    A rule that makes a user wait after several declined claims.
+
+    The rule applies if *declined_min* or more claims of the user were declined during the last *within*, such as 30 days. The
+    next claim is allowed when the time *pause* has passed since the last decline.
+    """
 
     declined_min: int
     within: timedelta
@@ -62,7 +67,7 @@ DECLINE_LIMITS = (
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
 )
 DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
-"""A claim that was declined longer ago than this has no effect on any of the `DECLINE_LIMITS`."""
+"""The longest time for which a declined claim counts for any of the `DECLINE_LIMITS`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -
 
 
 def may_be_claimed(claimed: ClaimedPayment, charge: WaitingCharge) -> bool:
-    """Return whether the charge may be the claimed payment, so that the operator's card about the claim lists the charge."""
+    """Return whether the charge may be the claimed payment. If so, the operator's card about the claim can list the charge."""
     return _score(claimed, charge) is not None
 
 
@@ -124,8 +129,8 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # More than half of the words of the longer name must fit. If the shorter name has too few words for that, skip the comparison
-    # of spellings: it is slow, and a caller may hold the settling turn (docs/glossary.md), for which all settlements wait.
+    # More than half of the words of the longer name must fit. If the shorter name has too few words for that, skip the slow
+    # comparison of spellings, because a caller may hold the settling turn (docs/glossary.md), for which all settlements wait.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 

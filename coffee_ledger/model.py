@@ -111,7 +111,11 @@ class Doubt(enum.StrEnum):
     ANNOUNCED_TWICE = "announced_twice"
     """BMC seems to have announced one payment twice: as a donation and as the first month of a subscription."""
     LISTED_ONLY = "listed_only"
-    """Only BMC's list shows the payment, and the row is too weak to credit a user. A webhook of the payment removes this doubt."""
+    """
+    Only a row of BMC's list shows the payment, and this row is too weak as evidence to credit a user.
+
+    A webhook of the payment removes this doubt.
+    """
 
 
 class CreditKind(enum.StrEnum):
@@ -155,7 +159,7 @@ class NotificationKind(enum.StrEnum):
     GUESS_DISOWNED = "guess_disowned"
     """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
-    """After a decision about a charge, a later event brought a new note of the charge, with the code of a different user."""
+    """A charge was already decided. Then an event changed the charge's note, and the new note has a different user's code."""
     REFUND_OVERDRAWN = "refund_overdrawn"
     """A refund made a balance negative, because the user had spent the credits."""
     CLAIM_RAISED = "claim_raised"

@@ -33,7 +33,11 @@ class Contradiction(enum.StrEnum):
     AMOUNT = "amount"
     STATUS = "status"
     REFUND = "refund"
-    """The amount of the refund could not be read or differs from the amount paid, or a part was refunded before."""
+    """
+    The refunded amount could not be read or differs from the amount paid.
+
+    This value is also used if a part of the charge was refunded before.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +208,7 @@ class GuessDisowned(ChargeNews):
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
     """
-    After a decision about a charge, a later event brought a new note of the charge, with the code of a different user.
+    A charge was already decided. Then an event changed the charge's note, and the new note has a different user's code.
 
     The field *code* contains the code in the new note.
     """
@@ -237,7 +241,7 @@ class SignatureFailures(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class EventNews(Facts):
-    """Base class of the notifications to operators about test, unknown, unreadable or failed events, or legacy webhooks."""
+    """Base class of the notifications to operators about legacy webhooks and test, unknown, unreadable or failed events."""
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""

@@ -1,7 +1,8 @@
 -- The current schema. The service `migrate` runs this file once, on an empty database, after db/roles.sql. It runs as the role
 -- ledger_owner, which owns all objects and which no other service uses. In the image of Postgres this role is also the superuser.
--- An existing database is changed by the files in db/migrations, and a test checks that both ways lead to the same schema. So
--- write a new column at the end of its table here, because ALTER TABLE in a migration adds it at the end.
+-- An existing database is changed by the files in db/migrations. A test checks that both ways lead to the same schema, with the
+-- same order of columns. Write a new column at the end of its table here, because ALTER TABLE in a migration adds a column at
+-- the end.
 -- Each rule that must always hold is a constraint, an index, a trigger or a policy that has the name of the rule. So no bug, no
 -- race and no manual statement in psql can break the rule.
 
@@ -36,7 +37,7 @@ CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
 -- People who paid on Buy Me a Coffee (BMC). The matches of a supporter's charges, in the table `charges`, show which user the supporter
--- is. This table has no column for the user, because it could then contradict the matches.
+-- is. This table has no column for the user, because such a column could contradict the matches.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -271,7 +272,8 @@ COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operato
 -- The index one_charge_per_transaction leaves out charges whose conflicts_with is not null, because such a charge has the same
 -- transaction id as the charge that conflicts_with names. The index one_charge_per_number leaves out charges with a doubt,
 -- because a doubtful charge may lack the fields that identify it. In the index one_charge_per_billing_period, the source is the last
--- column: today all charges have the same source, and Postgres could otherwise search the index by the source alone.
+-- column, because today all charges have the same source. If the source were the first column, Postgres could search the index
+-- by the source alone, and would then read all entries.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -806,8 +808,8 @@ BEGIN
 END
 $$;
 
--- This trigger is called for each row and has a condition, so a batch of new charges never calls it. A trigger for each statement would
--- also be called for a batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
+-- This trigger fires for each updated row for which its condition is true. It never fires for a batch of new charges. A trigger
+-- FOR EACH STATEMENT would fire for such a batch, because charges are inserted with ON CONFLICT DO UPDATE.
 CREATE TRIGGER changed_charge_is_counted
 AFTER UPDATE ON charges
 FOR EACH ROW
@@ -833,8 +835,9 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
 
--- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit, when the transaction has
--- locked the user's balance. So a spending that comes later cannot get a lower credit_id, and the sum does not change any more.
+-- Counts a refund if the sum of the user's entries up to and including the refund is below zero. The trigger runs at the
+-- commit, when the transaction has locked the user's balance. A later spending therefore gets a higher credit_id, and does not
+-- change this sum.
 CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -1002,8 +1005,9 @@ COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending paym
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
 -- A lease allows only one process at a time to do a task. A lease lasts a few seconds, and the holder extends it during the task.
--- If the holder is killed or frozen, the lease expires. A lock of Postgres would not suit. A table lock ends with its transaction,
--- but the task lasts longer. A session lock ends with its connection, but a frozen process may keep the connection open.
+-- If the holder is killed or frozen, the lease expires. A lock of Postgres cannot replace the lease. A table lock ends with its
+-- transaction, but the task lasts longer than a transaction. A session lock ends with its connection, but a frozen process may
+-- keep the connection open.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -1236,9 +1240,10 @@ IS 'When the user was notified. Null before that, and again after the notificati
 
 -- Views for replays ----------------------------------------------------------------------------------------------------
 
--- A replay matches an old charge again, as if it had just arrived. For this, each view shows the table of the same name as it was
--- at the time in the setting past.at, without the charge whose key is in the setting past.without. A replay puts this schema
--- before public in the search path, so it uses the same statements as for a new charge.
+-- A replay matches an old charge again, as if the charge had just arrived. The setting past.at holds the time of that arrival,
+-- and the setting past.without holds the key of that charge. Each view shows the table of the same name at the time past.at,
+-- without that charge. A replay puts this schema before public in the search path, so that the statements for new charges read
+-- these views.
 CREATE SCHEMA past;
 
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
@@ -1254,8 +1259,8 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
--- Returns true if the charge was still unmatched just before past.at, because it was matched, refunded, or dismissed by an
--- operator only at past.at or later.
+-- Returns true if the charge was still unmatched just before past.at. Such a charge was matched, refunded, or dismissed by an
+-- operator at past.at or later.
 CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 RETURN coalesce(decided_at >= past.at(), false)
     OR (state = 'dismissed' AND EXISTS (
@@ -1386,8 +1391,9 @@ GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;
 
--- These policies limit the kinds of entries that each service may insert. No service may insert a spend. The function
--- spend_credits may, because it runs as the owner of the table, and the policies do not apply to the owner.
+-- These policies limit the kinds of entries that each service may insert. No service may insert entries of the kind spend. Only
+-- the function spend_credits inserts such entries. It runs as the owner of the table, and the policies do not apply to the
+-- owner.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
 CREATE POLICY services_read_all_credits ON credits FOR SELECT TO webhook, janitor, bot USING (true);
 CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor

@@ -48,7 +48,7 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Unicode orders each script's digits from 0 to 9, so count back to 0. */
+/** Return the value of a digit. Unicode orders each script's digits from 0 to 9, so count the digits before this digit. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
@@ -75,7 +75,7 @@ export function readDeepLink(text) {
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** The error name that the server would answer; null if the amount is valid. */
+/** The name of the error with which the server would refuse the amount; null if the amount is valid. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

@@ -5,7 +5,7 @@ import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** Choose an amount. Also shows the balance and history. */
+/** The screen on which a user chooses an amount. It shows the balance and the history too. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -40,19 +40,19 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount, if the user is not known. The bot answers in the chat. */
+/** The screen on which a user chooses an amount if Telegram does not name the user. The bot answers in the chat. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // A client that supports `sendData` closes the page now.
+    // A client that supports `sendData` closes the page now. If the page is still open after two seconds, show a notice.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
 }
 
-/** The form, with elements above and below; *take* gets the chosen amount. */
+/** The form for the amount, between the elements *above* and *below*. *take* is called with the chosen amount. */
 function choice(app, wish, take, above, below) {
   const { say, money } = app.words;
   const form = new AmountForm(app, wish);
@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. It has no native button: a native button cannot trigger a copy. */
+/** An open payment: its code, three steps and status. Telegram's native buttons are not used: they cannot trigger a copy. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -216,7 +216,7 @@ function historyOf(words, entries) {
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  // Without a charge, `cause` is a text to show.
+  // If the entry has no charge, its amount is null, and `cause` is a text for the user.
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
@@ -263,7 +263,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
   );
 }
 
-/** A button that begins a claim in the chat. Without the bot's name, tell the user which command to send. */
+/** A button that begins a claim in the chat. If the page cannot open the chat, a text names the command to send instead. */
 function claimCard(app) {
   const { say } = app.words;
   const way = app.offer.bot_url;

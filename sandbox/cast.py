@@ -35,7 +35,11 @@ _OPERATORS = (
 
 
 class Cast:
-    """Two supporters and two operators. `renew` makes new supporters, because the product keeps old supporters' payments."""
+    """
+    Two supporters and two operators.
+
+    `renew` replaces the supporters when the demo starts over, because the product keeps the payments of the old supporters.
+    """
 
     def __init__(self) -> None:
         self._ids = Counter(epoch_seconds=1_740_000_000)

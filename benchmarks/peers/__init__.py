@@ -1,1 +1,5 @@
-"""The programs with which `make bench` compares the webhook. Each runs in its own container, from the image of Dockerfile."""
+"""
+The programs with which `make bench` compares the webhook.
+
+Each program runs in its own container. `Dockerfile` in this folder builds the image of these containers.
+"""

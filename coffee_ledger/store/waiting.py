@@ -28,7 +28,9 @@ OFFERED_MAX = 25
 
 PROBABLE_MAX = 3
 """
-The maximum number of buttons that match a charge to a probable user. More would push the text of the summary off the screen.
+The maximum number of buttons that match a charge to a probable user.
+
+More buttons would push the text of the summary off the screen.
 """
 
 CLAIMS_MAX = 200
@@ -130,8 +132,9 @@ async def sort_charges(db: Connection, ids: Collection[int]) -> list[tuple[Shown
     """
     Load the charges *ids*, the longest waiting first, and find out which of them need a decision.
 
-    With each charge, return why it needs a decision, or None if it looks like a payment of an ordinary supporter. Charges that
-    do not exist are left out. If a charge does not wait for a decision, the caller must ignore the returned reason.
+    Return each charge with the reason why it needs a decision, or with None if it looks like a payment of an ordinary
+    supporter. Charges that do not exist are left out. If a charge does not wait for a decision, the caller must ignore the
+    returned reason.
     """
     if not ids:
         return []

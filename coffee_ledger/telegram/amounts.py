@@ -1,7 +1,7 @@
 """
-Pure functions that read the amounts that people write and Web Apps send.
+Pure functions that read amounts in people's messages and in the data of Web Apps.
 
-For a value that cannot be used, they return an `AmountProblem` or None.
+If a value cannot be used, the functions return an `AmountProblem` or None.
 """
 
 import enum
@@ -77,7 +77,7 @@ def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> Req
     """
     Read an amount such as `10`, `7.50 EUR`, `10,50`, `€5` or `20 грн`.
 
-    *currency* applies if the text names no currency. *currencies* are all that the bot accepts.
+    *currency* applies if the text names no currency. *currencies* are all currencies that the bot accepts.
     """
     written = _read(text, currency)
     return _within_bounds(written.amount, written.currency, currencies) if written else AmountProblem.UNREADABLE

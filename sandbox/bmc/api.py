@@ -3,7 +3,7 @@ Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and 
 
 A client needs the creator's token to read these lists.
 
-Source: copies of BMC's documentation, and answers and programs that users of the API published, read 2026-11-29.
+Sources, read 2026-11-29: copies of BMC's documentation; answers of the API and programs, both published by users of the API.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ _PER_PAGE = 5
 _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
-# Refuse a client whose User-Agent begins with the name of an HTTP library, as Cloudflare does in front of BMC. Accept any other
-# User-Agent, because Cloudflare accepted a published client whose User-Agent is not the name of a library.
+# Refuse a client whose User-Agent begins with the name of an HTTP library. Cloudflare, which receives the requests to BMC,
+# refuses such clients. Accept any other User-Agent, because Cloudflare accepted a published client with a different User-Agent.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -164,12 +164,13 @@ class Api:
             shown.reverse()
         if self._take(Fault.API_RESHAPED) is not None:
             return {"supports": shown, "meta": {"page": number}}
-        # Store the stranger's payment after this page was read, so that the payment shifts only the rows of the next page.
+        # With this fault, a stranger pays after a page was read. Store the payment now, so that it shifts only the rows of
+        # the next page.
         if self._take(Fault.API_SHIFTED) is not None:
             self._let_a_stranger_pay()
         if not shown:
             return {"error": f"No {name}"}
-        # Skip the rows of Shop purchases, which have no transaction id. Their payments are also in the list of supporters.
+        # Skip the rows of Shop purchases, because they have no transaction id. The list of supporters shows the same payments.
         self._tally.note_listed({row["transaction_id"] for row in shown if "transaction_id" in row}, at=time.time())
         self._deliveries.changed.ring()
         page = _page(request, number, shown, total=len(rows))
@@ -201,7 +202,7 @@ def _page_number(request: web.Request) -> int:
 
 def _page(request: web.Request, number: int, shown: list[Row], *, total: int) -> dict[str, Any]:
     """
-    Build the page as Laravel does.
+    Build the page in the form that the web framework Laravel uses.
 
     The links contain only the parameter `page`. So a client that requests `?status=all` and then follows the link to the next
     page gets a page of another list.

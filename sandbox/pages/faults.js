@@ -44,7 +44,7 @@ export class Faults {
 
   show({ bmc_faults: bmc, telegram_faults: telegram }) {
     const on = { bmc: new Set(bmc.map(({ kind }) => kind)), telegram: new Set(telegram.map(({ kind }) => kind)) };
-    // Skip a switch whose request still runs. The state may be older than the click, and would reset the switch.
+    // Skip a switch whose request still runs. The received state may be older than the click, and would turn the switch back.
     for (const { party, kind, box, isBusy } of this.switches) if (!isBusy) box.checked = on[party].has(kind);
   }
 }

@@ -4,7 +4,10 @@ import { attempt, clockSeconds, find, make, post } from "./parts.js";
 
 const MATCHES = { code: "Matched by code", slip: "Matched, one wrong sign corrected", no_code: "Matched without a code" };
 
-/** The kinds of payments whose whole note BMC lists. Without a webhook, only a code in this note is matched automatically. */
+/**
+ * The kinds of payments for which BMC's list shows the whole note. Without a webhook, a payment is matched automatically only
+ * by a code in this note.
+ */
 const LISTED_WITH_NOTE = ["donation", "wishlist_payment"];
 
 /** The outcomes of an event that adds no credits, in plain words. */
@@ -38,7 +41,7 @@ export function timeline(story, onClaim) {
   return make("ol", { className: "timeline" }, ...rows.map(row));
 }
 
-/** Return whether Buy Me a Coffee has sent no webhook, so that only its list shows the payment. */
+/** Return true if Buy Me a Coffee sends no webhook about the payment. Then only Buy Me a Coffee's list shows the payment. */
 export function isForgotten({ sending }) {
   return sending === "forgotten";
 }
@@ -71,7 +74,7 @@ function delivered(story) {
   return { state: "held", words: attempts > 1 ? `Delivering, attempt ${attempts}` : "Delivering" };
 }
 
-/** Make the step of a payment without a webhook. The step is done when the bot has told the user, not when the list is read. */
+/** Make the step “Found in the list” of a payment without a webhook. The step is done only when the bot has told the user. */
 function found(story, onClaim) {
   const { at, listed_at: listed, told: receipt, is_refunded: isRefunded } = story;
   if (receipt) return { state: "done", words: "Found in Buy Me a Coffee’s list", when: listed ? after(at, listed) : "" };
@@ -117,7 +120,7 @@ function told({ at, told: receipt, is_credited: isCredited, is_refunded: isRefun
   return isCredited ? { state: "held", words: "The message waits for the bot" } : { state: "open", words: "Message" };
 }
 
-/** Make a button that sends an event again. Only the demo has this button. Buy Me a Coffee documents no way to do this. */
+/** Make a button that resends an event. Only the demo has this button. Buy Me a Coffee documents no way to resend events. */
 function again({ event_id: id }) {
   const send = () => attempt(find("payments-said"), () => post(`/bmc/events/${id}/send-again`), () => "The event is on its way again.");
   return make("button", { type: "button", className: "small", textContent: "Send again", onclick: send });

@@ -42,7 +42,7 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock, tu
 
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock, turn: Turn) -> None:
-    # When the process stops, the pause between two runs is interrupted, but a run is not, so that it can commit its
+    # When the process stops, interrupt the pause between two runs. Do not interrupt a run, so that the run can commit its
     # transaction.
     while not stop.is_set():
         if not (task.is_for_all or turn.is_ours):

@@ -53,7 +53,8 @@ class WebhookSettings(MatchingSettings):
             },
         ),
     ]
-    # Keep this field below BMC_WEBHOOK_SECRETS, because pydantic passes to a validator only the fields above its own.
+    # Keep this field below BMC_WEBHOOK_SECRETS. The validator of this field needs the signing secrets, and pydantic passes only
+    # the fields above to it.
     PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,

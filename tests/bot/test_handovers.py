@@ -1,7 +1,7 @@
 """
 Another bot that keeps its own balances registers a handler. Coffee Ledger calls the handler for each new entry of the ledger.
 
-The tests assemble this bot as docs/existing-bot.md describes. It uses a real Postgres with the role `bot`.
+The tests assemble such a bot as docs/existing-bot.md describes. The bot uses a real Postgres, with the database role `bot`.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ RunHost = Callable[..., AbstractAsyncContextManager[Payments]]
 
 @pytest.fixture
 def run_host(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunHost:
-    """Return a function that runs another bot, with Coffee Ledger in it. If the test passes a handler, the bot registers it."""
+    """Return a function that runs another bot with Coffee Ledger in it. If the test passes a handler, the bot registers it."""
 
     @asynccontextmanager
     async def run(handler: Handler | None = None) -> AsyncIterator[Payments]:
@@ -607,8 +607,8 @@ async def test_many_entries_are_all_handed_over_in_order(
     role_url: Callable[[str], str], ledger: Ledger, shop: Shop, pool: Pool
 ) -> None:
     """
-    Given more users than the bot serves at the same time, and more entries than one query reads, then each user still gets all
-    entries in order.
+    Given more users than the bot serves at the same time, and more entries than one query reads, then the handler still gets
+    all entries of each user in order.
     """
     users = list(range(1, 61))
     await ready(role_url, ledger, *users)

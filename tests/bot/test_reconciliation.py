@@ -30,7 +30,7 @@ Start = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def start_janitor(sandbox: Sandbox, janitor: Pool) -> AsyncIterator[Start]:
-    """Return a function that starts the janitor's reconciliation in the background, after it has read the lists once."""
+    """Return a function that reads the lists once, and then starts the janitor's reconciliation in the background."""
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:

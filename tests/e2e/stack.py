@@ -29,8 +29,8 @@ IMAGE_TAG = f"tests-{os.getpid()}"
 """
 The tag of the images that this process builds for its stacks.
 
-No other process has this tag. If a process of another checkout could move the tag to another image, the next `up` would replace
-the containers of a running stack, and their logs would be lost.
+No other process uses this tag. If a process of another checkout moved the tag to another image, the next `up` of a running
+stack would replace the containers of the stack, and their logs would be lost.
 """
 
 NOWHERE = "http://127.0.0.1:9/"

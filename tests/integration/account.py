@@ -15,7 +15,7 @@ from sandbox.bmc.rows import extra_row, subscription_row, support_row, timestamp
 
 PER_PAGE = 5
 NUMBERS_APART = 700_000
-"""If `has_own_number` is true, the payment's number in the row is its number in the webhook plus `NUMBERS_APART`."""
+"""If `has_own_number` is true, the payment's number in BMC's list is its number in the webhook plus `NUMBERS_APART`."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class OneTime:
     payment: Payment
     is_listed: bool
     has_own_number: bool
-    """True if the number in the row differs from the number in the webhook. BMC does not promise that they are equal."""
+    """True if the payment's number in BMC's list differs from its number in the webhook. BMC does not promise equal numbers."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Subscribed:
     subscription: Subscription
     is_listed: bool
     row_seconds_ahead: int
-    """In the row, the period starts this many seconds later than in the webhook."""
+    """In BMC's list, the period starts this many seconds later than in the webhook."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class ListClient:
         self.shifts: list[OneTime] = []
         """The payments that supporters make while the janitor reads `ApiList.SUPPORTERS`: one payment after each page."""
         self.failures: list[ApiState] = []
-        """The next requests fail: each returns the first of these states, which is then removed."""
+        """The next requests fail. Each request removes the first of these states and returns it."""
 
     async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         if self.failures:

@@ -41,7 +41,9 @@ BATCH = 32
 HISTORY_DAYS = 3000
 ROWS_READ_MAX = 200
 """
-The maximum number of rows that a snapshot reads. Most are payments of the last 90 days: `HISTORY` has one payment for each day.
+The maximum number of rows that a snapshot reads.
+
+Most of these rows are payments of the last 90 days. `HISTORY` has one payment for each day.
 """
 
 HISTORY = """
@@ -64,7 +66,7 @@ SELECT pg_stat_force_next_flush();
 )
 
 ROWS_READ_BY_BATCH_MAX = 75 * BATCH
-"""The maximum number of rows that a batch reads. It reads 49 rows for each payment, most of them to check foreign keys."""
+"""The maximum number of rows that a batch reads. A batch reads 49 rows for each payment, most of them to check foreign keys."""
 
 KEEP_SUPPORTERS = """
 INSERT INTO supporters (supporter_id) SELECT 'old-' || n FROM generate_series($1::integer, $2::integer) AS n
@@ -156,7 +158,8 @@ async def test_earlier_payments_of_a_supporter_are_not_loaded(
     """
     BMC may announce one payment in two families: as a donation, and as the first month of a subscription.
 
-    To find such a pair, settlement needs the supporter's charges of other families, but not the earlier donations.
+    To find such a pair, the settlement of a donation loads the supporter's charges of other families. It does not load the
+    supporter's earlier donations.
     """
     same: dict[str, Any] = {"supporter_id": 77, "amount": 5}
     subscription = a_payment(
@@ -198,7 +201,7 @@ async def keep_charges(ledger: Ledger, first: int, end: int) -> None:
 
 async def count_rows_read(pool: Pool, ledger: Ledger) -> int:
     """Return how many rows the server has read. *pool* must have only one connection."""
-    # Publish the statistics of this connection now. By itself, Postgres may publish them a second later.
+    # Publish the statistics of this connection now. Otherwise Postgres may publish them a second later.
     await pool.execute("SELECT pg_stat_force_next_flush()")
     rows: int = await ledger.pool.fetchval(ROWS_READ)
     return rows

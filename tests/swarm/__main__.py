@@ -1,6 +1,7 @@
 """
-Run the product on a Swarm of three nodes under load, cut the power of one node, update the image, cut the power of another
-node, and check that nothing is lost: `make swarm`.
+Test the product on a Swarm of three nodes under load. `make swarm` runs this program.
+
+The program cuts the power of one node, updates the image, cuts the power of another node, and checks that nothing is lost.
 
 Node 1 runs the database and the sandbox. Nodes 2 and 3 run a proxy and a webhook each. Swarm places two bots in webhook mode and two
 janitors. The results are printed and written to build/swarm.md.
@@ -8,7 +9,8 @@ janitors. The results are printed and written to build/swarm.md.
 Settings, from the environment:
 
 - `SWARM_LAB`: The program that makes the nodes. `tests/swarm/lab.py` describes its commands.
-- `SWARM_SEED`: The seed of an earlier run, to repeat its random choices. Their order also depends on when the bot answers.
+- `SWARM_SEED`: The seed of an earlier run, to repeat its random choices. The order of these choices also depends on the times
+  at which the bot answers.
 - `SWARM_RECORD`: The file to which the record is written, as JSON lines.
 - `SWARM_KEEP`: If set, the nodes are left running at the end.
 """

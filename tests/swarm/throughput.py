@@ -1,8 +1,8 @@
 """
 Compare the throughput of one, two and three webhooks behind one proxy, in short alternating bursts.
 
-This module makes payments with code of the product and of benchmarks/. The checker must not use code of the product, so the
-checker does not import this module.
+This module makes payments with code of the product and of benchmarks/. The checkers in tests/swarm/checker.py and
+tests/chaos/checker.py must not use code of the product, so they do not import this module.
 """
 
 import asyncio

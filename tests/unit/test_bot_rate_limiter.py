@@ -39,7 +39,7 @@ class Clock(asyncio.SelectorEventLoop):
 
 def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], None] | None = None) -> list[float]:
     """
-    Queue all messages at once, in this order. For each message, return the seconds until the limiter lets it go out.
+    Queue all messages at once, in this order. For each message, return the seconds until the limiter releases the message.
 
     If *then* is given, call it with the limiter as soon as all messages are queued.
     """

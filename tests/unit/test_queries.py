@@ -23,7 +23,11 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
 
 
 def test_the_statements_are_loaded_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """aiosql warns about a statement that returns nothing and is not marked with `!`. Each service would log this at its start."""
+    """
+    A statement that returns nothing must be marked with `!`.
+
+    Otherwise aiosql warns about the statement, and each service logs this warning at its start.
+    """
     statements.cache_clear()
 
     with caplog.at_level(logging.WARNING):

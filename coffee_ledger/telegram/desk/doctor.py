@@ -32,7 +32,11 @@ log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""The age above which a backup is too old: a day, plus two hours for making the backup, as in the alert BackupOld."""
+"""
+The age above which a backup is too old: a day, plus two hours for making the backup.
+
+The alert BackupOld has the same limit.
+"""
 OWED_LONG = timedelta(minutes=5)
 
 RUNBOOK, DEPLOYMENT, RECONCILIATION = "runbook.md", "deploy.md", "reconciliation.md"
@@ -196,8 +200,8 @@ def _check_alerts(context: Context) -> Step:
 
 def _deliveries(found: Examination, now: datetime, context: Context) -> Iterator[str]:
     speech = context.speech
-    # The stored count of successive refusals is reset only when a delivery is accepted. Do not report the count after
-    # `STREAK_PAUSE` without a refusal, because the next refusal then begins a new count.
+    # The database keeps the count of successive refused deliveries until the next delivery comes. Do not report this count if
+    # the last refusal is older than `STREAK_PAUSE`, because the next refusal then begins a new count.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         age, document = now - found.refused_at, _document("WebhookNearDisable", context)
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(age, speech), document=document)

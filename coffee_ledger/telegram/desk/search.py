@@ -37,7 +37,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PEOPLE_MAX = 5
 CHARGES_MAX = 12
-"""The maximum number of charges in one answer. It also limits the number of buttons, because each charge has one."""
+"""The maximum number of charges in one answer. Each charge has one button, so the number of buttons is limited too."""
 
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -104,8 +104,8 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or @username names its user exactly, and a number is read only as a Telegram id. So in these cases, parts of
-    names are not searched.
+    A known code or a known @username identifies one user, and a number is read only as a Telegram id. Parts of names are
+    searched only for other texts.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):
