@@ -75,7 +75,7 @@ the amount and the note must be equal too.
 
 LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
-The same limit as `ANNOUNCED_TWICE_WITHIN`, for two charges of which one comes from BMC's list.
+Replaces the limit `ANNOUNCED_TWICE_WITHIN` if one of the two charges comes from BMC's list.
 
 The times in the list have no zone, and two zones differ by at most 26 hours. With a shorter limit, a payment that BMC reported
 twice could be credited twice. If two different payments look like one payment, an operator decides.
@@ -83,7 +83,7 @@ twice could be credited twice. If two different payments look like one payment, 
 
 
 Identity = tuple[str | Decimal | None, ...]
-"""A key that finds a charge in the book, such as its transaction id. A charge can have several identities."""
+"""A key by which the book finds a charge, such as the charge's transaction id. A charge can have several identities."""
 
 
 def _by_transaction(charge: Charge) -> Identity | None:
@@ -127,7 +127,9 @@ class Book:
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each subscription, the users to whom its earlier charges were matched. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """For each subscription, the users for whom a match of its charges was undone and not followed by a new match."""
+    """
+    For each subscription, the users whose match to one of its charges was undone, unless a new match to the user followed.
+    """
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """For each supporter id, the users to whom earlier charges of the supporter were matched by a code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class Book:
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """Maps usernames in lower case to users. It contains only usernames that the texts of the batch mention."""
     known_users: frozenset[TelegramId] = frozenset()
-    """The Telegram ids that the texts of the batch mention, but only those of users of the bot."""
+    """The users of the bot whose Telegram ids the texts of the batch mention."""
     erased: frozenset[TelegramId] = frozenset()
     """The users who asked to be erased. It contains only users to whom a charge of the batch may belong."""
     erased_supporters: frozenset[str] = frozenset()
@@ -157,15 +159,16 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rivals(self, waiting: Iterable[RivalCharge]) -> None:
-        """Set the unmatched charges that may prevent a guess. If the batch may change such a charge, also add it with `keep`."""
+        """Set the unmatched charges that may prevent a guess. If the batch may change a charge, add it with `keep` too."""
         self._waiting = {}
         for charge in waiting:
             self._waiting.setdefault(charge.money, []).append(charge)
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
-        # A charge with one of these doubts has no billing period or no ids. A search by ids could then find a different charge,
-        # so search only by the charge key. The keys of two such charges are equal only if BMC repeats the same event.
+        # A charge with one of these doubts has no billing period or no ids, so a search by ids could find a different charge.
+        # Search only by the charge key. Two charges with one of these doubts have equal keys only if BMC repeats the same
+        # event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -190,7 +193,7 @@ class Book:
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
         """
-        Find an earlier charge that is probably the same payment as *charge*, because BMC reported the payment twice.
+        Find an earlier charge that is probably the same payment as *charge*. BMC may report one payment twice.
 
         One of the two charges is a donation, and the other is the first month of a subscription.
         """
@@ -220,8 +223,8 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # Skip a charge of `_waiting` that is also in `charges`: `kept` handles the version in `charges`, which the batch may have
-        # changed.
+        # Skip a charge of `_waiting` if the charge is in `charges` too. `kept` uses the version in `charges`, because the batch
+        # may have changed the charge.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -270,7 +273,7 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
 
 def _is_listed_twice(other: Charge, charge: Charge) -> bool:
     """
-    Return whether two charges with the same note, of which one comes from BMC's list, are probably one payment.
+    Return whether two charges with the same note are probably one payment. One of the charges must come from BMC's list.
 
     This is possible only if one of them has no transaction id. For example, BMC lists the first month of a subscription as
     one-time support, and the webhook reports it as a subscription, which has no transaction id.
@@ -282,7 +285,7 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
-    """Return whether *charge* may be a second report of *other*, and *other* is credited or may be credited by a rule."""
+    """Return whether *charge* may report the payment of *other* again, and *other* is credited or may be credited by a rule."""
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
     # crediting *charge* does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
@@ -442,7 +445,8 @@ class _Fold:
         if news is None:
             return
         facts, day = news.of(event.type), event.received_at.date()
-        # Operators react in the same way to all unknown events of a type, and to all legacy events. So notify only once a day.
+        # Notify once a day about all unknown events of a type, and once a day about all legacy events. One message a day is
+        # enough, because operators react to these events in the same way.
         fact_key = {
             Outcome.UNKNOWN: f"unknown:{facts.type or ''}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
@@ -478,8 +482,8 @@ class _Fold:
         self._keep_supporter(report)
         charge = _add_known_fields(known, report.charge)
         if known.may_match and known.doubt is not None and charge.doubt is None:
-            # While the charge had a doubt, no rule could credit it, so `_new_charge` may not have compared it with earlier
-            # charges. Now a rule can credit it, so compare it.
+            # While the charge had a doubt, no rule could credit the charge. So it is possible that `_new_charge` did not
+            # compare it with earlier charges. Now a rule can credit the charge, so compare it.
             charge = self._compare_with_earlier(charge, report)
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
@@ -550,7 +554,7 @@ class _Fold:
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The charge key that is made from the transaction id belongs to *conflict*. So make a key from `bmc_id`.
+            # The charge key that is made from the transaction id belongs to the charge *conflict*. So make a key from `bmc_id`.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
@@ -638,7 +642,8 @@ class _Fold:
             self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
-            # The code of a pending payment that has ended still credits its user, but the status of the payment is final.
+            # Complete only an open payment. The code of a payment that has ended still credits its user, but the final status
+            # of the payment does not change.
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
         self._notify_of_match(matched, found, credits)
@@ -659,7 +664,7 @@ class _Fold:
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
-        # Learn the user of a subscription from every match, also from an operator's, because renewals contain no code.
+        # Learn the user of a subscription from every match, including a match by an operator, because renewals contain no code.
         if charge.subscription is not None:
             known = book.subscribers.get(charge.subscription, frozenset())
             book.subscribers[charge.subscription] = known | {user}
@@ -759,7 +764,8 @@ class _Fold:
         coded = [known[code] for code in sorted(words.reading.codes) if code in known]
         return Candidates(
             coded=coded,
-            # Corrections are not needed if the text contains an issued code, because an issued code is better evidence.
+            # If the text contains an issued code, do not correct mistyped codes in the text, because an issued code is better
+            # evidence.
             corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
@@ -778,7 +784,7 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """
-        Return the pending payments in the book, of all users, that have the amount of *charge*.
+        Return the pending payments of all users in the book that have the amount of *charge*.
 
         If the supporter is known, return the payments of all amounts, because the rule for known supporters lists the payments of
         other amounts as rejected candidates.
@@ -792,7 +798,7 @@ class _Fold:
         Return whether *report* may be confused with *charge* in a guess.
 
         Return True if *report* describes a different charge that has the same amount and was paid within the fallback window.
-        The texts of *report* must contain no issued code, because a code shows which pending payment that charge pays.
+        The texts of *report* must contain no issued code, because a code shows which pending payment the reported charge pays.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(report.words.reading.codes)

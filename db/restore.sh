@@ -3,8 +3,8 @@
 #
 #   db/restore.sh [--yes] FILE        --yes: do not ask for a confirmation
 #
-# The backup is restored into a second database, checked, and migrated to the newest schema there, while everything runs. Then the
-# two databases swap their names in one transaction. If a step fails, the old database stays in place.
+# The backup is restored into a second database, checked, and migrated to the newest schema there. The services run during these
+# steps. Then the two databases swap their names in one transaction. If a step fails, the old database stays in place.
 set -euo pipefail
 # shellcheck source=db/common.sh
 source "$(dirname "$0")/common.sh"
@@ -70,8 +70,8 @@ clean_up() {
         return 0
     fi
     drop_database "$new" || true
-    # If `create_schema` made a new schema, replace it by an empty database. Without a schema, the webhook keeps payments in its
-    # spool.
+    # If `create_schema` made a new schema, replace the database by an empty one. While the database has no schema, the webhook
+    # keeps payments in its spool.
     [ "$is_new" = no ] || create_database ledger || true
     for role in "${added_roles[@]}"; do
         ask postgres "DROP ROLE $role" || true
@@ -254,7 +254,7 @@ list_lost() {
 }
 
 # Stop the bot and the janitor, and remember which of them ran. The webhook keeps running, and keeps deliveries in its spool. In
-# a stack, also remember the number of containers, as in bot=2.
+# a Docker Swarm stack, remember the number of containers too, for example bot=2.
 stop_writers() {
     local one
     if [ -n "${STACK:-}" ]; then
@@ -322,8 +322,8 @@ is_swapped() {
 
 after_swap() {
     drop_database "$old"
-    # Insert the row of this backup, which the restored table `backups` lacks, because the row was inserted after the dump was
-    # made.
+    # The restored table `backups` lacks the row of this backup, because backup.sh inserts the row after it has made the dump.
+    # Insert the row now.
     ask ledger "INSERT INTO backups (taken_at, size_bytes) VALUES ('$taken_at', $size)"
     [ "$(ask ledger "SELECT to_regclass('public.reconciliation_requests') IS NULL")" = t ] ||
         ask ledger "INSERT INTO reconciliation_requests (cause) VALUES ('restore')"

@@ -42,7 +42,7 @@ export function write(element, text) {
   return isNew;
 }
 
-/** Copy with a method that this client supports; false if it has none. */
+/** Copy the text with a method that this client supports. Return false if the client supports no method. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

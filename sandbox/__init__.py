@@ -1,5 +1,7 @@
 """
-Stand-ins for Telegram's Bot API and for Buy Me a Coffee (BMC), so that the whole product runs without an account there.
+Stand-ins for Telegram's Bot API and for Buy Me a Coffee (BMC).
+
+With the stand-ins, the whole product runs without accounts on the real services.
 
 The sandbox keeps its state in memory, in bounded collections. A restart loses all messages, payments and deliveries. A restart
 also loses all people, unless SANDBOX_RECORD names a file.

@@ -91,8 +91,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     is_stopping = asyncio.Event()
 
     async def close_connection(_request: web.Request, response: web.StreamResponse) -> None:
-        # Make the proxy stop using this connection. Otherwise it could send a delivery on the connection at the moment when the
-        # server closes it.
+        # Make the proxy stop using this connection. Otherwise the proxy could send a delivery on the connection at the moment
+        # when the server closes the connection.
         if is_stopping.is_set():
             response.force_close()
 
@@ -110,8 +110,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await site.stop()
-        # Wait for the requests of the connections that were just accepted. `cleanup` closes every connection without an open
-        # request.
+        # Wait for the requests of the connections that were just accepted, because `cleanup` closes every connection without an
+        # open request.
         await asyncio.sleep(ARRIVAL_SECONDS)
         await runner.cleanup()
 

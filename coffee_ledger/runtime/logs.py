@@ -37,7 +37,7 @@ LINES_DROPPED = Counter(
 
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
-# Do not log local variables, which structlog logs by default, because they contain bodies, notes and secrets.
+# By default, structlog logs local variables. Do not log them, because they contain bodies, notes and secrets.
 _traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
@@ -107,7 +107,7 @@ class QueuedHandler(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             items = [self._queue.get()]
-            # Also take lines that were queued after the first line, so that one call writes all of them.
+            # Take the other queued lines too, so that one call of `write` writes all of them.
             while len(items) < WRITTEN_MAX and not self._queue.empty():
                 items.append(self._queue.get())
             lines = [item for item in items if isinstance(item, str)]

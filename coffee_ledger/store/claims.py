@@ -40,7 +40,7 @@ class OpenClaim:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A charge that was credited to its user."""
+    """A charge that was credited to a user."""
 
     amount: Decimal
     currency: str
@@ -52,7 +52,7 @@ class NotRaised(enum.Enum):
     """
     The reason why a claim was not raised.
 
-    `NOT_ASKED` means that the question that the claim answers is no longer open, for example because the user answered twice.
+    `NOT_ASKED` means that the claim answers a question that is no longer open, for example because the user answered twice.
     `OPEN_BEFORE` means that the user already has an open claim. `TOO_MANY` means that the user raised `CLAIMS_A_DAY_MAX` claims
     within the last 24 hours.
     """
@@ -64,7 +64,7 @@ class NotRaised(enum.Enum):
 
 @dataclass(frozen=True)
 class Paused:
-    """A claim was not raised, because earlier claims of the user were declined. The user may raise one again after *until*."""
+    """A claim was not raised, because earlier claims of the user were declined. The user may claim again after *until*."""
 
     until: datetime
 
@@ -80,8 +80,8 @@ async def raise_claim(
     If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given, it
     names the question that must be open in the user's dialogue.
     """
-    # Settlements and operators' decisions take the same lock. So until this transaction ends, no candidate is matched and no
-    # claim is declined.
+    # This transaction holds the settling lock, which settlements and operators' decisions need too. So until this transaction
+    # ends, no candidate is matched and no claim is declined.
     async with settling_transaction(pool) as db:
         if question is not None and not await db.fetchval(sql("lock_question"), telegram_id, question):
             return NotRaised.NOT_ASKED

@@ -158,7 +158,7 @@ def notification_rows(notifications: Sequence[NewNotification]) -> list[dict[str
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Find the messages to all operators that `address_operators` must still replace or count.
+    Find the messages that are addressed to all operators, and that `address_operators` has not replaced or counted yet.
 
     Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None
     if the message is about no waiting charge.

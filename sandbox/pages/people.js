@@ -44,7 +44,7 @@ export class People {
   /**
    * Create the people of the cast who have not pressed Start, and press Start for them. A restarted sandbox knows no people.
    *
-   * *asked* are the ids that the page asked for. *known* are those people among them that the sandbox knows.
+   * *asked* are the ids that the page asked for. *known* are the people with these ids that the sandbox knows.
    */
   async bring(known, asked) {
     if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;

@@ -191,7 +191,7 @@ class ActingInGroups:
         return message
 
     def _deliver(self, group: Group, message: Message, kind: str = "message", *, copies: int = 1) -> web.Response:
-        """Send the message to the bot, if Telegram would do so. Answer with the ids of the message and the update."""
+        """Send the message to the bot if the real Telegram would send it. Answer with the ids of the message and the update."""
         update_id = None
         if not message.from_bot and group.reaches_bot(message, self._telegram.bot_user()):
             update_id = self._telegram.updates.add(kind, as_bot_api(self._telegram, group, message), copies=copies)

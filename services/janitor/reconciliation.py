@@ -1,14 +1,14 @@
 """
 Compare the lists of Buy Me a Coffee (BMC) with our charges, and settle the payments that no webhook has reported.
 
-A pass reads the newest pages of each list until it reaches known ground: a page of rows that are all known and old. It also
-reads one older page of each list, in rotation. So it finds late refunds and rows that were missed before. A row has news if it
-shows a payment or a refund that we do not know. Such a row waits a quarter of an hour for its webhook. Then it is settled like
-a delivered event.
+A pass reads the newest pages of each list until it reaches a page whose rows are all known and old. The pass also reads one
+older page of each list, in rotation. So it finds late refunds and rows that were missed before. A row has news if it shows a
+payment or a refund that we do not know. A row with news waits a quarter of an hour for its webhook. Then it is settled like a
+delivered event.
 
-The task runs every two seconds, but most runs only look for requests to compare. A pass runs every ten minutes, after an
-outage, and when an operator asks for one. When a user claims to have paid, only the first page of each list is read, to find
-that payment.
+The task runs every two seconds, but most runs only check whether the database contains a request for a comparison. A pass runs
+every ten minutes, after an outage, and when an operator asks for a pass. When a user claims to have paid, only the first page
+of each list is read, to find the claimed payment.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

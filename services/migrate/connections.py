@@ -13,7 +13,8 @@ One process needs at most these connections:
 
 A service gets twice the connections that its replicas need, because an update may start new processes before it stops the old
 ones. The sum of all limits, of the connections that Postgres keeps for superusers, and of `RESERVE` must not exceed the setting
-`max_connections` of the server. With one replica of each service, the sum is 48 + 3 + 9 = 60, which compose.yaml sets.
+`max_connections` of the server. With one replica of each service, the sum is 48 + 3 + 9 = 60. compose.yaml sets
+`max_connections` to 60.
 """
 
 from collections.abc import Mapping

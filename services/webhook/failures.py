@@ -95,11 +95,13 @@ class FailedStreak:
         self._clock = clock
         self._period_seconds = period_seconds
         self._known = 0
-        """The streak of all replicas, as last read from the database."""
+        """
+        The failed streak as last read from the database: the number of deliveries that all replicas refused since the last 200.
+        """
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        # Drop the refusals that are not written yet, because a 200 ends the streak.
+        # Drop the refusals that are not written yet, because this answer 200 ends the streak of refused deliveries.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:
@@ -111,8 +113,8 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of them is a 200, it has ended the
-        # streak, so count only the refusals after it.
+        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of these answers is a 200, it has ended
+        # the streak of refused deliveries. Then count only the refusals after the 200.
         streak = self._known
         for answers in (self._writing, self._unwritten):
             streak = answers.refused + (0 if answers.accepted_at else streak)
@@ -120,12 +122,16 @@ class FailedStreak:
 
     async def run(self) -> None:
         while True:
-            # Call `write` even if there is nothing to write, because it also reads the answers of the other replicas.
+            # Call `write` even if there is nothing to write, because `write` also reads the failed streak of all replicas.
             await self.write()
             await asyncio.sleep(self._period_seconds)
 
     async def write(self) -> None:
-        """Write this replica's answers to the database and read the streak of all replicas."""
+        """
+        Write the HTTP answers of this replica into the database, and read the failed streak of all replicas.
+
+        The failed streak is the number of deliveries refused since the last 200.
+        """
         # Answers given during the write go into a new object, which the next call writes.
         self._writing, self._unwritten = self._unwritten, Answers()
         try:
@@ -144,11 +150,13 @@ class FailedStreak:
 
     def _put_back(self) -> None:
         """
-        Add the answers that could not be written to the newer answers. If a newer answer is a 200, it ended the streak, so drop
-        the older answers.
+        Keep the answers of a failed write for the next write.
+
+        If a newer answer is a 200, drop the answers of the failed write, because the 200 ended the streak of refused
+        deliveries.
         """
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
-            # Keep the later time, because the streak ends six hours after the last refusal.
+            # Keep the time of the later refusal, because a streak of refused deliveries ends six hours after its last refusal.
             refused_at = since.refused_at or told.refused_at
             self._unwritten = Answers(told.accepted_at, told.refused + since.refused, refused_at)

@@ -6,7 +6,8 @@ subscription. The button *A gift* remembers nothing. The button *Other…* also 
 membership level.
 
 If the supporter, the subscription or the item of a later payment is remembered, the payment is dismissed without a card. With
-the button *Take back*, an operator makes the ledger forget what it remembered. A payment with a valid code is always credited.
+the button *Take back*, an operator makes the ledger forget the supporter, the subscription or the item. A payment with a valid
+code is always credited.
 """
 
 from datetime import UTC, datetime

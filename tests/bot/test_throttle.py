@@ -40,7 +40,7 @@ async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_o
     allowed = BURST + math.ceil((time.monotonic() - began) * UPDATES_PER_SECOND)
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(texts := await anna.texts()) <= BURST:  # noqa: ASYNC110 — the bot sends no signal after its last answer
+        while len(texts := await anna.texts()) <= BURST:  # noqa: ASYNC110 — poll, because the bot sends no signal after its last answer
             await asyncio.sleep(0.1)
 
     assert "кредитів" in said
@@ -56,7 +56,7 @@ async def test_an_amount_from_a_page_is_never_throttled(anna: Person, ledger: Le
     await anna.send_form('{"amount": 5}')
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — a Postgres table cannot be awaited
+        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — poll, because a Postgres table cannot be awaited
             await asyncio.sleep(0.02)
 
 

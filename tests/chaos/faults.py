@@ -26,7 +26,7 @@ class Plan:
     services: frozenset[str]
     inflict: Inflict
     lasts: bool = True
-    """True if the fault is kept in force for some time. False if it is over as soon as it is inflicted, such as a restart."""
+    """True if the fault is kept in force for some time. False if the fault is over at once, like a restart."""
 
 
 def plans() -> list[Plan]:
@@ -111,7 +111,7 @@ async def paused(stack: Stack, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def restarted(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Restart the service as an update does. At the end of the context, there is nothing to undo."""
+    """Stop the service gracefully and start it again, like an update. At the end of the context, there is nothing to undo."""
     await stack.docker("restart -t 10", service)
     yield
 

@@ -42,8 +42,8 @@ class Person:
     """
     Codes that were paid with a wrong character.
 
-    Each code must not be paid again with the correct characters. Such a payment might be settled before the payment with the
-    wrong character. It would complete the pending payment, and the product would then not correct the wrong character.
+    No other payment may contain the correct code. A payment with the correct code might be settled before the payment with the
+    wrong character, and would complete the pending payment. The product would then not correct the wrong character.
     """
     payments: int = 0
     wants: int = 0

@@ -77,7 +77,9 @@ def make_account(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the proxies' configuration, in which the test's own authority replaces the public one."""
+    """
+    Return a folder with the proxies' configuration, in which the test's own certificate authority replaces the public one.
+    """
     folder = tmp_path_factory.mktemp("certificates")
     caddyfile = (ROOT / "proxy" / "Caddyfile").read_text(encoding="utf-8")
     authority = (

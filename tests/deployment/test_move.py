@@ -1,4 +1,4 @@
-"""Test `db/move.sh`: a stack moves from one Compose project to another, as from one machine to another."""
+"""Test `db/move.sh`, which moves a stack to another machine. In the tests, two Compose projects represent the two machines."""
 
 import itertools
 import subprocess
@@ -42,7 +42,7 @@ def paid(old: Machine) -> int:
 
 
 def spend_as_shop_bot(one: Machine, user: int, credits: int) -> str:
-    """Spend credits over the network, as another bot does. Return the new balance."""
+    """Spend credits over the network in the role of another bot. Return the new balance."""
     address = f"postgresql://shop_bot:{PASSWORD}@db:5432/ledger"
     spend = f"SELECT spend_credits({user}, {credits}, 'a picture', 'picture {user}')"
     return one.in_db("psql", address, "-XAtqc", spend).decode().strip()

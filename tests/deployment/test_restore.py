@@ -331,7 +331,7 @@ def test_a_delivery_that_comes_during_the_restore_is_settled_after_it(
     """
     The delivery comes while restore.sh backs up the running database, before it replaces this database.
 
-    If the delivery were settled in this database, the user's credits would be lost with it.
+    If the delivery were settled in this database, the user's credits would be lost when restore.sh replaces the database.
     """
     user = next(users)
     code = one.request(user)

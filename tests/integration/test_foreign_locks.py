@@ -42,8 +42,8 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Some roles start in read-only mode. Turn this mode off, as every client can do for its own session, so that the client may
-    # try to take locks.
+    # Some roles start in read-only mode, but every client can turn this mode off for its own session. Turn the mode off, so
+    # that the client can try to take locks.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -66,7 +66,7 @@ async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger
 async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Given a client that holds the advisory locks that earlier versions used, a payment is still credited without delay."""
+    """A client holds the advisory locks of earlier versions. A payment is still credited without delay."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"

@@ -53,7 +53,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def client(sandbox: Sandbox) -> BmcClient:
     # The tests read BMC's lists several times within seconds, so with a real clock, the client would reach its limit of
-    # requests per minute. Each time that this clock is read, it is one minute later.
+    # requests per minute. This clock advances by one minute at each reading.
     minutes = iter(range(10**6))
     return await client_of(sandbox, lambda: 60.0 * next(minutes))
 
@@ -166,9 +166,10 @@ async def test_a_webhook_after_the_row_credits_nobody_twice(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, kind: str
 ) -> None:
     """
-    The charge comes from a row of BMC's list, which does not reliably show the family, such as `donation`.
+    A row of BMC's list does not reliably show the family of its charge: donation, Shop purchase, commission or wishlist
+    payment.
 
-    So the webhook about the same payment may name another family.
+    So the webhook about the payment may name a different family than the row.
     """
     await ledger.open(CODE)
     paid = await sandbox.pay(kind=kind, note=SHOWN)
@@ -334,11 +335,11 @@ async def test_a_first_month_that_two_lists_show_is_credited_once_although_its_w
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
     """
-    BMC lists the first month of a subscription twice: as a one-time payment, whose row is credited, and as a subscription,
-    whose charge waits.
+    BMC lists the first month of a subscription twice: as a one-time payment and as a subscription. The row of the one-time
+    payment is credited. The charge of the subscription waits for a decision.
 
-    An earlier version did not compare the waiting charge with other charges when the webhook of the subscription arrived. So
-    it credited the payment again.
+    When the webhook of the subscription arrived, an earlier version did not compare the waiting charge with other charges. So
+    this version credited the payment again.
     """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
@@ -593,7 +594,9 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 async def test_each_failure_of_the_api_has_its_own_state(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, fault: str, state: ApiState
 ) -> None:
-    """A failure causes no notification to users or operators. Later passes settle the row of the payment."""
+    """
+    If BMC's API fails, users and operators get no notification. Later passes settle the payment from its row in BMC's list.
+    """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await sandbox.post("/bmc/misbehave", kind=fault)

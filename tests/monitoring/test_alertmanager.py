@@ -298,7 +298,11 @@ class Matcher:
 
 
 def inhibits(source: Labels, target: Labels) -> bool:
-    """Return whether an alert *source* silences an alert *target*. As in Alertmanager, a label that both lack counts as equal."""
+    """
+    Return whether an alert *source* silences an alert *target*.
+
+    If both alerts lack a label, the label counts as equal. Alertmanager follows the same rule.
+    """
     return any(
         all(Matcher.parse(text).fits(source) for text in rule["source_matchers"])
         and all(Matcher.parse(text).fits(target) for text in rule["target_matchers"])

@@ -22,5 +22,5 @@ class Reply(StrEnum):
 
 
 def read_reply(message: Message) -> Reply | None:
-    """Return the answer that the message gives, or None if it is not one of the known answers."""
+    """Return the known answer that the text of the message contains, or None if the text contains no known answer."""
     return next((reply for reply in Reply if reply.value in message.text), None)

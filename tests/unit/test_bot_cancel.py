@@ -1,4 +1,4 @@
-"""The answer to /cancel depends on the state of the payment."""
+"""The bot's answer to /cancel depends on the state of the user's pending payment."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -55,7 +55,7 @@ WIDENING = {
 """
 Migrations that follow the real ones. They add a column to each table that payments use, and replace a function.
 
-The newest release may have no real migrations to apply. With these additional ones, the test covers this release, too.
+The newest release may have no real migrations to apply. The additional migrations let the test cover the newest release too.
 """
 
 

@@ -103,7 +103,7 @@ def _by_text(message: Message) -> Given:
 
 
 def _by_press(press: CallbackQuery) -> Given | None:
-    """Return None if Telegram did not deliver the message with the button, because it is too old."""
+    """Return None if the message with the button is too old: Telegram then delivers the press without the message."""
     if press.message is None:
         return None
     return Given(TelegramId(press.from_user.id), press.message, {"press_id": press.id})
@@ -239,7 +239,7 @@ async def _begin(given: Given, context: Context) -> None:
         return
     lines = [speech.say("claim-begin"), *await _arrivals(user, context)]
     if open_now:
-        # Ask about the newest open payment, which is the last one, because the query returns the oldest first.
+        # Ask about the newest open payment. It is the last in the list, because the query returns the oldest payment first.
         question, keyboard = ClaimDialogue.payment, claim_payment_keyboard(speech, open_now[-1])
         lines.append(_describe_open(open_now[-1], speech))
     else:
