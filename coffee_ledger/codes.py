@@ -50,7 +50,7 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """
 The 31 characters of codes. People confuse 0 with O, and 1 with I and L, so these five are left out.
 
-The number 31 is prime, as the calculation of the check character requires.
+The calculation of the check character needs a prime number of characters, and 31 is prime.
 """
 
 CODE_LENGTH = 8
@@ -94,7 +94,11 @@ class Reading:
     codes: frozenset[PaymentId] = frozenset()
     """The codes in the text, and the ids of the older form (see `is_older_form`)."""
     holds_code: bool = False
-    """True if the writer seems to have written a code, even a wrong one. The charge is then never matched by amount and time."""
+    """
+    True if the writer seems to have written a code, even a wrong one.
+
+    If it is True, the charge with this text is never matched by amount and time.
+    """
     text: str = field(default="", repr=False, compare=False)
     """The text from which `corrections` are computed; empty if the text cannot contain a code."""
 
@@ -177,8 +181,8 @@ def read_codes(text: str) -> Reading:
     digits = _possible_digits(text)
     if not digits:
         return Reading()
-    # Most notes contain one code, as the bot shows it, and no other digits. `_read_closely` would give the same result for
-    # them, but takes several times as long.
+    # Most notes contain one code in the form that the bot shows, and no other digits. For these notes, `_read_closely` would
+    # give the same result, but it takes several times as long.
     if digits <= _DIGITS and (plain := _PLAIN_NOTE.fullmatch(text)) and is_code(code := plain[1] + plain[2]):
         return Reading(codes=frozenset({PaymentId(code)}), holds_code=True, text=text)
     return _read_closely(text)
@@ -308,7 +312,7 @@ def _possible_digits(text: str) -> set[str]:
     """
     Return the characters that are digits, become digits when they are normalised, or begin an escape.
 
-    A text without such a character contains no code, because each half of a code has a digit.
+    A text without any of these characters contains no code, because each half of a code has a digit.
     """
     return set(filter(_may_be_digit, set(text)))
 
@@ -619,7 +623,7 @@ def _one_typo_away(signs: str) -> Iterator[str]:
             signs[:place] + signs[place + 1] + signs[place] + signs[place + 2 :] for place in range(CODE_LENGTH - 1)
         )
     elif not wrong:
-        # Seven characters are left, so one is missing. That is already the one typo allowed, so all seven must be right.
+        # The length is seven here, so one character is missing. Only one typo is corrected, so all seven must be right.
         yield from (_complete(signs, place=place) for place in range(CODE_LENGTH))
 
 

@@ -136,7 +136,7 @@ REPLICAS = "count by (job) (up == 1)"
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = 'ledger_reconciliation_rows_total{outcome=~"credited|unmatched|refunded"}'
 """
-Count rows that show a payment or a refund. Rows with other outcomes move no money, or the alert EventsUnsettled reports them.
+Count rows that show a payment or a refund. Leave out all other rows, which move no money or cause the alert EventsUnsettled.
 """
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"

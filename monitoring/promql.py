@@ -43,8 +43,8 @@ def restarts(matchers: str) -> str:
     """
     Return an expression for the number of restarts of each service in 15 minutes.
 
-    Prometheus takes a restarted container with a new address for a new instance. So add up the starts of all instances. The first
-    start of each replica is no restart. So subtract the largest number of replicas that existed at the same time.
+    Prometheus treats a restarted container with a new address as a new instance. So add up the starts of all instances. The
+    first start of each replica is no restart. So subtract the largest number of replicas that existed at the same time.
     """
     starts = f"sum by (job) (changes(process_start_time_seconds{{{matchers}}}[15m]) + 1)"
     return f"{starts} - max_over_time(count by (job) (up{{{matchers}}})[15m:30s])"

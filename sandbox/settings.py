@@ -42,7 +42,8 @@ class Settings:
     # The address of the database. The sandbox listens on the same port and forwards connections to the database. If None, it
     # does not forward connections to a database.
     database: Address | None = None
-    # A second port for the bot's calls, which the demo can cut by pulling the bot's plug. If None, the bot uses `port`.
+    # A second port for the bot's calls. To simulate a disconnected bot, the demo cuts the connections to this port. If None,
+    # the bot uses `port`.
     telegram_port: int | None = None
 
 

@@ -36,7 +36,7 @@ RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
 -- Record that the user requested the amount of an open payment again. Returns no row if the payment is no longer open.
--- $1 payment id, $2 now, $3 maximum number of times in requested_again_at; only the newest times are kept
+-- $1 payment id, $2 now, $3 maximum number of timestamps in requested_again_at; only the newest are kept
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
  WHERE payment_id = $1 AND status = 'pending'

@@ -2,8 +2,8 @@
 
 -- name: find_known_transactions
 -- Return which of these transaction ids belong to a charge of any family. The condition on `conflicts_with` lets Postgres use
--- the index one_charge_per_transaction, which contains only charges whose `conflicts_with` is null. The condition hides no
--- transaction id, because the first charge with a transaction id always has a null in `conflicts_with`.
+-- the index one_charge_per_transaction, which contains only charges whose `conflicts_with` is null. All known transaction ids
+-- are still found, because the first charge with a transaction id always has a null in `conflicts_with`.
 -- $1 source, $2 transaction ids
 SELECT transaction_id, state = 'refunded' AS is_refunded
   FROM charges
@@ -31,8 +31,8 @@ SELECT bmc_id
    AND transaction_id IS NULL;
 
 -- name: keep_listings!
--- Record that BMC's lists contain these charges. The row of a subscription shows only the last period. But the row also counts
--- as proof of the charges of all earlier periods since the start of the subscription.
+-- Record that BMC's lists contain these charges. BMC lists a subscription in one row, which shows only the last period. This
+-- row also counts as proof of the charges of all earlier periods since the start of the subscription.
 -- $1 source, $2 transaction ids
 -- $3 ids of subscriptions, $4 earliest start of a period, $5 latest start of a period (arrays of equal length)
 -- $6 families, $7 BMC numbers of payments without a transaction id
@@ -79,8 +79,8 @@ SELECT list, state, checked_at, completed_at, old_page, rotation_began_at, cover
 -- Store the state of the reconciliation of one of BMC's lists. Each pass reads the newest pages and one older page. A rotation
 -- is the series of passes that reads all older pages.
 -- $1 list, $2 state, $3 now, $4 start of the last pass that read all new rows, $5 older page that the next pass reads, $6 start
--- of the rotation, $7 start of the last pass or rotation that read the whole list, $8 whether the times seem to be in another
--- time zone than UTC
+-- of the rotation, $7 start of the last pass or rotation that read the whole list, $8 whether the times in the
+-- list seem to be in another time zone than UTC
 INSERT INTO reconciliation_lists (list, state, checked_at, completed_at, old_page, rotation_began_at, covered_at, differs_in_zone)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (list) DO UPDATE
@@ -88,8 +88,8 @@ SET state = excluded.state, checked_at = excluded.checked_at, completed_at = exc
     rotation_began_at = excluded.rotation_began_at, covered_at = excluded.covered_at, differs_in_zone = excluded.differs_in_zone;
 
 -- name: note_missing_rows
--- Store the rows of BMC's lists that show a payment or a refund that our tables do not contain. For each row, return the time
--- at which the row was first stored.
+-- Store rows of BMC's lists whose payment or refund is missing from our tables. For each row, return the time at which the row
+-- was first stored. The name of a row consists of `api`, the name of its list, and its id.
 -- $1 names of the rows, $2 lists, $3 amounts, $4 currencies, $5 times of payment (arrays of equal length), $6 now
 WITH missing AS (
     SELECT *
@@ -111,16 +111,16 @@ SELECT missing_rows.row_name, missing_rows.first_seen_at
   JOIN missing USING (row_name);
 
 -- name: forget_missing_rows!
--- Delete the stored rows of BMC's lists whose payment or refund is now in our tables.
--- $1 names of the rows
+-- Delete rows that note_missing_rows has stored, because their payments or refunds are now in our tables.
+-- $1 names of the rows (see note_missing_rows)
 DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 
 -- name: count_missing_rows
 SELECT count(*) FROM missing_rows;
 
 -- name: request_reconciliation
--- Ask the janitor to compare BMC's lists with our charges now. Inserts nothing if the janitor has read no list since $4,
--- because a janitor that reads no lists would not answer.
+-- Ask the janitor to compare BMC's lists with our charges now. Insert the request only if the janitor has read a list since $4.
+-- Otherwise the janitor probably reads no lists, and would not answer.
 -- $1 cause, $2 claim or null, $3 now, $4 the time since which the janitor must have read a list
 INSERT INTO reconciliation_requests (cause, claim_id, requested_at)
 SELECT $1, $2::bigint, $3
@@ -153,9 +153,9 @@ SELECT answered_at IS NOT NULL FROM reconciliation_requests WHERE request_id = $
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND telegram_id = $2;
 
 -- name: find_unlisted_charges
--- Find charges from webhooks that are in none of BMC's lists, although the list for this kind of payment was read completely
--- after the charges were settled. Refunded charges are left out, because they give no credits. $2, $3 and $4 are null if the
--- list for this kind of payment was never read completely.
+-- Find charges that were reported by webhooks but are in none of BMC's lists. A charge is returned only if the lists for its
+-- kind of payment were read completely after the charge was settled. Refunded charges are left out, because they give no
+-- credits. Each of $2, $3 and $4 is null if the lists for its kind of payment were never read completely.
 -- $1 paid since this time, $2 one-time payments settled before this time, $3 Shop purchases settled before this time
 -- $4 subscriptions settled before this time, $5 maximum
 SELECT charges.charge_key
@@ -174,7 +174,7 @@ SELECT charges.charge_key
  LIMIT $5;
 
 -- name: keep_unlisted!
--- Record that the operators were notified of these charges, because none of BMC's lists contains them.
+-- Record that the operators were notified of these charges, which are in none of BMC's lists.
 -- $1 charge keys, $2 now
 INSERT INTO charge_listings (charge_id, reported_at)
 SELECT charge_id, $2 FROM charges WHERE charge_key = ANY($1::text [])
@@ -192,8 +192,8 @@ SELECT events.event_no, events.type, events.outcome, events.received_at, charges
  LIMIT $1;
 
 -- name: find_missing_rows
--- Find the rows of BMC's lists that show a payment or a refund that our tables do not contain, the oldest first. The webhook
--- for a row may still come.
+-- Find the rows of BMC's lists whose payment or refund is missing from our tables, the oldest first. The webhook for a row may
+-- still come.
 -- $1 maximum
 SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
 

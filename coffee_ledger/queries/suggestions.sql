@@ -28,8 +28,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  LIMIT $4;
 
 -- name: suggest_named
--- Find users to whom other charges of this supporter or name were matched. The user with the newest charge comes first. Guesses
--- are left out, because a guess may be wrong.
+-- Find users to whom other charges were matched. The other charges must have this supporter or this name. The user with the
+-- newest charge comes first. Guesses are left out, because a guess may be wrong.
 -- $1 supporter id or null, $2 name or null, $3 maximum
 WITH named AS (
     SELECT charge_id FROM charges WHERE supporter_id = $1
@@ -51,8 +51,8 @@ SELECT charges.telegram_id
  LIMIT $3;
 
 -- name: suggest_claimants
--- Find users with an open claim about a day that is at most $4 days before or after the day of the charge. Claims of the charge's
--- amount come first.
+-- Find users with an open claim. The day of payment in the claim must be at most $4 days before or after the day of the charge.
+-- Claims of the charge's amount come first.
 -- $1 time of the charge, $2 amount, $3 currency, $4 days, $5 maximum
 SELECT telegram_id, amount, currency
   FROM claims

@@ -30,8 +30,8 @@ SELECT coalesce(
            $2
        ) AS language,
        EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
-       -- Return true for a user without a row too, so that the caller queues the undelivered messages again. An operator who
-       -- presses Start for the first time has no row, but may have undelivered messages.
+       -- is_back is also true for a user who had no row, so that the caller queues the undelivered messages again. An operator
+       -- who presses Start for the first time has no row, but may have undelivered messages.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!

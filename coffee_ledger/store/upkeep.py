@@ -66,9 +66,9 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
     """
     Blank raw bodies, notes, names and e-mail addresses that are older than *before*.
 
-    Also delete old notifications that are not pending, dialogues, offers, and counts of signature failures. Keep the keys by
-    which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an operator needs
-    for an open decision. Return how many rows were changed.
+    Also delete old dialogues, offers, counts of signature failures, and notifications that are no longer pending. Keep the keys
+    by which repeated events are recognised, and all data that the ledger is based on. Also keep the texts that an operator
+    needs for an open decision. Return how many rows were changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -132,9 +132,10 @@ async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetim
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
     """
-    Confirm each open claim if a charge that fits the claim was matched to the claim's user after the claim was raised.
+    Confirm the open claims that a later match has answered. Return how many claims were confirmed.
 
-    Return how many claims were confirmed.
+    A match answers a claim if the matched charge fits the claim. The charge must have been matched to the claim's user after
+    the user raised the claim.
     """
     async with transaction(pool) as db:
         return len(await db.fetch(sql("close_answered_claims"), now))
@@ -171,8 +172,8 @@ async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
         async with transaction(pool) as db:
             if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
-            # Wait for a running settlement. If this batch did not wait, the settlement could write back rows that it read before
-            # this batch changed them.
+            # Wait for a running settlement. Otherwise the settlement could overwrite the changes of this batch with older
+            # values that the settlement has already read.
             await db.execute(sql("lock_settling"))
             batch = await work(db)
         done += batch

@@ -141,8 +141,8 @@ async def background_tasks(
     Run the notifier, the handovers, the streams to open Mini App pages and the clock check for as long as the context lasts.
 
     Yield the application that answers the Mini App, and `Payments`. The caller must serve the application. While the context
-    lasts, the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait until the
-    notifications that are being sent and the running calls of the handler (see `Payments.on_credited`) are done.
+    lasts, the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait for the
+    notifications that are being sent, and for the running calls of the handler (see `Payments.on_credited`).
     """
     limiter = RateLimiter()
     live = Live(context.pool)

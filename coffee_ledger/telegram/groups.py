@@ -44,7 +44,7 @@ alert about Telegram's errors.
 CLOSED_GROUPS_MAX = 1_000
 
 CLOSED = (TelegramForbiddenError, TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat)
-"""Errors that the next answer would cause again: the bot may not write in this group, or the group has a new id."""
+"""Errors that the next answer would cause again: the bot has no right to write in this group, or the group has a new id."""
 
 
 class IsAddressed(Filter):
@@ -105,7 +105,7 @@ def _is_from_person(message: Message) -> bool:
 
 class GroupAnswers:
     """
-    Answers in groups, at most at the rate of `ANSWERS_BURST` and `ANSWERS_PER_SECOND`.
+    Sends the bot's answers in groups. `ANSWERS_BURST` and `ANSWERS_PER_SECOND` limit the rate of answers in each group.
 
     A group in which Telegram refused an answer gets no answer for `CLOSED_SECONDS`.
     """

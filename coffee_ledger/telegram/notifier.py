@@ -85,7 +85,7 @@ SWEEP_SECONDS = 30.0
 
 HINT_LATE = timedelta(seconds=2)
 """
-The age above which `OUTBOX_CLAIMS` counts a new notification as found by polling, if no NOTIFY has arrived.
+`OUTBOX_CLAIMS` counts a new notification as found by polling if it is older than this and no NOTIFY has arrived.
 
 The NOTIFY for a younger notification may still arrive.
 """
@@ -190,9 +190,9 @@ class Notifier:
         self._hint = asyncio.Event()
         self._was_woken = False
         """
-        Whether `wake` was called, or a chat became free, since new messages were last found.
+        If True, the next new messages count as found by a NOTIFY. If False, they may count as found by polling.
 
-        If it is True, the next new messages count as found by a NOTIFY and not by polling.
+        `wake` and `_note_end` set the value to True. `_count_round` sets it to False after it has counted new messages.
         """
         self._stop = asyncio.Event()
         self._sent_at: datetime | None = None

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the product on Docker Swarm. Run this script on a manager, in a checkout with .env. docs/scaling.md explains each command.
 #
-#   swarm.sh deploy [TAG]            start the stack, or apply a changed .env. TAG is that of the image, by default the running one
-#   swarm.sh update [TAG]            replace the image by TAG, by default the revision of this checkout
+#   swarm.sh deploy [TAG]            start the stack, or apply a changed .env. The default TAG is the tag of the running image
+#   swarm.sh update [TAG]            replace the image by the image TAG. The default TAG is the revision of this checkout
 #   swarm.sh add-node ENGINE [IP]    add a machine and start a proxy and a webhook on it. ENGINE is an address such as
-#                                    ssh://root@10.0.0.5. IP is the machine's private address, needed if the machine has several
+#                                    ssh://root@10.0.0.5. IP is the private address to use if the machine has several of them
 #   swarm.sh remove-node NODE        settle the deliveries that wait on a node, and remove the node
 #   swarm.sh send-image ENGINE…      load the running image onto machines
 #   swarm.sh dashboards              open Grafana on 127.0.0.1, until Ctrl-C

@@ -112,8 +112,8 @@ class Checkout:
         )
 
     def _report_payment(self, payment: Payment, happening: str) -> dict[str, int | bool]:
-        # Give the event of a refund no key. Otherwise the tally would count the deliveries of the refund as deliveries of
-        # the payment.
+        # Give the event of a refund no key. Otherwise `Tally` would count the deliveries of the refund as deliveries of the
+        # payment.
         key = None if happening == "refunded" else payment.transaction_id
         event = self._event(f"{payment.order.kind.value}.{happening}", payment_data(payment), key)
         return self._send(event)

@@ -25,8 +25,8 @@ export class Webhook {
 
   show({ webhook, deliveries, payments, tally }) {
     const byEvent = new Map(tally.payments.flatMap((story) => story.event_ids.map((id) => [id, story])));
-    // The tally lists the newest payment first. Reverse the list: a map keeps the last entry of a key, and a subscription must
-    // get its newest payment.
+    // All payments of a subscription have the same key, and a map keeps only the last of them. `tally.payments` begins with the
+    // newest payment. Reverse the list, so that the map keeps the newest payment.
     const byPayment = new Map(tally.payments.map((story) => [story.of, story]).reverse());
 
     find("webhook-state").textContent = webhook.enabled ? "on" : "switched off after too many failures";

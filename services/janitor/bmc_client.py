@@ -41,8 +41,8 @@ class RequestBudget:
     """
     Limits our requests: at most 15 in any minute, and none during a pause (see `note`).
 
-    BMC does not publish its limit. Other programs suggest that BMC allows about 60 requests a minute. All times are
-    seconds of a monotonic clock.
+    BMC does not publish its limit. Published programs that use the API suggest a limit of about 60 requests a minute. All
+    times are seconds of a monotonic clock.
     """
 
     _sent_at: deque[float] = field(default_factory=lambda: deque(maxlen=REQUESTS_PER_MINUTE_MAX))

@@ -23,7 +23,11 @@ A lease lasts three seconds (`LEASE_SECONDS`), so another janitor takes over wit
 
 
 class Turn:
-    """Knows whether this janitor holds the lease, and so may run the tasks that only one janitor runs at a time."""
+    """
+    Keeps the lease for this janitor, or waits until the lease is free.
+
+    While this janitor holds the lease, `is_ours` is True, and it may run the tasks that only one janitor runs at a time.
+    """
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease

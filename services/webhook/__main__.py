@@ -79,8 +79,9 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # Write the last answers to the database, because the other replicas need them to count failures in a row. Write after
-        # the task group has ended, because the cancelled task `streak.run` first puts back the answers that it could not write.
+        # Write this replica's last HTTP answers to the database, because the other replicas need them to count failures in a
+        # row. Write after the task group has ended, because the cancelled task `streak.run` first puts back the answers that it
+        # could not write.
         await streak.write()
 
 

@@ -33,8 +33,8 @@ The longest time that an event waits while the database is away.
 The time is short, because BMC expects a quick answer. BMC does not document its timeout.
 """
 
-# The pause between two attempts while the database is away. A restart of Postgres takes two or three seconds, so a short pause
-# settles the events soon after it.
+# The pause between two attempts while the database is away. A restart of Postgres takes two or three seconds, so the pause
+# is short: the events are then settled soon after the restart.
 RETRY_SECONDS = 0.2
 
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]

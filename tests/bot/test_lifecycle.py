@@ -128,7 +128,7 @@ async def test_a_telegram_server_that_changed_its_address_is_found_again(
     sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Given a Telegram server that gets a new IP address, then the bot must find the new address within seconds.
+    If the Telegram server gets a new IP address, the bot must find the new address within seconds.
 
     By default, aiogram resolves a host name again only after an hour.
     """

@@ -90,7 +90,7 @@ ACTION_COLUMNS = (
 
 FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])')
 """
-Matches the places at which a spreadsheet could read a formula: the start of a cell, and after a semicolon, a tab or a line break.
+Matches each place in a cell at which a formula could begin: at the start, and after a semicolon, a tab or a line break.
 
 Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. The pattern skips quotes before the formula
 character, because a spreadsheet removes quotes at the beginning of a cell. Spreadsheets in East Asia also accept the full-width
