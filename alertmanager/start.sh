@@ -41,7 +41,7 @@ replace() {
     line=$line$rest
 }
 
-# Copy each line from standard input to standard output, with the name of a secret in place of its value.
+# Copy each line from standard input to standard output, and replace the value of each secret by the secret's name.
 # If Telegram cannot be reached, Alertmanager logs the URL of the failed call, and this URL contains the token of the bot
 # (github.com/tucnak/telebot/issues/770). Do not use sed: the image has only the sed of BusyBox, which keeps lines in a buffer.
 hide_secrets() {
@@ -64,7 +64,7 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Write a template with up to two links. The first link leads to the heading in the runbook that is the alert's name. The
+    # Write a template with up to two links. The first link leads to the runbook, to the heading with the alert's name. The
     # second link leads to the dashboard in the annotation `dashboard_url`.
     {
         printf '{{ define "telegram.links" }}\n'
@@ -76,8 +76,8 @@ fi
 
 sed -E -e "s|https://api.telegram.org|$TELEGRAM_API_URL|" -e "s/receiver: ($mute)$/receiver: nobody/" "$from" >"$to"
 
-# Wait for both processes, because the container ends when this script ends. If Alertmanager replaced the script (`exec`), the
-# container would end before all of Alertmanager's last lines are written.
+# Wait for Alertmanager and for `hide_secrets`, because the container ends when this script ends. If Alertmanager replaced the
+# script (`exec`), the container would end before `hide_secrets` has written Alertmanager's last lines.
 [ -p "$log" ] || mkfifo -m 600 "$log"
 hide_secrets <"$log" &
 reader=$!

@@ -65,7 +65,12 @@ class Containers:
         return self.compose("ps", "--quiet", service).strip()
 
     def address(self, service: str) -> str:
-        """Return the IP address of a service. A published port leads through Docker's proxy, which limits the throughput."""
+        """
+        Return the IP address of a service.
+
+        Use this address instead of a published port, because a published port leads through Docker's proxy, which limits the
+        throughput.
+        """
         networks = json.loads(
             docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", self.container(service))
         )
@@ -85,7 +90,7 @@ class Containers:
     def restart_database_cold(self) -> None:
         """Restart Postgres with empty caches: its own cache, and the system's cache of its files."""
         self.compose("stop", "db")
-        # `dd` with nocache and without data tells the system to drop the cached pages of the whole file.
+        # With these options, `dd` copies no data, and only tells the system to drop the cached pages of the whole file.
         drop = "find /var/lib/postgresql -type f -exec dd if={} iflag=nocache count=0 status=none ';'"
         self.compose("run", "--rm", "--no-deps", "--entrypoint", "sh", "db", "-c", f"sync; {drop}")
         self.start(["db"])
@@ -103,7 +108,7 @@ def running_containers() -> Iterator[Containers]:
 
 
 def build_images() -> None:
-    """Build the product's images and the image of the peers, from the working tree."""
+    """Build the product's images and the image of the peers (benchmarks/peers), from the working tree."""
     product = ("compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-bench", "build", "--quiet")
     docker(*product, IMAGE_TAG="bench")
     docker("compose", "--file", f"{COMPOSE_FILE}", "build", "--quiet", BMC_WEBHOOK_SECRETS=SECRET)
@@ -120,7 +125,7 @@ def base_image() -> str:
 
 
 def read_pid(container: str) -> int:
-    """Return the id that the container's first process has outside the container."""
+    """Return the process id that the host uses for the container's first process."""
     return int(docker("inspect", "--format", "{{.State.Pid}}", container))
 
 
@@ -131,7 +136,7 @@ class Usage:
     cpu_seconds: float
     """The CPU time since the start of the container. Processes that have ended count too."""
     memory_mb: float
-    """The memory in units of 1,048,576 bytes, without the cache of unused files, as `docker stats` shows it."""
+    """The memory in units of 1,048,576 bytes, without the cache of unused files. `docker stats` shows this value too."""
 
 
 async def read_usage(container: str) -> Usage:
@@ -140,7 +145,7 @@ async def read_usage(container: str) -> Usage:
         async with session.get(address, timeout=aiohttp.ClientTimeout(total=30)) as answer:
             stats = await answer.json()
     memory = stats["memory_stats"]
-    # The value is called `total_inactive_file` in cgroup v1 and `inactive_file` in cgroup v2.
+    # The size of this cache is called `total_inactive_file` in cgroup v1 and `inactive_file` in cgroup v2.
     cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, (memory["usage"] - cache) / MB)
 

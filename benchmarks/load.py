@@ -1,4 +1,4 @@
-"""Send deliveries: with wrk as fast as the answers come, or at a constant rate to measure the time of each answer."""
+"""Send deliveries, either with wrk as fast as possible, or at a constant rate to measure the time of each answer."""
 
 import asyncio
 import json
@@ -22,9 +22,10 @@ ANSWER_SECONDS_MAX = 30
 
 WAKE_EARLY_SECONDS = 0.002
 """
-The sender wakes this much before the intended time, and then polls the clock.
+The sender sleeps until this number of seconds before the planned start of a delivery, and then polls the clock.
 
-The event loop may wake it up to a millisecond late, and the measured times are only a few milliseconds.
+The event loop may end a sleep up to a millisecond too late. This error would be large, because the measured times are only a
+few milliseconds.
 """
 
 
@@ -56,7 +57,7 @@ def run_wrk(
     """
     Send the deliveries of a file from 64 callers for some seconds. *second_host* gets half of the deliveries.
 
-    If *address* is set, connect to this address. Then the host of *url* is not resolved.
+    If *address* is set, connect to *address* instead of resolving the host of *url*.
 
     Raises:
         LoadError: A request failed or was refused.
@@ -123,7 +124,7 @@ async def send_at_rate(
 
 async def _sleep_until(due: float) -> None:
     await asyncio.sleep(max(0.0, due - time.time() - WAKE_EARLY_SECONDS))
-    while time.time() < due:  # noqa: ASYNC110 — polling is the purpose, see WAKE_EARLY_SECONDS
+    while time.time() < due:  # noqa: ASYNC110 — a sleep is not exact, see WAKE_EARLY_SECONDS
         await asyncio.sleep(0)
 
 

@@ -4,7 +4,7 @@ The names that an aiogram bot needs to include Coffee Ledger; docs/existing-bot.
 - `payments_in(dispatcher, bot, settings)` is a context manager. While it is open, the bot also takes payment requests from users,
   obeys the operators' commands and sends notifications. It yields an object of the class `Payments`. Your bot spends a user's
   credits with `Payments.spend`. If your bot keeps its own balances, register a handler with `Payments.on_credited` instead. The
-  handler gets a `Credit` for each new entry.
+  handler gets a `Credit` for each new entry of the ledger.
 - `BotSettings` contains the settings of the bot. `run_service` reads the settings from the environment, configures logs and
   traces, and runs the bot. If your bot has its own `main`, call `read_settings`, `configure_logging` and `configure_tracing`.
 - `make_bot(settings)` makes an aiogram client. If you make the client yourself, pass `load_json` as `json_loads` to its session.

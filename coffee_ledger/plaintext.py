@@ -25,14 +25,14 @@ ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
-"""An HTML tag without attributes. The name has only letters, so `<K7QM>`, a half of a code, is not removed as a tag."""
+"""An HTML tag without attributes. Only letters are allowed, so that half of a code (`<K7QM>`) is not removed as a tag."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 """A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
 
 _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _ADDRESS_SIGNS = frozenset("@./")
-"""Each address contains one of these characters."""
+"""Each link, e-mail address and @name contains one of these characters."""
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")
 _BLANK_LETTERS = "№\u3164\uffa0"
 """
@@ -89,7 +89,8 @@ def drop_invisible(text: str) -> str:
     # An ASCII text has no invisible characters and no accents, and is already normalised.
     if text.isascii():
         return text[:TEXT_LENGTH_MAX]
-    # Remove combining marks before normalising. Normalisation sorts the marks, and sorting a long run takes quadratic time.
+    # Remove combining marks before normalising. Normalisation sorts the marks, and the time to sort many successive marks is
+    # quadratic.
     return unicodedata.normalize("NFKC", text.translate(_VISIBLE))[:TEXT_LENGTH_MAX]
 
 

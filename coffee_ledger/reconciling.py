@@ -143,10 +143,10 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
     """
     Tell whether reading can stop at this page, because all rows of the older pages are probably known.
 
-    This is the case if all rows are older than *before*, no row is missing (`find_news`), and the rows are sorted from the newest to
-    the oldest. The order is checked because BMC does not promise it: if rows are unsorted, an older page may contain a newer
-    row. Rows that can never become known, such as rows without an id, are ignored. Otherwise every pass would read on beyond
-    this page.
+    This is the case if all rows are older than *before*, no row shows a payment that we do not have (`News.MISSING`), and the
+    rows are sorted from the newest to the oldest. The order is checked because BMC does not promise it: if rows are unsorted,
+    an older page may contain a newer row. Rows that can never become known, such as rows without an id, are ignored. Otherwise
+    every pass would have to read the older pages too.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)

@@ -2,7 +2,7 @@
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends data every 15 seconds. Poll after one empty interval, reconnect after two. */
+/** The server sends data every 15 seconds. Poll after one interval without data, and reconnect after two intervals. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
@@ -49,7 +49,7 @@ async function ask(path, options) {
   }
 }
 
-/** Read events until the stream ends. EventSource cannot send the Authorization header. */
+/** Read events until the stream ends. Do not use EventSource, because it cannot send the Authorization header. */
 async function listen(headers, hear, onBytes, signal) {
   const aborting = new AbortController();
   const abort = () => aborting.abort();
@@ -113,7 +113,7 @@ function readEvent(event, hear) {
 
 /**
  * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
- * Poll the state while no stream arrives.
+ * Poll the state while the stream delivers no data.
  */
 export class Listening {
   attempt = 0;
@@ -140,7 +140,7 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // Do not pause after hurry() or fallSilent().
+      // If hurry() or fallSilent() aborted the stream, listen again without a pause.
       if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
@@ -178,7 +178,7 @@ export class Listening {
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // If a stream has opened, its state is newer.
+    // Ignore the polled state if a stream has opened in the meantime, because the stream's state is newer.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }

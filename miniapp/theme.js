@@ -27,7 +27,7 @@ export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // Use *wished* only if black or white text is readable on *wished* and *others*.
+  // Use *wished* as a background only if black text or white text is readable on *wished* and on all *others*.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
@@ -59,7 +59,7 @@ function legible(colour, grounds, least) {
   return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** The least contrast to *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+/** The lowest contrast between *colour* and any of *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
 function contrastOn(grounds, colour) {
   const ratios = grounds.map((ground) => {
     const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);

@@ -23,7 +23,7 @@ UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: find_unaddressed
 -- Find the messages to all operators (telegram_id is null) that address_operators has not processed yet. If a message is about
--- a charge that still waits, the row contains the charge id. Otherwise charge_id is null.
+-- a charge that still waits for an operator, the row contains the charge id. Otherwise charge_id is null.
 -- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
 SELECT shared.notification_id, charges.charge_id
   FROM notifications AS shared
@@ -85,8 +85,8 @@ WITH recent AS MATERIALIZED (
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
                   -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. Messages above the maximum $3 are urgent. So if there are any, a summary that is older than one hour
-                  -- does not count. A sent summary without message_id does not count, because the bot no longer updates it.
+                  -- day. If this call replaces messages above the maximum $3, use one hour instead of one day, because these
+                  -- messages are urgent. Ignore a sent summary without message_id, because the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -131,7 +131,7 @@ SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid) AS c
          WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL) AS events;
 
 -- name: count_folded
--- For each kind, count the messages to operators that were not sent, because a summary replaced them.
+-- For each kind, count the messages to operators that a summary replaced. These messages were not sent.
 -- $1 start of the period
 SELECT kind, count(*) AS messages
   FROM notifications
@@ -200,8 +200,8 @@ UPDATE notifications
    AND users.erased_at IS NOT NULL;
 
 -- name: withhold_missed!
--- Withhold all messages that were not sent to a user. The bot calls this if an erased user writes again, so that the user gets
--- only messages that are queued from now on.
+-- Withhold all messages to a user that were not sent yet. The bot runs this statement when an erased user writes again, so that
+-- the user gets only messages that are queued from now on.
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
@@ -228,10 +228,10 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Some messages were not sent because their chat could not be reached. For each chat, queue the newest $5 useful ones again. A
--- message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision is useful only until
--- an operator or a rule has decided. Withhold the other messages that were not sent. Otherwise a later call could send them
--- after newer messages.
+-- Some messages were not sent because their chat could not be reached. For each chat, queue the newest $5 useful messages
+-- again. A message is useful if it is younger than the limit of its kind ($4). A message that asks for a decision is useful
+-- only until an operator or a rule has decided. Withhold all other messages that were not sent. Otherwise a later call could
+-- send them after newer messages.
 -- $1 Telegram ids, $2 now, $3 kinds, $4 the maximum age for each kind (an array as long as $3), $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
@@ -280,8 +280,8 @@ UPDATE notifications
 RETURNING notifications.status;
 
 -- name: find_first_notifications
--- For each chat, find the message to send next, which is the oldest due message. A message that was set aside, because it
--- failed for a long time, comes after all other messages of its chat.
+-- For each chat, find the message to send next, which is the oldest due message. Some messages were set aside, because they
+-- failed for a long time. These messages come after all other messages of their chat.
 -- $1 chats, $2 now
 SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
@@ -331,7 +331,8 @@ UPDATE notifications
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
 -- name: mark_chat_unreachable!
--- Mark the due messages to a user as unreachable, so that they are not sent. Reminders that are due later stay pending.
+-- Mark messages to a user as unreachable, so that they are not sent: the due messages, and the messages that wait for a retry.
+-- Reminders that are due later stay pending.
 -- $1 Telegram id, $2 now
 UPDATE notifications
    SET status = 'unreachable', is_set_aside = false

@@ -20,15 +20,16 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 SELECT take_settling_turn();
 
 -- name: load_known
--- Find the stored data about the events of a batch: which events are settled already, which supporters paid for a user who was
--- erased, and the charges that the events may be about. An erased user who writes to the bot later no longer counts as erased.
+-- Find the stored data about the events of a batch: the events that are settled already, the supporters who paid for a user who
+-- was erased, and the charges that the events may be about. An erased user who writes to the bot later no longer counts as
+-- erased.
 -- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report
 -- one payment twice with different ids. These parts find charges that were paid at about the same time as the charge of the
 -- event. The part by_supporter finds charges that have the same supporter and belong to a different family. The two parts
--- by_note find charges that have the same note, if one of the two charges is from BMC's list.
+-- by_note find charges that have the same note, if the found charge or the charge of the event is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
--- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0, Postgres may choose, while the
--- table is small, a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
+-- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small table, Postgres
+-- may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
 -- For the same reason, the condition on paid_at in by_supporter is written so that Postgres cannot use an index on paid_at.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
@@ -128,14 +129,14 @@ SELECT array(
 -- Find the users and the pending payments that charges may belong to. One statement loads all rows, because a settlement would
 -- have to wait for the answer to each further statement.
 --
--- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given in $3 for this amount. While such a
--- charge is unmatched, no other charge of the same amount and about the same time is matched by a guess.
--- supporters: users to whom charges of these supporters were matched by a code. Other matches do not prove for which user a supporter
--- pays.
--- subscribers: for each subscription, the users to whom its charges were matched. The last field is true if a match to the user was
--- undone and no charge of the subscription was matched to the user after that. A guess counts only if it was taken back. A charge belongs
--- to a subscription if both have the same psp id (the id at the payment provider). If the charge or the subscription has no psp id, both
--- must have the same family and bmc id.
+-- waiting: unmatched charges that have one of the amounts $1 and were paid at about the time given in $3 for this amount. While
+-- one of these charges is unmatched, no other charge of the same amount and about the same time is matched by a guess.
+-- supporters: users to whom charges of the supporters $8 were matched by a code. Other matches do not prove for which user a
+-- supporter pays.
+-- subscribers: for each subscription, the users to whom its charges were matched. The last field is true if a match to the user
+-- was undone and no charge of the subscription was matched to the user after that. A match by a guess is read only if the guess
+-- was taken back. A charge belongs to a subscription if both have the same psp id (the id at the payment provider). If the
+-- charge or the subscription has no psp id, both must have the same family and bmc id.
 -- outsiders: the supporters, subscriptions and items in $13 and $14 that are marked as outsiders, because their payments do not
 -- come from our users.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
@@ -353,8 +354,8 @@ kept_supporters AS (
 SELECT;
 
 -- name: write_decisions
--- Write the decisions about charges, and wake the bot, with one statement, because a settlement waits for each answer of the database.
--- Return the ids of the charges that were credited now.
+-- Write the decisions about charges, and wake the bot. One statement does both, because a settlement waits for each answer of
+-- the database. Return the ids of the charges that were credited now.
 --
 -- Each charge is credited at most once: the unique index credited_once prevents a second credit. A pending payment that is already
 -- cancelled or expired keeps its status. A notification whose fact key was used before is skipped, so that no fact is reported twice.
@@ -432,13 +433,13 @@ ON CONFLICT (charge_id) DO NOTHING;
 
 -- name: end_outsiders!
 -- End these marks of outsiders. A mark ends if a match to a user shows that the mark was wrong. A mark also ends if an operator
--- undoes a dismissal that the mark caused, or the dismissal with which an operator made the mark.
+-- undoes the dismissal that created the mark, or a dismissal that the mark caused.
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators about each of these users whose balance is negative. This happens if a refund, or a guess that the user
--- rejected, takes back credits that the user has already spent.
+-- Notify the operators about each of these users whose balance is negative. A balance becomes negative if a user has already
+-- spent the credits that are taken back. Credits are taken back after a refund, or if the user rejects a guess.
 -- $1 users whose credits were just taken back
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)

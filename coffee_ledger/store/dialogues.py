@@ -19,7 +19,7 @@ class Dialogue:
     state: str
     answers: Mapping[str, Any]
     updated_at: datetime
-    """The time at which the user last answered a question, or was last asked one."""
+    """The time of the last question to the user, or of the user's last answer."""
 
 
 async def find_dialogue(pool: Pool, user: TelegramId, *, now: datetime) -> Dialogue | None:

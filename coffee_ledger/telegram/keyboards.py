@@ -87,7 +87,7 @@ AS_IN_TELEGRAM = "telegram"
 
 def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
     """
-    Build the button below the message field that opens the Mini App. Return None if there is no Mini App.
+    Build the keyboard below the message field, with a button that opens the Mini App. Return None if there is no Mini App.
 
     If this button opens the Mini App, the Mini App sends the user's choice to the bot as a message (`sendData`) and not by
     HTTP.

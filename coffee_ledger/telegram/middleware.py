@@ -96,10 +96,10 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    Messages and button presses over the limit are not handled. The bot answers each of these button presses, but only the first
-    of these messages, and asks the user to slow down. Data from a Mini App is always handled, and operators have no limit. The
-    middleware can be registered for all updates, or for messages and for button presses separately. Each process counts only
-    its own updates.
+    Messages and button presses over the limit are not handled. Instead, the bot asks the user to slow down. The bot answers
+    each of these button presses, but only the first of these messages. Data from a Mini App is always handled, and operators
+    have no limit. The middleware can be registered for all updates, or for messages and for button presses separately. Each
+    process counts only its own updates.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:

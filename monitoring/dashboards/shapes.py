@@ -140,7 +140,7 @@ def busy(counter: str, by: str, *, where: str = "") -> Query:
     """
     Return a query for the events per minute, with one result for each value of the labels *by*.
 
-    Leave out the values without events in the displayed time range, because they would crowd the legend.
+    Leave out label values without events in the displayed time range, because they would crowd the legend.
     """
     minute = per_minute(counter, by, where=where)
     seen = _sum_of(f"increase({select(counter, where)}[$__range])", by)

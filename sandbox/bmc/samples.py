@@ -1,4 +1,4 @@
-"""Define the bodies that the "Send test" button on BMC's dashboard sends. All accounts get the same examples: John pays."""
+"""Define the bodies that the "Send test" button on BMC's dashboard sends. All accounts get the same bodies."""
 
 from typing import Any
 

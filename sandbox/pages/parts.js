@@ -26,7 +26,7 @@ export async function call(method, path, body, options = {}) {
 
 export const post = (path, body = {}) => call("POST", path, body);
 
-/** Run *work*. Show its error in *place*, or the text that *words* makes of its result. */
+/** Run *work*. In *place*, show the error of *work*, or the text that *words* makes from the result of *work*. */
 export async function attempt(place, work, words = () => "") {
   try {
     const done = await work();
@@ -48,7 +48,7 @@ function sentence(text) {
 }
 
 /**
- * Show *items* in *list*, each made by *render* and named by *key*.
+ * Show *items* in *list*. *render* makes the element of an item, and *key* returns the item's unique name.
  *
  * Unchanged items keep their elements, so that focus, scroll position and opened details are not lost.
  */

@@ -34,7 +34,11 @@ RETRY_SECONDS = 0.5
 """The time between two checks whether the database is available again."""
 
 LOOK_SECONDS = 30.0
-"""The longest time between two listings of the spool's folder. Another replica or an operator may have put files there."""
+"""
+The longest time between two listings of the spool's folder.
+
+The folder is listed even if this process has spooled nothing, because another replica or an operator may have put files there.
+"""
 
 LOCKED_RETRY_SECONDS = 2.0
 """
@@ -74,7 +78,7 @@ class Intake:
         self._locked: dict[str, None] = {}
         """The spooled files whose events needed a locked row, the least recently tried first."""
         self._retry_locked_at = 0.0
-        """The time of the event loop's clock before which the events in `_locked` are not retried."""
+        """The events in `_locked` are not retried before this time of the event loop's clock."""
         self._any = asyncio.Event()
 
     async def open(self) -> None:
@@ -158,7 +162,8 @@ class Intake:
         if self._spool is None:
             return
         while True:
-            # Clear `_any` before the drain. A delivery spooled during the drain sets it again, so the next drain settles it.
+            # Clear `_any` before the drain. A delivery that is spooled during the drain sets `_any` again, and is settled by
+            # the next drain.
             self._any.clear()
             try:
                 is_done = await self._drain(self._spool)
@@ -175,7 +180,7 @@ class Intake:
 
     async def _drain(self, spool: Spool) -> bool:
         """
-        List the folder once and settle its files, oldest first. Files whose events needed a locked row come last.
+        List the folder once and settle the events in its files, oldest first. Events that needed a locked row come last.
 
         Return False if the database is away or goes away before the end. A delivery that is spooled during the drain is newer
         than all listed files, so it can wait for the next drain.
@@ -188,7 +193,7 @@ class Intake:
 
     async def _settle_in_batches(self, spool: Spool, names: Sequence[str]) -> bool:
         """
-        Settle these files in order. Return False if the database went away before the end.
+        Settle the events in these files, in order. Return False if the database went away before the end.
 
         While the database settles one batch, the next batch is read and submitted. The order is kept, because the batcher settles
         events in the order of submission.
@@ -208,8 +213,8 @@ class Intake:
         """
         Settle the events that needed a locked row, one by one, and stop at the first event whose row is still locked.
 
-        The method stops, because each failed attempt blocks the settlement of all events, and the same client probably also
-        locks the rows of the remaining events. Return False if the database went away.
+        The method stops, because each failed attempt blocks the settlement of all events. The client that locks this row
+        probably locks the rows of the remaining events too. Return False if the database went away.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
@@ -222,14 +227,15 @@ class Intake:
         return True
 
     async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
-        """Settle these files and delete the settled ones. Return False if the database went away."""
+        """Settle the events in these files, and delete the files of settled events. Return False if the database went away."""
         outcomes = await self._settle(spool, names)
         # Delete a file only after its event is committed. If the process dies between the commit and the deletion, the event is
         # settled again, as a duplicate.
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
         await self._show(spool)
-        # Remove all names, then append those that are still locked. So the name that was least recently tried stays first.
+        # Remove these names from `_locked`. Then append the names of the files whose events still need a locked row. So the
+        # name that was least recently tried stays first.
         for name in names:
             self._locked.pop(name, None)
         for name, outcome in outcomes.items():

@@ -1,4 +1,8 @@
-"""The button *Later* reminds an operator of a payment in an hour, in three hours or in the morning. The card shows the time."""
+"""
+The button *Later* sets a reminder of a payment: in an hour, in three hours or in the morning.
+
+The card of the payment shows the time of the reminder.
+"""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""When a pending payment ends, the bot rewrites the message that showed how to pay as a receipt, and removes its buttons."""
+"""When a pending payment ends, the bot turns the message with the code into a receipt without buttons."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ async def request_of(person: Person, code: PaymentId) -> Message:
 
 async def rows_are_gone(pool: Pool) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — poll: a table sets no Event
+        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — a table cannot set an Event
             await asyncio.sleep(0.05)
 
 

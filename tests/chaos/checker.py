@@ -268,7 +268,7 @@ def _check_messages(sent: Sent, tables: Tables, messages: Iterable[Message], fau
 
 def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
-    Return, for each fact that a user must or may be told, the allowed number of messages about it.
+    Return the allowed number of messages about each fact that a user must or may be told.
 
     The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
     settles both, and the bot reports only the refund. So the message about the payment is optional in this case.

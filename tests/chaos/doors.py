@@ -10,7 +10,7 @@ import aiohttp
 
 @dataclass(frozen=True)
 class Door:
-    """A proxy. Requests are sent to its IP address *address*, but name the public host *host*."""
+    """A proxy with the public host name *host*. Requests are sent directly to its IP address *address*."""
 
     address: str
     port: int
@@ -26,7 +26,7 @@ class Door:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request to this door. Do not verify the certificate, because the proxy of a test issues its own."""
+        """Send a request to this door. Do not verify the certificate, because a proxy in a test issues its own certificate."""
         async with session.request(
             method,
             f"https://{self.address}:{self.port}{path}",

@@ -54,7 +54,7 @@ class Machine:
         """
         Run a script as `run` does, but do not wait until other test processes have closed their browsers (`changing_network`).
 
-        Use this only for scripts that neither start nor stop containers, because such a change would disturb the browsers.
+        Use this only for scripts that neither start nor stop containers, because starts and stops would disturb the browsers.
         """
         return self.call([str(self.checkout / "db" / script), *map(str, arguments)], stdin=stdin, **changed)
 
@@ -150,7 +150,7 @@ class Machine:
 @contextmanager
 def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machine]:
     """
-    Copy the parts of the checkout that a stack needs into *folder*. Unless *is_new*, add the settings of the demo.
+    Copy to *folder* the parts of the checkout that a stack needs. Unless *is_new*, add the settings of the demo.
 
     Start no container. Remove the project at the end.
     """
@@ -180,10 +180,10 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
 
 def hooked_docker(folder: Path, words: str, instead: str) -> str:
     """
-    Make a `docker` that runs the shell command *instead* if its arguments contain *words*. Otherwise it runs the real `docker`.
+    Make a program `docker`. If its arguments contain *words*, it runs the shell command *instead*, otherwise the real `docker`.
 
-    In *instead*, `"$real" "$@"` runs the real `docker` with the same arguments. Return the value of PATH with which a script
-    uses this `docker`.
+    In *instead*, `"$real" "$@"` runs the real `docker` with the same arguments. Return a value of PATH that makes scripts use
+    the new program.
     """
     folder.mkdir(exist_ok=True)
     docker = folder / "docker"
@@ -195,7 +195,7 @@ def hooked_docker(folder: Path, words: str, instead: str) -> str:
 
 
 class Gate:
-    """Makes a script wait before a call of `docker`, until the test lets it go on."""
+    """Makes a script wait before a call of `docker`, until the test lets the script continue."""
 
     def __init__(self, folder: Path, words: str) -> None:
         self._reached, self._open = folder / "bin" / "reached", folder / "open"

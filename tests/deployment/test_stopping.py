@@ -14,7 +14,7 @@ DOCKER_KILLS_AFTER_SECONDS = 30.0
 
 
 async def serve(arrived: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a delivery after `DELIVERY_SECONDS`. Keep the connection open after any other request, as an event stream."""
+    """Answer a delivery after `DELIVERY_SECONDS`. Answer any other request with an event stream that stays open."""
     head = await reader.readuntil(b"\r\n\r\n")
     if head.startswith(b"POST /bmc-webhook"):
         arrived.set()

@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 5
 
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every snapshot merge the rows of `counts`. By default, it merges them only if there are more than 1,000."""
+    """Make every snapshot merge the rows of `counts`. By default, a snapshot merges the rows if there are more than 1,000."""
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
 

@@ -99,9 +99,9 @@ async def test_a_message_that_is_recorded_after_its_payment_has_ended_wakes_the_
     sleeper: Sleeper, ledger: Ledger
 ) -> None:
     """
-    The bot first sends the message that shows the code, and then records it. A user may pay in between.
+    The bot first sends the message that shows the code, and then records the message. A user may pay in between.
 
-    The recording must wake the bot, because the bot rewrites this message when its payment has ended.
+    In this case, the recording must wake the bot, because the bot must rewrite the message of a payment that has ended.
     """
     await sleeper.woken()
     await ledger.open(CODE, status="completed")
@@ -136,7 +136,7 @@ async def test_a_listener_reconnects_and_wakes_after_its_connection_ended(
 
 
 async def end_its_connection(ledger: Ledger) -> None:
-    """End the listener's connection, as an operator, a restart or a network failure would."""
+    """Simulate an operator, a restart or a network failure that ends the listener's connection."""
     ended = await ledger.pool.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE datname = current_database() AND usename = 'bot'"

@@ -574,7 +574,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, is_coded=st.booleans(), supporter=supporters, is_named=st.booleans())
     def pick_and_subscribe(self, user: TelegramId, is_coded: bool, supporter: str | None, is_named: bool) -> None:
-        """If the first month has no code, it may be matched by a guess. This guess must not decide the match of later months."""
+        """A guess may match a first month without a code. This guess must not decide to whom later months are matched."""
         code = self.request(user, "3")
         event = self.subscribe(code if is_coded else None, supporter=supporter, is_named=is_named)
         charge = self.charge_of_period(event)
@@ -910,8 +910,8 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A call with a used key returns the balance after the first call with this key, even if the balance has changed
-            # since then.
+            # A call with a used idempotency key returns the balance after the first call with this key, even if the balance has
+            # changed since then.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 
@@ -1007,7 +1007,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
 def test_the_invariants_hold_after_every_sequence_of_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_world = world
-    # Make each snapshot merge the rows of the table `counts`. By default, it merges them only if there are more than 1,000.
+    # Make each snapshot merge the rows of `counts`. By default, a snapshot merges the rows if there are more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
     class Machine(MoneyMachine):

@@ -56,7 +56,7 @@ def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int 
     """
     Expect a charge that only an operator may match, because the event does not contain the period of the subscription.
 
-    Only the period tells the charges of two months apart. Without a period, two events about one charge look like two charges.
+    Charges of two months differ only in the period. Without a period, two events about one charge look like two charges.
     """
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
@@ -121,7 +121,7 @@ EXPECTED = {
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
 """
-These events contain the buyer's answer to the question of a Shop item, but the answer contains no code.
+These events contain the buyer's answer to the question of a Shop item, but the answer contains no valid code.
 
 The answer may be a user's code with too many typos. A guess could credit another user, so no guess may match these charges.
 """

@@ -1,10 +1,11 @@
 """
-Check that it makes no difference for users how we learn of a payment: by webhooks, from BMC's lists, or both, in any order.
+Check that users get the same credits if we learn of a payment from webhooks, from BMC's lists, or from both in any order.
 
-Hypothesis draws histories of payments, refunds and renewals. Each history is settled in two databases. In the reference, a
-webhook reports each event once and without delay. In the database under test, webhooks come late, several times, under another
-family or never, and the janitor reads the lists in between. In the end, both ledgers must be equal, except for payments that
-only the lists show: such a payment is credited only if `Deal.is_credited_by_row` is true, and otherwise waits for an operator.
+Hypothesis draws histories of payments, refunds and renewals. Each history is settled in two databases. In the reference
+database, a webhook reports each event once and without delay. In the database under test, webhooks come late, several times,
+under another family or never, and the janitor reads the lists in between. In the end, both ledgers must be equal. Payments that
+only the lists show are an exception: they are credited only if `Deal.is_credited_by_row` is true. Otherwise they wait for an
+operator.
 `make soak` tries many more histories than the default run.
 """
 
@@ -59,7 +60,9 @@ MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""No supporter pays `UNUSUAL_AMOUNT` plus a new number. So no guess matches a pending payment of this sum."""
+"""
+The amount of a pending payment that no guess may match is `UNUSUAL_AMOUNT` plus a new number. No supporter pays this amount.
+"""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]
@@ -99,7 +102,7 @@ sights = st.sampled_from(
         (TWIN, ROW, WEBHOOK), (WEBHOOK, ROW, TWIN),
     ]
 )  # fmt: skip
-"""Each item lists in order how we learn of a payment when it is made. Later steps may show the payment again."""
+"""Each item is a sequence of ways in which we learn of a new payment. Later steps may report the payment again."""
 
 REACHED = {
     "api matched code", "webhook matched code", "webhook matched corrected_code", "webhook matched subscription",
@@ -181,7 +184,7 @@ def _period_in(period: Subscription, kind: Kind) -> Subscription:
 
 
 class ReconcilingMachine(RuleBasedStateMachine):
-    """Defines the steps of supporters, BMC and the janitor. Compares the two ledgers at the end of each history."""
+    """Defines the steps of supporters, BMC and the janitor. Compares the ledgers of the two databases at the end."""
 
     world: ClassVar[World]
     reference: ClassVar[World]
@@ -272,7 +275,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
                 code = self.codes.get((user, asked)) or self.request(user, asked)
                 return show_code(code), Written(frozenset({code}))
             case Note.TYPO:
-                # A typo is corrected only while the pending payment is open. So use an amount that no other charge has.
+                # A typo is corrected only while the pending payment is open. So use an amount that no charge has. Otherwise a
+                # guess could end the pending payment.
                 code = self.request(user, unusual)
                 return f"{code[:4]}-{_other(code[4])}{code[5:]}", Written(corrected=frozenset({code}))
             case Note.TWO_CODES:
@@ -304,7 +308,11 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return OneTime(payment, is_listed, has_own_number)
 
     def add(self, deal: Deal, events: Sequence[str], sights: Sequence[Sight]) -> None:
-        """Add a deal. Settle its events in the reference, and show it to the database under test in each way of *sights*."""
+        """
+        Add a deal and settle its events in the reference database.
+
+        Then report the deal to the database under test in each of the ways *sights*.
+        """
         self.deals.append(deal)
         for event in events:
             deal.webhooks[event] = 1000 + self.next_number()
@@ -324,7 +332,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
             self.read_after_outage()
 
     def read_after_outage(self) -> None:
-        """Simulate an outage, and read the lists after it. In this pass, rows do not wait for their webhooks."""
+        """Simulate an outage, and read the lists after it. Then the janitor settles rows without waiting for their webhooks."""
         for passed in (False, False, True):
             self.outages.note_probe(passed=passed)
         self.run_pass(timedelta())
@@ -521,7 +529,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
         strangers = [self.a_stranger() for _ in range(shifts)]
         self.client.shifts = list(strangers)
         self.do(self.reconciler.run_once(self.now))
-        # `ListClient` adds one stranger's payment after each page. If the pass read too few pages, add the rest now.
+        # `ListClient` adds one stranger's payment after each page. If the pass read fewer pages than there are strangers, add
+        # the remaining payments now.
         self.account.one_time += self.client.shifts
         self.client.shifts = []
         for paid in strangers:
@@ -535,7 +544,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
     @rule(user=st.sampled_from(USERS), amount=st.sampled_from(["3", "4", "5", "10"]))
     def claim(self, user: TelegramId, amount: str) -> None:
         """
-        A user claims to have paid. The janitor reads the first page of each list, and immediately settles a row that fits.
+        A user claims to have paid. The janitor reads the first page of each list, and at once settles a row for the claim.
         """
         claimed = ClaimedPayment(self.now.date(), Decimal(amount), "USD", None)
         self.do(raise_claim(self.world.bot, user, claimed, now=self.now))
@@ -597,8 +606,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
             assert all(charge["state"] in ("unmatched", "refunded") for charge in charges), story
         elif self.is_in_order or deal.note in (Note.CODE, Note.TYPO, Note.TWO_CODES):
             # A code with a typo is corrected only once. BMC may announce the first month of a subscription twice: as a
-            # subscription and as a donation. If the donation comes first, its code is corrected, and the subscription is not
-            # linked to the user, so its renewals are not credited. So the credits depend on the order of the announcements.
+            # subscription and as a donation. If the donation comes first, its code is corrected. Then the subscription is not
+            # linked to the user, and its renewals are not credited. So the credits depend on the order of the announcements.
             is_decided_by_order = deal.note is Note.TYPO and _is_of_twin(deal, self.deals)
             assert found == expected or is_decided_by_order, story
         told = {row["facts"].get("charge_key") for row in self.seen.notifications if row["kind"] == "charge_unmatched"}
@@ -629,7 +638,7 @@ def _other(sign: str) -> str:
 
 
 def _event_of(deal: Deal, sight: Sight) -> str | None:
-    """Return the name of the event that *sight* delivers, or None if *sight* is a row or a webhook that the deal lacks."""
+    """Return the name of the event that *sight* delivers; None for a row, and for a webhook that the deal does not have."""
     if sight is TWIN:
         return "payment" if deal.is_announced_twice else None
     return None if sight is ROW else "payment" if deal.period is None else "period"

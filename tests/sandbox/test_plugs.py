@@ -1,4 +1,4 @@
-"""The demo's page can pull a plug: it then cuts the connections of the database, the webhook or the bot."""
+"""On the demo's page, a visitor can pull a plug, which cuts the connections of the database, the webhook or the bot."""
 
 import asyncio
 from typing import Any

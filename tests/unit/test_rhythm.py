@@ -1,4 +1,4 @@
-"""Compute, from the payments of a BMC page, the length that a pause between two payments exceeds about once a year."""
+"""Estimate the longest usual pause between the payments of a BMC page. A longer pause occurs about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -27,8 +27,8 @@ from tools.story import ANNA, Story, open_story
 async def test_an_upgrade_keeps_every_row_and_every_invariant(postgres_address: str, release: Release) -> None:
     async with filled_database(postgres_address, release) as url:
         db = await asyncpg.connect(url)
-        # SNAPSHOT reads the table `counts`, which the release may not have. An empty temporary table takes its place,
-        # because no check needs its rows from before the migration.
+        # SNAPSHOT reads the table `counts`, which the release may not have. So make an empty temporary table of this name.
+        # No check needs the rows of `counts` from before the migration.
         await db.execute("CREATE TEMPORARY TABLE counts ()")
         before, rows_before = Snapshot.read(await db.fetchval(SNAPSHOT)), await count_rows(db)
         await db.execute("DROP TABLE pg_temp.counts")

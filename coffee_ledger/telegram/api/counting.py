@@ -11,7 +11,7 @@ async def count_answers(request: web.Request, handler: Handler) -> web.StreamRes
     """
     Count a request by the status of its answer.
 
-    Register this middleware outside of `answer_problems`, which turns errors into answers.
+    This middleware must wrap `answer_problems`, which turns errors into answers. Otherwise errors would not be counted.
     """
     answer = await handler(request)
     API_REQUESTS.labels(route_label(request), answer_label(answer.status)).inc()

@@ -49,7 +49,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     """
     The id of the user, or 0 if the action needs no user.
 
-    If *payment_id* is set, this id is also 0, because the payment names its user.
+    If *payment_id* is set, *telegram_id* is 0 too, because the handler reads the user from the pending payment.
     """
     payment_id: str = ""
 
@@ -150,10 +150,10 @@ class TurnPage(CallbackData, prefix="dp", sep="|"):
 
 class TurnFrom(CallbackData, prefix="dt", sep="|"):
     """
-    Show the page of a list after the row *mark*. If *is_back* is set, show the page before this row.
+    Show the page that begins after the row *mark* of a list. If *is_back* is set, show the page that ends before this row.
 
-    The button contains a row and not a page number. If rows were decided since the page was shown, the rows after them have moved
-    to earlier pages, so a page number would skip rows.
+    The button contains the id of a row and not a page number. If rows were decided since the page was shown, the rows after
+    them have moved to earlier pages. So a page number would skip rows.
     """
 
     listing: Listing
@@ -195,7 +195,7 @@ class SettleAgain(CallbackData, prefix="de", sep="|"):
 
 
 class PutAside(CallbackData, prefix="dx", sep="|"):
-    """Ask why to dismiss a failed event. A dismissed event stays in the database, but the desk no longer lists it."""
+    """Ask for the reason to dismiss a failed event. The event stays in the database, but the desk no longer lists it."""
 
     event_no: int
 

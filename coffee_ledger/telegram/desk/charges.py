@@ -180,7 +180,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
     """
     Ask whether to credit the user that the operator's answer names. If the answer names several users, ask which of them.
 
-    If the answer names no known user, ask again. If the charge was decided before the answer, say so.
+    If the answer names no known user, ask again. If the charge was decided before the answer, tell the operator.
     """
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
@@ -277,7 +277,7 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     """
     Ask for the reason to dismiss a charge. The operator's reply is the reason, and only this charge is dismissed.
 
-    If an item was bought, a button offers to dismiss also the waiting and later charges of this item.
+    If an item was bought, a button offers to dismiss this charge together with all waiting and later charges of the item.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:
