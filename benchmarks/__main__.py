@@ -88,7 +88,7 @@ Rates = dict[str, float]
 async def compare_peers(
     containers: Containers, contest: Contest, form: Form, *, is_full: bool
 ) -> tuple[Results, Rates]:
-    """Measure the payments per second of the webhook and its peers (F1 to F3, in a full run also F11) and answer times (F4)."""
+    """Measure the payments per second (F1 to F3, and F11 in a full run) and answer times (F4) of the webhook and its peers."""
     containers.start([one.service for one in PEERS])
     burned = tuple(
         replace(one, name=f"{one.name}, foreign load", around=partial(burning, form.seconds + 30))

@@ -43,7 +43,11 @@ class Contender:
     threads: int = 1
     amounts: tuple[int, ...] = AMOUNTS
     around: Callable[[], AbstractContextManager[object]] = nullcontext
-    """Makes a context that is open during the load, for example to add foreign load. Payments are prepared earlier."""
+    """
+    Makes a context that is open while the load is sent, for example to keep processors busy with other work meanwhile.
+
+    The payments of the round are prepared before the context opens.
+    """
 
 
 class Contest:
@@ -87,7 +91,7 @@ class Contest:
         return before, 0.0
 
     async def warm_up(self, contenders: Sequence[Contender]) -> None:
-        """Send a second of load to each contender, so that its connections and prepared statements exist."""
+        """Send load to each contender for one second, so that its connections and prepared statements exist."""
         for contender in contenders:
             await self._measure_again_if_needed(contender, seconds=1)
 
@@ -123,7 +127,7 @@ class Contest:
         db = await self._containers.connect(contender.database)
         try:
             await open_payments(db, deliveries)
-            # Otherwise Postgres would analyze the table and write a checkpoint by itself, at a random moment of some rounds.
+            # Run ANALYZE and CHECKPOINT now. Otherwise Postgres would run both by itself, at a random moment of some rounds.
             await db.execute("ANALYZE pending_payments")
             await db.execute("CHECKPOINT")
         finally:

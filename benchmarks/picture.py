@@ -14,7 +14,7 @@ from benchmarks.guessing import AFTER, BEFORE, GROUND, INK
 ROW_INCHES = 0.36
 BAR_HEIGHT = 0.56
 REACH = 1.15
-"""A row is this many times as wide as its largest number, so that there is room for a label."""
+"""The horizontal scale ends at this multiple of the largest number, so that there is room for a label."""
 
 LEGEND = (
     "Figures, each on its own scale: ↑ more is better, ↓ less is better.\n"

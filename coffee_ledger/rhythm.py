@@ -1,4 +1,4 @@
-"""Estimate, from the earlier payments of a BMC page, how long a pause between two payments must be to count as unusual."""
+"""Estimate the minimum length of an unusual pause between two payments, from the earlier payments of a BMC page."""
 
 import math
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 class Demo:
-    """Serves the demo's page. The bell *anything* rings at every change that the page shows."""
+    """Serves the demo's page. *anything* is the signal that wakes waiting tasks at every change that the page shows."""
 
     def __init__(
         self, telegram: Telegram, dashboard: Dashboard, tally: Tally, plugs: Plugs, cast: Cast, anything: Bell
@@ -71,10 +71,10 @@ class Demo:
 
     async def start_over(self, request: web.Request) -> web.Response:
         """
-        Show the demo as at its start: new supporters, no payments, no faults, and all services connected.
+        Reset the demo to its initial state: new supporters, no payments, no faults, and all services connected.
 
-        The ledger of the product keeps all entries, so the demo goes on with new supporters. If nothing has happened since the
-        last call, do not replace the supporters. So a second click has no effect.
+        The ledger of the product keeps all entries, so the demo continues with new supporters. If nothing has happened since
+        the last call, do not replace the supporters. So a second click has no effect.
         """
         await self._plugs.put_all_in()
         self._dashboard.end_faults()

@@ -34,7 +34,7 @@ SELECT charge_id
  LIMIT $7;
 
 -- name: find_dismissed_charges
--- Find charges with the claimed amount that were paid from day $1 to day $2, but not after $3, and that an operator dismissed.
+-- Find charges that an operator dismissed. They have the claimed amount and were paid from day $1 to day $2, but not after $3.
 -- One tap can dismiss many charges, so an operator may have dismissed the claimed payment by mistake.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 maximum
 SELECT charge_id

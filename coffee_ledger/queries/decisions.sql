@@ -1,5 +1,5 @@
--- Statements for the decisions of operators. The transaction of a decision locks the table settling_turn, as each settlement
--- does. So no settlement changes the same charge at the same time.
+-- Statements for the decisions of operators. The transaction of each decision and of each settlement locks the table
+-- settling_turn. So a decision and a settlement never change a charge at the same time.
 
 -- name: find_charge_key
 -- $1 charge id
@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. Without a later change, the charge is 'unmatched' after the
--- action 'undo_match', and has a different state after any other action.
+-- rule or a user has changed the charge since the last decision. The state of the charge reveals such a change. Without a
+-- change, the charge is 'unmatched' after the action 'undo_match', and has a different state after any other action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -76,8 +76,8 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      -- If the credit of the charge was reversed because of a wrong match, reverse no refund. The view standing_credits does
-      -- not contain a reversed credit.
+      -- If the match of the charge was wrong, its credit was reversed, and the user must get nothing back. The view
+      -- standing_credits contains no reversed credit, so this join then finds no refund.
       JOIN standing_credits AS given ON given.charge_id = charges.charge_id
       JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1

@@ -58,8 +58,8 @@ SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LI
 
 -- name: find_users_by_part
 -- Find users by a part of their username ($1). Also find users by a part of a payer's name ($2), if a charge of this payer was
--- matched to the user. Leave out guesses, because a guess may be wrong. Use strpos and not LIKE, because LIKE treats % and _ as
--- wildcards.
+-- matched to the user. Leave out charges that were matched by a guess, because a guess may be wrong. Use strpos and not LIKE,
+-- because LIKE treats % and _ as wildcards.
 -- $1 part of a username, $2 part of a name or null, $3 maximum
 SELECT found.telegram_id
   FROM (
@@ -121,8 +121,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
  LIMIT $2 OFFSET $1;
 
 -- name: find_kept_page
--- List a page of the events that failed or could not be read and that no operator has dismissed, the newest first. The column
--- `total` counts the rows of all pages.
+-- List a page of the events that failed or could not be read, the newest first. Leave out events that an operator has
+-- dismissed. The column `total` counts the rows of all pages.
 -- $1 offset, $2 maximum
 SELECT event_no, type, outcome, body, channel, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events

@@ -1,4 +1,4 @@
--- Statements for the questions that the bot asks operators, and that an operator answers by writing a text.
+-- Statements for the bot's questions to operators. An operator answers such a question by writing a text.
 
 -- name: open_prompt!
 -- Store a question. If the same question is already open, only set its asked_at to now.

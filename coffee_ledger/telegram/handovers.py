@@ -60,14 +60,14 @@ BUSY_SECONDS_MAX = 0.5
 
 DATABASE_PAUSE_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
-"""The time for which a stopping process waits for running calls. Then it cancels them, and the next start repeats them."""
+"""The time for which a stopping process waits for running calls. It then cancels the calls, and the next start repeats them."""
 
 Handler = Callable[[Credit], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """How often the handler has failed for a user's oldest waiting entry, and when the next call is due."""
+    """The number of failed calls for a user's oldest waiting entry, and the time of the next call."""
 
     attempts: int
     retry_at: float
@@ -83,7 +83,7 @@ class Handovers:
         self._handler: Handler | None = None
         self._lease = Lease(pool, HANDING_OVER)
         self._registered = asyncio.Event()
-        """`run` first waits for this event. It is set when a handler is registered, and when the process stops."""
+        """`run` first waits for this event. The event is set when a handler is registered, and when the process stops."""
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
@@ -210,8 +210,8 @@ class Handovers:
         user = handover.credit.telegram_id
         del self._busy[user]
         self._hint.set()
-        # A call also counts as cancelled if the handler itself raised CancelledError. While the process is not stopping, treat
-        # a cancelled call as a failure.
+        # If the handler itself raises CancelledError, asyncio marks the call as cancelled. So treat a cancelled call as a
+        # failure, unless this process is stopping and cancels the calls.
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
         if error is None:
             self._failures.pop(user, None)

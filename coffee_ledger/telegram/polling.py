@@ -3,7 +3,7 @@ Let one bot at a time poll Telegram for updates.
 
 If two programs with the same token poll, Telegram sends each update to only one of them, and ends the older of their two
 requests with HTTP 409. So of all bots with one token, only the bot that holds a lease polls. The others stand by, and one of
-them takes over when the lease ends. A bot that stops ends its lease at once.
+them takes over when the lease ends. A bot ends its lease when it stops.
 
 While the database is unreachable, no bot can take the lease. So the bot that polls continues to poll, and asks users to try
 later. A bot that starts during this time polls too. If only one bot cannot reach the database, another bot takes the lease and
@@ -43,7 +43,7 @@ log = structlog.stdlib.get_logger()
 
 
 class Turn(enum.Enum):
-    """Whether it is the turn of this bot to poll, as far as the bot knows."""
+    """Tells whether it is this bot's turn to poll, as far as the bot knows."""
 
     UNKNOWN = enum.auto()
     """The bot has not asked the database for the lease, or the lease has ended and the bot has not asked again."""
@@ -52,7 +52,7 @@ class Turn(enum.Enum):
 
 
 class PollInTurn(BaseRequestMiddleware):
-    """Holds a request for updates back until it is the turn of this bot, and cancels it when the turn ends."""
+    """Holds back a request for updates until it is this bot's turn to poll. Cancels the request when the turn ends."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease

@@ -33,9 +33,10 @@ class Receipts:
     """
     Rewrites the messages of ended payments.
 
-    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message. Of several bots, only the
-    one that holds a lease rewrites messages. If two bots edited the same message, Telegram would refuse the second edit,
-    because it changes nothing, and an alert would count the refusal.
+    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message.
+
+    If several bots run, only the bot that holds a lease rewrites messages. If two bots edited the same message, the second edit
+    would change nothing. Telegram would refuse this edit, and an alert would count the refusal.
     """
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter) -> None:

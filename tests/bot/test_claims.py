@@ -51,7 +51,11 @@ async def row(ledger: Ledger) -> dict[str, object]:
 async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_moment(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an earlier version, if the bot could not read its open question, it took the answer for a request to pay."""
+    """
+    In an earlier version, the bot mistook the answer for a request to pay if the database was away.
+
+    The bot could not read its open question from the database.
+    """
     away = [DatabaseAwayError()]
 
     async def find_dialogue_later(*args: Any, **options: Any) -> Dialogue | None:

@@ -205,8 +205,9 @@ async def test_a_notification_is_never_given_up_because_of_telegrams_faults(sand
 @pytest.mark.usefixtures("bot")
 async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, webhook: Webhook) -> None:
     """
-    Given a payment and its refund, when the first attempt to send the message about the payment fails, then this message still
-    arrives before the message about the refund.
+    The message about a payment arrives before the message about the refund of this payment.
+
+    The order stays the same if the first attempt to send the message about the payment fails.
     """
     kinds = ("server_error", "not_json", "reset", "too_many_requests")
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
@@ -326,8 +327,8 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The bot sends to both chats at the same time. So when it learned that Telegram had refused one message, it may already
-    # have sent another. Allow one message that was sent without the pause.
+    # The bot sends to both chats at the same time. Before Telegram's refusal of one message arrived, the bot may already have
+    # sent the other message. So allow one message that was sent before the pause.
     assert len(late) >= len(sent) - 1 > 0
 
 

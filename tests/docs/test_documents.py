@@ -119,7 +119,7 @@ def test_settings_without_a_default_are_empty_in_the_example(name: str) -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
 
     written = [line for line in lines if re.match(f"#?{name}=", line)]
-    # These two settings are an exception: `.env.example` contains an example value for each.
+    # These two settings have no default, but `.env.example` contains an example value for each of them.
     examples = [[f"CREDITS_PER_UNIT={RATE_EXAMPLE}"], [f"#ALERTS_RUNBOOK_URL={RUNBOOK_EXAMPLE}"]]
 
     assert written in ([], [f"{name}="], [f"#{name}="], *examples)

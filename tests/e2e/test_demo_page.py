@@ -55,7 +55,7 @@ async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIter
 
 @pytest.fixture
 def elsewhere() -> list[str]:
-    """Return an empty list. The test adds to it the address of each request to a server other than the sandbox."""
+    """Return an empty list. The test stores the address of each request to a server other than the sandbox in this list."""
     return []
 
 
@@ -296,7 +296,7 @@ async def test_a_script_that_did_not_load_is_loaded_again(screen: Screen, anna: 
 
 @pytest.fixture
 def paid() -> list[Request]:
-    """Return an empty list. The test adds to it each request to the checkout."""
+    """Return an empty list. The test stores each request to the checkout in this list."""
     return []
 
 
@@ -726,10 +726,11 @@ async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_cl
 
 async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice(screen: Screen, fresh: Page) -> None:
     """
-    In an earlier version, the page pressed Start again if it received a state that the sandbox had read before the last Start.
+    In an earlier version, the page pressed Start twice for a new supporter if an old state of the demo arrived late.
 
-    *Start over* replaces the supporters if a supporter has sent a message after the first Start. So after the wrong second
-    Start, another click on *Start over* replaced the new supporters, too.
+    The sandbox had read this state before the first Start. *Start over* replaces the supporters if one of them has sent a
+    message after the first Start, and the second Start was such a message. So another click on *Start over* replaced the new
+    supporters, too.
     """
     acts: list[str] = []
     people_and_starts = ["users", "messages"] * 2

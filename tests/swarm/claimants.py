@@ -241,5 +241,5 @@ class Claimant:
 
 
 def _days(days_ago: int) -> frozenset[str]:
-    """Return the date of the day *days_ago* days before today, in the time zone of the bot."""
+    """Return a set of one date, which is *days_ago* days before today in the time zone of the bot."""
     return frozenset({(datetime.now(UTC) - timedelta(days=days_ago)).date().isoformat()})

@@ -141,9 +141,9 @@ async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    If the bot sends a notification 11 minutes late, its span is not a child of the payment's span, but links to it.
+    If the bot sends a notification 11 minutes late, the bot's span begins a new trace and links to the payment's span.
 
-    As a child, it would begin long after the end of its parent.
+    A child of the payment's span would begin long after the end of its parent.
     """
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")

@@ -594,7 +594,7 @@ def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
 
 @given(st.text())
 def test_a_text_without_a_digit_has_no_code(text: str) -> None:
-    """To save time, `read_codes` does not search a text without a digit. This test makes it search: it must find no code."""
+    """To save time, `read_codes` does not search a text without a digit. This test forces a search, and expects no code."""
     assume(not codes_module._possible_digits(text))
 
     with mock.patch.object(codes_module, "_possible_digits", return_value={"&"}):

@@ -1,4 +1,4 @@
-"""Change a user's balance by hand. The command /credit asks for confirmation, and the button changes the balance."""
+"""Change a user's balance by hand. The command /credit shows a button for confirmation. The button changes the balance."""
 
 import re
 

@@ -1,7 +1,8 @@
 """
-Keep the summary up to date: a message in each operator's chat that lists the open decisions. The bot edits this message.
+Keep the summaries up to date. A summary is a message in an operator's chat that lists the open decisions.
 
-The summary also lists charges that look like payments of ordinary supporters. One button dismisses all of the listed charges.
+The bot edits this message when the open decisions change. The summary also lists charges that look like payments of ordinary
+supporters. One button dismisses all of the listed charges.
 """
 
 import asyncio
@@ -28,7 +29,9 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """
-The minimum time for which the bot keeps a summary up to date. After this time, the bot stops as soon as no decision is open.
+The minimum time for which the bot keeps a summary up to date.
+
+After this time, the bot stops updating the summary as soon as no decision is open.
 
 A new summary may make a sound, but an edit does not. So if a new decision opens within this time, the bot edits the existing
 summary and sends no new one.
@@ -49,9 +52,10 @@ COUNTED_AS_WAITING = frozenset(
 NAME_LENGTH_MAX = 24
 NOTE_LENGTH_MAX = 48
 """
-The maximum lengths, in characters, of the supporter's name and note in the line of a charge that the summary offers to dismiss.
+The maximum length of a supporter's note in the summary, in characters. `NAME_LENGTH_MAX` is the limit of the name.
 
-The lines of 25 charges must fit in one message.
+The summary shows the name and the note of each charge that it offers to dismiss. The lines of 25 charges must fit in one
+message.
 """
 
 
