@@ -21,7 +21,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class OtherLoad:
-    """The load of this machine between rounds, while no contender has work. So other programs cause it."""
+    """The load of this machine between rounds. The contenders are then idle, so other programs cause this load."""
 
     average: float
     """The load average of the last minute. The load of the previous round still affects it."""

@@ -1,8 +1,8 @@
 """
 Turn rows of Buy Me a Coffee's (BMC's) lists into events, so that a payment without a webhook is settled like all others.
 
-The event is stored with the raw row as its body. It can be read again from this body, so that a replay and a retry work as for
-a webhook. `coffee_ledger/bmc_api.py` reads the fields of a row.
+The event is stored with the raw row as its body. A replay or a retry reads the event again from this body, as it does with the
+body of a webhook. `coffee_ledger/bmc_api.py` reads the fields of a row.
 
 A row is weaker evidence than a webhook: it is not signed, it does not reliably show the family of the payment, and its times
 have no zone. So a row credits a user by itself only if it is in the list of supporters, contains an exact code in the note, has
@@ -42,7 +42,7 @@ REFUND_MARK = "is_refunded"
 
 
 def listed_body(list_: ApiList, value: object) -> bytes:
-    """Return the body under which a row is stored. *value* is the row as BMC sent it."""
+    """Return the body of the event that is made from a row. *value* is the row as BMC sent it."""
     return json.dumps({"list": list_, "row": value}, default=str, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -70,7 +70,7 @@ def read_listed_event(body: bytes, *, received_at: datetime) -> Event:
 
 
 def row_name(event: Event) -> str:
-    """Return the name of the row that the event was made from. The name stays the same if the row changes."""
+    """Return the name of the event's row: the delivery key without the row's state. A new state does not change the name."""
     return event.delivery_key.rpartition(":")[0]
 
 
@@ -92,9 +92,9 @@ def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
 
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
-    # The key contains a digest, so that a row that BMC has changed is a new event, which may be readable. Put the digest before
-    # the row's number: a number, a colon and a long word look like a bot's token, and coffee_ledger/runtime/logs.py would hide
-    # them.
+    # The key contains a digest of the body. So if BMC changes the row, the row becomes a new event, which may be readable. Put
+    # the digest before the row's number: a number, a colon and a long word look like a bot's token, and
+    # coffee_ledger/runtime/logs.py would hide the long word.
     name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
@@ -184,7 +184,11 @@ def _report_subscription(row: SubscriptionRow, *, received_at: datetime) -> Char
 
 
 def _doubt_about_payment(row: SupportRow | ExtraRow) -> tuple[Doubt | None, str | None]:
-    """Return the first doubt in the order of `Doubt`, or None, and the field that caused the doubt, or None if no field did."""
+    """
+    Return the first doubt in the order of `Doubt`, and the name of the field that caused the doubt.
+
+    The doubt is None if the row may credit a user. The name is None if no single field caused the doubt.
+    """
     if is_refunded(row) is None:
         return Doubt.STATUS, REFUND_MARK
     if row.transaction_id is None:

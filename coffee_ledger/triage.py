@@ -29,9 +29,10 @@ NOTHING_FOUND = frozenset(
     }
 )
 """
-A charge that is unmatched for one of these causes needs no operator's decision, unless its reason names a user or a payment.
+If a charge is unmatched for one of these causes, it needs no operator's decision.
 
-A cause that only a newer version of this software knows is not in this set, so it needs a decision.
+But an operator must decide if the reason also names a user or a payment. A cause that only a newer version of this software
+knows is not in this set, so a charge with this cause needs a decision.
 """
 
 MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
@@ -55,7 +56,7 @@ class Attention(enum.StrEnum):
     """The reason why a waiting charge needs an operator's decision."""
 
     DOUBT = "doubt"
-    """A doubt prevents every automatic match, an operator or a user took back the match, or no rule has examined the charge."""
+    """Either a doubt prevents every automatic match, or the match was taken back, or no rule has examined the charge."""
     CODE = "code"
     """The supporter wrote a code, or a text that may be a code."""
     CANDIDATE = "candidate"

@@ -91,9 +91,9 @@ delete_old() {
     done
 }
 
-# Print the number of the week of a day such as 2026-11-30, counted from 1970. Weeks begin on Monday. The usual formula for the number
-# of a day counts years from March, so that the leap day is the last day of its year. `date` is not used, because its options for
-# converting a given day differ between systems.
+# Print the number of the week of a day such as 2026-11-30, counted from 1970. Weeks begin on Monday. First compute the number
+# of the day. The formula lets each year begin in March, so that the leap day is the last day of a year. Do not use `date`,
+# because its options for converting a given day differ between systems.
 week_of() {
     local year=$((10#${1:0:4})) month=$((10#${1:5:2})) day=$((10#${1:8:2}))
     [ "$month" -gt 2 ] || { year=$((year - 1)); month=$((month + 12)); }

@@ -13,7 +13,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 # `pack` does not stop these services. The webhook and the proxy still accept deliveries. The sandbox simulates Telegram and Buy
-# Me a Coffee, which do not move.
+# Me a Coffee, which do not move to the new machine.
 going_on='webhook|proxy|sandbox'
 
 main() {
@@ -195,7 +195,7 @@ unpack_settings() {
 }
 
 # Create the roles of other bots, with their passwords and privileges. Leave out the statements about roles that exist here,
-# such as the roles of the services, because these have new passwords on this machine.
+# such as the roles of the services. On this machine, the services have new passwords, which must not be overwritten.
 add_roles() {
     local known
     known=$(ask postgres 'SELECT quote_ident(rolname) FROM pg_roles')

@@ -4,7 +4,7 @@ import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.
 import { h } from "./parts.js";
 
 export class AmountForm {
-  /** *cents* and *currency*, if given, are preselected. */
+  /** Preselect *cents* and *currency* if they are given. */
   constructor(app, { cents, currency }) {
     this.app = app;
     this.offer = app.offer;
@@ -43,7 +43,7 @@ export class AmountForm {
     this.own.focus();
   }
 
-  /** Whether the text field, not a tile, decides the amount. */
+  /** True if the amount comes from the text field and not from a tile. */
   get isOwn() {
     return this.own.value.trim() !== "";
   }
@@ -112,7 +112,7 @@ export class AmountForm {
     const isGood = this.isOwn && !this.refusal;
     this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
     this.ownRow.classList.toggle("own-chosen", isGood);
-    // Show no new error while the user is typing, but update a shown one.
+    // Show no new error while the user is typing, but update an error that is already shown.
     if (!this.isOwn || isGood || this.error.textContent) this.showError();
     this.app.refreshAction();
   }

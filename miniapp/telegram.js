@@ -3,14 +3,14 @@
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-/** Wait for Telegram's script; null if it does not come in time. *onLate* is called if it comes later. */
+/** Wait for Telegram's script. Return null if the script does not load in time. If it loads later, call *onLate*. */
 export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // At "complete", each script has loaded or failed. Its events may have fired already.
+    // If the state is "complete", each script has loaded or failed, and the page's event "load" may have fired already.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -53,7 +53,7 @@ export function wrap(webApp) {
     feel: (kind) => can("6.1") && feel(webApp.HapticFeedback, kind),
     askToWrite: () => new Promise((resolve) => webApp.requestWriteAccess(resolve)),
     onMainButton: (run) => hasClient && webApp.MainButton.onClick(run),
-    /** Update the native button; without a text, hide it. */
+    /** Update the native button. If *text* is empty, hide the button. */
     showMainButton(text, isBusy) {
       if (!hasClient) return;
       const { MainButton } = webApp;
@@ -67,7 +67,7 @@ export function wrap(webApp) {
   };
 }
 
-/** Whether a Telegram client is there to draw native buttons and open links. */
+/** Tell whether the page runs in a Telegram client, which can draw native buttons and open links. */
 function hasListener() {
   return window.TelegramWebviewProxy !== undefined || "notify" in (window.external ?? {}) || window.parent !== window;
 }

@@ -61,7 +61,7 @@ class Trail:
     attempts: int = 0
     status: int | None = None
     outcome: str | None = None
-    # The time of the next attempt; None if there is none.
+    # The time of the next attempt; None if there will be no attempt.
     next_at: float | None = None
     # The times of three answers of the webhook: the first one that confirmed the signature, the first one that said that the
     # event is spooled, and the first one that said that the event is committed. None if there was no such answer.
@@ -94,7 +94,7 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
-    # The time when a page of BMC's API with this payment was last read before the receipt. None if no such page was read.
+    # The time when BMC's API last listed this payment before the receipt. None if the API did not list the payment.
     listed_at: float | None = None
     is_refunded: bool = False
     # True if an answer of the webhook or a message of the bot has shown a second credit for this payment.

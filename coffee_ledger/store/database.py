@@ -31,9 +31,9 @@ SCHEMA_VERSION = 6
 
 SCHEMA_NEEDED = 6
 """
-The lowest schema version that has all tables and columns that the statements in `queries/` use.
+The lowest schema version with all tables and columns that the statements in `queries/` use.
 
-It may be lower than `SCHEMA_VERSION`. Then this code also runs on a database that is not migrated yet.
+If this version is lower than `SCHEMA_VERSION`, this code also runs on a database that is not migrated yet.
 """
 
 QUERIES = Path(__file__).parent.parent / "queries"
@@ -46,7 +46,7 @@ QUEUE_TIMEOUT_SECONDS = 30.0
 The maximum time to wait for a free connection of the pool.
 
 All connections may be busy although the database is reachable. A statement can keep a connection busy for
-COMMAND_TIMEOUT_SECONDS, so this time is longer.
+`COMMAND_TIMEOUT_SECONDS`, so the time to wait is longer than `COMMAND_TIMEOUT_SECONDS`.
 """
 
 PASSING_ERRORS = (
@@ -58,8 +58,8 @@ PASSING_ERRORS = (
     asyncpg.TransactionRollbackError,
     # The server has become a stand-by, or its provider refuses writes, for example because its disk is full.
     asyncpg.ReadOnlySQLTransactionError,
-    # asyncpg raises InternalClientError ("another operation is in progress") for an idle connection that the server has closed, and
-    # its subclass TargetServerAttributeNotMatched if no server accepts writes.
+    # asyncpg raises InternalClientError ("another operation is in progress") if the server has closed an idle connection.
+    # asyncpg raises the subclass TargetServerAttributeNotMatched if no server accepts writes.
     asyncpg.InternalClientError,
     # A migration changed the columns that a prepared statement returns. asyncpg prepares the statement again for the next call.
     asyncpg.InvalidCachedStatementError,
@@ -75,7 +75,7 @@ The same call may succeed later.
 
 LOST_ERRORS = (OSError, asyncpg.PostgresConnectionError, asyncpg.ReadOnlySQLTransactionError)
 """
-Errors of a statement that mean that its server is dead, cannot be reached, or accepts no writes any more.
+If a statement fails with one of these errors, the server is dead, cannot be reached, or accepts no writes any more.
 
 The other connections of the pool probably lead to the same server. If they stayed in the pool, each of them would fail too. If
 the server does not answer, each would fail only after `COMMAND_TIMEOUT_SECONDS`.
@@ -98,7 +98,7 @@ def sql(name: str) -> str:
 
 
 def renumber(statement: str, *, after: str) -> str:
-    """Renumber the parameters of *statement* to follow those of *after*, so that one statement can contain both statements."""
+    """Renumber the parameters of *statement* to follow those of *after*, so that the two can be joined into one statement."""
     first = max(int(number) for number in PARAMETER.findall(after))
     return PARAMETER.sub(lambda parameter: f"${int(parameter[1]) + first}", statement)
 
@@ -203,7 +203,7 @@ async def _check_schema(db: Connection) -> None:
 
 def find_schema_problem(found: int | None, oldest_service: int) -> str | None:
     """
-    Return why this code cannot use the schema of a database, and how to correct this. Return None if the schema fits.
+    Return None if this code can use the schema of a database. Otherwise, return the reason and the remedy as text.
 
     *found* is the version of the schema, or None if there is no schema. *oldest_service* is the lowest `SCHEMA_VERSION` of a
     service that can use the schema.
@@ -255,7 +255,7 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
     """
     After an error of `LOST_ERRORS`, close the connection without waiting for the server.
 
-    The pool replaces each of its other connections when that connection is used next.
+    Let the pool replace each of its other connections before the next use of the connection.
     """
     try:
         yield

@@ -44,7 +44,7 @@ NOT_MINE = "not mine"
 
 UNDO_ALL_WITHIN = timedelta(days=1)
 """
-For this long after a set of charges was dismissed, an operator can undo the whole dismissal with one tap.
+The time after the dismissal of a set of charges during which an operator can undo the whole dismissal with one tap.
 
 One day is enough for a mistake that an operator notices on the next morning. Later, it would confuse the other operators if all
 these charges waited again at once.

@@ -93,7 +93,7 @@ def _key(row: Any) -> str:
     key contains not only the id but also the time of the entry.
 
     For a charge's first credit, the key contains the charge key instead of the id and the time. If a restore loses this credit,
-    the charge is credited again with the same key, and the other bot recognises the repeat.
+    the charge is credited again with the same key, and the bot that keeps its own balances recognises the repeat.
     """
     if row["kind"] == CreditKind.PAYMENT and row["follows"] is None:
         return f"payment:{row['charge_key']}"

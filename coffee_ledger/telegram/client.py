@@ -89,7 +89,7 @@ ATTEMPTS_MAX = 4
 """The number of attempts that `RetryCalls` makes. The pauses between them are at most 1, 2 and 4 seconds long."""
 
 RATE_LIMITED_SECONDS_MAX = 600
-"""The total time for which a rate-limited call is retried. A user who has waited longer no longer expects the answer."""
+"""The total time for which a rate-limited call is retried. After this time, the user does not expect the answer any more."""
 
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
@@ -259,8 +259,8 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
     """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # Set the texts of the default language without a language code. Telegram shows these texts in all other languages for
-        # which the bot has set none.
+        # Set the texts of the default language without a language code. Telegram shows these texts to users of each language
+        # that has no texts of its own.
         code = None if language == DEFAULT_LANGUAGE else language
         # Set the commands for private chats only, because in groups the bot only answers with a link to the private chat.
         await bot.set_my_commands(
@@ -338,7 +338,7 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     if stop.is_set():
         return
     # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because running
-    # handlers still need it to answer. The caller closes it.
+    # handlers still need it to answer. The caller closes the session.
     polling = asyncio.create_task(
         dispatcher.start_polling(
             bot,
@@ -362,7 +362,7 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
 
 
 def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
-    """Add the route that receives the updates that Telegram sends in webhook mode."""
+    """Add the route to which Telegram sends updates in webhook mode."""
     # Handle the update before answering, not in the background. So if the process dies, Telegram sends the update again.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
@@ -370,8 +370,8 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
 
     async def take(request: web.Request) -> web.Response:
         given = request.headers.get(WEBHOOK_SECRET_HEADER, "")
-        # Check the secret before reading the body, so that strangers cannot use up memory. Refuse text that is not ASCII, because
-        # comparing it would raise an error.
+        # Check the secret before reading the body, so that strangers cannot use up memory. Refuse a secret that is not ASCII,
+        # because comparing it would raise an error.
         if not (given.isascii() and handler.verify_secret(given, bot)):
             return web.Response(text="Unauthorized", status=401)
         body = await bodies.read(request)

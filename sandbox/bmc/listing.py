@@ -83,7 +83,8 @@ def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
     """
     Return the new fields for *row*, the row of a Shop purchase.
 
-    The field `support` of this row contains the row of the support. *changes* may name fields of both rows, so change both rows.
+    The field `support` of this row contains the payment's row in the list of supporters. *changes* may name fields of both
+    rows, so change both rows.
     """
     own = {key: value for key, value in changes.items() if key in row}
     inner = {key: value for key, value in changes.items() if key in row["support"]}

@@ -57,8 +57,8 @@ def make_tasks(
         # Settle failed or unreadable events again if an operator has requested it, for example after an update that fixed the
         # cause.
         Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
-        # Close an open claim if a charge that fits the claim has been matched to the user. For example, the event of the charge
-        # came after the claim.
+        # Close an open claim if a charge that fits the claim has been matched to the claim's user. For example, the event of
+        # the charge came after the claim.
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),

@@ -9,10 +9,10 @@ from services.migrate.settings import MigrateSettings
 
 FAILURE_PAUSE_SECONDS = 3.0
 """
-How long this process waits before it exits after a failure.
+The time for which this process waits before it exits after a failure.
 
-When this process exits with an error, `docker compose up` starts no further containers. So this process gives Compose the time
-to start the webhook and the bot first, which do not wait for the migration. Compose needs about half a second for that.
+When this process exits with an error, `docker compose up` starts no further containers. The webhook and the bot do not wait
+for the migration, so this process gives Compose the time to start them first. Compose needs about half a second for that.
 """
 
 log = structlog.stdlib.get_logger()

@@ -1,8 +1,9 @@
 """
 Bring the database to the schema of this release.
 
-An empty database gets `db/init.sql`, which counts as all migrations. For any other database, dbmate applies the files of
-`db/migrations` that the table `schema_migrations` does not list. The roles and their passwords are set first, at every start.
+In an empty database, `db/init.sql` creates the schema, and all migrations are recorded as applied. In any other database,
+dbmate applies the files of `db/migrations` that the table `schema_migrations` does not list. The roles and their passwords are
+set first, at every start.
 """
 
 import asyncio
@@ -58,7 +59,7 @@ async def migrate(
 
     *database_url* must contain the login of the owner of the database. *replicas* decides the connection limits of the roles.
     *folder* contains the SQL files. *volume* is the folder in which the image of Postgres has a folder for each major version,
-    or None if this process cannot see it.
+    or None if this process cannot see that folder.
 
     Raises:
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
@@ -131,7 +132,7 @@ def _find_other_majors(volume: Path) -> list[str]:
 @asynccontextmanager
 async def _without_others(database_url: str, db: Connection) -> AsyncIterator[None]:
     """
-    Wait until no other process migrates this database, and keep others out while the context is open.
+    Wait until no other process migrates this database. While the context is open, other processes wait here.
 
     Lock a table instead of taking an advisory lock, because only the owner of the table may lock the table. On some servers,
     the owner of the database cannot revoke the right to take advisory locks, so any role could take an advisory lock and

@@ -1,4 +1,4 @@
-"""Test which old backups `db/backup.sh` keeps, and that only one runs at a time. tests/e2e/test_backup.py tests the dump."""
+"""`db/backup.sh` keeps the right old backups, and only one backup runs at a time. tests/e2e/test_backup.py tests the dump."""
 
 import itertools
 import subprocess

@@ -11,7 +11,7 @@ import pytest
 from tests.files import ROOT
 
 FILLERS = {"config-check", "config-files", "secrets"}
-"""These services check the settings and fill volumes. They end before services that need them start, and have no network."""
+"""These services check the settings and fill volumes. They have no network. They end before their dependent services start."""
 
 ONE_SHOTS = FILLERS | {"migrate"}
 """These services exit when their work is done, so they need no health check."""

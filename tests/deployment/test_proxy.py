@@ -42,8 +42,8 @@ class Proxy:
         """
         Send a request. Return the status, the content and the answer.
 
-        If the status is 200, the content is parsed JSON: the upstream's report about the request. For other statuses, it is the
-        raw body.
+        If the status is 200, the content is parsed JSON: the upstream's report about the request. For other statuses, the
+        content is the raw body.
         """
         address = f"https://localhost:{self.port}{path}"
         async with self.session.request(method, address, ssl=False, **how) as answer:
@@ -264,7 +264,7 @@ async def test_a_stalled_delivery_ends_in_an_error(proxy: Proxy) -> None:
 
 async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: bool) -> int | None:
     """
-    Send a delivery that stalls in its body. Return the status of the answer, or None if the proxy closes without an answer.
+    Send a part of a delivery and stop. Return the status of the answer, or None if the proxy closes without an answer.
 
     Over HTTP/2, wait only for the status. Over HTTP/1.1, wait until the proxy closes the connection.
     """
@@ -344,7 +344,7 @@ async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
     away, _, answer = await nginx.ask("/bmc-webhook", data=b"12345")
     await asyncio.to_thread(compose, "start", "webhook")
     async with asyncio.timeout(30):
-        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — the loop retries as a sender does
+        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — this simulates a sender's retries
             await asyncio.sleep(0.5)
 
     assert away == 503

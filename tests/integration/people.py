@@ -70,7 +70,7 @@ class Ledger:
         return found
 
     async def charge(self) -> dict[str, Any]:
-        """Return the charge. The database must contain exactly one."""
+        """Return the charge. The database must contain exactly one charge."""
         [row] = await self.pool.fetch("SELECT * FROM charges")
         return dict(row)
 

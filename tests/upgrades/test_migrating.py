@@ -139,8 +139,8 @@ async def test_a_table_in_use_delays_a_migration_but_no_payment(
     """
     A report holds a lock that the migration needs. New transactions queue behind a waiting ALTER TABLE.
 
-    So the migration gives up after two seconds, and is tried again until the report has ended. The payments of these two seconds
-    go into the spool.
+    To keep this wait short, the migration gives up after two seconds and is tried again until the report has ended. The
+    payments of these two seconds go into the spool.
     """
     monkeypatch.setattr(dbmate, "PAUSE_SECONDS", 0.5)
     folder = write_migrations(tmp_path, first="ALTER TABLE charges ADD COLUMN added text")

@@ -1,4 +1,4 @@
-"""A database that was upgraded from any release is the same as one that was created now."""
+"""A database that was upgraded from any release is equal to a new database."""
 
 import difflib
 
