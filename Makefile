@@ -48,9 +48,9 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` also starts
-# DEPLOYING and the folders that are in no group. Their tests start containers, and containers must not start while a browser is
-# open (tests/network.py).
+# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` starts DEPLOYING
+# and the folders that are in no group. The tests in DEPLOYING and in these folders start containers. Containers must not start
+# while a browser is open (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
@@ -72,8 +72,9 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
-# `make quick` runs three parts in parallel, which take about the same time: the groups SERVING and STARTING, and the rest of
-# tests/unit. The tests of the two groups are slow: they import aiogram, which takes seconds, or start processes and servers.
+# `make quick` runs three parts in parallel: the group SERVING, the group STARTING, and the rest of tests/unit. Each part takes
+# about the same time. The tests of the two groups are slow. Some import aiogram, which takes seconds. Others start processes
+# and servers.
 SERVING := tests/sandbox
 STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
@@ -183,7 +184,8 @@ lock: $(READY) ## Pin the newest versions of the packages in requirements/*.in
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
 	done
-	@# The programs of benchmarks/peers run in the product's image, so they need packages for its version of Python only.
+	@# The programs of benchmarks/peers run only in the product's image, so lock packages only for this image's version of
+	@# Python.
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.14 --no-emit-index-url \
 	    --no-emit-find-links --custom-compile-command "make lock" requirements/bench.in --output-file requirements/bench.lock
 

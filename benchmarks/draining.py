@@ -4,8 +4,9 @@ Measure how long a full spool takes to drain into the database after an outage.
     PYTHONPATH=. .venv/bin/python benchmarks/draining.py DATABASE_URL
 
 The spool is a folder with events that the webhook accepted while the database was down. The command fills a folder with
-deliveries and runs the webhook's `Intake` until the folder is empty. DATABASE_URL is the address of a new database with
-`db/init.sql`, such as the one of `benchmarks/compose.yaml`, for the role that owns it.
+deliveries and runs the webhook's `Intake` until the folder is empty. DATABASE_URL is the address of a new database with the
+schema of `db/init.sql`. For example, use the database of `benchmarks/compose.yaml`. The role in DATABASE_URL must own the
+database.
 
 - `--folder`: the command makes the spool in this folder. Choose the disk of the real spool, because the disk affects the time.
 - `--payers one`: each payment contains the same code.

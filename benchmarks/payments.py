@@ -1,4 +1,4 @@
-"""Make payments as Buy Me a Coffee delivers them: each has its own code and signature, and an open pending payment."""
+"""Make deliveries like those of Buy Me a Coffee. Each has its own code and signature, and completes an open pending payment."""
 
 import hashlib
 import hmac
@@ -19,7 +19,11 @@ from coffee_ledger.model import PaymentId
 from coffee_ledger.store.database import Connection
 
 USERS = 100_000
-"""The number of users. With so many, few users pay twice in a run, just as most real supporters pay at most once a month."""
+"""
+The number of users. With this number, few users pay twice in a run.
+
+This is realistic, because most real supporters pay at most once a month.
+"""
 
 AMOUNTS = (5, 10, 25, 50)
 """The amounts that the Mini App offers by default."""
@@ -66,7 +70,11 @@ class Payers:
 
 
 def _event(number: int, user: int, amount: int, code: PaymentId) -> dict[str, object]:
-    """Return an event with all fields of a real donation. The product ignores some of them, but the Django peer needs them."""
+    """
+    Return an event with all fields of a real donation.
+
+    The product ignores some of the fields, but the Django program in benchmarks/peers needs them.
+    """
     now = int(time.time())
     data = {
         "id": number,

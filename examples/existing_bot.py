@@ -28,9 +28,8 @@ async def tell_fortune(message: Message, payments: Payments) -> None:
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher()
-    dispatcher.include_router(
-        router
-    )  # Include your router before `payments_in` includes its own, so that your handlers take precedence.
+    # Include your router before `payments_in` includes the router of the payments, so that your handlers take precedence.
+    dispatcher.include_router(router)
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
         await dispatcher.start_polling(bot, payments=payments)
 

@@ -27,16 +27,16 @@ export async function wordsOf(language) {
     has: (name) => name in texts,
     credits: (number) => count("credits", number),
     payments: (number) => count("payments", number),
-    /** A change of the balance, with its sign. */
+    /** Write a change of the balance with a plus or minus sign. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** For an input field, with the language's decimal sign. */
+    /** Write an amount for an input field, with the language's decimal sign. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;
       const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
       const full = { ...form, style: "currency", currency };
       try {
-        // Write $5 in Ukrainian too, as Buy Me a Coffee does, not "5 USD" as a browser does.
+        // Write "$5" in Ukrainian too, because Buy Me a Coffee writes it this way. A browser would write "5 USD".
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {

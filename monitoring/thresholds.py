@@ -13,7 +13,7 @@ SNAPSHOT_FRESH_SECONDS = 45
 """If the snapshot is younger than this, the janitor reaches the database. The janitor takes a snapshot every 15 seconds."""
 
 FAILED_STREAK = 3
-"""Alert early: BMC disables the webhook after more than 10 failures in a row, and each retry that fails may count as one."""
+"""Alert early: BMC disables the webhook after more than 10 failures in a row. BMC may count each failed retry as a failure."""
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
@@ -87,7 +87,7 @@ that more than this share will be used up.
 PROBE_SILENCE_SECONDS = 180
 OUTAGE_SECONDS = 300
 """
-WebhookUncheckedAfterOutage does not fire after a shorter outage.
+WebhookUncheckedAfterOutage does not fire after an outage that is shorter than this.
 
 BMC disables the webhook after more than 10 failures in a row. A shorter outage rarely causes more than 10 failures.
 """
@@ -98,7 +98,7 @@ JANITOR_SLACK_SECONDS = 30
 
 RECONCILIATION_AGE_SECONDS = 6 * 3600
 """
-An alert fires if there was no good pass over BMC's lists for this time.
+An alert fires if no pass over BMC's lists has succeeded for this time.
 
 A pass is due every ten minutes. Only payments whose webhook was lost wait for a pass, so an operator need not know about short
 failures of BMC's API.
@@ -112,7 +112,7 @@ A pass is due every ten minutes, so at the third failure the cause has lasted fo
 """
 
 CLOCK_OFFSET_SECONDS = OFFSET_SECONDS_MAX
-"""The clock may differ from Telegram's clock by this time before an alert fires."""
+"""This machine's clock may differ from Telegram's clock by this time before an alert fires."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60
@@ -131,14 +131,14 @@ TOLD_SECONDS = 30
 """
 Users should be notified within this time after a payment.
 
-A bucket of `ledger_webhook_to_notified_seconds` must end at this value, because the SLO `told` counts the notifications in time
-by this bucket.
+A bucket of `ledger_webhook_to_notified_seconds` must end at this value. From this bucket, the SLO `told` reads the number of
+notifications that were sent in time.
 """
 
 HANDLED_SECONDS = 1
 """
 The bot should handle an update within this time.
 
-A bucket of `ledger_update_duration_seconds` must end at this value, because the SLO `bot` counts the updates handled in time by
-this bucket.
+A bucket of `ledger_update_duration_seconds` must end at this value. From this bucket, the SLO `bot` reads the number of updates
+that were handled in time.
 """

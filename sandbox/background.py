@@ -1,4 +1,4 @@
-"""Run tasks that continue after the request that started them has ended."""
+"""Run background tasks. A request can start a task, and the task continues after the end of the request."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,5 +1,5 @@
 """
-Store a snapshot of this release, from which later releases test their migrations.
+Store a snapshot of this release. Later releases use the snapshot to test their migrations.
 
 `make snapshot` starts a temporary Postgres, uses the product until the database has rows of every kind, and writes these files
 into `tests/data/releases/VERSION`. `docs/releasing.md` says when to run it. All people in the snapshot are invented.

@@ -26,11 +26,12 @@ def run_service(
     name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
 ) -> None:
     """
-    Run *work* with the settings that it needs and an event. SIGTERM or SIGINT sets the event. Then *work* must finish and
-    return.
+    Read the settings, and run *work* with the settings and an asyncio event.
 
-    If settings are wrong, print a line for each problem and exit with code 78. If *work* raises an error, log it and exit with
-    1.
+    SIGTERM or SIGINT sets the event. Then *work* must finish and return.
+
+    If settings are wrong, print a line for each problem and exit with code 78. If *work* raises an error, log the error and
+    exit with code 1.
     """
     try:
         settings = read_settings(kind, os.environ)

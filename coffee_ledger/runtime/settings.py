@@ -164,10 +164,11 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            # If `_collect` found a problem of this setting, keep its message, because it is more precise. For example, if the
-            # file in NAME_FILE cannot be read, pydantic only reports that NAME is missing.
+            # If `_collect` found a problem of this setting, keep the message of `_collect`, because it is more precise than
+            # pydantic's. For example, if the file in NAME_FILE cannot be read, pydantic only reports that NAME is missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
-        # Do not chain pydantic's error to ours: it contains the values, which may be secret, and would be logged.
+        # Do not chain pydantic's error to ours. Pydantic's error contains the values, which may be secret, and a chained error
+        # is logged.
         raise SettingsError(_lines(problems)) from None
     if problems:
         raise SettingsError(_lines(problems))

@@ -1,4 +1,8 @@
-"""Store the reconciliation of BMC's lists with the charges. A row is one payment, subscription or Shop purchase in a list."""
+"""
+Store the results of comparing BMC's lists with the charges.
+
+A *row* is one payment, subscription or Shop purchase in a list.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -27,7 +31,11 @@ The first period of a subscription may begin up to a day before the creation tim
 """
 
 CHECKED_WITHIN = timedelta(hours=1)
-"""If the janitor has read no list within this time, reconciliation counts as switched off, and requests are not stored."""
+"""
+If the janitor has read no list within this time, reconciliation counts as switched off.
+
+Requests to reconcile are then not stored.
+"""
 
 REQUEST_AGE_MAX = timedelta(minutes=10)
 """The janitor ignores a request that is older than this, because the person who made it no longer waits for the answer."""
@@ -59,7 +67,11 @@ class ListState:
 
     list: ApiList
     state: ApiState | str
-    """The result of the last request to BMC's API. It is a string if only a newer version knows the result."""
+    """
+    The result of the last request to BMC's API.
+
+    If a newer version has stored a result that this version does not know, the result is a plain string.
+    """
     checked_at: datetime
     completed_at: datetime | None = None
     """The start of the last pass that read all new rows; None if there was no such pass yet."""
@@ -90,7 +102,7 @@ class Request:
     """
     A request to compare BMC's lists with the charges now.
 
-    *claim_id* and the last three fields, which describe the claim, are None if the request is not about a claim.
+    *claim_id* and the last three fields describe the claim that the request is about. They are None if there is no claim.
     """
 
     request_id: int
@@ -120,7 +132,7 @@ class ListedEvent:
 @dataclass(frozen=True)
 class MissingRow:
     """
-    A row of a list that shows a payment or a refund that is not stored.
+    A row of a list with a payment or a refund that our tables do not contain.
 
     The webhook of this payment or refund may still come.
     """
@@ -242,9 +254,9 @@ async def note_missing_rows(
     pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
 ) -> dict[str, datetime]:
     """
-    Store the rows of *list_* that show a payment or a refund that is not stored. *events* were made from these rows.
+    Record the rows of *list_* with a payment or a refund that our tables do not contain. *events* were made from these rows.
 
-    Return a dict: its keys are the names of the rows, and its values are the times at which the rows were first seen.
+    Return the time at which each row was first seen, by the name of the row (see `row_name`).
     """
     charges = [event.report.charge if event.report else None for event in events]
     async with connected(pool) as db:
@@ -261,7 +273,11 @@ async def note_missing_rows(
 
 
 async def forget_missing_rows(pool: Pool, names: Collection[str]) -> None:
-    """Delete the missing rows with these *names*, because the rows show nothing new. Ignore names that are not stored."""
+    """
+    Delete the records that `note_missing_rows` made of the rows with these *names*.
+
+    The payments and refunds of these rows are no longer missing. Names without a record are ignored.
+    """
     async with connected(pool) as db:
         await db.execute(sql("forget_missing_rows"), list(names))
 
@@ -274,10 +290,9 @@ async def count_missing_rows(pool: Pool) -> int:
 
 async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: datetime) -> int:
     """
-    Notify the operators of charges from webhooks that BMC's lists do not contain, once per charge.
+    Notify the operators, once per charge, if a webhook has reported a charge and BMC's lists do not contain the charge.
 
-    Return the number of reported charges. A person who knows a signing secret may have forged the webhook of a charge that is
-    not listed.
+    The webhook may be forged by a person who knows a signing secret. Return the number of reported charges.
     """
     covered = {state.list: state.covered_at for state in lists if state.covered_at is not None}
     supporters, extras = covered.get(ApiList.SUPPORTERS), covered.get(ApiList.EXTRAS)

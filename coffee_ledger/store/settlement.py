@@ -46,8 +46,8 @@ RIVALS_MAX = 30
 """
 The maximum number of pending payments of one amount that are loaded for a charge.
 
-More are not needed. A user has at most ten open payments, so 30 open payments belong to at least three users. A charge is not
-guessed if payments of several users fit it.
+More are not needed. A user has at most ten open payments, so 30 open payments belong to at least three users. If payments of
+several users fit a charge, the user is not guessed.
 """
 
 WAITING_MAX = 100
@@ -131,9 +131,10 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # If BMC sent no time of the payment, the time of receipt counts as the time of the payment. So read the event with its
-        # original time of receipt. Otherwise the payment could seem later than the user's claim, and would not confirm the claim.
-        # Then settle the event as if it came now, because the delay of the user's message is measured from the time of receipt.
+        # Read the event with its original time of receipt, because this time replaces the time of the payment if BMC sent none.
+        # With a later time, the payment could seem later than the user's claim, and would not confirm the claim.
+        # Settle the event with the current time as its time of receipt, because the delay of the user's message is measured
+        # from the time of receipt.
         read = read_stored_event(kept["channel"], kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         book = await load_book(db, [event], rules)
@@ -189,7 +190,7 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
     """
-    Match the waiting charges with these *keys* again, with the data that is known now. Return how many were matched.
+    Try again to match the waiting charges that have these *keys*. Return the number of matched charges.
 
     Skip charges about which only a person may decide.
     """
@@ -294,15 +295,16 @@ def _candidate_parameters(
     """
     Return the parameters of `load_candidates`, which finds the users and the pending payments that charges may belong to.
 
-    The charges are those of *noted*, each with the words of its texts, and those of the book. *book* is None before the first
-    load. If *window* is None, the statement finds no waiting charges, because the charges are not matched by amount and time.
+    The charges come from *noted* and from *book*. *noted* contains each charge with the words of its texts. *book* is None
+    before the first load. If *window* is None, the charges are not matched by amount and time, so the statement finds no
+    waiting charges.
     """
     known = list(book.charges.values()) if book else []
     # The corrections of a text are the codes that are one typo away from a part of the text. Use the corrections only if the
     # text has no code, because computing them takes long.
     codes = {code for _, words in noted for code in words.reading.codes or words.reading.corrections}
-    # If none of the codes in a text was ever issued, the text may also contain an issued code with a typo. Then the candidates
-    # are loaded a second time, which is acceptable because this case is rare.
+    # If no code in a text was ever issued, use the corrections of the text too, because a different part of the text may be an
+    # issued code with a typo. The candidates are then loaded a second time. This is acceptable, because the case is rare.
     unknown = [(charge, words.reading) for charge, words in noted if book and _has_unknown_code(words.reading, book)]
     codes |= {code for _, reading in unknown for code in reading.corrections}
     # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
@@ -382,9 +384,9 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
 
 async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
     """
-    Find the waiting charges that have the supporter, subscription or item named by *outsider*.
+    Find the waiting charges of the supporter, subscription or item that *outsider* names.
 
-    Leave out charges that contain an issued code, because they may be from a user.
+    Leave out charges whose text contains an issued code, because a user may have paid them.
     """
     kind, _ = outsider
     keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
@@ -401,7 +403,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     Return the ids of the charges that this call credited. Charges that were credited before are not included.
     """
     # If a refund makes a balance negative, `_reverse` queues a message about the balance. The message about the refund must
-    # follow that message, so it is queued after `_reverse`.
+    # come after the message about the balance. So if the settlement has refunds, queue its notifications after `_reverse`.
     notifications = [] if done.refunded else done.notifications
     decisions = now, *_decision_rows(done), notification_rows(notifications)
     if done.events or done.supporters:

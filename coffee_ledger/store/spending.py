@@ -27,7 +27,7 @@ async def spend_credits(pool: Pool, telegram_id: int, credits: int, *, reason: s
     The user sees *reason* in /history.
 
     Raises:
-        BalanceTooLowError: The user has fewer credits.
+        BalanceTooLowError: The user has fewer than *credits* credits.
         SpendingKeyTakenError: The key was already used for another spending.
         DatabaseAwayError: The credits may or may not have been spent; call again with the same key.
     """

@@ -44,7 +44,7 @@ class MeasureCalls(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        # Make no span for a call that belongs to no trace, such as getUpdates.
+        # Make a span only for a call that belongs to a trace. getUpdates, for example, is called outside of traces.
         if not trace.get_current_span().is_recording():
             return await self._measure(make_request, bot, method)
         name = type(method).__name__

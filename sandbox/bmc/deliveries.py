@@ -92,18 +92,18 @@ class Deliveries:
         self._under_way: Counter[int] = Counter()
         # The events that were given up: the webhook has not accepted them, and they are not sent any more.
         self._unsent: OrderedDict[int, Event] = OrderedDict()
-        # A fault can hold back an event of BMC. The task of this event then waits for an asyncio event in one of these
-        # collections: in `_overtaken`, until another BMC event is sent; in `_refunds_sent`, by transaction id, until the refund
-        # of the payment is sent; in `_late`, until a fixed delay has passed.
+        # A fault can hold back an event of BMC. The task that sends this event then waits for an `asyncio.Event` in one of
+        # these collections. A wait in `_overtaken` ends when another BMC event is sent. A wait in `_refunds_sent` (the key is
+        # the transaction id) ends when the refund of the payment is sent. A wait in `_late` ends after a fixed delay.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
 
     def send(self, *events: Event) -> bool:
         """
-        Send the events of one happening, such as a payment or the start of a subscription.
+        Send the events that belong together, such as all events about one payment or about the start of a subscription.
 
-        Return False if they are not sent, because the webhook is disabled or `Fault.FORGOTTEN` is on.
+        Return False if the events are not sent, because the webhook is disabled or `Fault.FORGOTTEN` is on.
         """
         # Ring now, because the dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
@@ -127,9 +127,9 @@ class Deliveries:
 
     def send_again(self, event_id: int) -> bool:
         """
-        Send an event again that was given up. Return False if there is no such event, for example after a second click.
+        Resend an event that was given up. Return False if the event is not given up, for example after a second click.
 
-        Only the demo can do this. BMC has no documented way to send an event again.
+        Only the demo can resend events. BMC has no documented way to send an event again.
         """
         event = self._unsent.pop(event_id, None)
         if event is not None:

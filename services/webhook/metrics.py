@@ -34,8 +34,8 @@ OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
-# Leave out the spelling `canceled`. coffee_ledger/events.py accepts it, but BMC writes `cancelled`, so the series would stay
-# at 0.
+# Leave out the spelling `canceled`. coffee_ledger/events.py accepts it, but BMC writes `cancelled`, so a series for `canceled`
+# would stay at 0.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family

@@ -21,7 +21,7 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     """
     Log one line for each event of a batch: its outcome, and the decision about its charge. Call this after the commit.
 
-    There is only one line, because a line costs about as much time as all other work for a payment.
+    Do not log more lines for an event, because a line takes about as much time as all other work for a payment.
     """
     completed = find_completed(done)
     for event, outcome in zip(events, done.outcomes, strict=True):
@@ -39,7 +39,11 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
 
 @contextmanager
 def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
-    """Trace the transaction of a batch. Its span is a child of the first event's span and links to the spans of the others."""
+    """
+    Trace the transaction of a batch.
+
+    The span of the transaction is a child of the first event's span, and links to the spans of the other events.
+    """
     traced = [event for event in events if event.traceparent]
     if not traced:
         yield

@@ -10,7 +10,7 @@ Settings, from the environment:
 - `CHAOS_SEED`: The seed of an earlier run, to repeat its sequence of faults.
 - `CHAOS_ONLY`: A text such as `disk` or `kill`. Only faults whose names contain the text are caused.
 - `CHAOS_ANSWER_SECONDS`: The seconds from the time when the simulated Telegram server accepts a message until it answers, 0.05
-  by default. A bot that is killed in between sends the message again.
+  by default. If the bot is killed during this time, the message is sent again.
 - `CHAOS_RECORD`: The file to which the record is written, as JSON lines.
 """
 

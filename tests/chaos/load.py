@@ -47,9 +47,9 @@ class Load:
     """
     Sends deliveries until `run` is cancelled. `finish` waits for the deliveries in progress.
 
-    Each attempt chooses one of the *doors*, which are proxies, at random, as if DNS returned the addresses of the public name
-    in random order. If no proxy answers at the chosen address, the attempt has failed. Many HTTP clients would then try the
-    next address. It is not known whether Buy Me a Coffee tries another address. The load assumes that it does not.
+    *doors* are the addresses of the proxies. Each attempt chooses an address at random, because DNS may return the addresses
+    of the public name in any order. If no proxy answers at the chosen address, the attempt has failed. Many HTTP clients would
+    then try the next address. It is not known whether Buy Me a Coffee tries another address. The load assumes that it does not.
     """
 
     session: aiohttp.ClientSession

@@ -30,7 +30,11 @@ TAG = f"{IMAGE_TAG}-update"
 
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
-"""Each text is in the documented commands for one of the two ways to update. `documented` finds the commands by the text."""
+"""
+`UP` and `CAREFUL` are texts from the documented commands for the two ways to update, one text for each way.
+
+`documented` finds the commands by the text.
+"""
 
 versions = itertools.count(29990101000000)
 revisions = itertools.count(1)
@@ -40,7 +44,7 @@ transactions = itertools.count(1)
 
 @dataclass
 class Deliveries:
-    """Posts one payment after the other through the proxy. As Buy Me a Coffee does, it repeats a delivery that was refused."""
+    """Posts one payment after the other through the proxy. Like Buy Me a Coffee, it repeats a delivery that was refused."""
 
     url: str
     acknowledged: int = 0
@@ -72,7 +76,8 @@ async def delivering(stack: Project) -> AsyncIterator[Deliveries]:
     deliveries = Deliveries(f"https://localhost:{stack.environment['HTTPS_PORT']}/bmc-webhook")
     task = asyncio.create_task(deliveries.run())
     yield deliveries
-    # A connection that fails ends the task with an error. If deliveries are refused for a minute, `go_on` fails.
+    # A failed connection ends the task with an error. Refused deliveries do not end the task. If they are refused for a minute,
+    # `go_on` fails.
     assert not task.done(), task.exception()
     task.cancel()
     print(f"{deliveries.acknowledged} deliveries, of which refused and repeated: {dict(deliveries.refused)}")
@@ -109,7 +114,7 @@ def stack(folder: Path) -> Iterator[Project]:
             first = stack.compose("up", "--build", "--detach", "--wait")
         assert first.returncode == 0, first.stderr
         yield stack
-    # Only the newest image has the tag. Find the older ones too, by the label of the Compose project that built them.
+    # Only the newest image has the tag. Find the older images too, by the label of the Compose project that built them.
     listing = [
         "docker",
         "image",
@@ -151,7 +156,7 @@ def migration(folder: Path) -> Iterator[Migration]:
 
 
 def documented(part: str) -> str:
-    """Return the commands after `git pull` in the block of docs/deploy.md that contains *part*."""
+    """Find the block of commands in docs/deploy.md that contains *part*. Return its commands without the first, `git pull`."""
     text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").partition("\n## Updating\n")[2]
     blocks: list[str] = re.findall(r"```\n(.*?)```", text, re.DOTALL)
     return next(one for one in blocks if part in one).removeprefix("git pull\n")

@@ -220,8 +220,8 @@ async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat
     """
     If a keyboard button opens the app, Telegram does not tell the app who the user is.
 
-    Our keyboard button adds `?mode=keyboard` to the app's address. A button of another bot may lack this parameter. The app
-    must then work, too.
+    Our keyboard button adds `?mode=keyboard` to the app's address. A button of another bot may lack this parameter. Even
+    without the parameter, the app must tell the user that the bot answers in the chat.
     """
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 
@@ -715,12 +715,13 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         if may_poll:
-            # Wait for the answer, because the page plans its next poll only then.
+            # Wait for the answer, because the page plans its next poll only after the answer.
             async with page.expect_response("**/api/state"):
                 await page.clock.run_for(5_000)
         else:
             await page.clock.run_for(5_000)
-            # Send another request and wait for its answer. By then, the page has also sent each poll that was due.
+            # Send another request and wait for its answer. If a poll is due, the page sends the poll before this request. So
+            # `polls` is complete after the answer.
             await page.evaluate("fetch('/app/')")
 
     assert (len(polls) > 2) == may_poll

@@ -372,7 +372,7 @@ VIOLATIONS = [
         refused_as=POLICY,
         role="bot",
     ),
-    # Handovers of ledger entries to another bot
+    # The rules of the tables that hand ledger entries over to another bot
     Violation("handover_start.there_is_one_row", "INSERT INTO handover_start (is_only) VALUES (false)"),
     Violation("handovers.has_the_user_of_its_entry", "INSERT INTO handovers (credit_id, telegram_id) VALUES (10, 2)"),
     # Dismissal offers
@@ -417,7 +417,7 @@ WITHOUT_VIOLATION = {
     "credits.entry_is_handed_over": "It refuses nothing, it queues entries for a handler: tests/bot/test_handovers.py.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Maps each rule that has no `Violation` to the reason why no statement is refused by this rule alone."""
+"""Maps each rule without a `Violation` to the reason: it refuses no statement, or another rule refuses the same statements."""
 
 # Find the names of all rules. Omit primary keys, NOT NULL, and foreign keys with generated names, because they only describe
 # columns.

@@ -1,4 +1,8 @@
-"""Check that all replicas of the webhook count one streak of failed deliveries, and that the streak survives restarts."""
+"""
+Check the streak, which is the number of failed deliveries in a row.
+
+All replicas of the webhook share one streak, and the streak survives restarts.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +18,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class Replica:
-    """A replica's streak of failed deliveries, with a clock that the test sets."""
+    """A replica of the webhook that counts failed deliveries in a row, with a clock that the test sets."""
 
     def __init__(self, pool: Pool) -> None:
         self.shown = 0.0
@@ -54,7 +58,8 @@ async def written(*those: Replica) -> list[float]:
     """
     Let each replica write its streak to the database twice. Return the streak that each replica then shows.
 
-    With the second write, each replica also reads the failures that the other replicas wrote first.
+    A write also reads the streak of all replicas. After the first round of writes, the streak contains the failures of all
+    replicas. In the second round, each replica reads this streak.
     """
     for one in (*those, *those):
         await one.streak.write()

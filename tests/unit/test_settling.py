@@ -1064,9 +1064,10 @@ def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
     """
-    Given a donation whose note was deleted when its user was erased, the first month of a subscription arrives.
+    A subscription's first month is held if it may be the same payment as a donation whose note was erased.
 
-    The donation and the first month may be one payment that BMC announced twice. So the ledger compares them without their notes.
+    BMC may announce one payment twice: as a donation and as a first month. The donation's note was deleted when its user was
+    erased. So the ledger compares the two charges without their notes.
     """
     before = credited_charge(ONCE, note=note)
 

@@ -105,8 +105,8 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # Do not raise the error. If a filter raises an error, no handler answers the operator. If the filter does not
-            # match, the conversation handles the message. The conversation also needs the database, so it fails and asks the
+            # Do not raise the error: if a filter raises an error, no handler answers the operator. If the filter returns False,
+            # a handler of the conversation gets the message. This handler needs the database too, so it fails and asks the
             # operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
