@@ -75,7 +75,7 @@ class Flag(enum.StrEnum):
 @dataclass(frozen=True)
 class Reason:
     """
-    A rule that was applied to a charge, and the reason why the rule did not match it.
+    A rule that did not match a charge, and the reason why.
 
     *rule* and *why* are strings if the database contains a value that this version of the software does not know.
     """
@@ -128,7 +128,7 @@ class Charge:
     """All texts that the supporter wrote, one line for each field of the event; None if the supporter wrote nothing."""
     item: str | None = None
     """
-    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought; None if neither was bought.
+    The membership level (`level:5`), or the only Shop item bought (`extra:12`); None in all other cases.
 
     The part after the colon is BMC's id of the level or item, or its title if BMC sent no id.
     """
@@ -154,7 +154,7 @@ class Charge:
     For `Doubt.ANNOUNCED_TWICE`, it is the key of the charge that was announced first. For other doubts, it comes from the event.
     """
     conflicts_with: ChargeKey | None = None
-    """The key of another charge that has the same transaction id but another BMC number; None if there is none."""
+    """The key of another charge that has the same transaction id but another `bmc_id`; None if there is none."""
     dismissed_by: int | None = None
     """The id of the row of `outsiders` that caused an automatic dismissal; None if there was no automatic dismissal."""
     method: Method | str | None = None
@@ -197,8 +197,8 @@ class Charge:
         """
         The key of the subscription that the charge belongs to.
 
-        The key is the `psp_id`, or the family with BMC's number if the `psp_id` is missing. None if both are missing, or if the
-        charge belongs to no subscription.
+        The key is the `psp_id`. If the `psp_id` is missing, the key consists of the family (the kind of payment) and the
+        `bmc_id`. None if both ids are missing, or if the charge belongs to no subscription.
         """
         if self.psp_id is not None:
             return self.psp_id

@@ -5,7 +5,7 @@ The bodies of BMC are not consistent: booleans may be strings, amounts may be nu
 these forms are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a
 charge has a `Doubt`, and an operator decides. Only a body without a type or without data is `EventKind.UNREADABLE`.
 
-Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
+Source: bodies of deliveries and of "Send test" that their receivers published, https://studio.buymeacoffee.com/webhooks/docs
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
 """
 
@@ -74,9 +74,9 @@ GLIMPSED_TYPE = re.compile(r'(?<!\\)"type"\s*:\s*"([a-z_]{1,40}\.[a-z_]{1,40})"'
 GLIMPSED_AMOUNT = re.compile(r'(?<!\\)"amount"\s*:\s*"?([0-9]{1,9}(?:\.[0-9]{1,4})?)(?="|\s*[,}])')
 GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
 """
-These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they cannot show a note
-or an address. A note may contain a text such as `"amount": "5"`. Quotes in a note have a backslash before them in JSON, and the
-patterns do not accept this backslash. So such a text is not read as a field.
+These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they never return a
+part of a note or of an address. A note may contain the text `"amount": "5"`. In JSON, each quote inside a note has a backslash
+before it. The patterns do not accept a backslash there, so they do not take the text for a field.
 """
 
 
@@ -115,15 +115,16 @@ class ChargeReport:
     """
     True if the supporter answered a question of a Shop item.
 
-    The answer may be a code with too many typos to be recognised. So the charge is never matched by amount and time.
+    The supporter may have meant the answer as a code, but with too many typos to be recognised. A match by amount and time
+    could then credit the wrong user. So the charge is never matched by amount and time.
     """
 
     words: Words = field(init=False, repr=False, compare=False)
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the words here and not during the settlement, because other events wait while a batch is settled. Under load,
-        # this does not delay the event itself, because the event must wait until the previous batch is settled.
+        # Read the words here and not during the settlement, because other events wait while a batch is settled. Under load, the
+        # event must wait for the previous batch anyway, and its words are read during this wait.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
@@ -212,7 +213,7 @@ class Glimpse:
     amount: Decimal | None
     currency: str | None
     problem: BodyProblem | None
-    """The reason why the body cannot be read; None if this version can read it, even if an older version could not."""
+    """The reason why the body cannot be read; None if the current version of this software can read the body."""
 
 
 def glimpse_at(body: bytes) -> Glimpse:
@@ -347,7 +348,7 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
     if kind is EventKind.PAID and status is not None:
         yield Doubt.STATUS, status
     amount = data.get("amount")
-    # A refund may have no amount, but if it has one, it must be readable.
+    # A missing amount makes a payment doubtful, but not a refund. An unreadable amount makes both doubtful.
     if not read_amount(amount) and (kind is EventKind.PAID or amount is not None):
         yield Doubt.AMOUNT, amount
     if identity.doubt is not None:
@@ -379,8 +380,8 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # Prefer the transaction id: it is the same if BMC reports the charge again through its API or as another family, for
-    # example as a donation and as a Shop item. BMC's number may then differ.
+    # Prefer the transaction id. BMC may report the charge again through its API or as another kind of payment, for example as a
+    # donation and as a Shop item. The transaction id is the same in all these reports, but the `bmc_id` may differ.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -458,7 +459,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
-    """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions beside the answers."""
+    """Yield all texts and numbers in a value and in its nested lists and objects, but leave out the questions of Shop items."""
     # Exclude bool, which is a subclass of int.
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         text = read_text(str(value))

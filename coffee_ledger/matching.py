@@ -91,7 +91,8 @@ class ChargeToMatch:
     """
     True if the supporter answered a question of a Shop item.
 
-    The answer may be a code with too many typos to be recognised. So the charge is not matched by amount and time.
+    The supporter may have meant the answer as a code, but with too many typos to be recognised. A match by amount and time
+    could then credit the wrong user. So the charge is never matched by amount and time.
     """
     doubt: Doubt | None = None
     """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
@@ -116,15 +117,16 @@ class Candidates:
     subscribers: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this subscription were matched. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users to whom a charge of this subscription was matched, if the match was undone and no new match to them followed."""
+    """Users for whom a match of this subscription was undone, and to whom none of its charges was matched after that."""
     supporters: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this supporter were matched by a code. Other matches do not count."""
     payments: Sequence[PendingPayment] = ()
     """
     Pending payments that may fit without a code. There are two kinds:
 
-    - open payments, of any amount, of the users in *supporters*;
-    - payments, of any user, that have the amount and currency of the charge and are open now or were open when it was paid.
+    - open payments of the users in *supporters*, with any amount;
+    - payments of any user that have the amount and currency of the charge, and that are open now or were open when the charge
+      was paid.
     """
     mentioned: frozenset[TelegramId] = frozenset()
     """Users whom the supporter's text mentions by Telegram username or id."""
@@ -374,7 +376,8 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
     # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    # The answer to the Shop item's question may be a code with too many typos to be recognised, so do not guess.
+    # The supporter may have meant the answer as a code, but with too many typos to be recognised. A guess could then credit
+    # the wrong user.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
     # Never guess a renewal: the user did not request it, so no pending payment belongs to it. Only the first charge of a

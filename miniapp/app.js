@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* is a promise of the texts, `words`. */
+  /** *speaking* is a promise that resolves to the texts. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // A keyboard button opened the page: Telegram names no user, and lets the page send one answer to the chat.
+    // If a keyboard button opened the page, Telegram does not name the user, but lets the page send one answer to the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Keep a final problem on the screen.
+          // Keep a final problem on the screen, because a retry cannot solve it.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.ononline = retry;
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,7 +64,7 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The language may change. If the new texts do not load, the next call tries again.
+    // The user's language may have changed. If the new texts do not load, the next call tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
@@ -161,7 +161,7 @@ class App {
   /** Open the chat with the bot, which gets *word* as the payload of /start. */
   goToChat(word) {
     this.telegram.openTelegramLink(`${this.offer.bot_url}?start=${word}`);
-    // Some clients open the chat behind the page.
+    // Close the page, because some clients open the chat behind it.
     this.telegram.close();
   }
 
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state before an event brings it. */
+  /** Put a changed payment into the state without waiting for the server's next event. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// If texts do not load, wait: guard.js tells the user.
+// If the texts do not load, wait forever, because guard.js tells the user.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

@@ -310,7 +310,8 @@ async def _operation(story: Story) -> None:
 
 async def _notifications(story: Story) -> None:
     """
-    Make messages in each state: sent, put off, set aside, dead, unreachable and pending.
+    Make messages in each state: pending, sent, dead, unreachable, put off (later messages wait for the retry), and set aside
+    (later messages do not wait for the retry).
 
     Some messages to all operators are only counted in a summary. Others are replaced by one message to each operator.
     """

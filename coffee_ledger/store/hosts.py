@@ -2,8 +2,8 @@
 Connect to the database server that accepts writes.
 
 A URL may name several servers, such as a primary and its stand-by: `postgresql://ROLE:PASSWORD@HOST1:5432,HOST2:5432/DATABASE`.
-They are tried one after the other, each with its own time limit. asyncpg can try them too, but with one time limit for all of
-them. If the machine of the first server does not answer, asyncpg uses up this time and never tries the second server.
+This module tries the servers one after the other, each with its own time limit. asyncpg has a single time limit for all servers
+of a URL. If the machine of the first server does not answer, asyncpg uses up this limit and never tries the second server.
 """
 
 from collections.abc import Sequence
@@ -80,8 +80,8 @@ def split_hosts(database_url: str) -> Sequence[str]:
     """
     Return a URL for each server of *database_url*.
 
-    Leave out the option `target_session_attrs`, because `connect_to_writable` sets it itself, and because other programs that get
-    such a URL, such as dbmate, may not know the option.
+    Leave out the option `target_session_attrs`. `connect_to_writable` sets this option itself, and other programs that get the
+    URLs, for example dbmate, may not know the option.
     """
     parts = urlsplit(database_url)
     login, at, hosts = parts.netloc.rpartition("@")

@@ -285,7 +285,7 @@ class Examination:
     """
     last_event: LastEvent | None
     secrets: Sequence[int]
-    """The positions in `BMC_WEBHOOK_SECRETS`, counted from 1, of the secrets that verified a delivery in the last 7 days."""
+    """The secrets that verified a delivery in the last 7 days: their positions in `BMC_WEBHOOK_SECRETS`, counted from 1."""
 
 
 async def find_charge_file(
@@ -326,8 +326,8 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         claim = ShownClaim(**row)
         if claim.status != "open":
             return ClaimFile(claim, await load_known_users(db, {claim.telegram_id, claim.decided_by}))
-        # Search for the candidates again instead of using those that were stored with the claim. Since then, a charge may have
-        # arrived, or a match to another user may have been undone.
+        # Search for the candidates again instead of using those that were stored with the claim. After the claim was
+        # stored, a charge may have arrived, or a match to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
@@ -422,7 +422,7 @@ async def count_before(pool: Pool, statement: str, mark: int | str, *, with_mark
     """
     Count the rows of a list that come before the row with the id *mark*.
 
-    The count is also right if that row is no longer on the list, for example because an operator has decided about it.
+    The count is correct even if that row is no longer on the list, for example because an operator has decided about the row.
 
     *statement* is one of the statements `count_…_before` in queries/lookup.sql. If *with_mark* is True, also count the row
     *mark* itself if it is still on the list.
@@ -517,7 +517,7 @@ async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: dateti
     Find the open claims that may be about a charge: the claimed day is at most `DAYS_APART_MAX` days before or after the
     charge.
 
-    If *decided_since* is given, also find the claims that were confirmed because of this charge since that time.
+    If *decided_since* is given, also find the claims that were confirmed at or after this time because of the charge.
     """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
@@ -543,7 +543,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Remind one operator of a charge at the time *at*. If the operator already has a reminder of this charge, move it."""
+    """Remind one operator of a charge at the time *at*. Replace the operator's earlier reminder of this charge, if any."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

@@ -2,8 +2,9 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
 
--- `channel` says how we learned of an event or a charge. The default makes the statements quick. Services of the old version
--- also need the default, because they insert rows without this column.
+-- `channel` says how we learned of an event or a charge. Postgres adds a column with a constant default
+-- quickly, because no row is rewritten. Services of the old version also need the default, because they insert rows without
+-- this column.
 ALTER TABLE events ADD COLUMN channel text NOT NULL DEFAULT 'webhook';
 ALTER TABLE events ADD CONSTRAINT channel_is_known CHECK (channel IN ('webhook', 'api')) NOT VALID;
 COMMENT ON COLUMN events.channel IS 'How the event reached us: as a webhook, or as a row of BMC''s own list (api).';

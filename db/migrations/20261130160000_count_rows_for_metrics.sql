@@ -2,9 +2,9 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10s';
 
--- Creating a trigger locks its table. So take the settling turn first. Then no settlement can hold a lock on one of the tables
--- and wait for another table. With the settling turn, this migration also waits at most half a second for each further lock, so
--- that payments wait no longer than that. If a lock is not available in time, `migrate` repeats this file.
+-- Creating a trigger locks its table. So take the settling turn first (see docs/glossary.md). Then no settlement can hold a
+-- lock on one of the tables and wait for another table. take_settling_turn() also limits the wait for each further lock to half
+-- a second, because payments must wait during this time. If a lock is not available in time, `migrate` repeats this file.
 SELECT take_settling_turn();
 
 -- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables
@@ -87,8 +87,8 @@ BEGIN
 END
 $$;
 
--- Most charges never change. A trigger for each row with a condition costs a batch of new charges nothing. A trigger for each
--- statement would also be called for a batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
+-- Most charges never change. A row-level trigger with a condition costs nothing when new charges are inserted. A
+-- statement-level trigger would run for every batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
 CREATE TRIGGER changed_charge_is_counted
 AFTER UPDATE ON charges
 FOR EACH ROW
@@ -114,8 +114,9 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
 
--- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit. The balance of the user is
--- locked by then, so no spending can get a lower credit_id and change the sum later.
+-- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit, when the transaction
+-- has locked the user's balance. So a spending that comes later cannot get a lower credit_id, and the sum does not change any
+-- more.
 CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN

@@ -179,7 +179,7 @@ export class MiniApp {
         return write(text);
       };
     } catch {
-      // The page has another origin, or the browser has no clipboard. Then the guide does not learn that a code was copied.
+      // If the page has another origin, or the browser has no clipboard, the demo's guide cannot see that a code was copied.
     }
   }
 

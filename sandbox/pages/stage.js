@@ -1,4 +1,4 @@
-// The counter of payments, the plugs of the services, and the button that starts the demo over.
+// The counter of payments, the switches that unplug a service, and the button that starts the demo over.
 
 import { attempt, find, make, post } from "./parts.js";
 

@@ -52,7 +52,7 @@ class Outbox:
     async def become(self, status: str, *, count: int = 1) -> None:
         """Wait until at least *count* notifications have the status *status*."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.count(status) < count:  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
+            while await self.count(status) < count:  # noqa: ASYNC110 — poll: no asyncio.Event reports changes of a table
                 await asyncio.sleep(0.02)
 
     async def count(self, status: str) -> int:
@@ -70,7 +70,7 @@ class Outbox:
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"
             )
-            while await self.pool.fetchval(later) < count:  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
+            while await self.pool.fetchval(later) < count:  # noqa: ASYNC110 — poll: no asyncio.Event reports changes of a table
                 await asyncio.sleep(0.02)
 
     async def make_due(self) -> None:

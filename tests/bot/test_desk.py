@@ -323,7 +323,8 @@ async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_onc
     """
     Given two operators who send the same /credit command and each confirm it twice, then each command credits the user once.
 
-    Two commands may both be intended. Each operator sees the new balance, and so notices an unwanted duplicate.
+    The bot accepts both commands, because both may be intended. Each operator sees the new balance, and so notices an unwanted
+    duplicate.
     """
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
         for person in (anna, other):

@@ -61,12 +61,12 @@ class Servers:
         await self.psql(name, "SELECT pg_promote()")
 
     async def stop(self, name: str) -> None:
-        """Stop a server. At its next start, it copies the data of the other server and becomes its stand-by."""
+        """Stop a server. At its next start, the server copies the data of the other server, and becomes the stand-by."""
         await self.inside(name, "touch", "/var/lib/postgresql/follow")
         await asyncio.to_thread(self.compose, "stop", name)
 
     async def freeze(self, name: str) -> None:
-        """Freeze a server. It keeps its connections, and the kernel still accepts new ones, but it does not answer."""
+        """Freeze a server. The kernel keeps open connections and accepts new connections, but the server does not answer."""
         await asyncio.to_thread(self.compose, "pause", name)
 
     async def start(self, name: str) -> None:

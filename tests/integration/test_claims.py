@@ -109,8 +109,8 @@ async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool
     """
     An operator can confirm a charge with one tap only if the charge has the name, the amount and the day of the claim.
 
-    Two charges have the name of the claim, but not its day. One of the two charges does not have the claim's amount either. So an
-    operator can confirm neither charge with one tap.
+    In this test, two charges have the name of the claim, but a different day. One of them also has a different amount. So
+    neither charge can be confirmed with one tap.
     """
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))

@@ -385,7 +385,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     assert await visitor.deliver(payment()) == 200
     # After an outage, the janitor settles the payments in BMC's lists without waiting for their webhooks. The janitor reads the
     # list of subscriptions after the list of one-time payments. So when the log names a row of the subscriptions, the janitor
-    # has already tried to settle the payment with the refused amount.
+    # has already tried to settle the payment whose amount the database refuses.
     await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
 
 

@@ -37,7 +37,7 @@ class Dialogue:
     """The names that the claim may contain. There are several if the person gave two answers at the same time."""
     steps: list[Step] = field(default_factory=list)
     is_confirmed: bool = False
-    """True if the bot has said that the claim was passed on."""
+    """True if the bot has said that it passed the claim on to the operator."""
     is_withdrawn: bool = False
     """True if the bot has said that the claim was withdrawn."""
 

@@ -50,8 +50,8 @@ class Live:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # `_displace_one` relies on the order. The users are in the order in which they opened their first page, and the pages
-        # of a user are in the order in which they were opened.
+        # The users are in the order in which they opened their first page. The pages of a user are in the order in which they
+        # were opened. `_displace_one` relies on both orders.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False
@@ -130,9 +130,9 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # If the state of the user has changed, the mark is new (see the query find_changes). Also wake pages that were
-            # opened during the query, because they may have read the state before the change. A page that read the state after
-            # the change makes one needless query.
+            # A new mark means that the state of the user has changed (see the query find_changes). Wake all pages of the user,
+            # even pages that were opened during the query, because they may have read the state before the change. A page that
+            # read the state after the change makes one needless query.
             for watcher in self._watchers.get(telegram_id, ()):
                 # Store the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no
                 # mark is left in memory.

@@ -134,7 +134,7 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Explain why a request was refused. Then show *card*, the current state of the charge or claim, unless it is None.
+    Explain why a request was refused. Then show *card*, the current state of the charge or claim, unless *card* is None.
 
     After a button press, *card* replaces the message with the button. After a reply, *card* is sent as a new message.
 
