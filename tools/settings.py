@@ -112,7 +112,7 @@ SET_BY_COMPOSE = (
 
 EXAMPLE_HEADER = """\
 Copy this file to .env and fill in the first six settings. Every other setting has a good default: remove the # to change it.
-Write a value that contains a $ between single quotes, NAME='…'; otherwise Compose drops the word after the $.
+Put single quotes around a value that contains a $: NAME='…'. Otherwise, Compose drops the word after the $.
 Without this project's compose.yaml, a service can also read a setting from a file: set NAME_FILE to a path inside its container.
 `make settings` writes this file."""
 

@@ -18,8 +18,8 @@ def _replicas_of(service: str) -> Any:
         le=50,
         description=f"the number of {service} that run at the same time, from 1 to 50",
         json_schema_extra={
-            "note": "They may open twice the connections to the database that this number needs, because an update may start new ones "
-            "before it stops the old ones. The setting starts none: use --scale."
+            "note": f"The {service} may open twice as many connections to the database as this number needs, because an update may start "
+            f"new {service} before it stops the old ones. This setting does not start {service}: use --scale."
         },
     )
 

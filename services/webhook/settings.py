@@ -45,11 +45,11 @@ class WebhookSettings(MatchingSettings):
         BeforeValidator(parse_list),
         Field(
             min_length=1,
-            description="the signing secret that Buy Me a Coffee shows beside the webhook, or the new and the old secret, "
-            "separated by a comma, while you change it",
+            description="the signing secret that Buy Me a Coffee shows beside the webhook",
             json_schema_extra={
                 "note": "On Buy Me a Coffee, open Integrations, Webhooks, Create new webhook, and enter the address "
-                "https://PUBLIC_HOST/bmc-webhook. The secret is shown once the webhook is saved."
+                "https://PUBLIC_HOST/bmc-webhook. The secret is shown once the webhook is saved. While you change the secret, "
+                "write the new and the old secret, separated by a comma."
             },
         ),
     ]
