@@ -24,8 +24,8 @@ WAKE_EARLY_SECONDS = 0.002
 """
 The sender sleeps until this number of seconds before the planned start of a delivery, and then polls the clock.
 
-The event loop may end a sleep up to a millisecond too late. This error would be large, because the measured times are only a
-few milliseconds.
+The event loop may end a sleep up to a millisecond too late. A delay of a millisecond would be a large error, because the
+measured times are only a few milliseconds.
 """
 
 
@@ -55,9 +55,10 @@ def run_wrk(
     threads: int = 1,
 ) -> Throughput:
     """
-    Send the deliveries of a file from 64 callers for some seconds. *second_host* gets half of the deliveries.
+    Send the deliveries of a file from 64 callers for the given number of seconds.
 
-    If *address* is set, connect to *address* instead of resolving the host of *url*.
+    If *second_host* is given, send half of the deliveries to *second_host*. If *address* is given, connect to *address* instead
+    of resolving the host of *url*.
 
     Raises:
         LoadError: A request failed or was refused.
@@ -87,7 +88,7 @@ def run_wrk(
 
 @dataclass(frozen=True)
 class Answered:
-    """A delivery of `send_at_rate`, with the time planned for it and the time of its answer, both in Unix seconds."""
+    """A delivery that `send_at_rate` sent, with its planned time and the time of its answer, both in Unix seconds."""
 
     delivery: Delivery
     intended_at: float
@@ -124,7 +125,7 @@ async def send_at_rate(
 
 async def _sleep_until(due: float) -> None:
     await asyncio.sleep(max(0.0, due - time.time() - WAKE_EARLY_SECONDS))
-    while time.time() < due:  # noqa: ASYNC110 — a sleep is not exact, see WAKE_EARLY_SECONDS
+    while time.time() < due:  # noqa: ASYNC110 — poll the clock, because a sleep may end too late: see WAKE_EARLY_SECONDS
         await asyncio.sleep(0)
 
 

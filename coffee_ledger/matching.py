@@ -30,7 +30,7 @@ CLOCK_SLACK = timedelta(minutes=1)
 
 GUESS_PAUSE = timedelta(days=30)
 """
-A user is credited by at most one guess (match by amount and time) in this time.
+At most one guess (match by amount and time) credits a user within this time.
 
 Without this limit, a user could open pending payments of all usual amounts and be credited for other people's payments.
 """
@@ -40,7 +40,7 @@ GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
 
 SUMMED_MAX = 10
 """
-One charge may pay several open payments of a user. At most this many payments are tried in all combinations.
+One charge may pay several open payments of a user. A rule tries all combinations of at most this many payments.
 
 Ten payments have 1,023 combinations, so the work stays small.
 """
@@ -67,7 +67,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class GuessRecord:
-    """The times at which a user was last credited by a guess, and at which a guess was last taken back. None means never."""
+    """The last time a guess credited a user, and the last time a guess for this user was taken back. None means never."""
 
     guessed_at: datetime | None = None
     taken_back_at: datetime | None = None
@@ -95,14 +95,14 @@ class ChargeToMatch:
     could then credit the wrong user. So the charge is never matched by amount and time.
     """
     doubt: Doubt | None = None
-    """The reason why no rule may match the charge, or None. The rules are still applied, to find candidates for the operator."""
+    """The reason why no rule may match the charge, or None. With a reason, the rules only find candidates for the operator."""
     is_outsider: bool = False
     """True if an operator marked the supporter, subscription or item as an outsider. Then only a code can match the charge."""
     is_listed: bool = False
     """
     True if only a row of BMC's list reports the charge. Then only an exact code can match the charge.
 
-    The other rules are still applied, to find candidates for the operator.
+    The other rules then only find candidates for the operator.
     """
 
 
@@ -117,7 +117,7 @@ class Candidates:
     subscribers: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this subscription were matched. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users for whom a match of this subscription was undone, and to whom none of its charges was matched after that."""
+    """Users for whom a match of this subscription was undone, and to whom no charge of the subscription was matched later."""
     supporters: frozenset[TelegramId] = frozenset()
     """Users to whom earlier charges of this supporter were matched by a code. Other matches do not count."""
     payments: Sequence[PendingPayment] = ()
@@ -132,7 +132,11 @@ class Candidates:
     """Users whom the supporter's text mentions by Telegram username or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
-    """The number of other unmatched charges of this amount and currency, paid within `fallback_window` of this charge."""
+    """
+    The number of other unmatched charges that may be confused with this charge in a guess.
+
+    They have the amount and currency of this charge, and were paid at most `fallback_window` before or after it.
+    """
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
     # charges of the same subscription belong to users, decide by the subscription instead.
     if not payment.is_open and candidates.subscribers:
         return _by_subscription(charge, candidates, rules, rejections)
-    # The match of this subscription to this user was undone. The old code in a renewal must not repeat that match.
+    # An earlier match of this subscription to this user was undone. The old code in a renewal must not repeat that match.
     if not payment.is_open and payment.telegram_id in candidates.undone:
         rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
@@ -294,8 +298,8 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # If the text contains a different user's code, perhaps with a typo, the supporter probably pays for that user. So do not
-    # match.
+    # If the text contains a code of a user for whom this supporter has not paid before, the supporter probably pays for that
+    # user now. The code may have a typo. So do not match the charge to the user of the earlier charges.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)
@@ -308,8 +312,8 @@ def _by_known_supporter(
     open_now = [payment for payment in candidates.payments if payment.is_open]
     fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
-    # A different user also has an open payment of this amount, and the supporter may have paid for that user. Stop here, so that
-    # the next rule does not guess one of the users.
+    # Besides the user for whom the supporter paid before, another user has an open payment of this amount. The supporter may
+    # have paid for either of these two users. Stop here, so that the next rule does not guess one of them.
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
@@ -358,7 +362,7 @@ _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 """
 The rules for a charge whose supporter, subscription or item an operator marked as an outsider.
 
-Only a code proves that the payer is a user after all.
+If the payer is a user despite this mark, only a code proves it.
 """
 
 
@@ -373,15 +377,15 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
     # Guess only when a charge is matched for the first time. Later, other users may have requested and paid this amount.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
-    # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
+    # A code in the text is better evidence than the amount. If the code led to no match, the amount must not decide.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    # The supporter may have meant the answer as a code, but with too many typos to be recognised. A guess could then credit
-    # the wrong user.
+    # The supporter answered a question of a Shop item. The answer may be a code with too many typos to be recognised. A guess
+    # could then credit the wrong user.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
-    # Never guess a renewal: the user did not request it, so no pending payment belongs to it. Only the first charge of a
-    # subscription pays a pending payment.
+    # Never match a renewal by a guess. A guess looks for the pending payment that the charge pays, and only the first charge of
+    # a subscription pays a pending payment.
     return Rejection.RENEWAL if charge.is_renewal else None
 
 
@@ -393,10 +397,10 @@ def _rejection_of_guess_for(
     since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
         return Rejection.OUTSIDE_WINDOW
-    # Another charge of this amount is unmatched. The user probably paid only one of the two, and we cannot know which one.
+    # Another charge of this amount is unmatched. The user probably paid only one of the two charges. We cannot know which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
-    # The supporter has paid for a different user before, or mentions a different user in the text. So do not guess this user.
+    # The supporter has paid for another user than *user* before, or mentions another user in the text. So do not guess *user*.
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
     return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
@@ -431,8 +435,8 @@ def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[Pen
     """
     Choose the pending payments that a charge pays. All payments in *coded* belong to one user, and their codes are in the text.
 
-    Choose the smallest set of open payments whose sum is the amount of the charge. If none fits, choose the newest open payment.
-    If no payment is open, choose the newest payment. The charge is stored with the first payment of the result.
+    Choose the smallest set of open payments whose sum is the amount of the charge. If no set fits, choose the newest open
+    payment. If no payment is open, choose the newest payment. The charge is stored with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
     # The newest payments come first. So if two sets of the same size fit, the set with the newer payments is found first.

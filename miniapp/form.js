@@ -1,4 +1,4 @@
-// The form to choose an amount: tiles, another amount, and the currency if there are several.
+// The form to choose an amount: tiles, a text field for any other amount, and the currency if there are several.
 
 import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
@@ -26,7 +26,7 @@ export class AmountForm {
     if (this.isOwn) this.showError();
   }
 
-  /** The amount and currency to ask for; null if there is no valid amount. */
+  /** The amount and currency that the user has chosen; null if the amount is not valid. */
   get wish() {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }

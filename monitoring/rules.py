@@ -13,7 +13,8 @@ DASHBOARD = "/d"
 """
 The prefix of relative links to dashboards.
 
-services/links.py puts Grafana's address before this prefix. If ALERTS_DASHBOARD_URL is not set, it removes the links.
+services/links.py puts the address of Grafana (ALERTS_DASHBOARD_URL) before this prefix. Without an address, services/links.py
+removes the links.
 """
 
 

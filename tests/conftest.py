@@ -9,7 +9,7 @@ import structlog
 gc.disable()
 
 # Log plain tracebacks. By default, structlog also prints the local variables of each frame. For one exception in a web request,
-# this takes seconds of CPU time, and the webhook's answer would come too late.
+# this takes seconds of CPU time, and a test would get the webhook's answer too late.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,

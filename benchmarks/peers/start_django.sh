@@ -1,5 +1,6 @@
 #!/bin/sh
-# Create the tables of django-buymeacoffee, and serve it with two workers (one for each processor) of 32 threads each.
+# Create the tables of django-buymeacoffee, and serve it with two workers of 32 threads each. The benchmarks run on two
+# processors, so there is one worker for each processor.
 set -eu
 PATH=/opt/peers/bin:$PATH
 python -m benchmarks.peers.django_peer migrate --run-syncdb --verbosity 0

@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. The state of the charge reveals such a change. Without a
--- change, the charge is 'unmatched' after the action 'undo_match', and has a different state after any other action.
+-- rule or a user has changed the charge since the last decision. After the action 'undo_match', a charge is 'unmatched'. After
+-- each other action, it is in another state. A state that does not fit the last action shows that the charge was changed later.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -142,9 +142,9 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. A search
--- by subscription also finds charges that have a different `psp_id` but the same family and BMC number. Such a charge belongs to
--- a different subscription, so the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
+-- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. A search by
+-- subscription may also find charges of other subscriptions: they have another `psp_id` than the given charge, but the same
+-- family and BMC number. So the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
 -- $1 charge id, $2 supporter, subscription or item, $3 maximum
 SELECT alike.charge_key
   FROM charges

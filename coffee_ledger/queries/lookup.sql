@@ -214,7 +214,8 @@ SELECT count(*)
    AND ($2 OR listed.charge_id <> mark.charge_id);
 
 -- name: count_outsiders_before
--- Count the outsiders that come before a given outsider in the operators' list, which has the newest first.
+-- Count the outsiders that come before a given outsider in the operators' list. The list begins with the newest outsider.
+-- Outsiders are supporters, subscriptions and items whose payments do not come from our users.
 -- $1 outsider id, $2 whether to count this outsider too
 SELECT count(*)
   FROM outsiders AS listed
@@ -385,7 +386,8 @@ SELECT since.at AS since, charges.method, count(*) AS charges
  ORDER BY since.at DESC, count(*) DESC, charges.method;
 
 -- name: count_days
--- For each day (UTC), count the paid charges. The column `waiting` counts the unmatched ones, and `settled` counts the rest.
+-- For each day (UTC), count the paid charges. The column `waiting` counts the unmatched charges, and `settled` counts all other
+-- paid charges.
 -- $1 first day, $2 last day
 SELECT days.day::date AS day,
        count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
@@ -464,7 +466,8 @@ SELECT clock_timestamp() AS now,
 SELECT received_at, outcome FROM events WHERE channel = 'webhook' ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
--- For each signing secret, count the events whose signature was verified with the secret, and return the time of the last event.
+-- For each signing secret, count the events whose signature was verified with the secret, and return the time of the last of
+-- these events.
 -- $1 received after this time
 SELECT verified_by, count(*) AS events, max(received_at) AS last_at
   FROM events
@@ -503,8 +506,8 @@ SELECT telegram_id, max(due_at) AS due_at
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
 -- charge, move that reminder to $3. Set not only due_at but also created_at to $3, for two reasons. First, the delay of a
 -- message is measured from created_at. If created_at were the current time, the reminder would count as delayed as soon as it
--- is due. Second, the messages of a chat are sent in the order of created_at. If created_at were the current time, the reminder
--- would be sent before messages that were queued earlier than $3 but are still waiting at $3.
+-- is due. Second, the messages of a chat are sent in the order of created_at. Some messages that are queued before $3 may still
+-- wait at $3. If created_at were the current time, the reminder would be sent before these messages.
 -- $1 operator, $2 facts, $3 time of the reminder
 WITH moved AS (
     UPDATE notifications
@@ -521,7 +524,7 @@ SELECT $1, 'charge_unmatched', $2, $3, $3
  WHERE NOT EXISTS (SELECT FROM moved);
 
 -- name: drop_reminders!
--- Cancel the reminders of a charge, because an operator decided about it or wants no reminder.
+-- Cancel the reminders of a charge, because an operator decided about the charge or wants no reminder.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'

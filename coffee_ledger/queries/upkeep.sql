@@ -32,7 +32,7 @@ ON CONFLICT (fact_key) DO NOTHING
 RETURNING notification_id;
 
 -- name: find_requested_retries
--- Find the events that operators asked to settle again.
+-- Find the events for which an operator has requested a retry: the janitor must settle them again.
 -- $1 maximum
 SELECT event_no
   FROM events
@@ -41,7 +41,7 @@ SELECT event_no
  LIMIT $1;
 
 -- name: find_requested_retry
--- Find an event that an operator asked to settle again. Returns no row if the retry has ended.
+-- Find an event for which an operator has requested a retry. Returns no row if the retry has ended.
 -- $1 event number
 SELECT delivery_key, body, received_at, channel
   FROM events
@@ -55,8 +55,8 @@ UPDATE events
  WHERE event_no = $1;
 
 -- name: blank_events
--- Blank the bodies of old events. The keys stay, so that a repeated event is still recognised. The body of an event that failed
--- or could not be read stays until an operator dismisses the event, because no other record of the event exists.
+-- Blank the bodies of old events. The keys of the events stay, so that a repeated event is still recognised. The body of an
+-- event that failed or could not be read stays until an operator dismisses the event, because no other record of it exists.
 -- $1 now, $2 received before this time, $3 maximum
 UPDATE events
    SET body = NULL, blanked_at = $1
@@ -183,13 +183,13 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
     ON entered.telegram_id = balances.telegram_id;
 
 -- name: lock_counts!
--- Let only one janitor at a time correct the counts. This lock mode conflicts with itself, but the triggers can still insert
--- counts.
+-- Let only one janitor at a time correct the counts. This lock mode conflicts with itself, but not with the triggers that
+-- insert counts.
 LOCK TABLE counts IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- name: correct_counts
 -- Correct the table `counts` by adding the differences that the view missing_counts finds. The view reads all pending payments,
--- charges and entries, so this takes seconds if there are millions of them.
+-- charges and entries, so the statement takes seconds if there are millions of these rows.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts
 RETURNING counted, kind, number;

@@ -69,7 +69,7 @@ PASSING_ERRORS = (
 """
 Errors that mean that the database is unreachable, starting, stopping, being migrated, full or busy.
 
-The same call may succeed later.
+A call that failed with one of these errors may succeed later.
 """
 
 
@@ -98,7 +98,7 @@ def sql(name: str) -> str:
 
 
 def renumber(statement: str, *, after: str) -> str:
-    """Renumber the parameters of *statement* to follow those of *after*, so that the two can be joined into one statement."""
+    """Renumber the parameters of *statement* to follow those of *after*, so that both can be joined into one statement."""
     first = max(int(number) for number in PARAMETER.findall(after))
     return PARAMETER.sub(lambda parameter: f"${int(parameter[1]) + first}", statement)
 
@@ -122,8 +122,8 @@ KEPT_PLANS = {
 Settings that make Postgres plan each statement only once per connection, and prefer plans that look up rows in indexes.
 
 Planning a statement of a settlement takes longer than running it, so each plan is kept. The last three settings are needed for
-plans that Postgres makes while a table is nearly empty. Without them, such a plan would read the whole table, and would still
-do so when the table has thousands of rows.
+plans that Postgres makes while a table is nearly empty. Without these settings, Postgres would plan to read the whole table,
+and would keep this plan when the table has thousands of rows.
 """
 
 
@@ -255,7 +255,7 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
     """
     After an error of `LOST_ERRORS`, close the connection without waiting for the server.
 
-    Let the pool replace each of its other connections before the next use of the connection.
+    The pool replaces each of its other connections before it uses that connection again.
     """
     try:
         yield
@@ -282,7 +282,7 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
         try:
             yield db
         except LOST_ERRORS:
-            # The transaction ends with its connection. Do not wait for the answer of a server that may be dead.
+            # Send no ROLLBACK, because a dead server would not answer. The transaction ends when its connection is closed.
             raise
         except BaseException:
             # ROLLBACK fails if the connection is broken. The transaction has ended then, so raise only the original error.

@@ -9,7 +9,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, connected, sql
 
 DIALOGUE_AGE_MAX = timedelta(days=1)
-"""The age at which a question is no longer open. A message that a user sends days later is probably not an answer."""
+"""The age at which a question is no longer open. A message after this time is probably not an answer to the question."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ async def advance_dialogue(
     """
     Add the answer to the question *answered*, and open the question *state*.
 
-    If the question *answered* is not open, change nothing and return False. The user has then already answered the question
-    with another message or button, or has ended the dialogue.
+    If the question *answered* is not open, change nothing and return False. In this case, the user has answered the question
+    with an earlier message or button press, or has ended the dialogue.
     """
     async with connected(pool) as db:
         is_first = await db.fetchval(sql("advance_dialogue"), user, answered, state, dict(answers), now)

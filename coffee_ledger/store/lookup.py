@@ -69,16 +69,16 @@ class ShownCharge(Charge):
     """The credits that the charge gave, minus the credits that were taken back."""
     remembered: str | None
     """
-    For a dismissed charge, the property (supporter, subscription or item) by which similar charges are dismissed automatically.
+    The property of a dismissed charge (supporter, subscription or item) that is marked as an outsider; None without a mark.
 
-    None if similar charges are not dismissed automatically.
+    Later charges with this property are dismissed automatically.
     """
     decision: Decision | None
 
 
 @dataclass(frozen=True)
 class ChargeFile:
-    """A charge, and all users, payments and charges that the operators' message about it mentions."""
+    """A charge, and all users, payments and other charges that the operators' message about the charge mentions."""
 
     charge: ShownCharge
     users: Mapping[TelegramId, KnownUser]
@@ -256,8 +256,8 @@ class Examination:
     """
     Numbers about the health of all services, for /doctor.
 
-    *failed* and *events_week* count events of the last 7 days. *forged* counts deliveries with a wrong signature in the last
-    day.
+    *failed* and *events_week* count events of the last 7 days. *forged* counts deliveries with a wrong signature in the last 24
+    hours.
     """
 
     now: datetime
@@ -514,10 +514,10 @@ async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
     """
-    Find the open claims that may be about a charge: the claimed day is at most `DAYS_APART_MAX` days before or after the
-    charge.
+    Find the open claims that may be about a charge.
 
-    If *decided_since* is given, also find the claims that were confirmed at or after this time because of the charge.
+    The day in the claim is at most `DAYS_APART_MAX` days before or after the charge. If *decided_since* is given, also find the
+    claims that were confirmed at or after this time because of the charge.
     """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)

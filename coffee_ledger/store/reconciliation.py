@@ -38,7 +38,7 @@ Requests to reconcile are then not stored.
 """
 
 REQUEST_AGE_MAX = timedelta(minutes=10)
-"""The janitor ignores a request that is older than this, because the person who made it no longer waits for the answer."""
+"""The janitor ignores a request that is older, because the person who made the request no longer waits for the answer."""
 
 LISTED_AFTER = timedelta(days=1)
 """
@@ -100,9 +100,9 @@ class ListState:
 @dataclass(frozen=True)
 class Request:
     """
-    A request to compare BMC's lists with the charges now.
+    A request to the janitor to compare BMC's lists with the stored charges at once.
 
-    *claim_id* and the last three fields describe the claim that the request is about. They are None if there is no claim.
+    If a user's claim caused the request, *claim_id* and the last three fields describe this claim. Otherwise, they are None.
     """
 
     request_id: int
@@ -290,7 +290,7 @@ async def count_missing_rows(pool: Pool) -> int:
 
 async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: datetime) -> int:
     """
-    Notify the operators, once per charge, if a webhook has reported a charge and BMC's lists do not contain the charge.
+    Notify the operators once of each charge that a webhook has reported and that BMC's lists do not contain.
 
     The webhook may be forged by a person who knows a signing secret. Return the number of reported charges.
     """
@@ -315,7 +315,7 @@ async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: date
 
 async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> int | None:
     """
-    Ask the janitor to compare BMC's lists with the charges now, and return the id of the request.
+    Ask the janitor to compare BMC's lists with the stored charges at once, and return the id of this request.
 
     Return None if the janitor has read no list within `CHECKED_WITHIN`.
     """
@@ -327,7 +327,7 @@ async def request_within(db: Connection, cause: str, claim_id: int | None, *, no
     """
     Do the same as `request_reconciliation`, in the caller's transaction.
 
-    *claim_id* is the claim to look up, or None. Also return None if this claim was already looked up.
+    *claim_id* is the claim to look up, or None. Return None, too, if there is an earlier request about this claim.
     """
     request_id: int | None = await db.fetchval(
         sql("request_reconciliation"), cause, claim_id, now, now - CHECKED_WITHIN

@@ -33,7 +33,7 @@ class Receipts:
     """
     Rewrites the messages of ended payments.
 
-    After Telegram has accepted or finally refused the edit of a message, the bot forgets the message.
+    After Telegram has accepted or finally refused the edit of a message, the bot deletes its record of the message.
 
     If several bots run, only the bot that holds a lease rewrites messages. If two bots edited the same message, the second edit
     would change nothing. Telegram would refuse this edit, and an alert would count the refusal.
@@ -51,7 +51,7 @@ class Receipts:
         self._woken.set()
 
     async def run(self) -> None:
-        """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the same messages."""
+        """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the messages that are left."""
         while True:
             # `wake` may be called during the query in `_rewrite_some`. Clear `_woken` before the query, so that the call is not
             # lost.
@@ -75,7 +75,7 @@ class Receipts:
 
     async def _rewrite(self, receipt: Receipt) -> bool:
         """Edit one message. Return False if the edit must be repeated later."""
-        # Answers and notifications go first. The edit can wait, because the user learns the same fact from a notification.
+        # Answers and notifications go first. The edit can wait, because a notification tells the user how the payment ended.
         await self._limiter.wait(Lane.RECEIPT, chat=None)
         if not await self._lease.keep():
             return False

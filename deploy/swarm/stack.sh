@@ -26,8 +26,8 @@ say() {
     echo "$*" >&2
 }
 
-# Run Compose with the given arguments. As on a single machine, Compose's one-shot services check .env and write the files that the other
-# services read.
+# Run Compose with the given arguments. The one-shot services of compose.yaml check .env and write the files that the other
+# services read, as they do on a single machine.
 prepare() {
     docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
         --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
@@ -258,7 +258,7 @@ wait_for() {
     done
 }
 
-# Write the services that are not ready into the variable `late`, and those that Swarm has rolled back into `failed`.
+# Set the variable `late` to the services that are not ready, and `failed` to the services that Swarm has rolled back.
 look() {
     local one counts tasks states
     late='' failed=''

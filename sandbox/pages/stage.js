@@ -23,7 +23,7 @@ export class Stage {
     find("counter").classList.toggle("busy", tally.waiting > 0);
     for (const { name, pulled } of plugs) {
       const plug = this.plugs.get(name) ?? this.add(name);
-      // Skip a switch whose request still runs. The state may be older than the click, and would reset the switch.
+      // Skip a switch whose request still runs. The received state may be older than the click, and would reset the switch.
       if (!plug.isBusy) plug.box.checked = pulled;
     }
   }

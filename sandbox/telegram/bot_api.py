@@ -38,8 +38,8 @@ class BotApi:
         call = self._telegram.calls.add(method, fields.values)
         await self._telegram.misbehaviour.wait_while_paused(method.lower())
         response = await self._answer_or_misbehave(request, method.lower(), fields)
-        # Delay only the answer: the call has already taken effect. During the delay, the bot does not know the outcome of the
-        # call.
+        # Delay only the answer. The call has taken effect before the delay, but the bot does not know its outcome until the
+        # delay ends.
         await asyncio.sleep(self._answer_seconds)
         call.status = _seen_status(response)
         _log_refusal(call)

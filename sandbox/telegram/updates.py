@@ -91,8 +91,8 @@ class Updates:
         """
         Drop the updates with ids below *offset*. If *offset* is negative, keep only the newest `-offset` updates.
 
-        An update with two copies stays after the first confirmation, as if Telegram had not received this confirmation. The
-        second confirmation removes the update.
+        To simulate a confirmation that Telegram does not receive, an update with two copies stays after the first confirmation.
+        The second confirmation removes the update.
         """
         if offset < 0:
             while len(self.pending) > -offset:

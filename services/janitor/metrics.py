@@ -36,8 +36,8 @@ CERTIFICATE_EXPIRY = Gauge(
     "Unix time when the proxy's certificate expires. 0 if it cannot be checked.",
 )
 PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "Time that a pending payment may stay open.")
-# A gauge without labels begins at 0, and 0 free bytes would mean a full disk. With the label `folder`, these gauges do not exist
-# before the first measurement.
+# A gauge without labels begins at 0, and 0 free bytes would mean a full disk. So these gauges have the label `folder`: a gauge
+# with a label does not exist before the first measurement.
 DISK_FREE = Gauge("ledger_disk_free_bytes", "Free space on the disk of the volumes, in bytes.", ["folder"])
 DISK_SIZE = Gauge("ledger_disk_size_bytes", "Size of that disk, in bytes.", ["folder"])
 

@@ -44,7 +44,7 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture
 async def visit(bot: Running) -> AsyncIterator[Visit]:
-    """Return a function that opens the Mini App, as Anna by default."""
+    """Return a function that opens the Mini App. Without arguments, it opens the Mini App as the user Anna."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         await until_ready(session, bot)
         yield lambda signed=None, **who: Visitor(session, bot.url, init_data(**who) if signed is None else signed)

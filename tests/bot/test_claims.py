@@ -54,7 +54,7 @@ async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_mom
     """
     In an earlier version, the bot mistook the answer for a request to pay if the database was away.
 
-    The bot could not read its open question from the database.
+    Without the database, the bot did not know that it had asked a question.
     """
     away = [DatabaseAwayError()]
 

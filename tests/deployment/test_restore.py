@@ -45,7 +45,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def paid(one: Machine) -> int:
-    """A user who has paid 5 USD and has 500 credits."""
+    """Return the Telegram id of a user who has paid 5 USD and has 500 credits."""
     user = next(users)
     one.pay(user)
     return user
@@ -98,7 +98,8 @@ def restored(one: Machine, tmp_path_factory: pytest.TempPathFactory) -> Restored
     one.pay(next(users))
     one.spend(user, 30)
     before, privileges = one.sql(ROWS), one.sql(PRIVILEGES)
-    # Remove the API token of the demo's settings, so that restore.sh prints the work that remains to be done by hand.
+    # Run without the API token of the demo's settings. Without a token, the janitor cannot look for the payments since the
+    # backup, so restore.sh must tell the operator to look for them by hand.
     done = one.run("restore.sh", "--yes", backup, BMC_API_TOKEN="")
     assert done.returncode == 0, done.stderr
     return Restored(

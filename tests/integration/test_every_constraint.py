@@ -417,7 +417,7 @@ WITHOUT_VIOLATION = {
     "credits.entry_is_handed_over": "It refuses nothing, it queues entries for a handler: tests/bot/test_handovers.py.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Maps each rule without a `Violation` to the reason: it refuses no statement, or another rule refuses the same statements."""
+"""Maps each rule without a `Violation` to the reason: the rule refuses nothing, or another rule refuses the same statements."""
 
 # Find the names of all rules. Omit primary keys, NOT NULL, and foreign keys with generated names, because they only describe
 # columns.

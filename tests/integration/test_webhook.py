@@ -216,7 +216,7 @@ async def until_settled(ledger: Ledger, events: int) -> None:
 
 async def until_emptied() -> None:
     async with asyncio.timeout(10):
-        while exported("ledger_spooled_events"):  # noqa: ASYNC110 — a Prometheus gauge cannot be awaited
+        while exported("ledger_spooled_events"):  # noqa: ASYNC110 — poll, because a Prometheus gauge signals no change
             await asyncio.sleep(0)
 
 
@@ -338,7 +338,7 @@ async def test_an_aborted_delivery_is_counted(
     writer.transport.abort()
 
     async with asyncio.timeout(5):
-        while counted("aborted") == before:  # noqa: ASYNC110 — a Prometheus counter cannot be awaited
+        while counted("aborted") == before:  # noqa: ASYNC110 — poll, because a Prometheus counter signals no change
             await asyncio.sleep(0)
     assert not [record for record in caplog.records if record.exc_info]
 

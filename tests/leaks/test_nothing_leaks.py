@@ -79,7 +79,7 @@ VOLUMES = {
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
 SAYING = ("webhook", "bot", "janitor", "proxy", "db", "migrate", "config-check", "config-files", "secrets", *WATCHERS)
-"""The services whose logs are searched. The log of `sandbox`, which stands in for outside systems, is not searched."""
+"""The services whose logs are searched for leaks. The log of `sandbox`, which stands in for outside systems, is left out."""
 
 
 @dataclass
@@ -383,9 +383,9 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     spooled = f"SELECT count(*) FROM charges WHERE transaction_id = '{SPOOLED}'"
     await asyncio.to_thread(await_that, lambda: stack.sql(spooled) == "1")
     assert await visitor.deliver(payment()) == 200
-    # After an outage, the janitor settles the payments in BMC's lists without waiting for their webhooks. The janitor reads the
-    # list of subscriptions after the list of one-time payments. So when the log names a row of the subscriptions, the janitor
-    # has already tried to settle the payment whose amount the database refuses.
+    # After an outage, the janitor settles the payments in BMC's lists without waiting for their webhooks. One of the one-time
+    # payments has an amount that the database refuses. The janitor reads the list of one-time payments before the list of
+    # subscriptions. So when the log names a row of the subscriptions, the janitor has tried to settle this payment.
     await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
 
 

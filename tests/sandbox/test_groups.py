@@ -1,4 +1,4 @@
-"""The stand-in for Telegram simulates groups: the messages that the bot gets, and the errors that its messages cause."""
+"""The stand-in for Telegram simulates groups: the messages that the bot gets, and the errors that the bot's calls return."""
 
 from typing import Any
 

@@ -17,26 +17,26 @@ from tests.swarm.replies import Reply, read_reply
 
 FIRST_ID = 60_000
 DIALOGUES_MAX = 3
-"""The bot accepts three claims of one person within a day."""
+"""The maximum number of dialogues of one person. The bot accepts at most three claims of one person within a day."""
 
 ANSWER_SECONDS_MAX = 180.0
 """
 The time after which a step of a dialogue counts as unanswered.
 
-A node may be away for about a minute. After that, the next attempt of Telegram to send an update may be up to a minute away.
+A node may be down for about a minute. When the node is up again, Telegram may wait up to a minute before it repeats an update.
 """
 
 REPEATS_MAX = 5
 TROUBLE_SECONDS = 3.0
 """The time after which a person repeats an act if the bot has asked the person to try again."""
 ASKED_AGAIN_SECONDS = 20.0
-"""The time after which a person repeats an answer if the bot has asked its question again, and then sent nothing more."""
+"""The time after which a person repeats an answer if the bot repeats its question and then sends nothing more."""
 
 LOOK_SECONDS = 2.0
 """
-The time between two requests to the sandbox for the bot's answers to button presses.
+The interval at which a person asks the sandbox for the bot's answers to button presses.
 
-The file in which the sandbox records messages does not contain these answers.
+These answers are not in the file in which the sandbox records the bot's messages.
 """
 
 BUTTON_AMOUNTS = ("5", "10", "25", "50")
@@ -184,7 +184,7 @@ class Claimant:
         """
         Do the acts at the same time, and wait for one of the expected answers.
 
-        Repeat the acts if the bot asks the person to try again, or if it asks its question again and then says nothing more.
+        Repeat the acts if the bot asks the person to try again, or if the bot repeats its question and then sends nothing more.
 
         Raises:
             UnansweredError: None of the expected answers came in time.

@@ -1,4 +1,4 @@
-"""The roles' connection limits are enough for the services' pools, and together fit the server in compose.yaml."""
+"""The roles' connection limits are enough for the services' pools, and their sum fits the server's limit in compose.yaml."""
 
 import inspect
 import re

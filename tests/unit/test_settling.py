@@ -78,7 +78,7 @@ event_numbers = count(1)
 
 
 def donation(number: str | None = "1", **said: Any) -> ChargeReport:
-    """Return a donation of 5 USD without a note. Its transaction id is `pi_` and *number*, unless `transaction_id` is given."""
+    """Return a donation of 5 USD without a note. Its transaction id is `pi_` + *number*, unless `transaction_id` is given."""
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
     charge = Charge(
