@@ -49,8 +49,8 @@ logs: docker ## Follow the demo's logs
 # Testing -------------------------------------------------------------------------------------------------------------
 
 # `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` starts DEPLOYING
-# and the folders that are in no group. The tests in DEPLOYING and in these folders start containers. Containers must not start
-# while a browser is open (tests/network.py).
+# and the folders that are in no group. The tests in DEPLOYING and in these folders start containers. While a browser is open,
+# no container may start, because the browser would abort the pages that it is loading (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
@@ -73,8 +73,8 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	exit $$status
 
 # `make quick` runs three parts in parallel: the group SERVING, the group STARTING, and the rest of tests/unit. Each part takes
-# about the same time. The tests of the two groups are slow. Some import aiogram, which takes seconds. Others start processes
-# and servers.
+# about the same time. The tests of SERVING and STARTING are slow, because they start servers or processes, or import aiogram,
+# which takes seconds.
 SERVING := tests/sandbox
 STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
@@ -103,7 +103,8 @@ chaos: docker $(READY) ## Inject random faults under load for ten minutes, and c
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
 
-# The target `swarm` needs a program that starts several Docker engines on this machine. See tests/swarm/lab.py.
+# The target `swarm` needs a program that starts several Docker engines on this machine (tests/swarm/lab.py). The variable
+# SWARM_LAB names this program. If the program is missing, the target only prints a message.
 .PHONY: swarm
 ifneq ($(wildcard $(SWARM_LAB)),)
 swarm: docker $(READY) $(WRK) ## Kill nodes of a Swarm and update it under load, and check that nothing is lost; a quarter of an hour

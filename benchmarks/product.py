@@ -91,7 +91,7 @@ def measure_image() -> Measured:
 
 
 async def measure_messages(product: Product) -> tuple[float, float]:
-    """Let each person pay once. Return the median and the 99th percentile of the milliseconds until the bot's message."""
+    """Let each person pay once. Return the median and the 99th percentile of the milliseconds from delivery to message."""
     await _join(product.stack)
     deliveries = product.payers.deliveries(PEOPLE)
     open_in_product(product.stack, deliveries)
@@ -123,7 +123,7 @@ async def _read_memory(container: str) -> Measured:
 
 
 async def measure_idle(product: Product, *, seconds: float = IDLE_SECONDS) -> Measured:
-    """Measure the CPU of the idle services in percent of a core. The *detail* shows the part that health checks use."""
+    """Measure the CPU of the idle services in percent of a core. The result's `detail` shows the part of health checks."""
     containers = [container_of(product.stack, service) for service in OURS]
     pids = [read_pid(container) for container in containers]
     began, before = time.monotonic(), [(await read_usage(container)).cpu_seconds for container in containers]

@@ -58,7 +58,7 @@ class ApiState(enum.StrEnum):
 
     PAGE = "page"
     EMPTY = "empty"
-    """The list has no rows, or no more rows."""
+    """The list has no rows, or the requested page comes after the last row."""
     TOKEN_REFUSED = "token_refused"  # noqa: S105 — not a password
     BLOCKED = "blocked"
     """Cloudflare, which stands in front of BMC, refuses this client or its address."""

@@ -90,13 +90,13 @@ start_database() {
     start_db
     [ "$(ask postgres "SELECT datallowconn FROM pg_database WHERE datname = 'ledger'")" = t ] ||
         fail "this stack was moved to another machine. If it is in use again, run db/move.sh cancel first"
-    # A restore that was killed may have left the database closed.
+    # A restore that was killed may have left the database closed to the services.
     open_database
     has_schema || create_schema
 }
 
-# Create the schema and the roles in a new volume. Keep this database closed. Otherwise a running webhook would settle its spool
-# into the database, and these payments would be lost when the backup replaces it.
+# Create the schema and the roles in a new volume. Keep this database closed to the services. Otherwise a running webhook would
+# settle its spool into the database, and the settled payments would be lost when the backup replaces the database.
 create_schema() {
     is_new=yes
     closed=yes

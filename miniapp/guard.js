@@ -31,10 +31,10 @@
 
   const find = (id) => document.getElementById(id);
   const again = () => location.reload();
-  // Keep the count in the history state, because this state survives a reload, even in a frame without storage.
+  // Count the loads in the history state, which survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
-  // Load errors do not bubble, so capture them.
+  // Load errors do not bubble, so listen in the capture phase.
   addEventListener("error", ({ target }) => {
     if (isLost || !(target instanceof Element && target.matches("[type=module], [rel=stylesheet]"))) return;
     isLost = true;

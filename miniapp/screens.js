@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. Telegram's native buttons are not used: they cannot trigger a copy. */
+/** An open payment: its code, three steps and status. Telegram's native buttons are not used: they cannot copy text. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -238,7 +238,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // If the client refuses to copy, the user must copy by hand before `page` hides the code. So only the next press opens `page`.
+    // `page` hides the code. If the client refuses to copy, the user must first copy by hand, so the next press opens `page`.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;

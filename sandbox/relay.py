@@ -1,4 +1,4 @@
-"""Forward TCP connections, so that the demo can cut the line between two programs without stopping either of them."""
+"""Forward TCP connections, so that the demo can cut the connection between two programs while both keep running."""
 
 import asyncio
 from contextlib import suppress
@@ -31,7 +31,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     async def mend(self) -> None:
-        """Accept connections. The first call opens the relay."""
+        """Accept connections, for the first time or again after `cut`."""
         if self._server is None:
             self._server = await asyncio.start_server(self._forward, self._host, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -60,7 +60,7 @@ class Relay:
             return
         self._open.add(target)
         try:
-            # The line may have been cut while the relay connected to the target.
+            # `cut` may have closed *writer* while the relay connected to the target. In this case, forward nothing.
             if not writer.transport.is_closing():
                 await asyncio.gather(_pump(reader, target), _pump(answers, writer))
         finally:
@@ -77,5 +77,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         if writer.can_write_eof():
             writer.write_eof()
         return
-    # One connection is lost. Abort the other connection too, so that its peer does not wait.
+    # One of the two connections is lost. Abort *writer*, so that its peer does not wait.
     writer.transport.abort()

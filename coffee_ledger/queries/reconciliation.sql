@@ -119,9 +119,9 @@ DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 SELECT count(*) FROM missing_rows;
 
 -- name: request_reconciliation
--- Ask the janitor to compare BMC's lists with our charges now. Insert the request only if the janitor has read a list since $4.
--- Otherwise the janitor probably reads no lists, and would not answer.
--- $1 cause, $2 claim or null, $3 now, $4 the time since which the janitor must have read a list
+-- Ask the janitor to compare BMC's lists with our charges at once. Insert the request only if the janitor has read a list since
+-- $4. Otherwise the janitor probably does not read the lists at all, and would never answer the request.
+-- $1 cause, $2 claim to look up or null, $3 now, $4 the time since which the janitor must have read a list
 INSERT INTO reconciliation_requests (cause, claim_id, requested_at)
 SELECT $1, $2::bigint, $3
  WHERE EXISTS (SELECT FROM reconciliation_lists WHERE checked_at >= $4)
@@ -131,7 +131,7 @@ RETURNING request_id;
 -- name: find_open_requests
 -- Find the requests that are not answered yet. If a request is about a claim, the row contains the claim's user, amount and
 -- currency.
--- $1 requested since this time
+-- $1 earliest time of the requests
 SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_id, claims.amount, claims.currency
   FROM reconciliation_requests AS requests
   LEFT JOIN claims USING (claim_id)
@@ -156,8 +156,8 @@ SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND 
 -- Find charges that were reported by webhooks but are in none of BMC's lists. A charge is returned only if the lists for its
 -- kind of payment were read completely after the charge was settled. Refunded charges are left out, because they give no
 -- credits. Each of $2, $3 and $4 is null if the lists for its kind of payment were never read completely.
--- $1 paid since this time, $2 one-time payments settled before this time, $3 Shop purchases settled before this time
--- $4 subscriptions settled before this time, $5 maximum
+-- $1 earliest time of payment, $5 maximum number of charges
+-- The charges must be settled before these times: $2 one-time payments, $3 Shop purchases, $4 subscriptions
 SELECT charges.charge_key
   FROM charges
  WHERE charges.paid_at >= $1
@@ -198,8 +198,8 @@ SELECT events.event_no, events.type, events.outcome, events.received_at, charges
 SELECT list, amount, currency, paid_at, first_seen_at FROM missing_rows ORDER BY first_seen_at, row_name LIMIT $1;
 
 -- name: find_reported_charges
--- Find the charges that were reported to operators because none of BMC's lists contained them, the last reported first. A
--- charge that was found in a list after the report is left out.
+-- Find the charges that were reported to operators because none of BMC's lists contained them, the most recently reported
+-- first. A charge that was found in a list after the report is left out.
 -- $1 maximum
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, charges.state, charges.telegram_id
   FROM charge_listings

@@ -1,5 +1,5 @@
 """
-Store the questions to operators that wait for an answer in words.
+Store the open prompts: the bot's questions that operators answer in words.
 
 An operator may answer with a message that is not a reply to the question. The bot then finds the answered question among the
 stored questions, even after a restart.
@@ -41,6 +41,6 @@ async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> 
 async def close_prompts(
     pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
 ) -> None:
-    """Close the questions of these *kinds* about the item *number*, except a question that was asked again after *until*."""
+    """Close the questions of these *kinds* about the item *number* that the bot last asked at *until* or earlier."""
     async with connected(pool) as db:
         await db.execute(sql("close_prompts"), operator, list(kinds), number, until)

@@ -20,7 +20,7 @@ SORTED_MAX = 100
 """
 The maximum number of waiting charges that `sort_charges` gets for a summary. The charges that have waited longest are chosen.
 
-Sorting reads the note of each charge, which takes about a millisecond and blocks the event loop of the bot.
+Sorting reads the note of each charge. Each note takes about a millisecond, in which the event loop of the bot is blocked.
 """
 
 OFFERED_MAX = 25
@@ -57,7 +57,11 @@ class Waiting:
     The id of the stored offer to dismiss *offered*, or None if *offered* is empty. The button for the offer contains the id.
     """
     ordinary: int = 0
-    """The number of sorted charges that look like payments of ordinary supporters, including charges above `OFFERED_MAX`."""
+    """
+    The number of sorted charges that look like payments of ordinary supporters.
+
+    The number may be higher than `OFFERED_MAX`, the maximum number of charges in *offered*.
+    """
     to_decide: int = 0
     """The number of sorted charges that need a decision."""
     unsorted: int = 0
@@ -66,9 +70,9 @@ class Waiting:
     """
     probable: Sequence[Probable] = ()
     """
-    Of the charges that need a decision and probably belong to one user, the `PROBABLE_MAX` charges that have waited longest.
+    Charges that need a decision and probably belong to one user, whom the function `only_candidate` finds.
 
-    The function `only_candidate` decides whether a charge probably belongs to one user.
+    Only the `PROBABLE_MAX` charges that have waited longest are in the list.
     """
     claims: int = 0
     events: int = 0

@@ -51,7 +51,7 @@ class Announcement:
     text: str
     keyboard: InlineKeyboardMarkup | None = None
     is_silent: bool = False
-    """Whether the message is sent without a sound."""
+    """True if the message is sent without a sound."""
 
 
 def announce(

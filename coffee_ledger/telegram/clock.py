@@ -35,7 +35,7 @@ async def telegram_ahead(bot: Bot) -> float | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)) as session,
-            # Do not follow the redirect, because it leads to Telegram's documentation, which is on another server.
+            # Do not follow Telegram's redirect to its documentation, because the documentation is on another server.
             session.head(address, allow_redirects=False) as answer,
         ):
             # The header has whole seconds, rounded down. Half a second is the best estimate of the missing fraction.

@@ -101,7 +101,7 @@ DATABASE_PAUSE_SECONDS = 2.0
 
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
-"""The time for which the bot tries to store that a message was sent. If this fails, the message is sent again."""
+"""For this time, the bot tries to store that a message was sent. If it does not succeed, it sends the message again."""
 
 ATTEMPTS_MAX = 30
 """
@@ -355,7 +355,7 @@ class Notifier:
             message_id = await self._send(
                 notification.telegram_id, message.text, message.keyboard, is_silent=message.is_silent
             )
-        except Exception as error:  # noqa: BLE001 — every error leads to a retry or to giving up
+        except Exception as error:  # noqa: BLE001 — after any error, the message is retried or given up
             return await self._handle_failure(notification, error)
         now = self._clock()
         await self._store_result(
@@ -365,8 +365,8 @@ class Notifier:
         if self._summaries is not None and isinstance(notification.facts, WaitingSummary):
             self._summaries.expect_new()
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Do not measure a message that was queued again, because its delay includes the time for which the user was
-        # unreachable.
+        # Do not measure the delay of a message that was queued again, because this delay includes the time for which the user
+        # was unreachable.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())

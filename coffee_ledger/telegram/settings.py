@@ -160,7 +160,7 @@ class BotSettings(MatchingSettings):
     @field_validator("BOT_WEBHOOK_URL")
     @classmethod
     def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
-        """Refuse an address that does not lead to our proxy, because the bot would receive no updates."""
+        """Refuse an address that does not lead to our proxy, because the bot would receive no updates there."""
         host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
         # Accept any host if the operator runs a Bot API server, because this server may reach the proxy under an internal name.
         if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():

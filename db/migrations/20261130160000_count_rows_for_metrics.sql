@@ -2,9 +2,10 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10s';
 
--- Creating a trigger locks its table. So take the settling turn first (see docs/glossary.md). Then no settlement can hold a
--- lock on one of the tables and wait for another table. take_settling_turn() also limits the wait for each further lock to half
--- a second, because payments must wait during this time. If a lock is not available in time, `migrate` repeats this file.
+-- Creating a trigger locks its table. So take the settling turn first (see docs/glossary.md). Otherwise a settlement could hold
+-- a lock on one of the tables below and wait for another one: a deadlock. take_settling_turn() also limits the wait for each
+-- later lock to half a second, because payments wait while this file waits. If a lock is not available in time, `migrate`
+-- repeats this file.
 SELECT take_settling_turn();
 
 -- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables
@@ -28,7 +29,7 @@ COMMENT ON COLUMN counts.currency IS 'The currency of the charges.';
 COMMENT ON COLUMN counts.number IS 'How many rows were added. Negative if rows were changed, and belong to another number now.';
 COMMENT ON COLUMN counts.amount IS 'The sum of the charges'' amounts, or of the entries'' credits without their sign.';
 
--- These functions run as the owner, so that no service needs a privilege to insert counts.
+-- The functions below run as the owner, so that no service needs a privilege to insert counts.
 CREATE FUNCTION count_pending_payments() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -88,7 +89,8 @@ END
 $$;
 
 -- Most charges never change. A row-level trigger with a condition costs nothing when new charges are inserted. A
--- statement-level trigger would run for every batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE.
+-- statement-level trigger would run for every batch of new charges, because charges are inserted with ON CONFLICT DO UPDATE,
+-- and Postgres runs statement-level UPDATE triggers for each statement with this clause.
 CREATE TRIGGER changed_charge_is_counted
 AFTER UPDATE ON charges
 FOR EACH ROW
@@ -114,9 +116,9 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
 
--- Counts a refund after which the sum of the user's entries is below zero. The trigger runs at the commit, when the transaction
--- has locked the user's balance. So a spending that comes later cannot get a lower credit_id, and the sum does not change any
--- more.
+-- Counts a refund if the sum of the user's entries up to this refund is below zero. The trigger runs at the commit, when the
+-- transaction has locked the user's balance. A spending that comes later then gets a higher credit_id than the refund, so it
+-- does not change the sum up to the refund.
 CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN

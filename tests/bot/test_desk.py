@@ -98,7 +98,7 @@ async def download(sandbox: Sandbox, message: Message) -> str:
 
 
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
-    """Raise a claim for a payment of today. Return its card, the message that the operator gets."""
+    """Raise a claim for a payment made today. Return the card of the claim, which the operator gets as a message."""
     claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(amount), "USD", name)
     raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), claimed, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
@@ -496,7 +496,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Skip the message in which the bot summarizes these payments.
+    # Skip the summary of the waiting payments, which the bot sends to the operator.
     await operator.hear()
 
     first = await ask(operator, "/unmatched")

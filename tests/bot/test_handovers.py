@@ -141,9 +141,9 @@ async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task
 
 
 async def become(pool: Pool, condition: str) -> None:
-    """Wait until a query returns true. Poll, because a table sets no asyncio.Event."""
+    """Wait until a query returns true. Poll, because Postgres sends the test no signal when rows change."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval(condition):  # noqa: ASYNC110 — poll: a table sets no asyncio.Event
+        while not await pool.fetchval(condition):  # noqa: ASYNC110 — Postgres sends no signal when rows change
             await asyncio.sleep(0.01)
 
 

@@ -50,13 +50,13 @@ class Run:
     """The faults that could not be caused or undone."""
     credited: str = "?"
     is_quiet: bool = False
-    """True if all work was done and every service was healthy before the check."""
+    """True if all work was done and every service was healthy before `judge` checked the run."""
 
     async def put_under_load(
         self, sends: Coroutine[Any, Any, None], inflicts: Coroutine[Any, Any, None], *, minutes: float | None = None
     ) -> None:
         """
-        Run *sends* and *inflicts* until one of them ends, but for at most *minutes*.
+        Run *sends* (the load) and *inflicts* (the faults) until one of them ends, but for at most *minutes*.
 
         Then undo every fault, and wait for the deliveries in progress.
         """

@@ -28,7 +28,7 @@ the janitor reads BMC's lists.
 """
 
 POLL_SECONDS = 0.5
-"""The pause between two looks at the metrics or the database."""
+"""The test reads the janitor's log and the database at this interval, because neither signals a change."""
 
 CREDITED, CARDS = 7, 5
 COUNT_CHARGES = "SELECT count(*) FROM charges"
@@ -52,7 +52,7 @@ async def test_payments_during_an_hour_without_a_webhook_are_credited_or_shown_a
     stack.compose("up", "--detach", "--wait", "webhook")
 
     async with asyncio.timeout(HEALED_WITHIN_SECONDS):
-        # Poll, because a card causes no event that the test could wait for.
+        # Poll, because the database does not signal a new charge.
         while await asyncio.to_thread(stack.sql, COUNT_CHARGES) != str(CREDITED + CARDS):  # noqa: ASYNC110 — see above
             await asyncio.sleep(POLL_SECONDS)
     seconds = time.monotonic() - back_at
@@ -82,7 +82,7 @@ def failed_probes(stack: Stack) -> int:
 
 
 async def pay_all(bmc: BuyMeACoffee, codes: list[str], stack: Stack) -> None:
-    """Make twelve payments, and spread them over the hour."""
+    """Make twelve payments, and spread them over the hour of the outage."""
     slip = codes[7][:-1] + ("A" if codes[7][-1] != "A" else "K")
     orders: list[dict[str, Any]] = [
         *({"amount": str(20 + number), "note": codes[number]} for number in range(CREDITED - 1)),

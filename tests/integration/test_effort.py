@@ -215,4 +215,4 @@ async def test_a_snapshot_reads_no_rows_of_old_payments(ledger: Ledger, role_url
         snapshot = await take_snapshot(pool, now=datetime.now(UTC))
 
         assert await count_rows_read(pool, ledger) - before <= ROWS_READ_MAX
-    assert snapshot.payments["completed"] == HISTORY_DAYS  # type: ignore[index]  # a `StrEnum` member equals its text
+    assert snapshot.payments["completed"] == HISTORY_DAYS  # type: ignore[index]  # the `StrEnum` keys equal their texts

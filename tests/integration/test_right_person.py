@@ -907,7 +907,8 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The third charge has a user's code, and the fourth charge is from another supporter. So both still wait for an operator.
+    # The third charge has a user's code, and the fourth charge is from another supporter. So the decision about the supporter
+    # dismisses neither of them.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 

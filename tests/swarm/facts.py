@@ -1,4 +1,4 @@
-"""The facts of a run that tests/chaos/facts.py lacks: the dialogues about claims, and the answers from the proxies."""
+"""Facts of a run, besides those in tests/chaos/facts.py: the dialogues about claims, and the answers from the proxies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Dialogue:
     amount: str = ""
     """The claimed amount, which no other claim of this person has. It is empty until the person has stated it."""
     days: frozenset[str] = frozenset()
-    """The dates that the claim may contain. There are two if the day changed during the answer."""
+    """The dates that the claim may contain. There are two dates if the day changed while the person answered."""
     names: frozenset[str | None] = frozenset()
     """The names that the claim may contain. There are several if the person gave two answers at the same time."""
     steps: list[Step] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim as stored in the database."""
+    """A row of the table `claims`: a user's statement about a payment for which no credits came."""
 
     user: int
     day: str

@@ -27,7 +27,7 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
     "unknown rows": (PaymentKind.UNKNOWN, Kind.CLAIM_UNKNOWN),
 }
 """
-The numbers that must be zero.
+Maps the name of each number that must be zero to the kinds of violations that the number counts.
 
 Repeated messages need not be zero. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
 extend the lease in time, the other bot takes over, and repeats the messages that were not marked as sent yet.
@@ -67,7 +67,7 @@ def dialogues(found: Sequence[Dialogue]) -> Rows:
 
 
 def doors(probe: Probe, faults: Sequence[Fault], began_at: float) -> Rows:
-    """Return the longest time without an answer, from all proxies together and from each proxy."""
+    """Return the longest time in which no proxy answered, and for each proxy the longest time in which it did not answer."""
 
     def gap(door: str | None) -> str:
         probed = [one for one in probe.probed if door in (None, one.door)]

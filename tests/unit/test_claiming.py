@@ -26,7 +26,7 @@ def charge(number: int, **fields: object) -> WaitingCharge:
         "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
         "supporter_name": None,
     }
-    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # the values are typed as `object`
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # right values, typed as `object`
 
 
 def a_claimed_payment(**fields: object) -> ClaimedPayment:
@@ -36,7 +36,7 @@ def a_claimed_payment(**fields: object) -> ClaimedPayment:
         "currency": "USD",
         "name": "Олена",
     }
-    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # the values are typed as `object`
+    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # right values, typed as `object`
 
 
 def test_a_full_match_ranks_before_a_partial_one() -> None:
@@ -172,7 +172,7 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("Хтось", "хтось"),
         ("Anna", ""),
         ("Anna", None),
-        # The claim contains no name, or a different name.
+        # The user stated no name in the claim, or a name that differs from the supporter's name on BMC.
         ("", "Anna"),
         (None, "Anna"),
         (None, None),

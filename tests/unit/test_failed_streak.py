@@ -1,5 +1,5 @@
 """
-A replica of the webhook shows the correct failed streak, the number of refusals since the last answer 200.
+A replica of the webhook shows the correct failed streak, the number of deliveries refused since the last answer 200.
 
 The streak stays correct if the replica answers a delivery while it writes earlier answers to the database.
 """
@@ -15,7 +15,7 @@ from services.webhook.failures import FailedStreak
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STORED = 4
-"""The failed streak that the database contains before the test. It counts the refusals of all replicas."""
+"""The failed streak in the database before the test: the deliveries that all replicas together have refused in a row."""
 
 
 class Stored:

@@ -59,7 +59,7 @@ def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
 
     By default, `logging` prints the whole record, including secrets, to standard error.
     """
-    raise  # noqa: PLE0704 — `logging` calls this function in an `except` block
+    raise  # noqa: PLE0704 — raises the handled error: `logging` calls this function in an `except` block
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def refused_row() -> asyncpg.PostgresError:
 def test_only_the_texts_of_our_own_and_system_errors_are_logged(lines: Lines, error: Exception, words: str) -> None:
     try:
         raise error
-    except Exception:  # noqa: BLE001 — any exception must be logged
+    except Exception:  # noqa: BLE001 — *error* may have any type
         structlog.stdlib.get_logger("a").exception("task failed")
 
     [line] = lines()

@@ -65,8 +65,8 @@ async def test_three_at_once_apply_each_migration_once(postgres_address: str, tm
     The first migration would fail if a second run applied it again.
 
     The second migration creates an index concurrently, so it waits until all older snapshots of the database are released.
-    If another run waited for its turn within a statement, this run would hold an older snapshot. Then both runs would wait
-    forever.
+    If a second run waited for its turn within a statement, this statement would hold an older snapshot. Then both runs would
+    wait forever.
     """
     folder = write_migrations(tmp_path, first="CREATE TABLE added (n integer); INSERT INTO added VALUES (1)")
     (folder / "migrations/29990101000001_index.sql").write_text(
@@ -83,7 +83,7 @@ async def test_three_at_once_apply_each_migration_once(postgres_address: str, tm
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher", "grafana_reader", "spender_of_a_shop"])
 async def test_no_other_role_can_take_the_lock_of_migrations(postgres_address: str, role: str) -> None:
     """
-    A role of a service or a guest may not lock the table of migrations, and may not take an advisory lock.
+    A role of a service or of another bot may not lock the table of migrations, and may not take an advisory lock.
 
     By default, Postgres lets every role take advisory locks.
     """
@@ -351,7 +351,11 @@ async def test_an_invalid_index_of_an_operator_is_reported_and_kept(postgres_add
 
 
 async def test_an_interrupted_index_is_built_again(postgres_address: str, tmp_path: Path) -> None:
-    """IF NOT EXISTS skips an invalid index. If `migrate` did not drop this index first, the table would accept duplicates."""
+    """
+    An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index, which IF NOT EXISTS would skip at the next attempt.
+
+    If `migrate` did not drop the invalid index first, the table would accept duplicates.
+    """
     index = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS one_backup_per_size ON backups (size_bytes)"
     folder = write_migrations(tmp_path)
     file = folder / "migrations/29990101000000_index.sql"

@@ -56,7 +56,7 @@ class Chat:
         try:
             sent = await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
             await remember_payment_message(self.context.pool, payment.payment_id, sent.message_id)
-        except Exception as error:  # noqa: BLE001 — aiogram raises other errors than AiogramError too; no error may end the bot
+        except Exception as error:  # noqa: BLE001 — not only AiogramErrors occur, and an uncaught error would end the bot
             # Only log the error, because the page shows the code too. A common error is that Telegram refuses the message,
             # because the user has never pressed Start.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

@@ -60,7 +60,7 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text)
-        # Telegram refuses to edit some messages, for example old or deleted ones. Send a new message below.
+        # Telegram refuses to edit some messages, for example old or deleted ones. The last line then sends a new message.
         except TelegramBadRequest:
             pass
         else:

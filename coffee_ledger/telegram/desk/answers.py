@@ -61,7 +61,7 @@ class Questions:
 
     prompts: Sequence[Question]
     has_claim: bool
-    """True if a question of the claim dialogue is open too. An operator can also be a user who makes a claim."""
+    """True if the claim dialogue also has an open question to the operator, who can be a user with a claim."""
 
     @property
     def only(self) -> Question | None:
@@ -105,9 +105,9 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # Do not raise the error: if a filter raises an error, no handler answers the operator. If the filter returns False,
-            # a handler of the conversation gets the message. This handler needs the database too, so it fails and asks the
-            # operator to try later.
+            # If this filter raised the error, no handler would answer the operator. So return False: then a handler of the
+            # conversation gets the message. This handler fails, because it needs the database too, and asks the operator to
+            # try later.
             return False
         return {"questions": questions} if questions.prompts else False
 
