@@ -1,4 +1,8 @@
-"""Measure all contenders in each round, one after the other, so that load from other programs affects all of them."""
+"""
+Compare the throughput of contenders, which are services that receive deliveries.
+
+All contenders are measured in each round, one after the other, so that load from other programs affects all of them.
+"""
 
 import asyncio
 import statistics
@@ -18,8 +22,8 @@ PAYMENTS_PER_SECOND_MAX = 4000
 """
 The number of different payments that are prepared for each second of a round.
 
-If a contender answers more payments, wrk has sent some payments again. `check_round` then refuses the round, unless the
-contender stores no payments.
+If a contender answers more payments than were prepared, the load generator wrk has sent some payments more than once.
+`check_round` then refuses the round, unless the contender stores no payments.
 """
 
 COUNT_CREDITS = "SELECT count(*) FROM credits"
@@ -31,7 +35,7 @@ QUIET_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Contender:
-    """A service that gets the load, alone or together with a second service."""
+    """A service whose throughput is measured. If *second_service* is set, the two services share the load."""
 
     name: str
     service: str
@@ -59,7 +63,7 @@ class Contest:
         self._seconds = seconds
 
     async def run(self, contenders: Sequence[Contender], *, rounds: int) -> dict[str, float]:
-        """Return the median of each contender's payments per second. Each round begins with a different contender."""
+        """Return the median of each contender's payments per second. The order rotates from round to round."""
         rates: dict[str, list[float]] = {one.name: [] for one in contenders}
         for number in range(rounds):
             for index in range(len(contenders)):
@@ -79,7 +83,7 @@ class Contest:
         Measure the payments per second of a round, and repeat the round if its result cannot be used.
 
         If the database or this machine is too slow, the webhook spools payments, and the round is refused. The repeat begins
-        after a pause in which the spool can drain. After `ROUNDS_MAX` refused attempts, the round counts as 0/s.
+        after a pause in which the spool can drain. After `ROUNDS_MAX` refused attempts, the result of the round is 0.
         """
         for _ in range(ROUNDS_MAX):
             before = await asyncio.to_thread(sample_other_load)
@@ -147,8 +151,8 @@ class Contest:
         """
         Wait until the number of stored payments no longer changes, and return this number.
 
-        When wrk ends, it drops the requests that have no answer yet. The contender still stores them, so `_clean_up` must not
-        delete their pending payments yet.
+        When wrk ends, it drops the requests that have no answer yet. The contender still stores the payments of these requests.
+        `_clean_up` must wait until they are stored, because it deletes the pending payments of the round.
         """
         before, now = -1, await self._count(contender)
         while now != before:

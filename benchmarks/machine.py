@@ -26,7 +26,7 @@ class OtherLoad:
     average: float
     """The load average of the last minute. The load of the previous round still affects it."""
     busy: float
-    """The number of processors that were busy."""
+    """The number of busy processors, averaged over `SAMPLE_SECONDS`."""
     stolen: float
     """The share of time in which the hypervisor gave the processors to other machines."""
 
@@ -52,7 +52,7 @@ def _read_cpu_times() -> list[int]:
 
 @contextmanager
 def burning(seconds: float) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Keep two processors busy while the context is open, but for *seconds* at most. Yield the two processes."""
+    """Keep two processors busy while the context is open, but for *seconds* at most. Yield the processes that do so."""
     burn = [sys.executable, "-c", BURN, f"{seconds}"]
     burners = [subprocess.Popen(burn) for _ in range(BURNERS)]  # noqa: S603 — no untrusted input
     try:
@@ -67,7 +67,8 @@ def read_service_cpu(pid: int) -> float:
     """
     Return the CPU seconds of a process and its descendants.
 
-    If *pid* is the first process of a container, health checks are left out, because they are not its descendants.
+    The health checks of a container are not descendants of its first process. If *pid* is this process, the result does not
+    include them.
     """
     return sum(_read_cpu(one) for one in _family(pid))
 
@@ -76,7 +77,7 @@ def read_resident_mb(pid: int) -> float:
     """
     Return the resident memory of a process and its descendants in units of 1,048,576 bytes.
 
-    It includes the pages of shared libraries, which other containers of the same image use too.
+    The result includes the pages of shared libraries, although other containers of the same image use these pages too.
     """
     return sum(_read_pages(one) for one in _family(pid)) * os.sysconf("SC_PAGE_SIZE") / MB
 

@@ -15,7 +15,9 @@ class DatabaseAwayError(LedgerError):
 
 class SchemaDiffersError(DatabaseAwayError):
     """
-    The schema of the database does not fit this code. Callers handle this error like an unreachable database.
+    The schema of the database does not fit this code.
+
+    The error is a `DatabaseAwayError`, so callers handle it as if the database were unreachable.
 
     *found* is the version of the schema; None if the database has no schema yet. The message says whether the schema or the
     code is too old. It contains no secret.
@@ -39,4 +41,4 @@ class TooManyOpenPaymentsError(LedgerError):
 
 
 class PaymentIdTakenError(LedgerError):
-    """The `payment_id` that a Web App sent already belongs to a different pending payment."""
+    """The `payment_id` that a Web App sent already belongs to a pending payment of another user, amount or currency."""

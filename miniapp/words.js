@@ -3,7 +3,7 @@
 /** Unlike a hyphen, this sign allows no line break. */
 const MINUS = "\u2212";
 
-/** "uk" for an IETF tag of Ukrainian, otherwise "en". */
+/** Return "uk" if *tag* is an IETF language tag of Ukrainian, and "en" otherwise. */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
@@ -40,11 +40,11 @@ export async function wordsOf(language) {
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
-        // The browser does not know the currency.
+        // The browser cannot format this currency, so write the currency code after the amount.
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** Leave out today's date and this year, unless *isFull*. */
+    /** Write a time. Leave out the date if it is today, and the year if it is the current year, unless *isFull*. */
     time(iso, isFull) {
       const [time, now] = [new Date(iso), new Date()];
       const year = time.getFullYear() === now.getFullYear() && !isFull ? {} : { year: "numeric" };

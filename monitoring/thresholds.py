@@ -1,7 +1,7 @@
 """
 Define the limits of the alerts. The dashboards draw these limits as lines.
 
-A panel with an upper limit is red already at the limit itself, not only above it. So alerts about counts compare with `>=`.
+A panel turns red when a value reaches its upper limit, not only when the value exceeds it. So alerts about counts use `>=`.
 """
 
 from coffee_ledger.telegram.clock import OFFSET_SECONDS_MAX
@@ -57,8 +57,8 @@ POSTGRES_TRANSACTION_IDS = 500_000_000
 """
 An alert fires if more than this number of transaction ids are in use.
 
-Autovacuum begins to freeze old rows at 200 million, so at this number autovacuum does not keep up. Postgres refuses writes near
-2,100 million.
+Autovacuum begins to freeze old rows at 200 million. So if 500 million are in use, autovacuum does not keep up. Postgres refuses
+writes near 2,100 million.
 """
 
 BACKUP_AGE_SECONDS = 26 * 3600

@@ -27,7 +27,7 @@ class Actor:
         }
 
 
-# The ids of the operators are in ADMIN_IDS of .env.sandbox.
+# ADMIN_IDS in .env.sandbox contains these ids, so the bot accepts these people as operators.
 _OPERATORS = (
     Actor(1_000_001, "Olha", "olha", "en", "operator, English", is_operator=True),
     Actor(1_000_002, "Тарас", "taras", "uk", "operator, Ukrainian", is_operator=True),

@@ -39,8 +39,8 @@ class Settings:
     answer_seconds: float = 0.0
     # The token of BMC's API. If empty, the sandbox generates a token.
     bmc_api_token: str = field(default="", repr=False)
-    # The address of the database. The sandbox listens on the same port and forwards connections to the database. If None, it
-    # does not forward connections to a database.
+    # The address of the database. The sandbox listens on the port of this address, and forwards connections to the database.
+    # If None, the sandbox forwards no connections.
     database: Address | None = None
     # A second port for the bot's calls. To simulate a disconnected bot, the demo cuts the connections to this port. If None,
     # the bot uses `port`.
@@ -56,7 +56,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         webhook_host=_read(environ, "SANDBOX_WEBHOOK_HOST", str, default=webhook_url.host or ""),
         script_url=_read(environ, "SANDBOX_SCRIPT_URL", _url, default="https://telegram.org/js/telegram-web-app.js"),
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
-        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see the field `host`
+        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — other containers call the sandbox
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
         answer_seconds=_read(environ, "SANDBOX_ANSWER_SECONDS", _seconds, default="0"),
         bmc_api_token=_raw(environ, "SANDBOX_BMC_API_TOKEN"),

@@ -37,10 +37,10 @@ SELECT shared.notification_id, charges.charge_id
  LIMIT 1000;
 
 -- name: address_operators
--- Send the messages in $4 to the operators, except the messages in $5 and the messages above the maximum $3. To send a message,
--- replace it by one message for each operator. If at least one message is not sent, queue one summary for each operator. The
--- summary makes no sound if all messages that are not sent are in $5.
--- Returns the number of messages above the maximum $3 (`folded`), and the number of messages in $5 (`quiet`).
+-- Send the messages in $4 to the operators, but at most $3 messages within a minute, and none of the messages in $5. To send a
+-- message, replace it by one message for each operator. If at least one message is not sent, queue one summary for each
+-- operator. The summary makes no sound if all messages that are not sent are in $5.
+-- Returns two numbers of messages that are not sent: `folded` because of the maximum $3, and `quiet` because they are in $5.
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
 -- $5 the ids in $4 of the messages that need no decision soon
@@ -85,8 +85,8 @@ WITH recent AS MATERIALIZED (
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
                   -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. If this call replaces messages above the maximum $3, use one hour instead of one day, because these
-                  -- messages are urgent. Ignore a sent summary without message_id, because the bot no longer updates it.
+                  -- day. If this call does not send a message because of the maximum $3, use one hour instead of one day,
+                  -- because the message is urgent. Ignore a sent summary without message_id: the bot no longer updates it.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
@@ -94,13 +94,13 @@ WITH recent AS MATERIALIZED (
                   )
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
-     -- Insert the summary last, so that it is sent after the other messages.
+     -- Insert the summary last, so that it is sent after the messages that this statement adds for the same operator.
      ORDER BY told.notification_id ASC NULLS LAST
 )
 SELECT folded, quiet FROM counted;
 
 -- name: find_summaries
--- Find the summaries that were sent to operators and that the bot still updates. Sort them by operator, the newest first.
+-- Find the summaries that were sent to operators and that the bot still updates. For each operator, the newest comes first.
 SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary.created_at,
        coalesce(users.language, 'en') AS language
   FROM notifications AS summary

@@ -30,7 +30,8 @@ SELECT take_settling_turn();
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small table, Postgres
 -- may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
--- For the same reason, the condition on paid_at in by_supporter is written so that Postgres cannot use an index on paid_at.
+-- In by_supporter, the condition on paid_at is written so that Postgres cannot use an index on paid_at. Otherwise Postgres may
+-- choose this index while the table is small, and keep the plan after the table has grown.
 -- $1 delivery keys, $2 supporter ids of all events
 -- $3 charge keys, $4 transaction ids
 -- $5 families, $6 bmc ids, $7 starts of billing periods or nulls: arrays of equal length
@@ -355,10 +356,11 @@ SELECT;
 
 -- name: write_decisions
 -- Write the decisions about charges, and wake the bot. One statement does both, because a settlement waits for each answer of
--- the database. Return the ids of the charges that were credited now.
+-- the database. Return the ids of the charges that this statement credited.
 --
--- Each charge is credited at most once: the unique index credited_once prevents a second credit. A pending payment that is already
--- cancelled or expired keeps its status. A notification whose fact key was used before is skipped, so that no fact is reported twice.
+-- Each charge is credited at most once: the unique index credited_once prevents a second credit. A pending payment that is
+-- cancelled or expired keeps its status. A fact key names the fact that a notification reports. A notification is skipped if an
+-- earlier notification has the same fact key, so that no fact is reported twice.
 --
 -- $1 now
 -- $2 to $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $4 completed pending

@@ -40,9 +40,9 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
 
 -- name: count_notifications
 -- Count the notifications that are dead, due, or waiting for a retry. The column `oldest_at` is the start of the longest delay.
--- The delay of a message starts at the time when the message was last queued or at its due_at, whichever is later. A message
--- whose due_at is in the future has no delay yet: its start is now. The column `queued_at` is the time at which the oldest
--- message was last queued.
+-- The delay of a message starts at the time when the message was last queued or at its due_at, whichever is later. If the
+-- due_at of a message is in the future, the message has no delay, and $1 counts as the start of its delay. The column
+-- `queued_at` is the time at which the oldest message was last queued.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -74,8 +74,8 @@ SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 
 -- name: find_rhythm
 -- Count the payments in the interval of length $2 that ends at the newest payment. Count at most $3 payments, the newest ones.
--- The interval does not end now, because a long pause after the newest payment would make payments look rarer than they usually
--- are.
+-- If the interval ended at the present time, a long pause after the newest payment would make payments look rarer than they
+-- usually are.
 -- $1 now, $2 length of the interval, $3 maximum
 SELECT count(*) AS payments, min(newest.paid_at) AS first_at, max(newest.paid_at) AS last_at
   FROM (

@@ -63,7 +63,7 @@ class BodyReader:
         """
         Read the whole body, or return the reason why it was not read.
 
-        After an `Unread`, the caller must answer with a response from `close_after`.
+        If the result is an `Unread`, the caller must pass its response to `close_after`.
 
         A body of unknown length is read up to the application's `client_max_size`.
         """

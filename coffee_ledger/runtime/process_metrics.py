@@ -57,7 +57,11 @@ class PoolConnections(Collector):
         self._pool = pool
 
     def describe(self) -> Iterator[Metric]:
-        """Return no description. The registry refuses names that are described twice, but a process may have several pools."""
+        """
+        Return no description, because a process may have several pools, each with its own collector.
+
+        The registry refuses a second collector that describes the same names.
+        """
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

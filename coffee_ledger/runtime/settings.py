@@ -267,9 +267,9 @@ PROBE_SECRET_FIELD = Field(
     json_schema_extra={"note": "Only the janitor and the webhook know it. Compose generates it at the first start."},
 )
 """
-The field of the setting PROBE_SECRET in the webhook and the janitor.
+The field PROBE_SECRET in the settings of the webhook and of the janitor.
 
-The two services declare different types for this setting, because only the webhook refuses a weak secret.
+The two services declare this setting with two types, because only the webhook refuses a weak secret.
 """
 
 

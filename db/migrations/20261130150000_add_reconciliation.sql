@@ -64,7 +64,8 @@ CREATE TABLE missing_rows (
 COMMENT ON COLUMN missing_rows.row_name IS 'The list and the number of the row, as in the key of the event that the row becomes.';
 COMMENT ON COLUMN missing_rows.paid_at IS 'The time in the row, which has no zone. Null if it cannot be read.';
 
--- Requests to the janitor to compare the lists with the charges now. The janitor answers each request once.
+-- Requests to the janitor to compare the lists with the charges without delay, or to look up a claim in the lists. The janitor
+-- answers each request once.
 CREATE TABLE reconciliation_requests (
     request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cause text NOT NULL,

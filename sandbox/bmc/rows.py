@@ -26,7 +26,7 @@ _REFUNDED: Sequence[tuple[object, bool]] = ((True, True), (1, True), ("1", False
 _NOT_REFUNDED: Sequence[object] = (None, False, 0, "0", "false")
 
 _PURCHASE_IDS_AHEAD = 1_000_000_000
-"""The id of a purchase is the id of its support plus this number, so that it differs from the ids of all supports."""
+"""The id of a Shop purchase is the id of its payment plus this number, so no purchase has the same id as a payment."""
 
 
 def support_row(payment: Payment) -> dict[str, Any]:

@@ -12,7 +12,10 @@ function shown() {
 }
 
 export class Live {
-  /** *who* returns the people to ask about. *onState* gets each new state. *onConnection* gets true if the sandbox answers. */
+  /**
+   * *who* returns the ids of the people whose data is requested. *onState* gets each new state. *onConnection* gets true if the
+   * sandbox answers.
+   */
   constructor({ who, onState, onConnection }) {
     this.who = who;
     this.onState = onState;

@@ -3,8 +3,8 @@
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
 
-// Telegram's script stores items whose names begin with this text, for reloads of the same launch. `open` deletes them, so that
-// the next launch does not find them.
+// Telegram's script stores items whose names begin with this text, and finds them again when the Mini App is reloaded.
+// `open` deletes the items, so that the next launch does not find them.
 const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 

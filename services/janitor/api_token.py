@@ -1,4 +1,4 @@
-"""Read when the token for the API of Buy Me a Coffee (BMC) expires, and warn before it does."""
+"""Read the time at which the token for the API of Buy Me a Coffee (BMC) expires, and log a warning before this time."""
 
 import base64
 from datetime import UTC, datetime, timedelta

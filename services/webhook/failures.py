@@ -3,13 +3,13 @@ Count failures in memory, and write the counts to the database at intervals. Eve
 
 A delivery with a wrong signature is refused. It changes only counters, such as the number of wrong signatures that operators see.
 
-The failed streak is the number of deliveries refused since the last 200. Buy Me a Coffee (BMC) disables the webhook after more
-than ten failures in a row. BMC retries a refused delivery within six hours. If no delivery is refused for six hours, no retry has
-failed, so the streak is over.
+The failed streak is the number of deliveries refused since the last accepted delivery. Buy Me a Coffee (BMC) disables the
+webhook after more than ten failures in a row. BMC retries a refused delivery within six hours. If no delivery is refused for
+six hours, no retry has failed, so the streak is over.
 
-The streak is stored in the database, because a 200 from one replica ends the streak for all replicas. Prometheus cannot compute
-the streak from the counters of the replicas, because counters do not show the order of the answers. The command `/doctor` also
-reads the streak from the database.
+The streak is stored in the database, because a delivery that one replica accepts ends the streak for all replicas. Prometheus
+cannot compute the streak from the counters of the replicas, because counters do not show the order of the answers. The command
+`/doctor` reads the streak from the database, too.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ KeepAnswers = Callable[[Answers], Awaitable[int]]
 """
 A function that adds the answers of this replica to the stored answers of all replicas.
 
-It returns the length of the failed streak: the number of deliveries refused since the last 200, counted over all replicas.
+It returns the failed streak: the number of deliveries that all replicas have refused since the last accepted delivery.
 """
 
 Clock = Callable[[], datetime]
@@ -54,14 +54,14 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # Do not `await` between these two lines. Otherwise `count` may run between them. `clear` then removes the signal of
-            # the new failure, so the new failure is not written until another failure arrives.
+            # Do not `await` between the next two lines. Otherwise `count` may run between them. `clear` then removes the signal
+            # of the new failure, so the new failure is not written until another failure arrives.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
                 await self._keep(failures)
             except DatabaseAwayError:
-                # Add and do not assign: more failures may have been counted during the attempt.
+                # Add and do not assign: more failures may have been counted during the failed attempt to write.
                 self._uncounted += failures
                 self._any.set()
                 log.warning("signature failures not counted, the database is away", failures=failures)
@@ -73,7 +73,7 @@ class SignatureFailures:
 
 class FailedStreak:
     """
-    Exports the failed streak: the number of deliveries refused since the last 200, counted over all replicas.
+    Exports the failed streak: the number of deliveries that all replicas have refused since the last accepted delivery.
 
     The task `run` must be running: it writes the answers of this replica and reads the streak.
 
@@ -95,13 +95,11 @@ class FailedStreak:
         self._clock = clock
         self._period_seconds = period_seconds
         self._known = 0
-        """
-        The failed streak as last read from the database: the number of deliveries that all replicas refused since the last 200.
-        """
+        """The failed streak that was last read from the database. It counts the refusals of all replicas."""
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        # Drop the refusals that are not written yet, because this answer 200 ends the streak of refused deliveries.
+        # Drop the refusals that are not written yet, because an accepted delivery ends the failed streak.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:
@@ -113,8 +111,8 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of these answers is a 200, it has ended
-        # the streak of refused deliveries. Then count only the refusals after the 200.
+        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of these answers accepted a
+        # delivery, it has ended the failed streak. Then count only the refusals after this answer.
         streak = self._known
         for answers in (self._writing, self._unwritten):
             streak = answers.refused + (0 if answers.accepted_at else streak)
@@ -130,7 +128,7 @@ class FailedStreak:
         """
         Write the HTTP answers of this replica into the database, and read the failed streak of all replicas.
 
-        The failed streak is the number of deliveries refused since the last 200.
+        The failed streak is the number of deliveries refused since the last accepted delivery.
         """
         # Answers given during the write go into a new object, which the next call writes.
         self._writing, self._unwritten = self._unwritten, Answers()
@@ -152,11 +150,11 @@ class FailedStreak:
         """
         Keep the answers of a failed write for the next write.
 
-        If a newer answer is a 200, drop the answers of the failed write, because the 200 ended the streak of refused
-        deliveries.
+        If a newer answer accepted a delivery, drop the answers of the failed write, because the accepted delivery has ended
+        their streak of refusals.
         """
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
-            # Keep the time of the later refusal, because a streak of refused deliveries ends six hours after its last refusal.
+            # Keep the time of the later refusal, because the failed streak ends six hours after its last refusal.
             refused_at = since.refused_at or told.refused_at
             self._unwritten = Answers(told.accepted_at, told.refused + since.refused, refused_at)

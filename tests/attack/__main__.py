@@ -2,8 +2,8 @@
 Attack the public port of the whole product with connections that stall, while payments arrive.
 
 `make attack` starts the stack of compose.yaml as a separate project on ports of the loopback interface. The stack includes the
-stand-in for Telegram, but no monitoring services. For a minute, the attack holds three kinds of connections and sends a valid
-payment every second:
+sandbox, which stands in for Telegram, but no monitoring services. For a minute, the attack holds three kinds of connections and
+sends a valid payment every second:
 
 - 2,000 uploads of the maximum size, which stall shortly before their end,
 - 2,000 idle connections,
@@ -242,7 +242,7 @@ def start_stack() -> Stack:
         "HTTP_PORT": f"127.0.0.1:{http_port}",
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": "attack",
-        # Connect the services to the database directly, as in production.
+        # Connect the services to the database directly, as in production, and not through the sandbox, as in the demo.
         "DATABASE_ADDRESS": "db:5432",
         # Without this setting, the proxy would have no route for Telegram's updates. Half of the uploads use this route.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",

@@ -8,8 +8,8 @@ SETTLES_DOWN_SECONDS = 10.0
 
 TELLING = frozenset({"bot", "db", "sandbox"})
 """
-The services that the bot needs to send a message and then to mark it as sent in the database. After a fault in one of these
-services, the bot may send a message twice, because it could not mark the message.
+The services that must run so that the bot can send a message and then mark it as sent in the database. After a fault in one of
+these services, the bot may send a message twice, because it could not mark the message.
 """
 
 

@@ -76,7 +76,7 @@ class Servers:
         position = await self.psql(primary, "SELECT pg_current_wal_lsn()")
         async with asyncio.timeout(SECONDS_MAX):
             replayed = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — a WAL position cannot be awaited
+            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — poll: no event reports the replay
                 await asyncio.sleep(0.1)
 
 
@@ -116,7 +116,7 @@ class Load:
         wanted = self.acknowledged + count
         self.going.set()
         async with asyncio.timeout(SECONDS_MAX):
-            while self.acknowledged < wanted:  # noqa: ASYNC110 — a plain counter cannot be awaited
+            while self.acknowledged < wanted:  # noqa: ASYNC110 — poll: no event reports this counter
                 await asyncio.sleep(0.05)
         self.going.clear()
         async with self.delivering:
@@ -149,7 +149,7 @@ async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Even
     """Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener."""
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
-        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — Postgres does not report new listeners
+        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — poll: no event reports a listener
             await asyncio.sleep(0.1)
     woken.clear()
     await load.deliver(1)
@@ -183,7 +183,7 @@ async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, 
 
 
 async def test_the_services_follow_the_writable_server_there_and_back(servers: Servers, tmp_path: Path) -> None:
-    """First the primary is stopped and the stand-by promoted. Then the new primary freezes, and the first server is promoted again."""
+    """First the primary stops and the stand-by is promoted. Then the new primary freezes, and the first server is promoted."""
     async with open_pool(servers.url("ledger_owner")) as owner:
         for user in USERS:
             await Ledger(owner).open(code_of(user), user=user, minutes_ago=10)

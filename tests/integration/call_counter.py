@@ -37,7 +37,7 @@ async def settle_batch(pool: Pool, bodies: Sequence[str]) -> list[str]:
 
 @contextmanager
 def counting_calls() -> Iterator[list[int]]:
-    """Yield a list. When the context ends, its only item is the number of calls of Python functions in this thread."""
+    """Yield a list with one item: the number of calls of Python functions in this thread while the context is open."""
     calls = [0]
 
     def count(frame: FrameType, event: str, argument: object) -> None:

@@ -46,7 +46,7 @@ async def number_of_counts(ledger: Ledger) -> int:
 
 
 async def do_some_of_everything(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
-    """Cause counts of each kind, and also change rows that are already counted, for example by a refund."""
+    """Make changes that add counts of each kind. Some change rows that were counted before: for example, a refund."""
     for code, minutes in zip(CODES, (1, 2, 60), strict=False):
         await ledger.open(code, minutes_ago=minutes)
     payments = [a_payment(amount=5, support_note=code) for code in CODES[:2]]

@@ -66,7 +66,7 @@ async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger
 async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """A client holds the advisory locks of earlier versions. A payment is still credited without delay."""
+    """A client holds the advisory locks that earlier versions used for settlement. A payment is credited without delay."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"

@@ -269,7 +269,11 @@ async def test_a_webhook_removes_the_doubt_about_a_row(
 async def test_a_payment_that_bmc_announces_twice_is_credited_once(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool
 ) -> None:
-    """BMC lists the first month of a subscription as a one-time payment. The webhook reports a subscription with other ids."""
+    """
+    BMC lists the first month of a subscription as a one-time payment. The webhook reports this month as a subscription.
+
+    The ids in the webhook differ from the ids in the list.
+    """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
     await run_twice(reconciler)
@@ -338,8 +342,8 @@ async def test_a_first_month_that_two_lists_show_is_credited_once_although_its_w
     BMC lists the first month of a subscription twice: as a one-time payment and as a subscription. The row of the one-time
     payment is credited. The charge of the subscription waits for a decision.
 
-    When the webhook of the subscription arrived, an earlier version did not compare the waiting charge with other charges. So
-    this version credited the payment again.
+    An earlier version did not compare the waiting charge with other charges when the webhook of the subscription arrived. So
+    the earlier version credited the payment a second time.
     """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)

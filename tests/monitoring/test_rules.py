@@ -111,7 +111,7 @@ def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @each_case
 def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
     """
-    Each test case evaluates the rules of the objectives at the interval that production uses.
+    Each test case evaluates the rules of the service level objectives (SLOs) at the interval that production uses.
 
     With a longer interval, the test case could miss an alert that fires only for a short time.
     """
@@ -209,7 +209,7 @@ def _series(metric: Metric) -> list[str]:
 # An alert cannot fire while its series is missing, so another alert must report the missing series.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
-"""All series that alerts use, except the series that Prometheus itself creates."""
+"""All series that alerts use, except the series that Prometheus computes: the results of rules, and the series ALERTS."""
 
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (

@@ -131,8 +131,8 @@ class Api:
             raise UnreadBodyError(body)
         # Replace invalid UTF-8 instead of raising an error here. `_read_amount` refuses data that it cannot read.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
-        # Use a new key for each request. A repeated request still opens no second payment, because `open_payment` returns the
-        # open payment of this amount.
+        # Each request gets its own key, so the key does not identify a repeated request. A repeated request still opens no
+        # second payment, because `open_payment` returns the open payment of this amount.
         asked = Request(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
@@ -188,7 +188,7 @@ class Api:
     async def _send_states(
         self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
     ) -> None:
-        """Send the user's state to the page first and after each change. The page connects again when the stream ends."""
+        """Send the user's current state to the page, and then the new state after each change, until the stream ends."""
         sent = ""
         try:
             while _is_open(request) and stream.is_connected() and not self.live.is_stopping:

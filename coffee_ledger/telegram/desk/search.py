@@ -116,7 +116,7 @@ async def search_people(pool: Pool, said: str) -> People:
         return People(exact)
     # A text that begins with @ is a username, so do not search the names on Buy Me a Coffee for it.
     users, has_more = await find_users_by_part(pool, part, is_name=not said.startswith("@"), count_max=PEOPLE_MAX)
-    # The users with exactly this username come first. Their usernames contain the part too, so remove the duplicates.
+    # The users with exactly this username come first. The search by a part has found these users too, so remove duplicates.
     found = {one.user.telegram_id: one for one in (*exact, *map(Found, users))}
     return People(list(found.values())[:PEOPLE_MAX], has_more=has_more or len(found) > PEOPLE_MAX)
 
@@ -174,7 +174,7 @@ def without_number_sign(number: str) -> str:
 
 
 def mask(address: str) -> str:
-    """Hide most of an e-mail address, as in a***@example.org. The rest usually suffices to distinguish two addresses."""
+    """Hide most of an e-mail address, as in a***@example.org. The visible part usually distinguishes two addresses."""
     name, _, host = address.partition("@")
     return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
 
