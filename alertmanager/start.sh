@@ -8,7 +8,8 @@ to=/tmp/alertmanager.yml
 links=/tmp/links.tmpl
 log=/tmp/log
 
-# Print the URL in the setting $1 without a trailing slash. Fail if a character of the URL could break the template or the message.
+# Print the URL in the setting $1 without a trailing slash. Fail if the URL has a character that could break the template of
+# Alertmanager's messages or the HTML of a message.
 address() {
     eval "url=\${$1:-}"
     case $url in
@@ -64,8 +65,8 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Write a template with up to two links. The first link leads to the runbook, to the heading with the alert's name. The
-    # second link leads to the dashboard in the annotation `dashboard_url`.
+    # Write a template with a link for each URL that is set: `runbook`, `dashboard` or both. The first link leads to the heading
+    # with the alert's name in the runbook. The second link leads to the dashboard that the annotation `dashboard_url` names.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"
@@ -87,7 +88,7 @@ trap 'kill -TERM "$alertmanager"' TERM INT
 trap 'kill -HUP "$alertmanager"' HUP
 status=0
 wait "$alertmanager" || status=$?
-# A signal to this script ends `wait` early. So wait again until Alertmanager has ended.
+# A signal to this script ends `wait` before Alertmanager has ended. So wait again.
 while kill -0 "$alertmanager" 2>/dev/null; do
     status=0
     wait "$alertmanager" || status=$?

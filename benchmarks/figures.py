@@ -14,7 +14,7 @@ class Figure:
     name: str
     unit: str
     at_least: float
-    """The bound that the product must reach. It is an upper bound if *lower_is_better* is true."""
+    """The bound that the product must reach: the maximum if *lower_is_better* is true, otherwise the minimum."""
     aim: float | None
     lower_is_better: bool = True
 
@@ -26,7 +26,7 @@ class Figure:
 
 
 def _rounded(value: float) -> str:
-    """Show no digit after the point for values from 100, one digit for values from 10, and two digits for smaller values."""
+    """Format the value with no decimals if it is at least 100, with one decimal if it is at least 10, otherwise with two."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

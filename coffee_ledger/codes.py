@@ -100,7 +100,7 @@ class Reading:
     If it is True, the charge with this text is never matched by amount and time.
     """
     text: str = field(default="", repr=False, compare=False)
-    """The text from which `corrections` are computed; empty if the text cannot contain a code."""
+    """The text from which `corrections` are computed; empty if the supporter's text cannot contain a code."""
 
     @cached_property
     def corrections(self) -> frozenset[PaymentId]:
@@ -116,7 +116,7 @@ class Reading:
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
-        # About every second draw has a half with only letters or only digits. Draw again until each half has both.
+        # About 50 % of the draws contain a half with only letters or only digits. Draw again until each half has both.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
@@ -208,7 +208,7 @@ def _read_closely(text: str) -> Reading:
 
 def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
-    Read the codes in a supporter's name, or in the message that BMC composes.
+    Read the codes in a supporter's name, or in the text `message` of an event, which BMC composes.
 
     This function is stricter than `read_codes`: it does not read codes in links or codes with other characters attached, and it
     corrects no typos.
@@ -237,7 +237,7 @@ def _weigh(signs: str) -> int:
 
 
 def _complete(signs: str, *, place: int) -> str:
-    """Insert a character into seven others at *place*, so that all eight pass the check."""
+    """Insert a character at *place* into *signs*, which are seven characters, so that the eight characters pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
     # `pow(weight, -1, 31)` is the inverse of the weight modulo 31. It exists for every weight, because 31 is prime.
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
@@ -522,7 +522,8 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
     codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
     for place, (first, second) in enumerate(pairs):
         between = spelled[first.end() : second.start()].replace("-", " ").split()
-        # Skip a pair if one of its halves belongs to a complete code. Also skip `R2D2 and C3PO`, because no code has an O.
+        # Skip a pair if one of its halves belongs to a complete code. Also skip a pair with a character that no code contains,
+        # such as the O in `R2D2 and C3PO`.
         is_clean = all(sign in _VALUES for sign in first[0] + second[0])
         if between and is_clean and _JOINING_WORDS.issuperset(between) and codes.isdisjoint((place - 1, place + 1)):
             yield _Shape((first[0], second[0]), is_one_word=False)

@@ -38,7 +38,7 @@ class KnownCharges:
     period_starts: Mapping[str, Sequence[datetime]]
     """The starts of the charged periods, by the id of the subscription at Stripe."""
     refunded: frozenset[str] = frozenset()
-    """The *transaction_ids* of those charges that are refunded."""
+    """The transaction ids of the refunded charges."""
     numbers: frozenset[str] = field(default_factory=frozenset)
     """The BMC numbers of charges that have no transaction id."""
 
@@ -75,20 +75,23 @@ def is_known(row: Row, known: KnownCharges) -> bool:
     """
     Tell whether the row describes a charge that we have.
 
-    Compare payments only by the transaction id and not by the family, because a row does not reliably tell the family.
-    Compare subscriptions also by the billing period.
+    Find the charge of a payment only by the transaction id. Do not compare the family (donation, wishlist payment and so on),
+    because a row does not reliably tell the family. For a subscription, also compare the billing period.
     """
     match row:
         case SupportRow():
-            # Without a transaction id, compare BMC's number. It is probably the same in the row and in the webhook.
+            # If the row has no transaction id, compare BMC's number of the payment (`row_id`). The row and the webhook probably
+            # have the same number.
             return row.row_id in known.numbers if row.transaction_id is None else _is_charged(row, known)
         case ExtraRow():
-            # A purchase without a transaction id only repeats the payment `support_id`, which is in the list of supporters.
+            # A Shop purchase without a transaction id only repeats a payment. This payment has a row of its own, with the id
+            # `support_id`, in BMC's list of one-time payments.
             return row.support_id is not None if row.transaction_id is None else _is_charged(row, known)
         case UnreadableRow():
             return _is_charged(row, known)
         case SubscriptionRow():
-            # A lifetime membership is paid once. Its `psp_id` may be the transaction id of the charge, so look for this id too.
+            # A lifetime membership is paid once. The `psp_id` of its row may be the transaction id of the charge, so also look
+            # for the `psp_id` among the transaction ids.
             return row.psp_id in known.transaction_ids or _is_known_period(row, known)
         case _:
             assert_never(row)
@@ -169,9 +172,10 @@ def differs_in_zone(row: Row) -> bool:
     `STRIPE_EPOCH_SECONDS`. Stripe does not document this. So the result is only shown to operators, and decides nothing. The
     result is False if the row has no such id or no time.
 
-    Source: test bodies and a live payment of BMC, and `created_at` of the same payments, compared 2026-11-29.
+    Source: BMC's test bodies and one live payment. Their Stripe ids were compared with their `created_at` on 2026-11-29.
     """
-    # A subscription's id contains the time of its start, so compare it with `created_at`, not with the period.
+    # The Stripe id of a subscription contains the time at which the subscription started. So compare this time with
+    # `created_at`, not with the start of a period.
     told, named = (
         _created_at(row),
         _stripe_time(row.psp_id if isinstance(row, SubscriptionRow) else _transaction_id(row)),
@@ -213,8 +217,8 @@ def _can_become_known(row: Row) -> bool:
     """
     Tell whether `is_known` can ever be true for the row.
 
-    It cannot be true for an unreadable row, because no charge is made from such a row. It cannot be true without an id either,
-    because a charge is found by the id.
+    The result is False for an unreadable row, because no charge is made from it. The result is also False for a row without an
+    id, because a charge is found by the id.
     """
     if isinstance(row, UnreadableRow):
         return False

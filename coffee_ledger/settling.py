@@ -121,7 +121,7 @@ class Book:
     requested and paid this amount since the event.
     """
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The delivery keys of the events of the batch that are already settled."""
+    """The delivery keys of those events of the batch that were settled in an earlier batch, or earlier in this batch."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Book:
     """
     For each identity, the keys of the charges that had this identity when they were added. The charge added first comes first.
 
-    The fields of a charge may have changed after it was added, so callers compare the fields again.
+    The fields of a charge may have changed after it was added, so callers also compare the current fields.
     """
 
     def keep(self, charge: Charge) -> None:
@@ -159,15 +159,20 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rivals(self, waiting: Iterable[RivalCharge]) -> None:
-        """Set the unmatched charges that may prevent a guess. If the batch may change a charge, add it with `keep` too."""
+        """
+        Replace the list of unmatched charges that may prevent a guess.
+
+        The list does not change while the batch is settled. So a charge that the batch may change must also be added with
+        `keep`. `find_waiting` then returns the changed charge.
+        """
         self._waiting = {}
         for charge in waiting:
             self._waiting.setdefault(charge.money, []).append(charge)
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
-        # A charge with one of these doubts has no billing period or no ids, so a search by ids could find a different charge.
-        # Search only by the charge key. Two charges with one of these doubts have equal keys only if BMC repeats the same
+        # If *other* has one of these doubts, its billing period or its ids are missing, so a search by ids could find a wrong
+        # charge. Search only by the charge key. Two charges with one of these doubts have equal keys only if BMC repeats an
         # event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
@@ -187,7 +192,7 @@ class Book:
 
     def find_conflict(self, other: Charge) -> Charge | None:
         """Find a charge of the same family that has the transaction id of *other* but a different `bmc_id`."""
-        # Several charges may conflict with the same original charge. Skip these charges, and return the original charge.
+        # Several charges may conflict with one original charge. Skip the conflicting charges, and return the original charge.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
@@ -204,7 +209,7 @@ class Book:
         return next(chain(named, noted), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
-        # The note of an erased user's charge was blanked, so it cannot be compared. Treat such a note as equal.
+        # The note of an erased user's charge was blanked, so it cannot be compared. Treat a blanked note as equal to any note.
         return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
@@ -218,7 +223,7 @@ class Book:
         """
         Find other unmatched charges with the amount of *charge*.
 
-        Callers compare the amounts again, because the amount of a charge may have changed.
+        Callers also compare the current amounts, because the amount of a charge may have changed after the charge was added.
         """
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
@@ -237,7 +242,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Return whether two charges with the same `bmc_id` may be the same: their other ids and billing periods must not differ."""
+    """Return whether two charges with one `bmc_id` may be one charge: their other ids and billing periods must not differ."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -251,10 +256,10 @@ def _is_of_one_period(charge: Charge, other: Charge) -> bool:
 
 def _is_conflict(charge: Charge, other: Charge) -> bool:
     """
-    Return whether two charges with the same transaction id are different charges: their families are equal, but their
-    `bmc_id`s differ.
+    Return whether two charges with the same transaction id are two payments.
 
-    BMC numbers each family separately. So `bmc_id`s of different families are not compared.
+    They are two payments if their families are equal and their `bmc_id`s differ. `bmc_id`s are compared only within a family,
+    because BMC numbers each family separately.
     """
     is_numbered = charge.bmc_id is not None and other.bmc_id is not None
     return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
@@ -275,8 +280,8 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
     """
     Return whether two charges with the same note are probably one payment. One of the charges must come from BMC's list.
 
-    This is possible only if one of them has no transaction id. For example, BMC lists the first month of a subscription as
-    one-time support, and the webhook reports it as a subscription, which has no transaction id.
+    Two charges can be one payment only if one of the charges has no transaction id. For example, BMC lists the first month of a
+    subscription as one-time support. The webhook reports this month as a subscription, which has no transaction id.
     """
     is_listed = Channel.API in (other.channel, charge.channel)
     lacks_id = None in (other.transaction_id, charge.transaction_id)
@@ -285,7 +290,11 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
-    """Return whether *charge* may report the payment of *other* again, and *other* is credited or may be credited by a rule."""
+    """
+    Return whether *charge* may report the payment of *other* again.
+
+    The result is True only if *other* is credited, or if a rule may credit *other*.
+    """
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
     # crediting *charge* does not credit the money twice.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
@@ -325,7 +334,7 @@ class Settlement:
     outsiders_ended: set[int] = field(default_factory=set)
     notifications: list[NewNotification] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    """One outcome for each event of the batch, in the same order."""
+    """One outcome for each event of the batch, in the order of the events."""
 
 
 def settle(events: Sequence[Event], book: Book, rules: Rules, *, now: datetime) -> Settlement:
@@ -345,7 +354,7 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, *, now: datetime) 
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
-    """Match an unmatched charge again with the current data. If it stays unmatched, the settlement is empty."""
+    """Try again to match an unmatched charge, with the current data. If it stays unmatched, the settlement is empty."""
     done = Settlement()
     fold = _Fold(book, rules, now, done)
     words = read_words(charge.note or "")
@@ -445,8 +454,8 @@ class _Fold:
         if news is None:
             return
         facts, day = news.of(event.type), event.received_at.date()
-        # Notify once a day about all unknown events of a type, and once a day about all legacy events. One message a day is
-        # enough, because operators react to these events in the same way.
+        # Notify once a day about all unknown events of a type, and once a day about all events in BMC's old format. One message
+        # a day is enough, because operators react in the same way to all events that the message reports.
         fact_key = {
             Outcome.UNKNOWN: f"unknown:{facts.type or ''}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
@@ -526,13 +535,13 @@ class _Fold:
         # message.
         is_news = bool(charge.reasons) and not point_to_user(charge.reasons) and point_to_user(found.reasons)
         charge = replace(charge, reasons=found.reasons)
-        # The payment was refunded, so no operator has to decide about the charge.
+        # If the charge was refunded, no operator has to decide about it.
         if charge.refunded_at is not None:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
-        # The supporter, the subscription or the item is marked as an outsider, so dismiss the charge. But if the text contains
-        # the code of a user, the payer may be a user after all. Then an operator decides.
+        # If the supporter, the subscription or the item is marked as an outsider, dismiss the charge. But if the text contains
+        # the code of a user, an operator decides, because the payer may be a user in spite of the mark.
         if outsider is not None and not found.under_review:
             reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
@@ -554,13 +563,14 @@ class _Fold:
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The charge key that is made from the transaction id belongs to the charge *conflict*. So make a key from `bmc_id`.
+            # A charge key is normally made from the transaction id. Here, this key belongs to the charge `conflict`. So make
+            # the key of the new charge from `bmc_id`.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # Do not compare a charge that has a doubt other than `LISTED_ONLY`, because no rule can credit this charge. If an event
-        # removes the doubt, `_update_charge` compares the charge with earlier charges.
+        # Compare a charge with earlier charges only if a rule can credit it. With a doubt other than `LISTED_ONLY`, no rule can
+        # credit the charge. If a later event removes the doubt, `_update_charge` makes the comparison.
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
@@ -579,8 +589,8 @@ class _Fold:
             self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # Notify operators now, although the event about the payment may still come. If it never comes, no other message
-            # reports the refund.
+            # Notify operators now, although the event about the payment may still come. If the event never comes, only this
+            # message reports the refund.
             self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
@@ -691,7 +701,8 @@ class _Fold:
             code=picked.payment_id if picked else None,
             picked_amount=total,
             picked_currency=picked.currency if picked else None,
-            # The user's waiting time begins when the event is received, even if the settlement is retried later.
+            # The bot measures how long the user waits for the message. The measurement begins when the event is received, even
+            # if the settlement is retried later.
             received_at=self._event.received_at if self._event else None,
         )
         self._notify(found.telegram_id, facts, f"credited:{charge.charge_key}")
@@ -701,7 +712,7 @@ class _Fold:
     # Notifications -----------------------------------------------------------------------------------------------
 
     def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Notify operators if the new note of a charge contains a code of a different user. The match does not change."""
+        """Notify operators if the new note of a matched charge contains the code of another user. Do not change the match."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
@@ -765,7 +776,7 @@ class _Fold:
         return Candidates(
             coded=coded,
             # If the text contains an issued code, do not correct mistyped codes in the text, because an issued code is better
-            # evidence.
+            # evidence than a corrected code.
             corrected=[] if coded else [known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
@@ -854,7 +865,7 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
         # Take amount and currency from the same event, because an amount has no meaning in a different currency.
         amount=later.amount if known.amount is None else known.amount,
         currency=later.currency if known.amount is None else known.currency,
-        # BMC numbers each family separately, so a number of another family would name a different charge.
+        # BMC numbers each family separately, so the `bmc_id` of another family could belong to a different charge.
         bmc_id=known.bmc_id or (later.bmc_id if later.family == known.family else None),
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
@@ -885,7 +896,7 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
         doubt=paid.doubt,
         told=paid.told,
     )
-    # The refund is full, so the charge stays refunded. If a user is found, the credits are added and taken back at once.
+    # If the refund is full, the charge stays refunded. If a user is found for it, the credits are added and taken back at once.
     if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)

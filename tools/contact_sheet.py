@@ -7,7 +7,7 @@ The picture is a preview: each panel has the position and the values that Grafan
 reveals an empty panel, a wrong unit or a crowded legend. It does not reveal a wrong Grafana option.
 """
 
-# ruff: noqa: S603, S607, S608 -- this program runs docker by its name, with SQL statements from this repository
+# ruff: noqa: S603, S607, S608 -- developers run this tool with their own docker, and all SQL comes from this repository
 
 import argparse
 import html

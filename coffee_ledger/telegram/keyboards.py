@@ -35,7 +35,7 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
 
 
 class ClaimOpenPayment(CallbackData, prefix="claimopen", sep="|"):
-    """A button with which the user says that they have paid this open pending payment."""
+    """The button by which a user says that they have paid the open pending payment with the id *payment_id*."""
 
     payment_id: str
 
@@ -123,7 +123,7 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
 
 
 class Offer(enum.Enum):
-    """A button under the bot's answer to a message that no other handler knows. The value is the id of the button's text."""
+    """A button under the bot's answer to a message that has no handler of its own. The value is the id of the button's text."""
 
     PAY = "choose-button"
     CLAIM = "claim-button"

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 
 PER_SECOND = 28.0
 """
-The maximum rate to all chats.
+The maximum number of messages per second to all chats together.
 
 It is slightly below Telegram's limit. Above the limit, Telegram refuses a message and demands a pause of at least a second.
 """
@@ -31,7 +31,7 @@ A forgotten chat may use its burst again too early, which does little harm.
 """
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
-"""The number of answers between two notifications while both kinds wait. So every fifth message is a notification."""
+"""The number of answers sent between two notifications if both kinds wait. So every fifth message is a notification."""
 
 JITTER = 0.1
 """
@@ -92,7 +92,7 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """
-        Send nothing for *seconds*, the time that Telegram demanded, plus a random extension.
+        Send nothing during the pause that Telegram demanded (*seconds*) and a random extension of this pause.
 
         No burst is allowed directly after the pause, so that the waiting messages are not all sent at the same moment.
         """

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Generates the key of the proxies' account at the certificate authority, unless the key exists. Prints the thumbprint of the key
-# (RFC 7638), which the proxies need to answer challenges. stack.sh runs this script in the product's image, and mounts the
-# folder $state/secrets as /secrets.
+# (RFC 7638), which the proxies need to answer the authority's ACME challenges. stack.sh runs this script in the product's
+# image, and mounts the folder $state/secrets as /secrets.
 set -eu
 
 key=/secrets/volumes/acme_account_key

@@ -127,7 +127,7 @@ class Deliveries:
 
     def send_again(self, event_id: int) -> bool:
         """
-        Resend an event that was given up. Return False if the event is not given up, for example after a second click.
+        Resend an event that was given up. Return False for any other event, such as an event that an earlier click has resent.
 
         Only the demo can resend events. BMC has no documented way to send an event again.
         """

@@ -1,4 +1,4 @@
-// Chooses the person whose phone is shown. The page presses Start for the people of the cast.
+// Chooses the person whose phone is shown. The *cast* is the demo's list of people. The page presses Start for each of them.
 
 import { call, find, make, memory, post, showList } from "./parts.js";
 
@@ -42,7 +42,7 @@ export class People {
   }
 
   /**
-   * Create the people of the cast who have not pressed Start, and press Start for them. A restarted sandbox knows no people.
+   * Create the people in `cast` who have not pressed Start, and press Start for them. A restarted sandbox knows no people.
    *
    * *asked* are the ids that the page asked for. *known* are the people with these ids that the sandbox knows.
    */
@@ -50,7 +50,8 @@ export class People {
     if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;
     this.isBringing = true;
     try {
-      // This page may have sent a Start after the sandbox made *known*. Ask again, so that no person presses Start twice.
+      // This page may have sent a Start after the sandbox made the list *known*. Ask for a new list, so that no person presses
+      // Start twice.
       const { people } = await call("GET", `/demo/changes?people=${this.shown}`);
       const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));
@@ -89,7 +90,8 @@ export class People {
 
   row({ id, first_name: name, role, newest_from_bot: newest }) {
     const isChosen = id === this.chosen;
-    // Count the bot's answer to a person's own Start as read, because it is not news.
+    // Mark the bot's newest message as read if the chat is shown, or if the message is the first one in the chat. The first
+    // message is the answer to Start, so it is not news.
     if (newest && (isChosen || !(id in this.read))) this.markRead(id, newest);
     return { id, name, role: role ?? `user ${id}`, isChosen, hasNews: newest > this.read[id] };
   }
@@ -111,7 +113,7 @@ function standingsOf(people) {
   return new Map(people.map(({ id, standing }) => [id, standing]));
 }
 
-/** Return whether a person of this standing has not pressed Start yet. The standing of an unknown person is undefined. */
+/** Return true if a person with this standing has not pressed Start yet. *standing* is undefined for an unknown person. */
 function isNew(standing) {
   return standing === undefined || standing === "stranger";
 }

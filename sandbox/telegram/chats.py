@@ -109,7 +109,7 @@ class AnyChat(ABC):
         """Return the error with which Telegram refuses messages of the bot to this chat, or None if the bot may write."""
 
     def next_message_id(self, shared: Counter) -> int:
-        """Return the id of the next message. All private chats and small groups take their ids from the counter *shared*."""
+        """Return the id of the next message. All chats except for supergroups take the ids from the counter *shared*."""
         return shared.next()
 
     @property

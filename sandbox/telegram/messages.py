@@ -9,9 +9,9 @@ from sandbox.telegram.state import Telegram
 
 def as_bot_api(telegram: Telegram, chat: AnyChat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
     """
-    Return the message in the form in which the bot gets it, in answers and in updates.
+    Return the message in the form in which the bot gets it, in the answers to the bot's calls and in updates.
 
-    A reply contains the message that it answers. If the contained message is a reply too, it contains no further message.
+    A reply contains the message to which it replies. If this inner message is a reply too, it contains no further message.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

@@ -48,7 +48,8 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# The scopes `chat_administrators` and `chat_member` are missing, because the sandbox does not show commands in groups.
+# The scopes `chat_administrators` and `chat_member` are refused. Each sets the commands for some members of one group, and the
+# sandbox shows no commands in groups.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 
@@ -386,7 +387,7 @@ def _read_thread(chat: AnyChat, fields: Fields, reply_to: int | None) -> int | N
     """
     Return the topic of a new message, or None if the message has no topic.
 
-    A reply is in the topic of the message that it answers. For any other message, the bot may name a topic.
+    A reply is in the topic of the message that it answers. If the message is no reply, the bot may name a topic.
     """
     wanted = fields.integer("message_thread_id")
     if wanted is not None and not (isinstance(chat, Group) and wanted in chat.topics):
@@ -420,7 +421,7 @@ def _read_content(fields: Fields, name: str, *, length_max: int) -> Formatted:
 def _read_formatted(fields: Fields, source: str) -> Formatted:
     mode = (fields.text("parse_mode") or "").lower()
     if mode not in ("", "html"):
-        # Telegram also supports Markdown, but this stand-in does not.
+        # Telegram also supports Markdown, but the sandbox supports only HTML.
         raise bad_request("unsupported parse_mode")
     if mode == "html":
         try:

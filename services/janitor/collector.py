@@ -47,7 +47,8 @@ class SnapshotCollector(Collector):
         snapshot = self._snapshot
         if snapshot is None:
             return
-        # Export the snapshot's time even if the snapshot is too old. The alert SnapshotStale computes the snapshot's age from it.
+        # Export the snapshot's time even if the snapshot is too old, because the alert SnapshotStale computes the snapshot's
+        # age from this time.
         taken = GaugeMetricFamily("ledger_snapshot_timestamp_seconds", "Unix time when the state was measured.")
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken
@@ -72,7 +73,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     for state in ChargeState:
         if state is not ChargeState.MATCHED:
             payments.add_metric([state], snapshot.charges.get(state, 0))
-    # Export no age for the other states, because they are final: no pending payment or charge waits in them.
+    # Export an age only for these two states. All other states are final: no pending payment or charge waits in them.
     ages.add_metric([PaymentStatus.PENDING], _seconds_since(snapshot.pending_since, snapshot))
     ages.add_metric([ChargeState.UNMATCHED], _seconds_since(snapshot.unmatched_since, snapshot))
     yield payments

@@ -95,7 +95,8 @@ class DeliveryHandler:
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._settle_probe(body, self._probe)
         if secret is None:
-            # BMC signs every delivery, so an unsigned request comes from a scanner. Operators need no message about it.
+            # BMC signs every delivery, so an unsigned request comes from a scanner. Do not count the request as a signature
+            # failure, because operators need no message about scanners.
             if not signatures:
                 return _refuse(DeliveryRefusal.UNSIGNED, 401)
             # Count the failure, so that operators get a message. The request may be forged, or it may be a payment signed with a
@@ -108,13 +109,13 @@ class DeliveryHandler:
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
             # Record which secret matched. The command /doctor shows the secrets in use, so that operators know when they can
-            # remove an old one.
+            # remove an old secret.
             answer = await self._settle(body, verified_by=secret)
             taken.set_attribute("http.response.status_code", answer.status)
             return answer
 
     async def _settle_probe(self, body: bytes, probe: Probe) -> web.Response:
-        """Settle a probe and roll it back. A probe does not end a streak of failures, because BMC did not send it."""
+        """Settle a probe and roll it back. A probe does not end the failed streak, because BMC did not send the probe."""
         try:
             await probe.settle_and_roll_back(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:

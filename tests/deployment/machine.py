@@ -164,8 +164,8 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         (checkout / "compose.override.yaml").write_text(OVERRIDE, encoding="utf-8")
     https_port, http_port, sandbox_port = map(str, free_ports(3))
     ports = {"HTTPS_PORT": https_port, "HTTP_PORT": http_port, "SANDBOX_PORT": sandbox_port}
-    # In the demo, the services reach the database through the sandbox. Most tests start no sandbox, so
-    # connect to the database directly.
+    # In the demo, the services reach the database through the sandbox. Most tests start no sandbox, so the services connect to
+    # the database directly.
     direct = {"DATABASE_ADDRESS": "db:5432"}
     environment = {**ports, **direct, "IMAGE_TAG": IMAGE_TAG, "SANDBOX_SCRIPT_URL": NOWHERE}
     one = Machine(f"coffee-ledger-tests-{name}-{os.getpid()}", checkout, environment)
@@ -180,10 +180,10 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
 
 def hooked_docker(folder: Path, words: str, instead: str) -> str:
     """
-    Make a program `docker`. If its arguments contain *words*, it runs the shell command *instead*, otherwise the real `docker`.
+    Make a program that scripts run in place of `docker`. Return the value of PATH with which they find this program.
 
-    In *instead*, `"$real" "$@"` runs the real `docker` with the same arguments. Return a value of PATH that makes scripts use
-    the new program.
+    If the arguments of a call contain *words*, the program runs the shell command *instead*. Otherwise, it runs the real
+    `docker`. The shell command can run the real `docker` with the arguments of the call: `"$real" "$@"`.
     """
     folder.mkdir(exist_ok=True)
     docker = folder / "docker"

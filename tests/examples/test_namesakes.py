@@ -1,5 +1,5 @@
 """
-Check that a bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments.
+Check that a bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include Coffee Ledger.
 
 One test installs Coffee Ledger from its wheel. Another test builds the bot's image from Coffee Ledger's image.
 """
@@ -93,7 +93,7 @@ async def test_a_bot_with_the_same_module_names_runs_with_the_wheel(
     }
     process = await asyncio.create_subprocess_exec(python, "main.py", cwd=GUEST, env=settings)
     try:
-        # Wait for the start first. On a busy machine, the start takes longer than `anna.ask` waits for an answer.
+        # Wait until the bot has started. On a busy machine, its start takes longer than `anna.ask` waits for an answer.
         await wait_until_healthy(int(settings["HEALTH_PORT"]))
         own = await anna.ask("/mine")
         await webhook.settle(a_payment(amount=5, support_note=await anna.ask_for_code("5")))

@@ -193,8 +193,8 @@ async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhoo
     """
     An operator undoes the match of a charge to Anna. Then an operator dismisses the charge and undoes the dismissal.
 
-    After that, no rule may match the charge to Anna. Rules credit a charge only once, so Anna would get no credits for the
-    second match.
+    After that, no rule may match the charge to Anna again. Rules credit a charge only once, so Anna would get no credits for
+    this second match.
     """
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))

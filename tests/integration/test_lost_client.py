@@ -21,8 +21,8 @@ async def test_a_settlement_of_a_lost_client_ends_soon(
     """
     Postgres receives nothing more from a lost client. The test simulates a lost client by leaving a transaction idle.
 
-    The test shortens the limit of `LOST_CLIENT_SETTINGS` to 0.2 seconds. If the connection did not have this limit, the role's
-    limit of 30 seconds would apply. The test would then fail, because it waits for only 20 seconds.
+    The test shortens the limit for idle transactions in `LOST_CLIENT_SETTINGS` to 0.2 seconds. If the connection did not have
+    this limit, the role's limit of 30 seconds would apply. The test would then fail, because it waits for only 20 seconds.
     """
     monkeypatch.setitem(hosts.LOST_CLIENT_SETTINGS, "idle_in_transaction_session_timeout", "200ms")
     lost = await open_pool(role_url(role))

@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 def read_claims(text: str) -> list[Claim]:
-    """Parse the result of READ_CLAIMS."""
+    """Parse the result of the query `READ_CLAIMS`."""
     return [Claim(**row) for row in json.loads(text)]
 
 
@@ -70,7 +70,7 @@ def _number(amount: str) -> Decimal | None:
 
 
 def count_changes(dialogues: Sequence[Dialogue]) -> tuple[int, int]:
-    """Count the dialogues that more than one bot answered, and the steps answered by another bot than the previous step."""
+    """Count the dialogues in which more than one bot answered, and count the changes of the bot between two steps."""
     changes = [sum(one != other for one, other in itertools.pairwise(dialogue.bots)) for dialogue in dialogues]
     return sum(count > 0 for count in changes), sum(changes)
 
@@ -82,7 +82,7 @@ def count_surprises(dialogues: Sequence[Dialogue]) -> Counter[str]:
 
 
 def longest_gap(probed: Sequence[Probed], *, began_at: float, ended_at: float) -> tuple[float, float]:
-    """Return the longest time without an answer in seconds, and the time at which it began."""
+    """Return the longest time without an answer, in seconds, and the moment at which this time began."""
     answers = sorted(one.answered_at for one in probed if one.answered_at is not None)
     times = [began_at, *(at for at in answers if began_at < at < ended_at), ended_at]
     return max((after - before, before) for before, after in itertools.pairwise(times))

@@ -1,4 +1,4 @@
-"""Each answer of BMC's API gets one of the states `ApiState`. An unreadable row does not hide the other rows of its page."""
+"""Each answer of BMC's API is assigned to one `ApiState`. An unreadable row does not hide the other rows of its page."""
 
 import json
 from datetime import UTC, datetime

@@ -53,6 +53,6 @@ def test_payments_of_a_first_hour_are_spread_over_the_minimum_time() -> None:
 
 @pytest.mark.parametrize("span", [timedelta(hours=1), SPAN_MIN, HISTORY])
 def test_a_busy_page_has_the_minimum_gap(span: timedelta) -> None:
-    """With `PAYMENTS_MAX` payments, the computed gap is already `GAP_MIN`. More payments would not change the gap."""
+    """With `PAYMENTS_MAX` payments, the estimated pause is `GAP_MIN`. More payments cannot make the pause shorter."""
     assert yearly_gap(a_history(PAYMENTS_MAX, span)) == GAP_MIN
     assert yearly_gap(a_history(90 * 50, span)) == GAP_MIN

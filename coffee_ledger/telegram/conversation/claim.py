@@ -146,7 +146,7 @@ async def _ask_again(update: Message | CallbackQuery, question: str, context: Co
     if given is None:
         return
     if question == ClaimDialogue.payment.state:
-        # The question "Is it this payment?" is the first question of the dialogue. Begin the dialogue again instead of
+        # The open question is "Is it this payment?", the first question of the dialogue. Begin the dialogue again instead of
         # repeating the question, because the payment may have ended since the bot asked.
         await _begin(given, context)
     else:
@@ -269,7 +269,11 @@ def _describe_open(payment: PendingPayment, speech: Speech) -> str:
 
 
 async def confirm_payment(press: CallbackQuery, callback_data: ClaimOpenPayment, context: Context) -> None:
-    """Store the amount of the open payment and today's date, as if the user had answered these two questions. Ask for the name."""
+    """
+    Store the amount of the open payment and today's date as the user's answers, and ask for the name.
+
+    The bot skips the questions about the day and the amount.
+    """
     await press.answer()
     given = _by_press(press)
     if given is None:
@@ -382,7 +386,8 @@ async def _raise(given: Given, name: str | None, context: Context) -> None:
     question = _name(ClaimDialogue.name)
     dialogue = await find_dialogue(context.pool, user, now=now)
     if dialogue is None or dialogue.state != question:
-        # Another bot process has already handled another update of the user, such as a second answer or a press of *Stop*.
+        # The question about the name is no longer open. Another bot process has just handled another update of the user, such
+        # as a second answer or a press of *Stop*.
         return
     told = dialogue.answers
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
@@ -421,7 +426,7 @@ async def want_words(message: Message, context: Context) -> None:
 
 
 async def stop_by_command(message: Message, context: Context) -> None:
-    # `GuardDialogue` has already ended the dialogue.
+    # Only confirm the end: the middleware `GuardDialogue` has ended the dialogue before this handler is called.
     await message.answer(context.speech.say("claim-stopped"))
 
 

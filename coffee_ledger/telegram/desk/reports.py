@@ -198,7 +198,7 @@ def _describe_period(name: str, period: Period, speech: Speech) -> str:
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Write a CSV file in UTF-8 with a BOM. Without a BOM, spreadsheets assume another encoding."""
+    """Write a CSV file in UTF-8 with a BOM. Without a BOM, spreadsheets assume that the encoding is not UTF-8."""
     # Disable the translation of line ends, because the CSV writer adds the correct line ends.
     sheet = io.StringIO(newline="")
     writer = csv.writer(sheet)
