@@ -99,10 +99,10 @@ class Supporter:
 
 @dataclass(frozen=True)
 class ChargeReport:
-    """A charge as one event describes it. Only *charge* is stored in the table `charges`."""
+    """A charge as one event describes it. Only the field *charge* is stored in the table `charges`."""
 
     charge: Charge
-    """The charge to store if no earlier event described it. `Book.find` in settling.py looks for the stored charge."""
+    """The charge to store, unless `Book.find` in settling.py finds a stored charge that an earlier event described."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
@@ -115,8 +115,8 @@ class ChargeReport:
     """
     True if the supporter answered a question of a Shop item.
 
-    The supporter may have meant the answer as a code, but with too many typos to be recognised. A match by amount and time
-    could then credit the wrong user. So the charge is never matched by amount and time.
+    The answer may be a code with so many typos that it is not recognised. A match by amount and time could then credit a user
+    who does not own this code. So the charge is never matched by amount and time.
     """
 
     words: Words = field(init=False, repr=False, compare=False)
@@ -165,7 +165,7 @@ def read_event(
     envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The key has the form of `_event_name`, with an empty id and an empty type, because they cannot be read.
+        # The key has the form that `_event_name` returns. Its id and its type are empty, because they cannot be read.
         return Event(
             DeliveryKey(f"live:::{digest}"),
             EventKind.UNREADABLE,

@@ -72,7 +72,7 @@ async def _listen_once(connect: Connector, database_url: str, wake: Callable[[],
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
     """
-    Wait until *lost* is set, for at most `CHECK_SECONDS`. After this time, send a query to check the connection.
+    Wait until *lost* is set. If it is not set within `CHECK_SECONDS`, send a query to check the connection.
 
     If a firewall drops the connection, *lost* is not set. In this case, only a query shows the loss: the query raises an error.
     """

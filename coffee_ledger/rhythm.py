@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""The estimate ignores payments that are older than the newest payment by this time or more."""
+"""The estimate uses only the payments in an interval of this length, which ends at the newest payment."""
 
 PAYMENTS_MIN = 5
 """With fewer payments in the history, there is no estimate."""
@@ -19,10 +19,10 @@ With so many payments within `HISTORY`, the estimate is `GAP_MIN` anyway. Counti
 
 SPAN_MIN = timedelta(days=14)
 """
-The minimum time over which the payments are counted to get their rate.
+The minimum length of the interval from which the rate of payments is computed.
 
-If the first and the last payment are closer together, this time is used instead. Otherwise a page with a single busy day would
-get a much too high rate of payments.
+The interval begins at the first payment and ends at the last. A shorter interval is replaced by an interval of this length.
+Otherwise a page with a single busy day would get a much too high rate of payments.
 """
 
 GAP_MIN = timedelta(hours=12)

@@ -91,7 +91,7 @@ class Demo:
         return not self._tally.is_empty or any(self._has_acted(actor.id) for actor in self._cast.supporters)
 
     def _has_acted(self, user_id: int) -> bool:
-        """Return whether the person has sent another message after the first /start, or has blocked the bot."""
+        """Return whether the person has sent a message after the first /start, or has blocked the bot."""
         person = self._telegram.people.get(user_id)
         if person is None:
             return False

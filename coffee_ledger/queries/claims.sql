@@ -2,7 +2,7 @@
 
 -- name: find_claimable_charges
 -- Find unmatched and automatically dismissed charges that were paid from day $1 to day $2, but not after $3. One of them may be
--- the claimed payment. The caller ranks the charges for operators. The user never sees them.
+-- the claimed payment. The caller ranks the charges for operators. The user never sees the charges.
 -- $1 first day, $2 last day, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
        coalesce(supporters.name, charges.payer_name) AS supporter_name

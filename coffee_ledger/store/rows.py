@@ -65,7 +65,7 @@ def row_of_charge(charge: Charge) -> dict[str, object]:
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
     """
-    Convert stored reasons. Return an empty tuple for None.
+    Convert stored reasons to `Reason` objects. Return an empty tuple for None.
 
     If another version of this software stored a reason without "rule" or "why", the missing value becomes an empty string.
     """

@@ -23,12 +23,12 @@ class Cause(enum.StrEnum):
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
     """
-    Another charge of the same supporter, or with the same name, was matched to the user.
+    Another charge was matched to the user. It has the supporter or the name of the waiting charge.
 
     Guesses do not count, because a guess may be wrong.
     """
     CLAIM = "claim"
-    """The user has an open claim about a day that is at most `DAYS_APART_MAX` days before or after the charge."""
+    """The user has an open claim. The claimed day of payment is at most `DAYS_APART_MAX` days before or after the charge."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggesti
 
 def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
     """
-    Choose at most `SUGGESTED_MAX` suggestions, each user once. The suggestions of the first group come first.
+    Choose at most `SUGGESTED_MAX` suggestions, and at most one for each user. The suggestions of the first group come first.
 
     From each group, choose at least the first user who is in no earlier group. Without this rule, the users with open payments
     would fill the whole list on a busy day.

@@ -15,7 +15,7 @@ from coffee_ledger.telegram.speech import Speech, speech
 @dataclass(frozen=True)
 class Context:
     """
-    All objects and settings that handlers share. A process makes one context.
+    All objects and settings that the handlers of updates share. A process makes one context.
 
     The middleware `MeetUser` gives each handler a copy of the context with the texts in the user's language.
     """
@@ -39,7 +39,7 @@ class Context:
     speech: Speech
     """The texts in the user's language. Outside of the handling of an update, they are in English."""
     sets_menu_button: bool = True
-    """Whether the button beside the message field opens the Mini App. False in a bot that has its own handlers."""
+    """Whether the button beside the message field opens the Mini App. False if another bot embeds Coffee Ledger."""
     alerts_on: bool = False
     """Whether Alertmanager has a chat to which it sends alerts."""
     runbook_url: str | None = None

@@ -174,8 +174,8 @@ class Handovers:
             call = asyncio.create_task(self._hand_over(handover))
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
-        # Forget the failures of users whose retry was due but for whom the query found no waiting entry. Another bot has
-        # probably handed over their entries.
+        # Forget the failures of a user if a retry was due, but the query found no waiting entry of this user. Another bot has
+        # probably handed over the entry.
         self._failures = {
             user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
         }

@@ -117,8 +117,8 @@ dashboards() {
     local port container
     read_settings "$(running_tag)"
     port=${GRAFANA_PORT:-3000}
-    # Swarm cannot publish a port on 127.0.0.1 only. So start a container outside the Swarm that passes connections on to
-    # Grafana.
+    # Swarm cannot publish a port on 127.0.0.1 only. So start a container that is not part of the Swarm. It passes connections
+    # on to Grafana.
     container=$(docker create --publish "127.0.0.1:$port:3000" --read-only --tmpfs /config --tmpfs /data \
         "$(service_image proxy)" caddy reverse-proxy --from http://:3000 --to grafana:3000)
     # shellcheck disable=SC2064 # expand $container now, because it is local to this function
@@ -177,7 +177,7 @@ get_image() {
     fi
 }
 
-# Without a registry, load the image onto each node that lacks it.
+# If the image is not in a registry, send it to each node that lacks it.
 distribute() {
     local node engine
     ! has_registry || return 0
@@ -194,8 +194,8 @@ send_to() {
     docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
 }
 
-# Print the ids of the nodes on which the image cannot start. To find them, run a job that does nothing on each node. Skip nodes that
-# are down: when such a node is back, the next `deploy` or `update` sends it the image.
+# Print the ids of the nodes on which the image cannot start. To find them, run a job that does nothing on each node. Skip nodes
+# that are down. After a node is back, the next `deploy` or `update` sends the image to this node.
 nodes_without_image() {
     local job=${stack}_image-check node tried
     docker service rm "$job" >/dev/null 2>&1 || true
@@ -257,7 +257,8 @@ join() {
     token=$(docker swarm join-token --quiet worker)
     docker --host "$1" swarm join --token "$token" ${2:+--advertise-addr "$2"} "$(docker info --format '{{.Swarm.NodeAddr}}'):2377" >/dev/null ||
         fail "$1 could not join: see docs/scaling.md for the ports between the nodes"
-    # Replace the token by a new one, because other users of both machines may have seen it in the list of processes.
+    # Replace the token by a new one, because other users of this machine and of the new node may have seen the old token in the
+    # list of processes.
     docker swarm join-token --rotate --quiet worker >/dev/null
 }
 

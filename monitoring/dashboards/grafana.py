@@ -135,8 +135,8 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark the events that may explain a change in the panels: deployments, restarts and alerts."""
-    # Mark a version as a deployment only if it did not run in the last hour. With a much shorter time than an hour, a version
-    # that runs all the time would be marked again after each missed scrape.
+    # Mark a version as a deployment only if it did not run in the last hour. If this time were much shorter, a version that
+    # runs all the time would look like a new deployment after each missed scrape.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
         ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),

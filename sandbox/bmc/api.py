@@ -31,7 +31,8 @@ _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
 # Refuse a client whose User-Agent begins with the name of an HTTP library. Cloudflare, which receives the requests to BMC,
-# refuses such clients. Accept any other User-Agent, because Cloudflare accepted a published client with a different User-Agent.
+# refuses such clients. Accept any other User-Agent, because Cloudflare accepted a published client whose User-Agent does not
+# begin with the name of a library.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -164,13 +165,13 @@ class Api:
             shown.reverse()
         if self._take(Fault.API_RESHAPED) is not None:
             return {"supports": shown, "meta": {"page": number}}
-        # With this fault, a stranger pays after a page was read. Store the payment now, so that it shifts only the rows of
-        # the next page.
+        # With this fault, a stranger pays after the client has read a page. The rows of this page are already chosen, so a
+        # payment that is stored here shifts only the rows of the next page.
         if self._take(Fault.API_SHIFTED) is not None:
             self._let_a_stranger_pay()
         if not shown:
             return {"error": f"No {name}"}
-        # Skip the rows of Shop purchases, because they have no transaction id. The list of supporters shows the same payments.
+        # Skip the rows of Shop purchases: they have no transaction id, and the list of supporters also shows these payments.
         self._tally.note_listed({row["transaction_id"] for row in shown if "transaction_id" in row}, at=time.time())
         self._deliveries.changed.ring()
         page = _page(request, number, shown, total=len(rows))
@@ -205,7 +206,7 @@ def _page(request: web.Request, number: int, shown: list[Row], *, total: int) ->
     Build the page in the form that the web framework Laravel uses.
 
     The links contain only the parameter `page`. So a client that requests `?status=all` and then follows the link to the next
-    page gets a page of another list.
+    page gets only subscriptions with the default status.
     """
     address = f"{request.url.origin()}{request.path}"
     last = max(1, -(-total // _PER_PAGE))

@@ -44,7 +44,7 @@ const live = new Live({ who: () => people.shown, onState: show, onConnection: (i
 
 function show(state) {
   if (!isCheckoutAlone) people.setCast(state.cast);
-  // If `setCast` has just chosen another person, the state still contains the chat of the former person. Do not show it.
+  // If `setCast` has just chosen another person, the state still contains the chat of the former person. Do not show this chat.
   const chat = state.person === people.chosen ? state.chat : null;
   stage.show(state);
   webhook.show(state);

@@ -13,8 +13,8 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // Maps each person to a message id: the id of the bot's newest message at the time of the person's last payment. The codes
-    // in messages up to this id may have been used in payments already, even if no note contains them.
+    // Maps each person to a message id: the id of the bot's newest message at the time of the person's last payment. The guide
+    // ignores the codes in messages up to this id. A payment may have used these codes, even if no note contains them.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;

@@ -10,7 +10,7 @@ export class Popup {
     find("popup").addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  /** Show the dialog. Resolves to the id of the pressed button, or null if it was dismissed. */
+  /** Show the dialog. Resolves to the id of the pressed button, or null if the dialog was dismissed. */
   ask({ title, message, buttons }) {
     this.dismiss();
     find("popup-title").textContent = title ?? "";

@@ -43,7 +43,7 @@ class Rule:
 
 
 class Misbehaviour:
-    """The active rules for faults. Pass method names in lower case, because Telegram ignores their case."""
+    """The active rules for faults. Telegram ignores the case of method names, so callers pass the names in lower case."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []

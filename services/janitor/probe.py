@@ -48,7 +48,7 @@ class ProbeSender:
     @cached_property
     def checked_by(self) -> ssl.SSLContext | None:
         """Return the TLS context that checks the certificate, or None if the certificate cannot be checked."""
-        # Do not create a context that is not needed, because it holds all certificate authorities, about 0.8 MB.
+        # Create a context only if it is needed, because a context holds all certificate authorities, about 0.8 MB.
         return None if self.host == LOCAL else self.trust or ssl.create_default_context()
 
     async def send(self, now: datetime) -> int:
@@ -90,7 +90,7 @@ class ProbeSender:
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return
-        # Open a second connection: aiohttp releases the first one after a short answer, before its certificate can be read.
+        # Open a second connection: after a short answer, aiohttp releases the first one too early to read its certificate.
         async with asyncio.timeout(SECONDS_MAX):
             _, writer = await asyncio.open_connection(
                 url.host, url.port, ssl=self.checked_by, server_hostname=self.host

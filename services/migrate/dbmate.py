@@ -20,10 +20,10 @@ PAUSE_SECONDS = 3.0
 
 BUSY = ("(55P03)", "(40P01)")
 """
-The error codes (SQLSTATE) in dbmate's message that mean that a table is in use: lock timeout and deadlock.
+The error codes (SQLSTATE) by which dbmate's message shows that a table is in use: lock timeout and deadlock.
 
-A migration waits for a lock for two seconds at most, because payments that need the same table wait behind the migration. After
-two seconds, the migration is rolled back. It is retried later.
+A migration waits for the lock of a table for two seconds at most, because payments that need this table wait behind the
+migration. After two seconds, the migration is rolled back. It is retried later.
 """
 
 log = structlog.stdlib.get_logger()

@@ -82,8 +82,8 @@ class Spool:
     """
     Stores deliveries in *folder*.
 
-    The object remembers the files that the last `look` found, and the files that it added or removed since. So the folder need
-    not be listed for each delivery.
+    The object keeps a list of the files. `look` reads the list from the folder. When the object adds, renames or deletes a
+    file, it changes the list. So the folder need not be listed for each delivery.
     """
 
     def __init__(self, folder: Path, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:

@@ -138,7 +138,8 @@ async def test_a_bot_that_thaws_leaves_the_updates_that_came_meanwhile_to_the_ot
     await polling.logs(STANDS_BY)
     await anna.ask("/pay 10")
     states = await polling.polls(), await standing_by.polls()
-    # Before a bot exits, it completes its answers. So stop the resumed bot and wait until it has exited.
+    # Before a bot exits, it completes its answers. So stop the resumed bot and wait until it has exited. Then the number of
+    # texts below includes all its answers.
     polling.signal(signal.SIGTERM)
     await polling.running.wait()
 
@@ -183,7 +184,7 @@ async def test_of_two_bots_that_start_without_the_database_one_polls(
     gate.close()
     async with run_bot(DATABASE_URL=gated_url), run_bot(DATABASE_URL=gated_url):
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await conflicts(sandbox):  # noqa: ASYNC110 — poll: the sandbox sets no asyncio.Event
+            while not await conflicts(sandbox):  # noqa: ASYNC110 — poll, because the sandbox sets no asyncio.Event
                 await asyncio.sleep(0.02)
 
         assert TRY_LATER in await anna.ask("/balance")

@@ -29,7 +29,7 @@ A join causes two or three messages, so all joins cause at most 21 messages per 
 ASKS_AGAIN_SECONDS = 15.0
 
 PRESS_SECONDS_MAX = 150.0
-"""The time after which Telegram drops a button press that the bot did not take."""
+"""The time after which Telegram drops a button press that the bot has not received."""
 
 
 @dataclass

@@ -39,7 +39,8 @@ ADDED = {"volumes"}
 DIFFERENT: Mapping[str, Mapping[str, str | None]] = {
     # In a Swarm, `migrate` is a job. It cannot mount the database's volume, which may be on another node.
     "migrate": {"DATABASE_FOLDER": None, "WEBHOOK_REPLICAS": "3", "BOT_REPLICAS": "2", "JANITOR_REPLICAS": "2"},
-    # The janitor measures the disk that holds DISK_FOLDER. In a Swarm, /run/secrets is in memory and not on a disk.
+    # The janitor measures the disk that holds DISK_FOLDER. Compose sets DISK_FOLDER to /run/secrets. In a Swarm, this folder is
+    # in memory and not on a disk.
     "janitor": {"DISK_FOLDER": "/"},
     "proxy": {"ACME_ANSWER": "on", "ACME_THUMBPRINT": "thumbprint"},
 }
@@ -106,7 +107,7 @@ def services_of_both() -> list[str]:
     """
     Return the services of compose.yaml that the stack file should have.
 
-    Read the file without Docker, because this function already runs when pytest collects the tests.
+    Read the file without Docker, because pytest calls this function when it collects the tests, even if it runs none of them.
     """
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     return sorted(services.keys() - ONE_SHOTS - {"sandbox"})
@@ -160,8 +161,8 @@ def test_a_service_has_the_rights_and_limits_of_compose(
 def test_a_service_reaches_the_networks_of_compose(
     stack: Mapping[str, Any], compose: Mapping[str, Any], name: str
 ) -> None:
-    # The network `desk` connects the machine to Grafana. In a Swarm, a container that `swarm.sh dashboards` starts
-    # connects them.
+    # The network `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container for this
+    # connection.
     wanted = set(compose[name].get("networks") or ()) - {"desk"}
 
     assert set(stack["services"][name].get("networks") or ()) == wanted
@@ -442,7 +443,7 @@ def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -
     [
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 1/2", ["bot.1 Running 2 minutes ago", "bot.2 Starting 1 second ago"], False),
-        # A node is down. Swarm still counts the bot of this node, and runs another bot on another node.
+        # A node is down. Swarm still counts the bot of this node, and has started a new bot on another node. So it counts 3.
         ("coffee-ledger_bot 3/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Preparing 1 second ago"], False),
         ("coffee-ledger_bot 0/1 (1/1 completed)", [], True),

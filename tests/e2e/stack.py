@@ -117,7 +117,8 @@ def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": IMAGE_TAG,
         "SANDBOX_SCRIPT_URL": NOWHERE,
-        # Connect the services to the database directly, as in production, because not every stack runs the sandbox.
+        # The demo connects the services to the database through the sandbox. Not every stack runs the sandbox, so connect the
+        # services directly, as in production.
         "DATABASE_ADDRESS": "db:5432",
         **settings,
     }

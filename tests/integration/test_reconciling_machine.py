@@ -82,7 +82,7 @@ class Sight(Enum):
 
     WEBHOOK = auto()
     OTHER_FAMILY = auto()
-    """A webhook about the same payment that names another family than usual."""
+    """A webhook that reports the payment under a family that is not the payment's own."""
     TWIN = auto()
     """A second webhook about the first month of a subscription, which reports this month as a donation."""
     ROW = auto()
@@ -91,7 +91,7 @@ class Sight(Enum):
 class Place(Enum):
     NOTE = auto()
     ASIDE = auto()
-    """The answer to the question of a Shop item, or the details of a commission. The lists show neither of them."""
+    """The answer to a Shop item's question, or the details of a commission. BMC's lists do not show texts in these places."""
 
 
 ROW, WEBHOOK, TWIN, OTHER_FAMILY = Sight.ROW, Sight.WEBHOOK, Sight.TWIN, Sight.OTHER_FAMILY
@@ -311,7 +311,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         """
         Add a deal and settle its events in the reference database.
 
-        Then report the deal to the database under test in each of the ways *sights*.
+        Then report the deal to the database under test in the ways *sights*, one after another.
         """
         self.deals.append(deal)
         for event in events:
@@ -332,7 +332,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
             self.read_after_outage()
 
     def read_after_outage(self) -> None:
-        """Simulate an outage, and read the lists after it. Then the janitor settles rows without waiting for their webhooks."""
+        """Read the lists after a simulated outage. After an outage, the janitor settles rows without waiting for webhooks."""
         for passed in (False, False, True):
             self.outages.note_probe(passed=passed)
         self.run_pass(timedelta())
@@ -475,7 +475,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.deals)
     @rule(which=st.integers(0, 11), event=st.integers(0, 3), attempt=st.integers(1, 2), in_family=st.booleans())
     def tell(self, which: int, event: int, attempt: int, in_family: bool) -> None:
-        """Deliver a webhook late, another time, or under another family."""
+        """Deliver a webhook late, as a repetition, or under a family that is not the payment's own."""
         deal = self.one_of(self.deals, which)
         name = self.one_of(sorted(deal.webhooks), event)
         self.is_in_order = False
@@ -650,9 +650,10 @@ def _can_be_refunded(deal: Deal) -> bool:
 
 def _other_family(deal: Deal, event: str) -> Kind | None:
     """
-    Return another family under which a webhook can show the same text of the supporter, or None if there is no such family.
+    Return a family that is not the deal's own, so that a webhook can report *event* under this family.
 
-    Also return None for a donation that announces the first month of a subscription.
+    Return None if the supporter's text is an answer or the details of a commission, because webhooks of other families do not
+    show this text. Also return None for a donation that announces the first month of a subscription.
     """
     if event == "period":
         assert deal.period is not None

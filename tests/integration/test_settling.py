@@ -120,7 +120,7 @@ async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook
 
 
 LIKE_A_CODE = "see https://example.org/w9ek5m92"
-"""By chance, the last part of the URL is a valid code. This code was never issued, so it does not forbid a guess."""
+"""By chance, the last part of the URL has the form of a code. The bot never issued this code, so it does not forbid a guess."""
 
 
 async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger, webhook: Webhook) -> None:
@@ -133,7 +133,11 @@ async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger,
 async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
     ledger: Ledger, webhook: Webhook
 ) -> None:
-    """If no code in the text was ever issued, a second query loads open payments and waiting charges of the charge's amount."""
+    """
+    Rivals are other open payments and waiting charges of the charge's amount.
+
+    If the bot issued none of the codes in the text, a second query loads the rivals.
+    """
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 

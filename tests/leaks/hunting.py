@@ -31,7 +31,7 @@ def find_leaks(secrets: Mapping[str, str], said: Mapping[str, str]) -> list[Leak
 def forms(secret: str) -> Iterable[str]:
     """Return the secret in every encoding that is easy to reverse."""
     written = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
-    # Include JSON inside JSON: a log line is JSON, and one of its fields may be a JSON answer.
+    # Include JSON inside JSON: a log line is JSON, and one of its fields may contain an answer in JSON.
     written |= {json.dumps(json.dumps(secret))[3:-3], json.dumps(secret)[1:-1]}
     written |= {json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], repr(secret.encode())[2:-1]}
     return written | set(_in_base64(secret.encode()))

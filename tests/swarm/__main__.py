@@ -114,7 +114,7 @@ class Trial:
         try:
             await contest.run()
         except CommandError as error:
-            # Record the failure and go on, to show the other results.
+            # Record the failure and continue, so that the report still shows all other results.
             run.troubles.append(f"throughput: {error}")
             self.record.say(f"no throughput: {error}")
         results = report.zeros(violations)

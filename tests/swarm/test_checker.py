@@ -1,4 +1,4 @@
-"""The checker of the dialogues finds each planted violation, and reports nothing else."""
+"""The checker of the dialogues finds each violation that a test simulates, and reports nothing else."""
 
 import ast
 import html

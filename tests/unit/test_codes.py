@@ -1,7 +1,7 @@
 """
 Codes are read in many forms, and their check character detects errors.
 
-A slip (a typo in a code) never credits another user.
+A slip (a typo in a code) never credits a user who does not own the code.
 """
 
 from collections import Counter
@@ -191,7 +191,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """For each pair of places, remove both characters from all codes. Two codes that differ only there would become equal."""
+    """Remove each pair of places from all codes. Codes that differ only in the removed places would become equal."""
     live = live_codes()
 
     assert len(live) == 1000
@@ -377,7 +377,7 @@ def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
 @given(codes, words.filter(bool))
 @example(PaymentId("8J6B6T5M"), "thanks")
 def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, words_between: str) -> None:
-    # Skip words that look like a code together with the second half: "каву 6T5M" is close to the code KA4Y-6T5M.
+    # Skip examples in which the words and the second half look like one code: "каву 6T5M" is close to the code KA4Y-6T5M.
     assume(not read_codes(f"{words_between} {code[4:]}").holds_code)
 
     reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")
@@ -671,7 +671,11 @@ def test_a_slip_is_corrected_or_refused_but_never_credited_to_another(
 
 @given(slips(), st.sampled_from(["", "-", " "]))
 def test_a_slip_in_a_code_alone_is_corrected(slip: tuple[PaymentId, str], gap: str) -> None:
-    """Each slip here is near only one of the 1,000 codes in use, so it is corrected. A slip near two codes would be refused."""
+    """
+    Each slip here is close to only one of the 1,000 codes in use, so it is corrected.
+
+    A slip that is close to two codes would not be corrected.
+    """
     code, written = slip
     note = f"{written[:4]}{gap}{written[4:]}"
 

@@ -1,4 +1,4 @@
-"""Pure functions that recognise the common wishes in a message that is no command."""
+"""Pure functions that recognise common wishes of users in messages that are not commands."""
 
 import enum
 import re

@@ -3,7 +3,7 @@ Send and edit the desk's messages, and ask operators for answers in words.
 
 A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the
 operator replies, Telegram sends the prompt along with the reply. So an operator can answer a prompt of any age by a reply. Open
-prompts are also stored, because an operator may answer without a reply. The module `answers` reads the answers.
+prompts are also stored, because an operator may answer by a message that is no reply. The module `answers` reads the answers.
 """
 
 import enum
@@ -170,7 +170,7 @@ async def ask(
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
-    # Store the prompt only after it was sent. Otherwise a text could be taken as the answer to a prompt that was never sent.
+    # Store the prompt only after it was sent. Otherwise the bot could read a text as the answer to an unsent prompt.
     operator = TelegramId(message.chat.id)
     await open_prompt(context.pool, operator, prompt, number, now=context.clock())
 
@@ -202,7 +202,8 @@ def request_of_reply(message: Message, said: str, context: Context) -> OperatorR
     """
     Make an operator request from the answer to a prompt. The answer is the reason.
 
-    *message* is in the operator's private chat. It is the answer, or the message in which the bot asked which prompt is meant.
+    *message* is in the operator's private chat. It is the answer. If several prompts were open, it is the message in which the
+    bot asked which prompt the operator answers.
     """
     return OperatorRequest(
         # In a private chat, the id of the chat is the id of the user.
@@ -236,7 +237,7 @@ def message_key(press: CallbackQuery) -> str:
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Return the text with the id *text*, filled with the user, the change and the new balance of *done*, and with *values*."""
+    """Return the text with the id *text*. Fill in *values*, the user and the change of *done*, and the user's new balance."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])

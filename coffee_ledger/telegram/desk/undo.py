@@ -141,7 +141,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
 
 
 async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
-    """Show the change of the balance and ask for confirmation. If *said* contains no reason, ask only for the reason."""
+    """Show the change of the balance and ask for confirmation. If *said* contains no reason, ask for the reason instead."""
     speech = context.speech
     shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
