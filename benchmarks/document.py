@@ -1,4 +1,4 @@
-"""Write the table of a full run into docs/performance.md."""
+"""Write the table of a full benchmark run into docs/performance.md."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PICTURE = "![Deliveries per second of the webhook and its peers, and each figure
 
 
 def write_document(path: Path, results: Results, conditions: str) -> None:
-    """Replace the text between `BEGIN` and `END` in *path* by the conditions, the table and the picture of a run."""
+    """Replace the text between `BEGIN` and `END` in *path* by the conditions, the table and the picture of a benchmark run."""
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     part = "\n\n".join((BEGIN, f"{conditions}.", markdown_of(results), PICTURE, END))

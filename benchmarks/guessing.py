@@ -85,7 +85,7 @@ GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
 
 @dataclass(frozen=True)
 class Setup:
-    """The length of the simulated time, and how often strangers and users pay."""
+    """The length of the simulated time, and how many strangers and users pay per day."""
 
     days: int = 360
     seed: int = 9
@@ -189,7 +189,7 @@ def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
 
 
 def _chance(setup: Setup, *names: object) -> Random:
-    return Random(f"{setup.seed} {names}")  # noqa: S311 — two runs with the same seed must make equal histories
+    return Random(f"{setup.seed} {names}")  # noqa: S311 — no secret; equal seeds must give equal histories
 
 
 def _let_strangers_pay(script: Script, setup: Setup, chance: Random) -> None:
@@ -214,8 +214,9 @@ def _let_users_abandon(script: Script, setup: Setup, chance: Random, rate: float
 
 def let_camp(script: Script, since: datetime, until: datetime) -> None:
     """
-    Add the steps of the camper, a user who tries to get the payments of others: every hour, the camper cancels all requests and
-    makes a new one for each amount.
+    Add the steps of the camper, a user who tries to get the payments of others.
+
+    Every hour, the camper cancels all own requests and makes a new request for each amount.
 
     A real user could do this with a script.
     """
@@ -471,8 +472,8 @@ def table_of_pauses(setup: Setup) -> str:
     """
     Return a table of the number of guesses that credit the camper (see `let_camp`), with one row for each rule.
 
-    One row is for today's rule without the pause after a guess. The table uses the lowest rate of unpaid requests, because the
-    camper then has the fewest rivals and gets the most guesses.
+    The rules are the rule of revision 87790ae, today's rule, and two variants of today's rule. The table uses the lowest rate
+    of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
     """
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {

@@ -93,8 +93,8 @@ def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
 
 def _unreadable(list_: ApiList | None, row_id: str | None, body: bytes, received_at: datetime) -> Event:
     # The key contains a digest of the body. So if BMC changes the row, the row becomes a new event, which may be readable. Put
-    # the digest before the row's number: a number, a colon and a long word look like a bot's token, and
-    # coffee_ledger/runtime/logs.py would hide the long word.
+    # the digest before the row's number. In the reverse order, the number, the colon and the digest would look like a bot's
+    # token, and coffee_ledger/runtime/logs.py would hide the digest.
     name = f"{hashlib.sha256(body).hexdigest()}:{row_id or ''}"
     key = DeliveryKey(f"api:{list_ or ''}:{name}:unreadable")
     return Event(key, EventKind.UNREADABLE, body, received_at, type=_type(list_), channel=Channel.API)
@@ -135,11 +135,12 @@ def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at:
     doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
     item_name = row.item_name if isinstance(row, ExtraRow) else None
     charge = Charge(
-        # A webhook of this payment and family gets the same key. So the charge is stored once, even if `Book.find` misses it.
+        # A webhook of this payment and family gets the same key. So the charge is stored once, even if `Book.find` does not
+        # find it.
         charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
         family=family,
-        # Do not use the row's number, because the webhook of this payment may have a different number. Then the webhook would
-        # look like a conflict (`Doubt.CONFLICT`).
+        # Do not use the row's number. The webhook of this payment may have a different number, and would then look like a
+        # conflict (`Doubt.CONFLICT`).
         bmc_id=None,
         transaction_id=row.transaction_id,
         psp_id=None,
@@ -213,14 +214,14 @@ def _shortened(name: str | None) -> str | None:
 
 
 def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
-    # A time in the future is wrong, for example because BMC wrote it in another zone.
+    # A time in the future is wrong, for example because BMC wrote it in a zone other than UTC. Use the time of receipt instead.
     return received_at if told is None or told > received_at + CLOCK_SLACK else told
 
 
 def _is_renewal(row: SubscriptionRow) -> bool:
     # If one of the times is missing, treat the row as a renewal, because `_compare_with_earlier` in settling.py does not
-    # compare renewals. Otherwise the function could mistake the row for a first payment that BMC has also reported as a
-    # donation.
+    # compare renewals. Otherwise `_compare_with_earlier` could mistake the row for a first payment that BMC has also reported
+    # as a donation.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

@@ -43,7 +43,7 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class Mentions:
-    """The Telegram users that a text mentions. The users may not exist, and the writer may be a different person."""
+    """The Telegram users that a text mentions. The users may not exist, and the writer of the text may be none of them."""
 
     usernames: frozenset[str] = frozenset()
     """The usernames, in lower case and without the @."""

@@ -31,8 +31,8 @@ NOTHING_FOUND = frozenset(
 """
 If a charge is unmatched for one of these causes, it needs no operator's decision.
 
-But an operator must decide if the reason also names a user or a payment. A cause that only a newer version of this software
-knows is not in this set, so a charge with this cause needs a decision.
+But an operator must decide if the reason with this cause names a user or a payment. A cause that only a newer version of this
+software knows is not in this set, so a charge with this cause needs a decision.
 """
 
 MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
@@ -49,7 +49,11 @@ DOUBTS = frozenset(
         Rejection.LISTED_ONLY,
     }
 )
-"""The reasons that prevent every match. A charge with one of them waits for an operator, even if a rule has found its user."""
+"""
+The reasons that prevent every automatic match.
+
+A charge with one of them waits for an operator, even if a rule has found its user.
+"""
 
 
 class Attention(enum.StrEnum):
@@ -111,8 +115,8 @@ def only_candidate(charge: Charge) -> Reason | None:
     """
     Return the reason that names the only user to whom the charge probably belongs.
 
-    Return None if a doubt prevents every match, if the match was taken back, or if the reasons name no user, several users or
-    several pending payments. If several reasons name the user, prefer a reason that also names a pending payment.
+    Return None if a doubt prevents every automatic match, if the match was taken back, or if the reasons name no user, several
+    users or several pending payments. If several reasons name the user, prefer a reason that also names a pending payment.
     """
     named = [reason for reason in charge.reasons if reason.telegram_id is not None]
     is_doubtful = charge.doubt is not None or charge.conflicts_with is not None or charge.is_held
@@ -128,7 +132,7 @@ def only_candidate(charge: Charge) -> Reason | None:
 
 
 def point_to_user(reasons: Iterable[Reason]) -> bool:
-    """Return whether at least one of the reasons needs an operator's decision."""
+    """Return whether at least one of the reasons may point to a user, so that an operator must decide."""
     return any(_attention_of(reason) is not None for reason in reasons)
 
 

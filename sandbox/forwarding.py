@@ -112,8 +112,8 @@ async def _pass_on(request: web.Request, answer: ClientResponse, script: Script)
             await response.write(piece)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError):
-        # The product or the browser closed the connection. Abort, so that the browser does not take a partial answer for
-        # a complete answer.
+        # The connection to the product or to the browser failed. Abort the connection to the browser, so that the browser does
+        # not take a partial answer for a complete answer.
         if request.transport is not None:
             request.transport.abort()
     return response

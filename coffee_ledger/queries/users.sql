@@ -30,12 +30,13 @@ SELECT coalesce(
            $2
        ) AS language,
        EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
-       -- is_back is also true for a user who had no row, so that the caller queues the undelivered messages again. An operator
-       -- who presses Start for the first time has no row, but may have undelivered messages.
+       -- is_back is true for a user who was unreachable, and for a user who had no row. The caller then queues the user's
+       -- undelivered messages again. An operator who presses Start for the first time has no row, but may have undelivered
+       -- messages.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
--- Set a user's language. If $3 is true, the language that Telegram reports no longer replaces it.
+-- Set a user's language. If $3 is true, a language that Telegram reports later does not replace the chosen language.
 -- $1 Telegram id, $2 language, $3 whether the user chose the language
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 

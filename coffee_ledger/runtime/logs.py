@@ -18,7 +18,7 @@ from coffee_ledger.runtime.tracing import trace_ids
 
 BOT_TOKEN_KEY = re.compile(r":(?<=\d{6}:)[A-Za-z0-9_-]{30,}")
 """
-Matches the secret part of the bot token, after the bot's id.
+Matches the secret part of the bot token: the colon and everything after the colon.
 
 Libraries may log the token, because the URL of every call to Telegram contains it: /bot123456:AA…/sendMessage. The pattern begins
 with the colon, because a search for one fixed character is many times faster than a search for digits.
@@ -29,7 +29,7 @@ QUEUED_MAX = 10_000
 
 WRITTEN_MAX = 100
 FLUSH_SECONDS_MAX = 5.0
-"""The time limit for writing the last lines at exit, so that the process exits even if the reader of the log has stopped."""
+"""The time limit for writing the last lines at exit. The process exits even if the reader of the log has stopped reading."""
 
 LINES_DROPPED = Counter(
     "ledger_log_lines_dropped", "Log lines below WARNING that were dropped, because the log was read too slowly."
@@ -95,7 +95,7 @@ class QueuedHandler(logging.Handler):
             # Format the record in this thread, because the line contains the ids of the current trace, and the thread that
             # writes the lines has no current trace.
             self._queue.put(self.format(record))
-        except Exception:  # noqa: BLE001 — the handlers of the standard library also catch every exception here
+        except Exception:  # noqa: BLE001 — a log call must not raise, as in the standard library
             self.handleError(record)
 
     def flush(self) -> None:

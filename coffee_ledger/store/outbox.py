@@ -57,8 +57,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     # Do not send this after a day. Users who did not pay know that. Users who pay later need no message, because their payment
     # is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # These messages ask operators for a decision. After the decision, the query requeue_missed does not queue them again, so they
-    # need no shorter limit.
+    # These messages ask operators for a decision. After the decision, the query requeue_missed does not queue them again, so
+    # they need no limit shorter than a year.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
@@ -189,9 +189,9 @@ async def address_operators(
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
-    counted, each operator gets a new summary of the open decisions. An operator who got a summary within the last day gets no
-    new summary. If a message exceeds `CARDS_PER_MINUTE_MAX`, only a summary of the last hour prevents a new summary. If all
-    counted messages are in *quiet*, the summary makes no sound.
+    counted, each operator whose last summary is older than a day gets a new summary of the open decisions. If a message exceeds
+    `CARDS_PER_MINUTE_MAX`, the last summary only needs to be older than an hour. If all counted messages are in *quiet*, the
+    summary makes no sound.
     """
     if not unaddressed:
         return Folded()
@@ -292,7 +292,7 @@ async def put_off(
     """
     Schedule a retry after a failed attempt.
 
-    Newer messages to this chat wait until the retry. If *is_set_aside* is True, the newer messages do not wait.
+    Newer messages to this chat wait until the retry, unless *is_set_aside* is True.
     """
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)

@@ -87,12 +87,13 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Open a pending payment. If a request with the same key comes again, return the payment that the first request opened.
+    Open a pending payment. If an earlier request had the same key, return the payment that the earlier request opened.
 
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no
     second one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
 
-    If a Web App made the id (`Request.payment_id`), return an existing payment only if its id, user and amount are the same.
+    If a Web App made the id (`Request.payment_id`), return an existing payment only if its id, user and amount are those of the
+    request.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.

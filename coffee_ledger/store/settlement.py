@@ -54,8 +54,8 @@ WAITING_MAX = 100
 """
 The maximum number of waiting charges of one amount that are loaded.
 
-More are not needed. A single other waiting charge prevents a guess. A batch has at most 64 events, so it can decide at most 64 of
-the 100 loaded charges. The other loaded charges still wait and prevent a guess.
+More are not needed. One other waiting charge of the same amount is enough to prevent a guess. A batch has at most 64 events, so
+it can decide at most 64 of the 100 loaded charges. The other loaded charges still wait and prevent a guess.
 """
 
 
@@ -64,7 +64,8 @@ class Answers:
     """
     The answers that one webhook replica has given since it last called `keep_answers`.
 
-    *accepted_at* is the time of the last answer 200; None if there was none. *refused* is the number of refusals after that.
+    *accepted_at* is the time of the last answer 200; None if there was none. *refused* is the number of refusals after this
+    answer, or of all refusals if there was no such answer.
     """
 
     accepted_at: datetime | None = None
@@ -227,7 +228,7 @@ async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Bo
 def _load_known_and_candidates() -> str:
     known = sql("load_known")
     candidates = renumber(sql("load_candidates"), after=known)
-    return f"SELECT * FROM ({known}) AS known CROSS JOIN ({candidates}) AS candidates"  # noqa: S608 — both queries are our own
+    return f"SELECT * FROM ({known}) AS known CROSS JOIN ({candidates}) AS candidates"  # noqa: S608 — both queries are constant
 
 
 def _known_parameters(events: Sequence[Event], charges: Sequence[Charge]) -> list[object]:
@@ -409,7 +410,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     if done.events or done.supporters:
         written = await db.fetchval(_keep_events_and_write_decisions(), now, *_event_columns(done, now), *decisions)
     else:
-        # Leave out keep_events, because there is nothing to insert. The bot could not run keep_events, because its database
+        # Leave out keep_events, because there are no events to insert. The bot could not run keep_events, because its database
         # role has no privilege to insert events.
         written = await db.fetchval(sql("write_decisions"), *decisions)
     credited = frozenset(written)

@@ -377,7 +377,7 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
         body = await bodies.read(request)
         if isinstance(body, Unread):
             return close_after(web.Response(status=body.status))
-        # aiogram can read the body again, because the request keeps it.
+        # aiogram can read the body a second time, because the request keeps the body that was read above.
         return await handler.handle(request)
 
     app.router.add_post(WEBHOOK_PATH, take)
@@ -421,7 +421,8 @@ async def _leave_dead_address(
     Source: https://github.com/tdlib/telegram-bot-api, `WebhookActor.cpp` and `Client.cpp`, read November 2026.
     """
     webhook = await bot.get_webhook_info()
-    # If Telegram got a response, the bot is reachable at the chosen address. Another address would lead to the same bot.
+    # If Telegram got a wrong response, the bot is reachable at the chosen address. A different address would not help, because
+    # it would lead to the same bot.
     is_answered = (webhook.last_error_message or "").startswith("Wrong response")
     if webhook.pending_update_count and webhook.last_error_date != last_failed_at and not is_answered:
         log.warning("webhook set again, telegram cannot reach it", error=webhook.last_error_message)

@@ -34,7 +34,7 @@ class Listing:
         self._changes: OrderedDict[str, Mapping[str, Any] | None] = OrderedDict()
 
     def change(self, key: str, fields: Mapping[str, Any] | None) -> None:
-        """Replace *fields* in the row of this payment or subscription. If *fields* is None, delete the row."""
+        """Set *fields* in the row of the payment or subscription with the id *key*. If *fields* is None, delete the row."""
         self._changes[key] = fields
         self._changes.move_to_end(key)
         if len(self._changes) > _CHANGES_MAX:
@@ -63,7 +63,7 @@ class Listing:
 
 
 def in_other_zone(rows: Iterable[Row]) -> list[Row]:
-    """Make all times of the rows seven hours earlier. Nothing in a row shows the change."""
+    """Make all times of the rows seven hours earlier, as in a different time zone. Nothing in a row shows its time zone."""
     return [_shifted(row) for row in rows]
 
 

@@ -20,7 +20,8 @@ export class Checkout {
       onChange();
     });
     this.form.addEventListener("submit", (event) => this.pay(event));
-    // Ignore the second click of a double click. It may come after the first payment has emptied the form, and would pay again.
+    // Ignore the second click of a double click. It may come after the first payment is complete, and would make a second
+    // payment.
     find("pay-button").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     find("paste").addEventListener("click", () => this.paste(this.clipboard));
     find("mistype").addEventListener("click", () => this.paste((this.mistyped = withOneWrongSign(this.clipboard))));

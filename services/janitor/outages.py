@@ -14,7 +14,7 @@ tries to reach the webhook for 10 seconds.
 @dataclass
 class OutageWatch:
     """
-    Learns from the probes and from the queries of the reconciliation whether an outage has ended.
+    Learns from the probes and from the reconciliation's database queries whether an outage has ended.
 
     An outage is a time in which Buy Me a Coffee (BMC) could not deliver: probes through the proxy failed, or the database was away.
     """

@@ -30,7 +30,7 @@ async def test_a_clock_that_is_behind_is_shown_in_the_metrics(run_bot: RunBot, m
     monkeypatch.setattr(clock, "now_seconds", lambda: real_time() - HOUR)
 
     async with run_bot(), asyncio.timeout(DEADLINE_SECONDS):
-        while not shown():  # noqa: ASYNC110 — a gauge cannot set an asyncio.Event
+        while not shown():  # noqa: ASYNC110 — poll, because a gauge cannot set an asyncio.Event
             await asyncio.sleep(0.01)
 
     assert shown() == pytest.approx(HOUR, abs=5)

@@ -31,9 +31,9 @@ TAG = f"{IMAGE_TAG}-update"
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
 """
-`UP` and `CAREFUL` are texts from the documented commands for the two ways to update, one text for each way.
+`UP` and `CAREFUL` are parts of commands, one part for each of the two documented ways to update.
 
-`documented` finds the commands by the text.
+`documented` finds the block of commands that contains such a part.
 """
 
 versions = itertools.count(29990101000000)
@@ -88,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that the service `migrate` reads migrations from."""
     folder = tmp_path_factory.mktemp("update") / "migrations"
     folder.mkdir()
-    # `migrate` runs as another user, who must be able to read the folder.
+    # `migrate` does not run as the user who runs the test, but must be able to read the folder.
     folder.chmod(0o755)
     return folder
 

@@ -486,7 +486,7 @@ async def forget_next_webhook(page: Page) -> Locator:
 
 
 async def answer_claim(page: Page) -> None:
-    """Answer the questions that the bot asks after /claim about the payment with the code."""
+    """After /claim, answer the bot that the open payment was paid today, and skip the bot's next question."""
     messages = page.locator("#messages")
     await messages.get_by_role("button", name="Yes, paid today").click()
     await messages.get_by_role("button", name="Skip").click()
@@ -729,8 +729,8 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
     In an earlier version, the page pressed Start twice for a new supporter if an old state of the demo arrived late.
 
     The sandbox had read this state before the first Start. *Start over* replaces the supporters if one of them has sent a
-    message after the first Start, and the second Start was such a message. So another click on *Start over* replaced the new
-    supporters, too.
+    message after the first Start. The second Start counted as such a message. So a second click on *Start over* replaced the
+    new supporters, although nothing else had happened.
     """
     acts: list[str] = []
     people_and_starts = ["users", "messages"] * 2
@@ -776,8 +776,8 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
 
 
 async def test_an_operator_reads_ukrainian(fresh: Page, amount: str) -> None:
-    # Enter a code that was never issued. For a payment without any code, the bot sends no card, and only lists it in the
-    # summary.
+    # Enter a code that was never issued, so that the bot sends a card to the operator. A payment without any code gets no card,
+    # only a line in the summary.
     await fresh.get_by_label("Say something nice…").fill("9MK6-DYN5")
     await fresh.get_by_label("Another").fill(amount)
     await fresh.get_by_role("button", name=f"Support with ${amount}").click()

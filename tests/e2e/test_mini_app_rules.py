@@ -1,4 +1,4 @@
-"""Test the Mini App's modules for amounts, colours and texts. They run in a browser, without the stack."""
+"""Test the Mini App's modules for amounts, colours and texts. The modules run in a browser, without the stack."""
 
 import json
 import random

@@ -333,7 +333,7 @@ def drift(stack: Stack) -> str:
 async def test_the_bodies_that_bmc_sends_are_accepted_through_the_proxy_and_stored(
     bmc: BuyMeACoffee, stack: Stack, file: Path
 ) -> None:
-    body = file.read_bytes()  # noqa: ASYNC240 — the file has only about a kilobyte
+    body = file.read_bytes()  # noqa: ASYNC240 — reading a kilobyte blocks only for a moment
     money = "SELECT (SELECT count(*) FROM charges), (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances)"
 
     first = await bmc.post_raw(body, sign(body))
@@ -370,7 +370,7 @@ async def test_other_paths_are_not_found_from_outside(bmc: BuyMeACoffee, stack: 
 
 
 def test_no_log_contains_secrets_or_personal_data(stack: Stack) -> None:
-    """This test is the last in the file. It searches the services' logs for secrets and personal data of the other tests."""
+    """This test is the last, because it searches the services' logs for secrets and personal data of the tests before it."""
     logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
 
     for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):

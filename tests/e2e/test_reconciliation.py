@@ -1,4 +1,4 @@
-"""Buy Me a Coffee (BMC) sends no webhook, and the user says "I paid". The janitor looks for the payment in BMC's own list at once."""
+"""Buy Me a Coffee (BMC) sends no webhook, and the user says "I paid". The janitor immediately searches BMC's own lists."""
 
 import time
 

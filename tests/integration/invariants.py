@@ -15,7 +15,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 CountKey = tuple[str | None, str | None, str | None, str | None]
-"""The columns `counted`, `kind`, `method` and `currency` of a row of the table `counts`."""
+"""The key of a row of the table `counts`: the values of the columns `counted`, `kind`, `method` and `currency`."""
 
 RATES = {"USD": Decimal(100), "EUR": Decimal(110)}
 WINDOW = timedelta(minutes=60)
@@ -80,7 +80,7 @@ class Written:
     """
     The codes that the supporter may have meant.
 
-    Each differs from the written text by one mistake, such as a wrong character.
+    Each of these codes differs from the written text by one mistake, such as a wrong character.
     """
     is_renewal: bool = False
 
@@ -98,7 +98,7 @@ class Known:
     """
     Contains the delivery key of each delivered event, or the start of this key.
 
-    A delivery key ends with the charge key, which the test may not know.
+    A delivery key ends with the charge key, which the test does not always know.
     """
     erased: dict[int, set[str]] = field(default_factory=dict)
     """Maps each erased user to the keys of the user's charges. A user who uses the bot again is removed from this map."""
@@ -146,7 +146,8 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
         amounts[key] -= amount
     assert not any(numbers.values()), numbers
     assert not any(amounts.values()), amounts
-    # The table `counts` counts only paid charges. So the metric of matches is correct only if every charge with a method is paid.
+    # The metric of matches is read from the table `counts`, which counts only charges with `is_paid`. So the metric is correct
+    # only if `is_paid` is true for every charge with a method.
     assert all(charge["is_paid"] for charge in after.charges if charge["method"] is not None)
 
 

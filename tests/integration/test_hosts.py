@@ -81,7 +81,7 @@ async def test_after_a_lost_connection_the_others_are_replaced_too(role_url: Cal
 
         assert len(before) == 3
         async with asyncio.timeout(10):
-            while not await pool.fetchval(are_gone, before):  # noqa: ASYNC110 — asyncpg closes the old connections in the background
+            while not await pool.fetchval(are_gone, before):  # noqa: ASYNC110 — asyncpg does not signal a closed connection
                 await asyncio.sleep(0.02)
 
 

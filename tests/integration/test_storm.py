@@ -66,7 +66,7 @@ def now() -> datetime:
 
 
 class Bmc:
-    """Creates events: payments, repeats, refunds, updates and renewals. Each has a valid code, a wrong code or no code."""
+    """Creates events: payments, repeats, refunds, updates and renewals. Each event has a valid, a wrong or no code."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -193,7 +193,7 @@ class Storm:
             await withdraw_claim(self.bot, open_claim.claim_id, user, now=now())
 
     async def erase(self) -> None:
-        await asyncio.sleep(0.2)  # Erase rarely, because the other actions need data.
+        await asyncio.sleep(0.2)  # Erase users rarely, because the other actions need their data.
         await erase_user(self.bot, self.chance.choice(USERS))
 
     async def match(self) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox serves BMC's REST API, including the oddities that users of the real API have published."""
+"""The sandbox serves BMC's REST API, including the peculiarities that users of the real API have described publicly."""
 
 import asyncio
 import base64

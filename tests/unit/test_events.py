@@ -176,7 +176,7 @@ def test_a_payment_with_another_status_is_in_doubt(family: Family, written: str)
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("active", "active"),  # "active" means "paid" only for a subscription
+        ("active", "active"),  # "active" means "paid" only for a subscription, not for a single payment
         ("paid", "paid"),
         ("not succeeded", "not succeeded"),
         ("", None),
@@ -547,7 +547,7 @@ def test_a_running_subscription_is_paid(status: object) -> None:
         ("Overdue", "Overdue"),
         ("incomplete", "incomplete"),
         ("unpaid", "unpaid"),
-        ("succeeded", "succeeded"),  # "succeeded" means "paid" only for a single payment
+        ("succeeded", "succeeded"),  # "succeeded" means "paid" only for a single payment, not for a subscription
         ("", None),
         (7, "7"),
         (False, "false"),

@@ -68,7 +68,8 @@ async def _rewrite(press: CallbackQuery, text: str, keys: InlineKeyboardMarkup |
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text, reply_markup=keys)
-        # Telegram may refuse the edit, for example of a deleted message. Ignore the error, because a new message is sent below.
+        # Telegram may refuse the edit, for example because the message was deleted. Ignore the error, because a new message is
+        # sent below.
         except TelegramBadRequest:
             pass
         else:

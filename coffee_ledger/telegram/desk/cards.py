@@ -161,7 +161,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Say that later charges of the same supporter, subscription or item (*kind* says which) will be dismissed too."""
+    """Say that other charges of this supporter, subscription or item (see *kind*) are dismissed if they have no valid code."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -203,7 +203,7 @@ def confirm_card(
     credits: int,
     back: CallbackData,
 ) -> Card:
-    """Build the card that asks whether to credit this user. It shows the user's balance before and after."""
+    """Build the card that asks whether to credit *user*. The card shows the user's balance before and after the credit."""
     lines = [
         speech.say("desk-confirm-match", amount=money(charge, speech), number=str(charge.charge_id)),
         speech.say(
@@ -320,7 +320,7 @@ def collapsed(lines: Iterable[str]) -> str:
 
 
 def _about_presets(charge: ShownCharge, speech: Speech) -> str:
-    """Explain which other charges the button *Just a supporter* also dismisses, if any."""
+    """Explain which charges, besides *charge*, the button *Just a supporter* dismisses."""
     kind = remembered_by_preset(charge)
     return speech.say(f"desk-presets-{kind}" if kind else "desk-presets-nothing")
 
@@ -329,7 +329,8 @@ def remembered_by_preset(charge: ShownCharge) -> OutsiderKind | None:
     """
     Return the property by which the button *Just a supporter* dismisses other charges: supporter or subscription.
 
-    The button uses the subscription only if the supporter is not known, because one supporter may have several subscriptions.
+    The button prefers the supporter, because one supporter may have several subscriptions. It uses the subscription only if the
+    supporter is not known.
 
     Return None if the charge has neither a known supporter nor a subscription. The button then dismisses no other charges.
     """

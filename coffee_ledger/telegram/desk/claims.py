@@ -72,7 +72,7 @@ async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, 
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # A second fitting charge may have arrived since the button was sent. So ask for confirmation now.
+        # A second charge that fits the claim may have arrived since the button was sent. So ask for confirmation now.
         await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)

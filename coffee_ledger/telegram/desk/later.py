@@ -52,8 +52,8 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # Update the notification about the charge too. If the operator opened this card from a list, the notification is a separate
-    # message.
+    # Besides this card, update the notification about the charge. If the operator opened this card from a list, the
+    # notification is a separate message.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 
