@@ -16,7 +16,7 @@ from tests.e2e.stack import Stack
 from tests.files import ROOT
 
 COMPOSE_FILE = Path(__file__).with_name("compose.yaml")
-SECRET = "bench-signing-a1b2c3"  # noqa: S105 — signs only the deliveries of the benchmark
+SECRET = "bench-signing-a1b2c3"  # noqa: S105 — not a real secret: it signs only the deliveries of the benchmark
 DOCKER_SOCKET = "/var/run/docker.sock"
 COMMAND_SECONDS_MAX = 900
 PORT = 8080
@@ -30,7 +30,7 @@ def docker(*words: str, **settings: str) -> str:
         RuntimeError: The command failed.
     """
     done = subprocess.run(  # noqa: S603 — no untrusted input
-        ["docker", *words],  # noqa: S607 — the path of `docker` differs between machines
+        ["docker", *words],  # noqa: S607 — PATH must find `docker`, because its folder differs between machines
         cwd=ROOT,
         env={**os.environ, **settings},
         capture_output=True,
@@ -108,7 +108,7 @@ def running_containers() -> Iterator[Containers]:
 
 
 def build_images() -> None:
-    """Build the product's images and the image of the peers (benchmarks/peers), from the working tree."""
+    """Build the product's images, and the image of the programs in benchmarks/peers, from the working tree."""
     product = ("compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-bench", "build", "--quiet")
     docker(*product, IMAGE_TAG="bench")
     docker("compose", "--file", f"{COMPOSE_FILE}", "build", "--quiet", BMC_WEBHOOK_SECRETS=SECRET)
@@ -131,12 +131,12 @@ def read_pid(container: str) -> int:
 
 @dataclass(frozen=True)
 class Usage:
-    """The resources of a container, with all its processes."""
+    """The CPU time and the memory that all processes of a container use together."""
 
     cpu_seconds: float
     """The CPU time since the start of the container. Processes that have ended count too."""
     memory_mb: float
-    """The memory in units of 1,048,576 bytes, without the cache of unused files. `docker stats` shows this value too."""
+    """The memory in units of 1,048,576 bytes, without the cache of inactive files. `docker stats` shows this value too."""
 
 
 async def read_usage(container: str) -> Usage:
@@ -145,7 +145,7 @@ async def read_usage(container: str) -> Usage:
         async with session.get(address, timeout=aiohttp.ClientTimeout(total=30)) as answer:
             stats = await answer.json()
     memory = stats["memory_stats"]
-    # The size of this cache is called `total_inactive_file` in cgroup v1 and `inactive_file` in cgroup v2.
+    # The size of the cache of inactive files is called `total_inactive_file` in cgroup v1 and `inactive_file` in cgroup v2.
     cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, (memory["usage"] - cache) / MB)
 

@@ -1,5 +1,5 @@
 """
-Create databases with many payments on the benchmark's database server, and measure the janitor's snapshot of the large one.
+Create the databases `large` and `crowded` with many payments, and measure the janitor's snapshot of the database `large`.
 
 The snapshot is the set of numbers that the janitor reads from the database for its metrics.
 """
@@ -20,7 +20,7 @@ LARGE, CROWDED = "large", "crowded"
 ROWS = 1_000_000
 CROWDED_AMOUNT = 5
 CROWD_SHARE = 0.85
-"""The number of open payments in the crowded database, as a share of the number in the large database."""
+"""The number of open payments in the database `crowded`, divided by the number of open payments in the database `large`."""
 STATEMENTS = Path(__file__).with_name("history.sql")
 FILL_SECONDS_MAX = 1800
 
@@ -37,7 +37,7 @@ async def create_crowded_database(containers: Containers, *, rows: int) -> None:
         INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, created_at)
         SELECT payer || '_' || (1700000000 + n), payer, payer, {CROWDED_AMOUNT}, now() - random() * interval '1 day'
           FROM (SELECT n, 1 + n % 100000 AS payer FROM generate_series(1, current_setting('bench.rows')::integer) AS n) AS opened;
-    """  # noqa: S608 — the amount is a constant
+    """  # noqa: S608 — the only inserted value is the constant `CROWDED_AMOUNT`
     await _create(containers, CROWDED, statements, rows)
 
 
@@ -54,7 +54,7 @@ async def _create(containers: Containers, database: str, statements: str, rows: 
 
 async def measure_snapshot(containers: Containers, *, rounds: int) -> Measured:
     """
-    Measure the median time of the janitor's snapshot of the large database in milliseconds.
+    Measure the median time, in milliseconds, that the janitor needs for a snapshot of the database `large`.
 
     Each statement of the snapshot has a time limit. If a statement exceeds the limit, the snapshot ends early, but its time is
     still included in the median. The *detail* of the result says how many snapshots ended early.

@@ -145,7 +145,7 @@ class Charge:
     """
     The reason why only an operator may match the charge; None if there is no doubt.
 
-    If there are several reasons, this is the first one in the order of `Doubt`.
+    If there are several reasons, this is the first of them in the order of the members of `Doubt`.
     """
     told: str | None = None
     """

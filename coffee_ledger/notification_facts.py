@@ -208,7 +208,7 @@ class GuessDisowned(ChargeNews):
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
     """
-    A charge was already decided. Then an event changed the charge's note, and the new note has a different user's code.
+    An event changed the note of a decided charge. The new note has the code of a user to whom the charge is not matched.
 
     The field *code* contains the code in the new note.
     """
@@ -241,7 +241,7 @@ class SignatureFailures(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class EventNews(Facts):
-    """Base class of the notifications to operators about legacy webhooks and test, unknown, unreadable or failed events."""
+    """Base class of the notifications to operators about events: test, unknown, unreadable, failed, or in BMC's old format."""
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""

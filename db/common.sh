@@ -27,8 +27,8 @@ absolute() {
     esac
 }
 
-# Refuse to run while backup.sh, restore.sh or move.sh runs in this checkout, because they use the same databases. The lock is
-# on the folder db, because a lock needs an open file, and every user of the checkout can open this folder.
+# Let only one of backup.sh, restore.sh and move.sh run in this checkout at a time, because all three use the same databases.
+# The lock is on the folder db, because a lock needs an open file, and every user of the checkout can open this folder.
 lock() {
     # restore.sh and move.sh call backup.sh while they hold the lock, so backup.sh must not take it again.
     [ -z "${LEDGER_LOCKED:-}" ] || return 0

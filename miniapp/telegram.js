@@ -1,4 +1,4 @@
-// Wraps Telegram's script. Checks the client's version first: newer calls fail silently or throw in older clients.
+// Wraps Telegram's script. Checks the client's version first: in an old client, newer methods fail silently or throw an error.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");

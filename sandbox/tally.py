@@ -2,7 +2,7 @@
 Follow each payment from the checkout to the message in Telegram, as anyone outside the product sees it.
 
 The tally knows only the requests and answers of the webhook, and the messages of the bot. It does not read the database. So it
-recognises some things by their traces:
+derives some facts by these rules:
 
 - A code belongs to the chat in which the bot showed it first.
 - A receipt is a message that contains the amount of a payment and a number of credits with a plus sign, such as "$5: +500".

@@ -59,7 +59,7 @@ class Story:
     bot: Pool
     janitor: Pool
     now: datetime
-    chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 — each snapshot needs the same codes
+    chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 — no secrets: each snapshot needs equal codes
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def meet(self, user: TelegramId) -> None:

@@ -1,7 +1,7 @@
 """
-django-buymeacoffee in the smallest Django project: settings, addresses and the WSGI application.
+django-buymeacoffee in the smallest Django project: settings, URLs and the WSGI application.
 
-The package stores donations. It verifies no signature, matches no user and gives no credit.
+The package stores donations. It verifies no signature, matches no donation to a user, and gives no credit.
 """
 
 import importlib
@@ -18,7 +18,7 @@ PACKAGE = "django_buymeacoffee"
 database = urlsplit(os.environ["DATABASE_URL"])
 settings.configure(
     ALLOWED_HOSTS=["*"],
-    SECRET_KEY="signs nothing here",  # noqa: S106 — the peer has no sessions
+    SECRET_KEY="signs nothing here",  # noqa: S106 — not a real secret: this project has no sessions to sign
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=[PACKAGE],
     # The package has no migrations, so `migrate --run-syncdb` creates its tables from the models.

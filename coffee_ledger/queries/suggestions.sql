@@ -28,8 +28,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  LIMIT $4;
 
 -- name: suggest_named
--- Find users to whom other charges were matched. The other charges must have this supporter or this name. The user with the
--- newest charge comes first. Guesses are left out, because a guess may be wrong.
+-- Find users to whom charges with the supporter $1 or with the payer's name $2 were matched. The user with the newest charge
+-- comes first. Guesses are left out, because a guess may be wrong.
 -- $1 supporter id or null, $2 name or null, $3 maximum
 WITH named AS (
     SELECT charge_id FROM charges WHERE supporter_id = $1

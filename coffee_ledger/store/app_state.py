@@ -1,4 +1,4 @@
-"""Load the data of a user that the Mini App shows, and detect when it changes."""
+"""Load the data that the Mini App shows to a user, and detect changes of this data."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -70,4 +70,4 @@ async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict
 def _shown(row: dict[str, object]) -> ShownPayment:
     amount, currency, credits, at = (row.pop(column) for column in PAID_COLUMNS)
     is_paid = None not in (amount, currency, credits, at)
-    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # PAID_COLUMNS have the types of Paid's fields
+    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # mypy does not know that each column has the type of its field in Paid

@@ -79,11 +79,11 @@ class RefusalCause(enum.StrEnum):
     NOT_REFUNDABLE = "not_refundable"
     """The charge was dismissed, or its amount is unknown, or BMC reported only a refund and no payment."""
     NO_PART = "no_part"
-    """The amount to refund is zero or negative, or it is at least the amount that is left after earlier partial refunds."""
+    """The amount to refund is zero, negative, or at least as large as the amount that is left after earlier partial refunds."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """
-    The operator asked to dismiss also the charges with the same supporter, subscription or item. But BMC did not report this
-    property of the charge.
+    The operator asked to dismiss all charges with the supporter, the subscription or the item of this charge. But BMC did not
+    report this property of the charge.
     """
     UNDONE_BEFORE = "undone_before"
     UNKNOWN_OFFER = "unknown_offer"
@@ -109,7 +109,8 @@ class Done:
     """The number of credits by which the user's balance changed. Negative if credits were taken back."""
     also_dismissed: tuple[ChargeKey, ...] = ()
     """
-    The keys of other waiting charges that were dismissed too, because they have the same supporter, subscription or item.
+    The keys of the waiting charges that were dismissed together with the charge, because they have its supporter, subscription
+    or item.
     """
 
 
@@ -652,8 +653,8 @@ async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> 
     """
     Return the ids of the marks (rows of `outsiders`) that must end when the dismissal of *charge* is undone.
 
-    A charge that was dismissed automatically has the mark that caused the dismissal. A charge that an operator dismissed has the
-    mark that the operator made with the dismissal, if any. Return an empty set for a charge that is not dismissed.
+    If *charge* was dismissed automatically, a mark caused the dismissal. If an operator dismissed *charge*, the operator may
+    have made a mark with the dismissal. Return an empty set if *charge* is not dismissed.
     """
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED

@@ -22,8 +22,9 @@ class Lease:
     """
     The lease of a given name, as one process sees it.
 
-    The clock of the database decides when a lease ends. The holder measures the same duration with its own clock, and starts
-    before it sends the query that takes the lease. So the holder stops using the lease before another process can take it.
+    The clock of the database decides when a lease ends. The holder measures the length of the lease with its own clock, and
+    starts to measure before it sends the query that takes the lease. So the holder stops using the lease before another process
+    can take it.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -154,7 +154,7 @@ def _undelivered_since(rows: list[Any]) -> dict[Audience, datetime]:
 
 
 def _totals(counts: list[Any], counted: str, label: str, value: str = "number") -> Counter[str]:
-    """Group the rows about *counted* by the column *label*, and add up the column *value*. Skip rows whose label is None."""
+    """Select rows by the column `counted`, group them by the column *label* if it is not None, and sum the column *value*."""
     totals: Counter[str] = Counter()
     for row in counts:
         if row["counted"] == counted and row[label] is not None:

@@ -96,8 +96,9 @@ def _is_from_person(message: Message) -> bool:
     Return whether a person wrote the message to this group.
 
     Anonymous administrators and people who write as a channel have the id of a bot. They count as people, and a `sender_chat`
-    identifies them. Forwarded messages do not count, because they were not written to this group. The posts of the group's
-    channel are forwarded messages too. Other bots do not count, because two bots might answer each other forever.
+    identifies them. Forwarded messages do not count, because they were not written to this group. This rule excludes the posts
+    of the group's channel, because Telegram forwards these posts to the group. Messages of other bots do not count, because two
+    bots might answer each other forever.
     """
     is_bot = message.from_user is None or message.from_user.is_bot
     return message.forward_origin is None and (message.sender_chat is not None or not is_bot)
@@ -143,7 +144,7 @@ class GroupAnswers:
 
 
 def make_router() -> Router:
-    """Make the router for groups. Include it only in our own bot, because a developer's bot may have its own answers there."""
+    """Make the router for groups. Include it only in our own bot, because a developer's bot may answer in groups itself."""
     router = Router(name="groups")
     router.message.register(GroupAnswers().lead_to_private_chat, IsAddressed())
     router.message.filter(F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))

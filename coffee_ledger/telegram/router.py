@@ -17,7 +17,7 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
     """
     Make the conversation's router, which handles private chats and ignores groups and channels.
 
-    *dialogues* finds the open dialogues of the users. If *answers_unknown* is False, messages that no handler of the
+    *dialogues* is the storage of the users' open dialogues. If *answers_unknown* is False, messages that no handler of the
     conversation knows are left to the other routers of the bot. *throttle* limits the rate of each user. It is None if the
     Dispatcher already has a throttle for all updates.
     """

@@ -1,4 +1,4 @@
-"""Define the first dashboard: the health of the services, the payments received, and the work done."""
+"""Define the dashboard *Overview*: the health of the services, the payments received, and the work done."""
 
 from monitoring.dashboards.parts import BAD, UP, Board, Column, Limit, Query, Sql, Unit, Word
 from monitoring.dashboards.shapes import (

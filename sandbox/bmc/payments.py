@@ -92,7 +92,7 @@ class Subscription:
 
 
 class Payments:
-    """Stores at most `_KEPT_MAX` payments and as many subscriptions. If there are more, the oldest is dropped."""
+    """Stores the newest `_KEPT_MAX` payments and the newest `_KEPT_MAX` subscriptions."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -109,8 +109,8 @@ def _check_inline_button(button: Any) -> None:
     if not actions:
         raise bad_request("Text buttons are unallowed in the inline keyboard")
     if len(actions) > 1:
-        # The documentation forbids a button with several actions. Telegram silently picks one action, but the sandbox refuses the
-        # button.
+        # Telegram's documentation forbids a button with several actions. Telegram silently picks one of the actions, but the
+        # sandbox refuses the button.
         raise bad_request(f"can't parse inline keyboard button: exactly one action expected, got {', '.join(actions)}")
     _check_callback_data(button)
     _check_copy_text(button)

@@ -62,7 +62,7 @@ log = structlog.stdlib.get_logger()
 
 PASS_PERIOD = timedelta(minutes=10)
 RETRY_PAUSE = timedelta(minutes=1)
-"""After a failed pass, the next pass waits at least this long, even if an outage has ended."""
+"""When an outage has ended, a pass starts at once, but not earlier than this time after a failed pass."""
 
 WEBHOOK_WAIT = timedelta(minutes=15)
 """The time that a row with an unknown payment or refund waits for its webhook. BMC may still be retrying the delivery."""
@@ -72,9 +72,10 @@ LATE_AFTER = timedelta(minutes=25)
 
 REREAD = timedelta(days=1)
 """
-Each pass also reads the rows from this period before the last complete pass.
+A row counts as old if it is older than the last complete pass by more than this time.
 
-BMC may write the times of rows in another time zone, and may have retried the delivery of a payment for hours.
+The time of a row may be wrong by hours, because BMC may write it in a time zone other than UTC. And BMC may retry the delivery
+of a payment for hours, so we may learn of a payment long after the time of its row.
 """
 
 PAGES_MAX = {ApiList.SUPPORTERS: 5, ApiList.SUBSCRIPTIONS: 2, ApiList.EXTRAS: 2}
@@ -329,7 +330,7 @@ class Reconciler:
         elif all(state.is_healthy for state in states):
             await answer_claim(self._pool, request, now=self._clock())
         elif ApiState.THROTTLED not in states:
-            # Only mark the request as answered. The user gets no message, because an operator will decide the claim.
+            # A list could not be read. Only mark the request as answered, and send no message. An operator decides the claim.
             await answer_requests(self._pool, [request], now=self._clock())
         return settled
 

@@ -80,8 +80,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting.cancel()
             looking.cancel()
         # Write this replica's last HTTP answers to the database, because the other replicas need them to count failures in a
-        # row. Write after the task group has ended, because the cancelled task `streak.run` first puts back the answers that it
-        # could not write.
+        # row. Write after the task group has ended. If the cancellation of `streak.run` interrupted a write, `streak` has kept
+        # the answers of that write, and writes them here.
         await streak.write()
 
 

@@ -1,5 +1,5 @@
 """
-The desk's lists have pages. A list skips no row when an operator decides on other rows and then turns the page.
+The desk's lists have pages. If an operator decides on rows of a page and then opens the next page, this page skips no row.
 
 Each row shows the facts that help to decide on it.
 """

@@ -17,7 +17,7 @@ BURST = 3
 
 @pytest.fixture
 def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow a user only `BURST` updates at once. The product allows 30, and the bot would need half a minute to answer them."""
+    """Allow a user only `BURST` updates at once. The product allows 30, but 30 answers would take half a minute."""
     monkeypatch.setattr("coffee_ledger.telegram.assembly.Throttle", partial(Throttle, burst=BURST))
 
 
@@ -56,7 +56,7 @@ async def test_an_amount_from_a_page_is_never_throttled(anna: Person, ledger: Le
     await anna.send_form('{"amount": 5}')
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — poll, because a Postgres table cannot be awaited
+        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — poll, because the bot sends no signal after it has stored a payment
             await asyncio.sleep(0.02)
 
 
@@ -84,7 +84,7 @@ async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_ch
 async def test_a_button_press_over_the_limit_does_not_use_up_the_warning_in_the_chat(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer to a button press disappears after seconds, so the first message still needs an answer."""
+    """The answer to a button press disappears after seconds. So the first message over the limit still gets the warning."""
     await anna.ask("/language")
     monkeypatch.setattr(TokenBucket, "take", lambda *_: 1.0)
 

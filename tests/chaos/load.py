@@ -125,7 +125,7 @@ class Load:
         await self._pay_and_perhaps_refund(person, paid, "extra_purchase", shop(paid, answers=[note]))
 
     async def _pay_used_code(self) -> None:
-        """Pay with a used code, or with an unused one if the user has no used code. A used code still identifies its user."""
+        """Pay with a used code, or with an unused code if the user has no used code. A used code still identifies its user."""
         person = self._any_user()
         paid = self._paid(person, self.chance.choice(person.paid_codes or self._take_code(person) or [""]))
         if not paid.note:
@@ -284,7 +284,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event. Send one event in seven twice at the same time, and repeat one in ten up to 15 seconds later."""
+        """Deliver an event. Send one event in seven twice at once, and repeat one event in ten up to 15 seconds later."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()

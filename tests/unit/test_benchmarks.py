@@ -1,5 +1,7 @@
 """
-The benchmark measures all contenders under the same conditions, counts each answer, and shows only figures that it measured.
+The benchmark measures the webhook and the programs in benchmarks/peers under equal conditions.
+
+It counts each answer, and shows only figures that it measured.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ class TooManyWatchersError(LedgerError):
     """The user already has `WATCHERS_OF_USER_MAX` pages open, so no stream is opened for another page."""
 
 
-# Compare watchers by identity, so that `list.remove` removes the given watcher and not another one with equal fields.
+# Compare watchers by identity, so that `list.remove` removes the given watcher, not another watcher with equal fields.
 @dataclass(eq=False)
 class Watcher:
     """An open page of the Mini App that waits for changes."""

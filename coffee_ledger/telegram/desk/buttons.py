@@ -67,13 +67,13 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
 
 class Preset(enum.StrEnum):
     """
-    A ready reason to dismiss a charge. The buttons on the card of the charge offer these reasons.
+    A predefined reason to dismiss a charge. The card of the charge has a button for each of these reasons.
 
     Each value is one letter, because Telegram limits the data of a button to 64 bytes.
     """
 
     SUPPORTER = "s"
-    """An ordinary supporter paid. The supporter's other waiting and later charges are dismissed too."""
+    """The supporter is not a user of the bot. The supporter's other waiting and later charges are dismissed too."""
     GIFT = "g"
     """The charge is a gift. Only this charge is dismissed."""
 
@@ -92,7 +92,7 @@ class DismissAll(CallbackData, prefix="dl", sep="|"):
 
 
 class UndoAll(CallbackData, prefix="dz", sep="|"):
-    """Undo the dismissals that a press of the button `DismissAll` with the same *offer_id* has made."""
+    """Undo the dismissals that an operator made with the button `DismissAll` of this offer."""
 
     offer_id: int
 

@@ -1,4 +1,4 @@
-"""Dismiss all charges that a summary shows as payments of ordinary supporters, and undo these dismissals."""
+"""Dismiss all charges that a summary lists as ordinary (see `coffee_ledger.triage`), and undo these dismissals."""
 
 from collections.abc import Mapping
 

@@ -1,8 +1,8 @@
 """
-Handle /reconcile, which compares Buy Me a Coffee's (BMC's) own lists with our charges now, and reports the differences.
+Handle the command /reconcile. It shows the differences between the lists of Buy Me a Coffee (BMC) and our charges.
 
-The janitor compares, because only the janitor has the token of BMC's API. The bot stores a request in the database, and waits
-until the janitor has answered.
+The janitor compares the lists with our charges, because only the janitor has the token of BMC's API. The bot stores a request
+in the database, and waits until the janitor has answered.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def make_router() -> Router:
 
 
 async def compare(message: Message, context: Context) -> None:
-    """Ask the janitor to compare now, and show the report. The comparison takes seconds, so show a progress message first."""
+    """Ask the janitor for a comparison, and show the report. A comparison takes seconds, so show a progress message first."""
     speech = context.speech
     request_id = await request_reconciliation(context.pool, "operator", now=context.clock())
     if request_id is None:
@@ -64,7 +64,7 @@ async def _wait_for_answer(request_id: int, context: Context) -> bool:
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             # Poll the database. A connection that listens for a NOTIFY would cost more than these few queries.
-            while not await is_answered(context.pool, request_id):  # noqa: ASYNC110 — another process sets the answer
+            while not await is_answered(context.pool, request_id):  # noqa: ASYNC110 — an asyncio.Event cannot report the answer of another process
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         return False

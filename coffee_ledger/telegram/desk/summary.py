@@ -2,7 +2,7 @@
 Keep the summaries up to date. A summary is a message in an operator's chat that lists the open decisions.
 
 The bot edits this message when the open decisions change. The summary also lists charges that look like payments of ordinary
-supporters. One button dismisses all of the listed charges.
+supporters. One button dismisses all of these charges.
 """
 
 import asyncio
