@@ -1,12 +1,12 @@
 """
-Measure the webhook and its peers (benchmarks/peers) over HTTP, from the request to the durable commit, and print a table.
+Measure the webhook and comparable programs over HTTP, from the request to the durable commit, and print a table.
 
     make bench           the figures F1 to F4, in less than two minutes
     make bench FULL=1    all figures, in about half an hour
 
-After each round, the number of answered payments is compared with the number of stored ones. The webhook and its peers are the
-contenders. They run on this machine, beside Postgres and the load generator. `FIGURES` in benchmarks/figures.py lists the
-figures F1 to F12.
+After each round, the number of answered payments is compared with the number of stored payments. The comparable programs are
+the peers (benchmarks/peers). The webhook and its peers are the contenders. They run on this machine, beside Postgres and the
+load generator. `FIGURES` in benchmarks/figures.py lists the figures F1 to F12.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Form:
     rounds: int
     seconds: int
     one_caller: int
-    """The number of payments in each round of F4, in which one caller sends one payment after the other."""
+    """The number of payments in each round of figure F4, the answer time for one caller. The caller sends them one by one."""
 
 
 SHORT = Form("short form", rounds=3, seconds=3, one_caller=100)
@@ -88,7 +88,11 @@ Rates = dict[str, float]
 async def compare_peers(
     containers: Containers, contest: Contest, form: Form, *, is_full: bool
 ) -> tuple[Results, Rates]:
-    """Measure the payments per second (F1 to F3, and F11 in a full run) and answer times (F4) of the webhook and its peers."""
+    """
+    Measure the webhook and its peers (benchmarks/peers), and return the figures F1 to F4 of benchmarks/figures.py.
+
+    F1 to F3 compare payments per second, and F4 is the answer time. A full run adds F11, for which other processes use the CPU.
+    """
     containers.start([one.service for one in PEERS])
     burned = tuple(
         replace(one, name=f"{one.name}, foreign load", around=partial(burning, form.seconds + 30))
@@ -126,9 +130,10 @@ def compare_drops(rates: Rates, burned: tuple[Contender, ...]) -> Measured:
 
 async def measure_one_caller(contest: Contest, form: Form) -> Results:
     """
-    Measure the time of an answer for one caller (F4).
+    Measure the answer time for one caller: figure F4 of benchmarks/figures.py.
 
-    Measure two peers too, for comparison: on a slow machine, even the peer without a database may exceed the bounds of F4.
+    Measure two other programs as well, for comparison. On a slow machine, even the program without a database may exceed the
+    bounds of F4.
     """
     rounds = [
         [await contest.measure_one_caller(contender, count=form.one_caller) for contender in (WEBHOOK, CEILING, NAIVE)]
@@ -154,9 +159,10 @@ async def compare_replicas(containers: Containers, contest: Contest, form: Form)
 
 async def compare_databases(containers: Containers, contest: Contest, form: Form) -> Results:
     """
-    Compare the payments per second of the webhook with a large, a crowded and a small database (F6).
+    Compare the payments per second of the webhook with a large, a crowded and a small database.
 
-    Also measure the time of the janitor's snapshot of the large database (F7).
+    Also measure the time of the janitor's snapshot of the large database. The results are the figures F6 and F7 of
+    benchmarks/figures.py.
     """
     services = [LARGE.service, CROWDED.service]
     containers.start(services)
@@ -185,8 +191,8 @@ def cold_database(containers: Containers) -> Iterator[None]:
 async def measure_contenders(form: Form, *, is_full: bool, rows: int) -> tuple[Results, Rates]:
     with running_containers() as containers:
         if is_full:
-            # Both databases are copies of the database `ledger`. Copy it before the services connect to it, because Postgres
-            # copies only a database without connections.
+            # The large and the crowded database begin as copies of the database `ledger`. Copy `ledger` before the services
+            # connect to it, because Postgres copies only a database without connections.
             say("filling the large and the crowded database")
             await create_large_database(containers, rows=rows)
             await create_crowded_database(containers, rows=round(rows * CROWD_SHARE))
@@ -202,7 +208,11 @@ async def measure_contenders(form: Form, *, is_full: bool, rows: int) -> tuple[R
 
 
 def measure_product(form: Form) -> Results:
-    """Measure the whole product: the time to a message (F5), memory (F9), idle CPU (F10), image size and start time (F12)."""
+    """
+    Measure the whole product, and return the figures F5, F9, F10 and F12 of benchmarks/figures.py.
+
+    They are the time to a message (F5), the memory (F9), the idle CPU (F10), and the image size and the start time (F12).
+    """
     say("starts of the whole product")
     results = {"F12 image": measure_image(), "F12 start": measure_starts(rounds=form.rounds)}
     with running_product() as product:

@@ -9,7 +9,7 @@ schema of `db/init.sql`. For example, use the database of `benchmarks/compose.ya
 database.
 
 - `--folder`: the command makes the spool in this folder. Choose the disk of the real spool, because the disk affects the time.
-- `--payers one`: each payment contains the same code.
+- `--payers one`: all payments contain the code of one user.
 - `--payers many`: the payments contain the codes of many users.
 - `--payers strangers`: the payments contain no code, and each amount fits many pending payments.
 """
@@ -44,9 +44,13 @@ USERS = 1000
 """The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""
 
 AMOUNTS = 50
-"""The number of different amounts. The pending payments and the payments of `--payers strangers` have the same amounts."""
+"""
+The number of different amounts of the pending payments, so that many pending payments have each amount.
 
-CHANCE = Random(7)  # noqa: S311 — each run needs the same codes
+With `--payers strangers`, the payments take these amounts in turn.
+"""
+
+CHANCE = Random(7)  # noqa: S311 — a fixed seed gives each run the same codes
 CODES = [issue_code(CHANCE) for _ in range(USERS)]
 
 Payers = Literal["one", "many", "strangers"]
@@ -92,7 +96,7 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
     await intake.open()
     started = time.perf_counter()
     running = [asyncio.create_task(batcher.run()), asyncio.create_task(intake.run())]
-    while spool.events:  # noqa: ASYNC110 — the spool has no signal for removed files
+    while spool.events:  # noqa: ASYNC110 — poll: the spool sends no signal for a removed file
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - started
     for task in running:

@@ -47,7 +47,7 @@ class Payers:
 
     def __init__(self, secret: str, *, seed: int = 14, first_user: int = 1, users: int = USERS) -> None:
         self._secret = secret.encode()
-        self._chance = Random(seed)  # noqa: S311 — every run needs the same codes
+        self._chance = Random(seed)  # noqa: S311 — a fixed seed gives every run the same codes
         self._numbers = itertools.count(1)
         self._issued: set[PaymentId] = set()
         self._first_user, self._users = first_user, users
@@ -110,7 +110,11 @@ def _event(number: int, user: int, amount: int, code: PaymentId) -> dict[str, ob
 
 
 async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
-    """Insert the users and the pending payments of *deliveries*, as if the users had requested them one by one within `OPENED_WITHIN`."""
+    """
+    Insert the users and the pending payments of *deliveries*.
+
+    The times of the payments are spread evenly over the last hour (`OPENED_WITHIN`).
+    """
     now = datetime.now(UTC)
     pause = OPENED_WITHIN / len(deliveries)
     users = sorted({one.user for one in deliveries})
@@ -126,7 +130,7 @@ async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
 
 
 async def delete_open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
-    """Delete the still open pending payments of *deliveries*, so that all rounds begin with the same number of open payments."""
+    """Delete the open pending payments of *deliveries*, so that each round begins with the same number of open payments."""
     await db.execute(
         "DELETE FROM pending_payments WHERE status = 'pending' AND payment_id = ANY($1::text [])",
         [one.code for one in deliveries],

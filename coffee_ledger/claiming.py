@@ -32,7 +32,7 @@ _ROMAN = str.maketrans(
     "ьъ'`’‘ʼ",
 ) | str.maketrans({"є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia"})
 """
-Transliterates Ukrainian letters as passports do. Replaces some Latin letters by a similar Latin letter: `w` becomes `v`.
+Transliterates Ukrainian letters as in Ukrainian passports. Replaces some Latin letters by a similar letter: `w` becomes `v`.
 
 Letters with diacritics (й, ї, é) are not in the table, because `_fold` removes the diacritics before it uses the table.
 Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
@@ -104,7 +104,7 @@ def may_be_claimed(claimed: ClaimedPayment, charge: WaitingCharge) -> bool:
 
 def names_agree(told: str | None, known: str | None) -> bool:
     """
-    Return whether *told* is the supporter's name (*known*).
+    Return whether *told*, the name in a claim, is *known*, the supporter's name.
 
     The check is strict, because an operator can credit the user with one tap if the names agree. The names must share more than
     half of the words of the longer name. The same must be true after initials and usual words (such as "thanks") are removed
@@ -116,11 +116,11 @@ def names_agree(told: str | None, known: str | None) -> bool:
 
 def names_alike(told: str | None, known: str | None) -> bool:
     """
-    Return whether *told* may be the supporter's name (*known*). The result only affects the operator's card.
+    Return whether *told*, the name in a claim, may be *known*, the supporter's name.
 
-    The check is less strict than `names_agree`: similar spellings fit, and an initial fits a word that begins with this initial.
-    The supporter's initials and usual words may be missing in *told*. Of the other words of the longer name, more than half must
-    fit.
+    The result only affects the operator's card, so the check is less strict than `names_agree`: similar spellings fit, and an
+    initial fits a word that begins with this initial. The supporter's initials and usual words may be missing in *told*. Of the
+    other words of the longer name, more than half must fit.
     """
     one, other = _read_name(told), _read_name(known)
     # A name that has only initials and usual words would fit too many supporters.
@@ -150,7 +150,7 @@ def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetim
 
 
 def _score(claimed: ClaimedPayment, charge: WaitingCharge) -> float | None:
-    """Return a score for the charge, higher for a better fit; None if it cannot be the claimed payment."""
+    """Return a score for the charge, higher for a better fit. Return None if the charge cannot be the claimed payment."""
     days_apart = abs((charge.paid_at.date() - claimed.paid_on).days)
     is_paid = (charge.amount, charge.currency) == (claimed.amount, claimed.currency)
     # Do not compare the claimed name with the note. A note is not a name, and anyone can guess words such as "thank you".

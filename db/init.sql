@@ -285,8 +285,8 @@ CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT 
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
--- This index serves the queries find_unmatched_charges and find_oldest_waiting. With the index charges_unmatched, which has another order,
--- each of these queries would read all unmatched charges.
+-- This index serves the queries find_unmatched_charges and find_oldest_waiting, which read charges in the order of charge_id.
+-- The index charges_unmatched is sorted by amount. With that index, each of these queries would read all unmatched charges.
 CREATE INDEX charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
 -- BMC may report one payment twice: in its list as one-time support, and by webhook as a subscription. When a webhook arrives, the query
@@ -317,7 +317,7 @@ CREATE TABLE dialogues (
 COMMENT ON COLUMN dialogues.state IS 'The name of the open question in the bot.';
 COMMENT ON COLUMN dialogues.updated_at IS 'When the user last answered or was asked. A question is open for a day.';
 
--- The questions to operators that wait for an answer in words. A row is deleted when its question is answered or cancelled.
+-- The bot's questions that operators must answer in words. A row is deleted when its question is answered or cancelled.
 CREATE TABLE prompts (
     telegram_id bigint NOT NULL REFERENCES users,
     kind text NOT NULL,
@@ -357,8 +357,8 @@ CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status
 CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
 CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
 
--- The sets of charges that a summary offered to operators for dismissal with one tap. The button contains only the id of the
--- set, so a tap dismisses exactly the charges that the message showed.
+-- The sets of charges that a summary offered to operators for dismissal with one tap. The summary's button contains only the id
+-- of the set, so a tap dismisses exactly the charges that the summary showed.
 CREATE TABLE dismissal_offers (
     offer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     charge_ids bigint [] NOT NULL,
@@ -917,8 +917,9 @@ CREATE TABLE notifications (
     facts jsonb NOT NULL DEFAULT '{}',
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
-    -- Messages are sent in the order of created_at, so the default is the time of the insertion. Do not use now(), the time at
-    -- which the transaction began: a transaction that began earlier may insert its message later.
+    -- Messages are sent in the order of created_at, so its default is the time of the insertion. Do not use now() as this
+    -- default: now() is the time at which the transaction began, and a transaction that began earlier may insert its message
+    -- later.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
@@ -1060,7 +1061,7 @@ BEGIN
      WHERE c.telegram_id = erase_user.telegram_id;
     -- An event that moves no money, such as a cancellation, has no charge. The second half of the query finds such events by
     -- their supporter. With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the
-    -- settling lock, and payments wait for this lock.
+    -- lock on settling_turn, and payments wait for this lock.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -1078,7 +1079,8 @@ BEGIN
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     DELETE FROM public.dialogues AS d WHERE d.telegram_id = erase_user.telegram_id;
     DELETE FROM public.prompts AS p WHERE p.telegram_id = erase_user.telegram_id;
-    -- Keep the texts of an unmatched charge, because an operator needs them to decide.
+    -- Erase the texts of the user's charges. Also erase the texts of charges without a user that the same supporters paid. But
+    -- keep the texts of an unmatched charge, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
      WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)
@@ -1139,7 +1141,8 @@ CREATE TABLE missing_rows (
 COMMENT ON COLUMN missing_rows.row_name IS 'The list and the number of the row, as in the key of the event that the row becomes.';
 COMMENT ON COLUMN missing_rows.paid_at IS 'The time in the row, which has no zone. Null if it cannot be read.';
 
--- Requests to the janitor to compare the lists with the charges now. The janitor answers each request once.
+-- Requests to the janitor to compare BMC's lists with our charges without waiting for the next regular comparison. The janitor
+-- answers each request once.
 CREATE TABLE reconciliation_requests (
     request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cause text NOT NULL,
@@ -1259,8 +1262,8 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
--- Returns true if the charge was still unmatched just before past.at. Such a charge was matched, refunded, or dismissed by an
--- operator at past.at or later.
+-- Returns true if the decision about the charge was made at past.at or later. The decision is a match, a dismissal by an
+-- operator, or the refund of an unmatched charge. The view past.charges shows the charge as unmatched in this case.
 CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 RETURN coalesce(decided_at >= past.at(), false)
     OR (state = 'dismissed' AND EXISTS (
@@ -1308,9 +1311,9 @@ SELECT * FROM public.events WHERE false;
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, past FROM public;
 
--- The REVOKE and GRANT statements in this section that name ALL objects of a schema apply only to objects that exist now. The four
--- statements below do the same for objects that a migration adds. The first of them has no IN SCHEMA: with IN SCHEMA, it could not
--- revoke the EXECUTE privilege that every role has by default.
+-- A REVOKE or GRANT statement that names ALL objects of a schema applies only to objects that exist when the statement runs.
+-- The four statements below do the same for objects that a later migration adds. The first of them has no IN SCHEMA: with
+-- IN SCHEMA, it could not revoke the EXECUTE privilege that every role has by default.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO bot;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT EXECUTE ON FUNCTIONS TO bot;
@@ -1332,8 +1335,8 @@ GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
--- The columns charge_id, charge_key, source, family, period_start, conflicts_with, recorded_at and channel are left out, because their
--- values never change.
+-- This statement leaves out the columns charge_id, charge_key, source, family, period_start, conflicts_with, recorded_at and
+-- channel, because their values never change.
 GRANT UPDATE (
     bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount

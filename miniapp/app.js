@@ -200,7 +200,7 @@ class App {
     this.refreshAction();
     if (isQuiet) return;
     window.scrollTo(0, 0);
-    // Screen readers read the first screen from its top by default.
+    // Do not focus the first screen: screen readers begin at its top.
     if (!isFirst) screen.element.querySelector("h1").focus({ preventScroll: true });
   }
 
@@ -255,7 +255,7 @@ class App {
   }
 
   announce(text) {
-    // Screen readers skip an unchanged text.
+    // Clear the text first: screen readers skip an unchanged text.
     find("news").textContent = "";
     setTimeout(() => (find("news").textContent = text), 50);
   }

@@ -85,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // An answer without JSON comes from the proxy.
+  // A SyntaxError means that the proxy answered without JSON.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -112,7 +112,7 @@ function readEvent(event, hear) {
 }
 
 /**
- * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
+ * Keep an event stream open: reconnect with backoff, or at once when the network is back or the page is visible.
  * Poll the state while the stream delivers no data.
  */
 export class Listening {
@@ -145,7 +145,7 @@ export class Listening {
     }
   }
 
-  /** Listen until the stream ends. Return the problem, unless the stream ended normally or the state can be fetched. */
+  /** Listen until the stream ends. Return the problem if the stream fails and the state cannot be fetched. */
   async listenOnce() {
     const { signal } = this.current;
     this.waitSeconds = 0;
@@ -178,7 +178,7 @@ export class Listening {
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // Ignore the polled state if a stream has opened in the meantime, because the stream's state is newer.
+    // Ignore the polled state if a stream has opened meanwhile, because the stream's state is newer.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }

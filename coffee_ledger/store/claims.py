@@ -80,8 +80,8 @@ async def raise_claim(
     If the user may not raise a claim now, store nothing and return the reason. The user must exist. If *question* is given, it
     names the question that must be open in the user's dialogue.
     """
-    # This transaction holds the settling lock, which settlements and operators' decisions need too. So until this transaction
-    # ends, no candidate is matched and no claim is declined.
+    # This transaction holds the settling turn (docs/glossary.md), which settlements and operators' decisions need too. So until
+    # this transaction ends, no candidate is matched and no claim is declined.
     async with settling_transaction(pool) as db:
         if question is not None and not await db.fetchval(sql("lock_question"), telegram_id, question):
             return NotRaised.NOT_ASKED
@@ -128,9 +128,9 @@ async def load_guessed(
     db: Connection, claimed: ClaimedPayment, telegram_id: TelegramId, *, raised_at: datetime
 ) -> Sequence[int]:
     """
-    Return the ids of charges of the claimed amount that a rule matched to another user than *telegram_id*.
+    Return the ids of charges of the claimed amount that a rule matched to a user other than *telegram_id*.
 
-    Leave out matches by an exact code, because they are reliable.
+    Leave out charges that were matched by an exact code, because these matches are reliable.
     """
     filters = claimed.amount, claimed.currency, telegram_id
     rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *filters, CANDIDATES_MAX)

@@ -2,7 +2,8 @@
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
 A replay settles the stored events again, in a read-only transaction. It runs the same statements as the settlement of a new
-event. But these statements read the views of the schema `past`, which show the tables as they were when the charge came.
+event. But these statements read the views of the schema `past`. For each charge, the views show the tables as they were when
+this charge came.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ REPLAYED_MAX = 200
 """The maximum number of charges that one replay processes. The number is limited, because each charge needs a few queries."""
 
 EVENTS_MAX = 2 * REPLAYED_MAX
-"""The maximum number of events that one replay loads. BMC may send two events for one charge."""
+"""The maximum number of events that one replay loads. The factor is 2, because BMC may send two events for one charge."""
 
 LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -31,9 +32,10 @@ LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzi
 @dataclass(frozen=True)
 class Replayed:
     """
-    The field *charge* contains the decision that was made. The other fields describe today's decision.
+    The result of the replay of one charge.
 
-    Today's decision is the decision that the current rules would make.
+    The field *charge* contains the decision that was made. The other fields describe the decision that the current rules would
+    make.
     """
 
     charge: ShownCharge

@@ -101,7 +101,7 @@ def _read(text: str, currency: str) -> RequestedAmount | None:
 
 def read_written(text: str) -> tuple[Decimal, str | None] | None:
     """
-    Read an amount and its currency. The currency is None if the text names none.
+    Read an amount and its currency. The currency is None if the text names no currency.
 
     Return None if the text is no amount, or if it can be read as two different amounts.
 
@@ -161,7 +161,7 @@ def read_start_payload(payload: str, *, currency: str, currencies: Collection[st
 
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic does not catch a TypeError
+        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic catches a ValueError, but no TypeError
     return value
 
 

@@ -43,9 +43,10 @@ from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
 """
-When our own bot stops, it waits at most this time for the Mini App's requests, and then at most this time for running handlers.
+The time limit of each wait when a bot stops.
 
-A bot that embeds the payments waits only for running handlers.
+Our own bot first waits until the Mini App's requests are answered, and then until the running handlers have ended. A bot that
+embeds the payments waits only for the running handlers.
 """
 
 NOTIFIER_CONNECTIONS = 2
@@ -89,7 +90,7 @@ async def payments_in(
 
     Include your own routers first, so that they get each update before the routers of the payments. An update that no router
     accepts is not answered. Your process replaces the service `bot`: this context also serves the Mini App's requests from the
-    proxy, the health check and the metrics. The end of the context waits for the updates that are being handled.
+    proxy, the health check and the metrics. At its end, the context waits for the updates that are being handled.
 
     If *is_alone* is True, the Dispatcher has no other handlers and must be made with `disable_fsm=True`. Unknown messages are
     then answered, and the rate limit applies to all updates. In webhook mode, Telegram's updates arrive at the same HTTP server
@@ -102,7 +103,7 @@ async def payments_in(
     if is_alone:
         # Register the throttle before aiogram's FSM middleware, which queues the updates of one user. So updates of a user who
         # sends too fast are refused before they are queued. Without `disable_fsm=True`, aiogram would have registered its FSM
-        # middleware already.
+        # middleware when the Dispatcher was made.
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
@@ -112,7 +113,8 @@ async def payments_in(
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = replace(make_context(settings, pool), sets_menu_button=is_alone)
         dispatcher["context"] = context
-        # Include the desk first, because the conversation may answer every message.
+        # Include the desk's router first. Otherwise the conversation could answer the desk's commands, because it may accept
+        # every message.
         dispatcher.include_router(make_desk_router())
         dialogues = DialogueStorage(pool, clock=context.clock)
         throttle = None if is_alone else Throttle()

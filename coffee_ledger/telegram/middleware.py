@@ -70,8 +70,8 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # Only log the error, because the user will repeat the request. A repeated request to pay opens no second pending
-            # payment.
+            # Only log the error, because a user who gets no answer will repeat the request. A repeated request to pay opens no
+            # second pending payment.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             # Answer the user here, because aiogram would only log the error.
@@ -107,7 +107,7 @@ class Throttle(BaseMiddleware):
         self._speeches: dict[int, Speech] = {}
         """The language of each user who is over the limit."""
         self._warned: set[int] = set()
-        """The users to whose messages over the limit the bot has answered."""
+        """The users over the limit to whom the bot has sent a message that asks them to slow down."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         context: Context = data["context"]
@@ -116,7 +116,7 @@ class Throttle(BaseMiddleware):
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
-            # The user is below the limit. Forget the last warning, so that the user is warned again after exceeding the limit.
+            # The user is below the limit. Forget the last warning, so that the bot warns the user again at the next excess.
             self._speeches.pop(user.id, None)
             self._warned.discard(user.id)
             return await handler(event, data)
@@ -166,7 +166,7 @@ async def _answer_failure(event: TelegramObject, text: str, speech: Speech) -> N
         elif isinstance(event, Message):
             await event.answer(speech.say(text))
     except TELEGRAM_FAILURES as error:
-        # Only log the error, because the user will repeat the request.
+        # Only log the error, because a user who gets no answer will repeat the request.
         log.warning("answer not delivered", error=type(error).__name__)
 
 

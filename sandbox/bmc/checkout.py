@@ -129,7 +129,7 @@ class Checkout:
         return self._event(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription), key)
 
     def _event(self, event_type: str, data: dict[str, object], key: str | None) -> Event:
-        """Make an event. *key* is the key of the payment that the event reports, or None if it reports something else."""
+        """Make an event. *key* is the key of the payment that the event reports, or None if the event reports no payment."""
         event = Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
         if key is not None:
             self._tally.note_event(key, event.event_id)

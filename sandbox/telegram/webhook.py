@@ -40,7 +40,7 @@ class Webhook:
     changed: Bell = field(default_factory=Bell)
 
     def set(self, url: str, *, secret_token: str | None, max_connections: int) -> None:
-        """Set the webhook. If *url* and *max_connections* do not change, keep the address and the last error. So does Telegram."""
+        """Set the webhook. Like Telegram, keep the address and the last error if *url* and *max_connections* do not change."""
         self.secret_token = secret_token
         if (url, max_connections) == (self.url, self.max_connections):
             return
@@ -105,7 +105,7 @@ class Pusher:
                     pushes.create_task(self._push_until_taken(update))
 
     def _next(self) -> Update | None:
-        """Return the oldest update that can be pushed now."""
+        """Return the oldest update whose queue is not busy, or None. At most `max_connections` queues are busy at a time."""
         if len(self._busy) >= self._webhook.max_connections:
             return None
         return next((one for one in self._updates.pending if one.queue not in self._busy), None)

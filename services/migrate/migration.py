@@ -180,8 +180,8 @@ async def _create_or_update(db: Connection, database_url: str, folder: Path) -> 
     if found is None:
         await _create(db, folder)
     elif found > SCHEMA_VERSION:
-        # An older release started on a newer database. Each service decides for itself whether it can
-        # use the newer schema.
+        # This release is older than the schema of the database. Only log a warning, because each service checks for itself
+        # whether it can use the newer schema.
         log.warning("database is newer than this release, nothing to migrate", found=found, own=SCHEMA_VERSION)
         return
     elif await db.fetchval("SELECT to_regprocedure('public.oldest_service()') IS NULL"):

@@ -171,7 +171,8 @@ class Intake:
                 # Do not raise: the service must go on after a disk error or a fault in our code, because it can still settle new
                 # deliveries.
                 log.exception("spool not drained")
-                # Wait for the normal time, because an immediate retry would probably fail in the same way.
+                # Count this drain as done, so that the next drain comes after the normal pause. An immediate retry would
+                # probably fail in the same way.
                 is_done = True
             if is_done:
                 await wait_for_event(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
@@ -182,8 +183,8 @@ class Intake:
         """
         List the folder once and settle the events in its files, oldest first. Events that needed a locked row come last.
 
-        Return False if the database is away or goes away before the end. A delivery that is spooled during the drain is newer
-        than all listed files, so it can wait for the next drain.
+        Return False if the database is away at the start or goes away during the drain. A delivery that is spooled during the
+        drain is newer than all listed files, so it can wait for the next drain.
         """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
@@ -193,7 +194,7 @@ class Intake:
 
     async def _settle_in_batches(self, spool: Spool, names: Sequence[str]) -> bool:
         """
-        Settle the events in these files, in order. Return False if the database went away before the end.
+        Settle the events in these files, in order. Return False if the database went away before the last event was settled.
 
         While the database settles one batch, the next batch is read and submitted. The order is kept, because the batcher settles
         events in the order of submission.
@@ -213,7 +214,7 @@ class Intake:
         """
         Settle the events that needed a locked row, one by one, and stop at the first event whose row is still locked.
 
-        The method stops, because each failed attempt blocks the settlement of all events. The client that locks this row
+        The method stops, because each failed attempt blocks the settlement of all other events. The client that locks this row
         probably locks the rows of the remaining events too. Return False if the database went away.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:

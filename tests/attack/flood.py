@@ -143,7 +143,7 @@ async def hold_idle(door: Door, counts: Counts, protocol: str) -> None:
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """Wait until the other side closes the connection, and return the first bytes that it sent."""
+    """Wait until the server closes the connection, and return the first bytes that the server sent."""
     first = b""
     with suppress(ConnectionError):
         while received := await reader.read(FRAME_BYTES):

@@ -261,7 +261,7 @@ async def test_a_fault_of_telegram_blocks_a_chat_unless_other_messages_are_sent_
     While Telegram is down, the messages to a chat keep their order without a time limit.
 
     If Telegram accepts messages to other chats, the failing message itself is the probable cause. Later messages may then be sent
-    before it.
+    before the failing message.
     """
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
@@ -327,8 +327,8 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The bot sends to both chats at the same time. Before Telegram's refusal of one message arrived, the bot may already have
-    # sent the other message. So allow one message that was sent before the pause.
+    # The bot sends to both chats at the same time. It may have sent one message before Telegram refused the other message. So
+    # allow one message that was sent before the pause.
     assert len(late) >= len(sent) - 1 > 0
 
 

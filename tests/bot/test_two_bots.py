@@ -90,7 +90,7 @@ async def both_waiting(pool: Pool) -> AsyncIterator[None]:
         yield
         waiting = "SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'bot' AND wait_event_type = 'Lock'"
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await pool.fetchval(waiting):  # noqa: ASYNC110 — a Postgres lock cannot be awaited
+            while not await pool.fetchval(waiting):  # noqa: ASYNC110 — poll: Postgres sends no signal when a connection waits
                 await asyncio.sleep(0.01)
 
 
@@ -303,7 +303,7 @@ async def test_of_two_bots_one_writes_a_receipt(anna: Person, sandbox: Sandbox, 
         await webhook.settle(a_payment(support_note=await anna.ask_for_code(str(amount)), amount=amount))
         await anna.hear()
     async with asyncio.timeout(2 * DEADLINE_SECONDS):
-        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — a Postgres table cannot be awaited
+        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — poll: a deletion sends no signal
             await asyncio.sleep(0.05)
 
     edits = await sandbox.get("/telegram/calls", method="editMessageText")

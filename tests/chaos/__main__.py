@@ -123,7 +123,7 @@ async def running_stack(environment: Mapping[str, str], record: report.Record) -
 
 
 def shared_folder() -> Path:
-    """Make a folder for the sandbox. Every user may write to it, because the sandbox's container runs as another user."""
+    """Make a folder for the sandbox. Every Unix user may write to it, because the sandbox runs as a user of its own."""
     folder = Path(tempfile.mkdtemp(prefix="coffee-ledger-chaos-"))
     folder.chmod(0o777)
     return folder

@@ -56,7 +56,7 @@ class World:
 
     async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
         """
-        Run two operations at the same time. Both wait for the settling lock, and *first* gets it before *second*.
+        Run two operations at the same time. Both wait for the settling turn, and *first* gets it before *second*.
 
         Because the order is fixed, a sequence that fails once fails again.
         """

@@ -118,7 +118,7 @@ class Stack:
         lines = [*kept, *(f"{name}={value}" for name, value in settings.items())]
         (self.folder / "env").write_text("\n".join(lines) + "\n", "utf-8")
         self.record.parent.mkdir()
-        # The sandbox runs as another user, who must be able to write the record.
+        # The sandbox runs as a different Unix user than the test, and this user must be able to write the record.
         self.folder.chmod(0o755)
         self.record.parent.chmod(0o777)
         (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")
@@ -199,7 +199,7 @@ class Stack:
         return found
 
     async def find_work_left(self) -> str:
-        """Describe the services that lack replicas, and the spooled events. Return an empty text if there are none."""
+        """Describe the services that lack replicas, and the spooled events. Return an empty text if there are neither."""
         incomplete, spooled = await self.find_incomplete(), await self.list_spool()
         return f"{incomplete} {len(spooled)} spooled" if incomplete or spooled else ""
 

@@ -366,8 +366,9 @@ def _amount_seen(seen: Glimpse, speech: Speech) -> str:
 def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
-    # The body has a valid form. If the outcome is `failed`, the database refused the event. If the outcome is `unreadable`, an
-    # older version of this software could not read the event, but this version probably can.
+    # This version finds no problem in the body, so the outcome shows the cause. If the outcome is `failed`, the database
+    # refused the event. If the outcome is `unreadable`, an older version of this software could not read the event, but this
+    # version probably can.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 
