@@ -223,7 +223,8 @@ class Book:
         """
         Find other unmatched charges with the amount of *charge*.
 
-        Callers also compare the current amounts, because the amount of a charge may have changed after the charge was added.
+        Callers also compare the current amounts, because the amount of a charge may have changed after the charge was put into the
+        book.
         """
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
@@ -291,7 +292,7 @@ def _is_listed_twice(other: Charge, charge: Charge) -> bool:
 
 def _may_repeat(charge: Charge, other: Charge) -> bool:
     """
-    Return whether *charge* may report the payment of *other* again.
+    Return whether *charge* may be a second report of the payment that *other* reports.
 
     The result is True only if *other* is credited, or if a rule may credit *other*.
     """

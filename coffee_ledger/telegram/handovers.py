@@ -56,7 +56,10 @@ STANDBY_SECONDS = 0.5
 """A bot that does not hold the lease tries to take the lease at this interval."""
 
 BUSY_SECONDS_MAX = 0.5
-"""The longest time between two polls while the handler runs. The polls extend the lease, so that it does not expire."""
+"""
+The longest time between two searches for new handovers while the handler runs. Each search extends the lease, so that the lease
+does not expire.
+"""
 
 DATABASE_PAUSE_SECONDS = 2.0
 DRAIN_SECONDS = 10.0

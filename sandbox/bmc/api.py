@@ -3,7 +3,8 @@ Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and 
 
 A client needs the creator's token to read these lists.
 
-Sources, read 2026-11-29: copies of BMC's documentation; answers of the API and programs, both published by users of the API.
+Sources, read 2026-11-29: copies of BMC's documentation; programs that users of the API have published; answers of the
+API that such users have published.
 """
 
 import asyncio

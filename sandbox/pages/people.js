@@ -50,8 +50,8 @@ export class People {
     if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;
     this.isBringing = true;
     try {
-      // This page may have sent a Start after the sandbox made the list *known*. Ask for a new list, so that no person presses
-      // Start twice.
+      // The list *known* may be old: this page may have sent a Start since the sandbox made the list. Ask for a new list, so that no
+      // person presses Start twice.
       const { people } = await call("GET", `/demo/changes?people=${this.shown}`);
       const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));

@@ -91,7 +91,8 @@ class Updates:
         """
         Drop the updates with ids below *offset*. If *offset* is negative, keep only the newest `-offset` updates.
 
-        To simulate a confirmation that Telegram does not receive, an update with two copies stays after the first confirmation.
+        An update may have two copies, which simulate that Telegram does not receive a confirmation: the first confirmation drops
+        only one copy.
         The second confirmation removes the update.
         """
         if offset < 0:

@@ -35,7 +35,7 @@ def kept(times: list[datetime]) -> set[datetime]:
     Return the times of the backups to keep: all backups of the newest `DAYS` days, and the newest backup of each of the newest
     `WEEKS` weeks and `MONTHS` months.
 
-    Only days, weeks and months with a backup count.
+    Days, weeks and months without a backup are not counted.
     """
     newest_first = sorted(times, reverse=True)
     by_day, by_week, by_month = (

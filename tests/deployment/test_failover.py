@@ -149,7 +149,7 @@ async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Even
     """Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener."""
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
-        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — poll: no event reports a listener
+        while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — poll: Postgres does not report new listeners
             await asyncio.sleep(0.1)
     woken.clear()
     await load.deliver(1)
