@@ -178,10 +178,11 @@ class Handovers:
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
         # Forget the failures of a user if a retry was due, but the query found no waiting entry of this user. Another bot has
-        # probably handed over the entry.
-        self._failures = {
-            user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
-        }
+        # probably handed over the entry. Keep all failures if the query found *places* users, because it may have left others out.
+        if len(found) < places:
+            self._failures = {
+                user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy
+            }
         return self._seconds_until_next()
 
     def _seconds_until_next(self) -> float:

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from aiogram import Dispatcher
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from coffee_ledger.embed import Credit, CreditKind, Payments, make_bot, payments_in
 from coffee_ledger.listen import listen
@@ -552,6 +553,30 @@ async def test_a_bot_that_stops_waits_for_the_running_call(
 
     assert shop.balance() == 70
     assert await pool.fetchval("SELECT count(*) FROM handovers") == 0
+
+
+@pytest.mark.usefixtures("retries_at_once")
+async def test_the_failures_of_a_user_are_remembered_while_other_users_take_all_places(
+    role_url: Callable[[str], str], ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an earlier version, a retry that found no free place was not only late, but also began a new count of attempts."""
+    monkeypatch.setattr(handovers, "USERS_AT_ONCE_MAX", 1)
+    await ready(role_url, ledger, BOHDAN, ANNA)
+    await ledger.adjust(50, user=BOHDAN)
+    await ledger.adjust(70)
+    shop.failing |= {ANNA, BOHDAN}
+
+    with capture_logs() as logs:
+        async with handing_over(role_url("bot"), shop.add):
+            await shop.until(lambda: min(len(shop.calls_for(ANNA)), len(shop.calls_for(BOHDAN))) >= 6)
+
+    attempts: dict[int, list[int]] = defaultdict(list)
+    for one in logs:
+        if one["event"] == "handler failed for a credit":
+            attempts[one["credit_id"]].append(one["attempt"])
+    assert len(attempts) == 2
+    for counted in attempts.values():
+        assert counted == list(range(1, len(counted) + 1))
 
 
 async def test_a_failed_call_is_repeated_at_once_after_a_restart(
