@@ -113,7 +113,7 @@ SET_BY_COMPOSE = (
 EXAMPLE_HEADER = """\
 Copy this file to .env and fill in the first six settings. Every other setting has a good default: remove the # to change it.
 Put single quotes around a value that contains a $: NAME='…'. Otherwise, Compose drops the word after the $.
-Without this project's compose.yaml, a service can also read a setting from a file: set NAME_FILE to a path inside its container.
+A service that runs without this project's compose.yaml can read a setting from a file: set NAME_FILE to a path in its container.
 `make settings` writes this file."""
 
 BETWEEN_TABLES = """\

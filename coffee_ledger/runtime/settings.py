@@ -348,7 +348,8 @@ class MatchingSettings(Settings):
         BeforeValidator(parse_switch),
         Field(
             default=True,
-            description="a switch, on or off: match a payment without a code to the only open pending payment of its amount and time",
+            description="a switch, on or off: match a payment without a code if exactly one open pending payment fits by "
+            "amount and time",
         ),
     ]
     FALLBACK_WINDOW_MINUTES: Annotated[
@@ -357,8 +358,8 @@ class MatchingSettings(Settings):
             default=60,
             ge=1,
             le=1440,
-            description="the longest time between a request and the payment that FALLBACK_MATCH matches to it, as a whole number "
-            "of minutes from 1 to 1440",
+            description="the longest time between a user's request to pay and the payment that FALLBACK_MATCH matches to it, as a "
+            "whole number of minutes from 1 to 1440",
         ),
     ]
 

@@ -59,7 +59,7 @@ class JanitorSettings(MatchingSettings):
             description="the token that the dashboard at https://developers.buymeacoffee.com generates for Buy Me a Coffee's API, "
             "without the word Bearer",
             json_schema_extra={
-                "note": "Everything works without a token. The API only reads. Only the janitor gets the token."
+                "note": "Everything works without a token. Coffee Ledger only reads from the API. Only the janitor gets the token."
             },
         ),
     ]
@@ -70,7 +70,7 @@ class JanitorSettings(MatchingSettings):
             default="https://developers.buymeacoffee.com/api/v1",
             pattern=r"^https?://\S+[^/\s]$",
             description="the address of Buy Me a Coffee's API, without a slash at the end",
-            json_schema_extra={"note": "The demo replaces it by its stand-in."},
+            json_schema_extra={"note": "The demo sets the address of its stand-in for Buy Me a Coffee."},
         ),
     ]
 
