@@ -21,7 +21,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class OtherLoad:
-    """The load of this machine between rounds. The contenders are then idle, so other programs cause this load."""
+    """The load of this machine between rounds. The benchmarked services are then idle, so other programs cause the load."""
 
     average: float
     """The load average of the last minute. The load of the previous round still affects it."""
@@ -52,7 +52,7 @@ def _read_cpu_times() -> list[int]:
 
 @contextmanager
 def burning(seconds: float) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Keep two processors busy while the context is open, but for *seconds* at most. Yield the processes that do so."""
+    """Keep two processors busy while the context is open, but for *seconds* at most. Yield the two busy processes."""
     burn = [sys.executable, "-c", BURN, f"{seconds}"]
     burners = [subprocess.Popen(burn) for _ in range(BURNERS)]  # noqa: S603 — no untrusted input
     try:

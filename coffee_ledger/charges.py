@@ -154,7 +154,7 @@ class Charge:
     For `Doubt.ANNOUNCED_TWICE`, it is the key of the charge that was announced first. For other doubts, it comes from the event.
     """
     conflicts_with: ChargeKey | None = None
-    """The key of another charge that has the same transaction id but another `bmc_id`; None if there is none."""
+    """The key of the charge that has the same transaction id but a different `bmc_id`; None if there is no such charge."""
     dismissed_by: int | None = None
     """The id of the row of `outsiders` that caused an automatic dismissal; None if there was no automatic dismissal."""
     method: Method | str | None = None

@@ -181,8 +181,8 @@ def read_codes(text: str) -> Reading:
     digits = _possible_digits(text)
     if not digits:
         return Reading()
-    # Most notes contain one code in the form that the bot shows, and no other digits. For these notes, `_read_closely` would
-    # give the same result, but it takes several times as long.
+    # Most notes contain one code in the form that the bot shows, and no other digits. Read these notes here, because
+    # `_read_closely` would give the same result but take several times as long.
     if digits <= _DIGITS and (plain := _PLAIN_NOTE.fullmatch(text)) and is_code(code := plain[1] + plain[2]):
         return Reading(codes=frozenset({PaymentId(code)}), holds_code=True, text=text)
     return _read_closely(text)
@@ -215,7 +215,8 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
     text = text[:TEXT_LENGTH_MAX]
     digits = _possible_digits(text)
-    # Many names end with a number, such as `Olena 2024`. They contain no code, because the second half of a code has a letter too.
+    # Many names have only one number, at their end, such as `Olena 2024`. They contain no code: both halves of a code contain a
+    # digit, and the second half also contains a letter. So the digits of a code never form a single number at its end.
     if not digits or (digits <= _DIGITS and _ENDS_WITH_ONLY_NUMBER.fullmatch(text)):
         return frozenset()
     return _read_exactly(text)
@@ -284,7 +285,7 @@ _LIST_NUMBER = re.compile(
 """
 A list number: `1. ` or `1)` at the beginning of a line, or `1-` in front of eight characters.
 
-`7. Q. M.` does not begin with a list number, because it may be part of a code whose characters are written one by one.
+The `7.` in `7. Q. M.` is not a list number, because `7. Q. M.` may be part of a code whose characters are written one by one.
 """
 
 
@@ -413,7 +414,7 @@ def _codes_of_groups(spelled: str) -> list[PaymentId]:
 
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
-    r"""Find codes in the text as it was written. In `C:\n7qm-2xhd`, undoing the escape `\n` would destroy the code."""
+    r"""Find codes in the text with its escapes. Undoing the `\n` in `C:\n7qm-2xhd` would destroy the code `n7qm-2xhd`."""
     prose, _ = _split_addresses(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
 
@@ -590,7 +591,7 @@ def _looks_like_code(shape: _Shape) -> bool:
     mixed = [_is_mixed(group) for group in shape.groups]
     are_like_halves = any(mixed) if shape.is_one_word else all(mixed)
     return (
-        # Allow two wrong characters, but only one if the length is wrong, because a wrong length is a typo too.
+        # Allow two typos: two wrong characters, or one wrong character and a wrong length.
         wrong <= (2 if len(shape.signs) == CODE_LENGTH else 1)
         and (are_like_halves or len(shape.groups) > 3)
         and re.search("[0-9][^0-9]+[0-9]|[^0-9][0-9]+[^0-9]", shape.signs) is not None

@@ -11,8 +11,9 @@
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
--- The oldest schema version whose services can still use this schema. A service that was written for an earlier version refuses to
--- use the database. Increase the number only when a migration removes a column or a table that older services use.
+-- Services that were written for the returned schema version or a later one can use this schema. A service that was written for
+-- an earlier version refuses to use the database. Increase the number only when a migration removes a column or a table that
+-- older services use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -108,9 +109,9 @@ IS 'Names the Telegram message that requested the payment, so that a repeated up
 CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
--- The query load_candidates uses this index to find the oldest open payments of an amount. It sorts by the same expression as the
--- index. If it sorted by the column created_at, Postgres would often use pending_payments_created_at instead, and read that index from
--- the oldest payment on.
+-- The query load_candidates uses this index to find the oldest open payments of an amount. The query sorts by the last
+-- expression of the index. If the query sorted by the column created_at, Postgres would often use pending_payments_created_at
+-- instead, and read that index from the oldest payment on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
 -- This index serves the queries expire_payments and find_oldest_waiting. If they used the index pending_payments_created_at, they would
 -- also read all payments that have ended.
@@ -289,8 +290,8 @@ CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE stat
 -- The index charges_unmatched is sorted by amount. With that index, each of these queries would read all unmatched charges.
 CREATE INDEX charges_waiting ON charges (charge_id) WHERE state = 'unmatched';
 COMMENT ON COLUMN charges.channel IS 'How we first learned of the charge. Not part of the identity.';
--- BMC may report one payment twice: in its list as one-time support, and by webhook as a subscription. When a webhook arrives, the query
--- load_known uses this index to find a charge from the list that was paid at about the same time and has the same note.
+-- BMC may report one payment twice: in its list as one-time support, and by webhook as a subscription. When a webhook arrives,
+-- the query load_known uses this index to find the same payment among the charges from the list, by its time and its note.
 CREATE INDEX charges_from_list ON charges (paid_at) WHERE channel = 'api';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
@@ -854,7 +855,8 @@ DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.kind = 'refund')
 EXECUTE FUNCTION count_overdrawn_refund();
 
--- Adds 1 to the number of negative balances when a balance falls below zero, and -1 when the balance is no longer negative.
+-- Adds 1 to the number of negative balances when a balance falls below zero. Subtracts 1 when a balance rises to zero or
+-- higher.
 CREATE FUNCTION count_overdrawn_balance() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -949,8 +951,8 @@ IS 'Names the fact, so that each fact is queued once. Null for a message that ma
 -- sent: Telegram accepted the message.
 -- addressed: the message to all operators was replaced by one message to each operator. A reminder that was cancelled before it
 -- was sent has this status too.
--- folded: the message to all operators is only counted in their summaries, because there were too many messages within a minute, or
--- because it is about a payment that looks like one of an ordinary supporter.
+-- folded: the message to all operators is only counted in their summaries. Either there were too many messages within a minute,
+-- or the message is about a payment that looks ordinary (docs/glossary.md).
 -- dead: sending was given up, because further attempts would probably fail too.
 -- unreachable: the recipient could not be reached, for example because the user has blocked the bot. If the recipient comes back,
 -- the newest messages that are still useful are queued again (the query requeue_missed).
@@ -1079,8 +1081,9 @@ BEGIN
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     DELETE FROM public.dialogues AS d WHERE d.telegram_id = erase_user.telegram_id;
     DELETE FROM public.prompts AS p WHERE p.telegram_id = erase_user.telegram_id;
-    -- Erase the texts of the user's charges. Also erase the texts of charges without a user that the same supporters paid. But
-    -- keep the texts of an unmatched charge, because an operator needs them to decide.
+    -- Erase the texts of the user's charges. The supporters who paid these charges may also have paid charges that belong to no
+    -- user. Also erase the texts of those charges. But keep the texts of an unmatched charge, because an operator needs them
+    -- to decide about the charge.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
      WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)
@@ -1311,8 +1314,8 @@ SELECT * FROM public.events WHERE false;
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, past FROM public;
 
--- A REVOKE or GRANT statement that names ALL objects of a schema applies only to objects that exist when the statement runs.
--- The four statements below do the same for objects that a later migration adds. The first of them has no IN SCHEMA: with
+-- A REVOKE or GRANT statement for ALL objects of a schema applies only to objects that exist when the statement runs. The four
+-- statements below set the privileges on objects that a later migration adds. The first of them has no IN SCHEMA: with
 -- IN SCHEMA, it could not revoke the EXECUTE privilege that every role has by default.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES IN SCHEMA past GRANT SELECT ON TABLES TO bot;

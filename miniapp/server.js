@@ -1,4 +1,4 @@
-// Requests to the bot service, and its event stream. Every failure becomes a Problem; locales/ has a text for its name.
+// Requests to the bot service and its event stream. Every failure becomes a Problem. Its name is the key of a text in locales/.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
@@ -9,7 +9,7 @@ const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
 const POLL_MILLISECONDS = 4000;
 
-/** Jitter, so that pages do not all reconnect at once after a restart. */
+/** Add jitter, so that pages do not all reconnect at the same moment after the server has restarted. */
 const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
@@ -19,7 +19,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** Whether the user must open the page again. */
+  /** True if the server refused Telegram's init data. Retries cannot help, so the user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -112,7 +112,7 @@ function readEvent(event, hear) {
 }
 
 /**
- * Keep an event stream open: reconnect with backoff, or at once when the network is back or the page is visible.
+ * Keep an event stream open: reconnect with backoff, or at once when the network is back or the page is visible again.
  * Poll the state while the stream delivers no data.
  */
 export class Listening {

@@ -38,7 +38,8 @@ class Cast:
     """
     Two supporters and two operators.
 
-    `renew` replaces the supporters when the demo starts over, because the product keeps the payments of the old supporters.
+    `renew` replaces the supporters when the demo starts over. The product keeps the payments of the old supporters, so only new
+    supporters begin without payments.
     """
 
     def __init__(self) -> None:

@@ -2,9 +2,9 @@
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision
--- of an operator. For a dismissed charge, the column `remembered` shows which of its properties (supporter, subscription or
--- item) is marked as an outsider. Either the mark caused the dismissal, or an operator made the mark with the dismissal. The
--- column is null if there is no mark, or if the mark has ended.
+-- of an operator. For a dismissed charge, the column `remembered` shows which property of the charge (supporter, subscription
+-- or item) is marked as an outsider. Either the mark caused the dismissal, or an operator marked the property when dismissing
+-- the charge. The column is null if there is no mark, or if the mark has ended.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)

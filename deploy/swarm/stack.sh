@@ -26,8 +26,8 @@ say() {
     echo "$*" >&2
 }
 
-# Run Compose with the given arguments. The one-shot services of compose.yaml check .env and write the files that the other
-# services read, as they do on a single machine.
+# Run Compose with the given arguments. `prepare run` runs a one-shot service of compose.yaml. As on a single machine, the
+# one-shot services check .env and write the files that the other services read.
 prepare() {
     docker compose --progress quiet --env-file "$env_file" --project-directory "$root" --project-name "$stack-prepare" \
         --file "$root/compose.yaml" --file "$here/prepare.yaml" "$@"
@@ -244,8 +244,8 @@ run_jobs() {
 # Wait until each service runs as many containers as it should, and no update is under way. On a failure, print the reasons.
 wait_for() {
     local end=$((SECONDS + wait_seconds)) calm=0
-    # After a change, Swarm needs a moment to begin the update, and the old containers still look ready. So look once a second, until
-    # the services were ready three times in a row.
+    # After a change, Swarm needs a moment to begin the update. Until then, the old containers still look ready. So look once a
+    # second, until the services were ready three times in a row.
     while [ $calm -lt 3 ]; do
         sleep 1
         calm=$((calm + 1))
@@ -258,7 +258,8 @@ wait_for() {
     done
 }
 
-# Set the variable `late` to the services that are not ready, and `failed` to the services that Swarm has rolled back.
+# Set the variable `late` to the services that are not ready, and `failed` to the services whose update Swarm has rolled back or
+# paused.
 look() {
     local one counts tasks states
     late='' failed=''

@@ -63,7 +63,7 @@ class Listing:
 
 
 def in_other_zone(rows: Iterable[Row]) -> list[Row]:
-    """Make all times of the rows seven hours earlier, as in a different time zone. Nothing in a row shows its time zone."""
+    """Make all times of the rows seven hours earlier, as if BMC wrote them in the zone UTC-7. The rows name no time zone."""
     return [_shifted(row) for row in rows]
 
 
@@ -92,6 +92,6 @@ def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
 
 
 def _is_chosen(subscription: Subscription, choice: Choice) -> bool:
-    # BMC does not say whether a paused subscription is active. The sandbox lists it as active, because it may be continued.
+    # BMC does not document whether a paused subscription is active. The sandbox lists it as active, because it may be resumed.
     is_active = subscription.status is not Status.CANCELED
     return choice is Choice.ALL or is_active is (choice is Choice.ACTIVE)

@@ -14,7 +14,8 @@ export class Guide {
     this.copied = null;
     this.paid = null;
     // Maps each person to a message id: the id of the bot's newest message at the time of the person's last payment. The guide
-    // ignores the codes in messages up to this id. A payment may have used these codes, even if no note contains them.
+    // ignores the codes in messages up to this id. The last payment may have used one of these codes, even if its note contains
+    // the code with a typo or contains no code.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;
@@ -144,7 +145,7 @@ export class Guide {
 }
 
 function unplugged(name, isDelivered) {
-  // Until the webhook answers the delivery, it waits for the database. After the answer, the payment is on its disk.
+  // While the database is unplugged, the webhook waits a moment, then keeps the payment on its disk and answers.
   const isAsking = name === "database" && !isDelivered;
   return `The ${name} is unplugged. ${isAsking ? "The webhook waits a moment." : "Plug it in again."}`;
 }

@@ -98,7 +98,10 @@ function matched(story) {
   return outcome ? { state: "done", words: OUTCOMES[outcome] ?? outcome } : { state: "open", words: "Match" };
 }
 
-/** Return how a payment without a webhook was matched. BMC's list may lack the code of a Shop item or a subscription. */
+/**
+ * Return how a payment without a webhook was matched. For Shop items and subscriptions, BMC's list may lack the code that the
+ * payer wrote. Then either the code or an operator may have decided, so return only "Matched".
+ */
 function matchWords(story) {
   if (isCodeListed(story)) return MATCHES.code;
   return story.reading === "code" ? "Matched" : "Matched by an operator";

@@ -90,7 +90,8 @@ class ProbeSender:
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return
-        # Open a second connection: after a short answer, aiohttp releases the first one too early to read its certificate.
+        # Open a second connection to read the certificate. The answer to a probe is short, so aiohttp releases the connection
+        # of the probe before the certificate can be read.
         async with asyncio.timeout(SECONDS_MAX):
             _, writer = await asyncio.open_connection(
                 url.host, url.port, ssl=self.checked_by, server_hostname=self.host

@@ -136,13 +136,13 @@ class Batcher:
         """
         Move the events back to the head of the queue, in their order. Fail the events that can wait no longer.
 
-        Settling an event again is safe, although the commit may have succeeded: the event is then a duplicate and changes
+        Settling an event again is safe even if the failed attempt has committed it: the event is then a duplicate and changes
         nothing.
         """
         now = asyncio.get_running_loop().time()
         # `appendleft` reverses the order, so begin with the last event.
         for one in reversed(batch):
-            # Fail an event now if its deadline is before the next attempt.
+            # Put the event back only if its deadline is after the next attempt. Otherwise fail the event now.
             if now + RETRY_SECONDS < one.until:
                 self._waiting.appendleft(one)
             else:

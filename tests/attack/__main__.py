@@ -132,8 +132,8 @@ def find_door(stack: Stack) -> tuple[str, int]:
     """
     Return the host and port of the proxy: the address of its container, or the published port if the container is not reachable.
 
-    Docker forwards a published port of the loopback interface through a separate process. This process needs six file descriptors
-    for each connection, so it would fail before the product does.
+    Prefer the address of the container. Docker forwards a published port of the loopback interface through a separate process.
+    This process needs six file descriptors for each connection, so it would fail before the product does.
     """
     host = stack.address_of("proxy", "outside")
     with suppress(OSError), socket.create_connection((host, HTTPS_PORT), timeout=2):

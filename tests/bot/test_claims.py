@@ -52,7 +52,7 @@ async def test_an_answer_is_not_misunderstood_if_the_database_was_away_for_a_mom
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    In an earlier version, the bot mistook the answer for a request to pay if the database was away.
+    In an earlier version, the bot mistook an answer in the /claim dialogue for a request to pay if the database was away.
 
     Without the database, the bot did not know that it had asked a question.
     """

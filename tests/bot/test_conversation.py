@@ -182,7 +182,8 @@ async def test_an_update_delivered_twice_records_one_pending_payment(anna: Perso
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled both copies of /pay.
+    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled both deliveries of the
+    # update with /pay.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
@@ -359,8 +360,8 @@ async def test_a_user_cannot_cancel_another_users_payment(
 ) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # Simulate a modified client, which can send the id of any payment: Bohdan's button now names a payment that belongs to
-    # Anna.
+    # Simulate a modified client, which can send the id of any payment: assign Bohdan's payment to Anna, so that Bohdan's button
+    # names a payment of Anna.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")
@@ -379,7 +380,7 @@ async def test_a_press_that_is_too_old_to_be_answered_still_cancels(
 
     # Wait until the press has cancelled the payment, because /cancel must find no open payment.
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while "Cancelled" not in (await anna.texts())[0]:  # noqa: ASYNC110 — poll: a message sets no asyncio.Event
+        while "Cancelled" not in (await anna.texts())[0]:  # noqa: ASYNC110 — poll, because no asyncio.Event reports the edit
             await asyncio.sleep(0.05)
     assert "no open payment" in await anna.ask("/cancel")
     assert await ledger.status(code) == "cancelled"

@@ -208,7 +208,7 @@ async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_righ
 async def test_a_question_is_sent_again_if_the_press_before_it_arrives_again(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """The first bot may have stored the answer and died before it sent the next question. So the question must be sent again."""
+    """The first bot may have stored the answer and died before it sent the next question. So the second bot also sends it."""
     await claim_until(anna)
     balancer.repeats = True
 

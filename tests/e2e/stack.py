@@ -150,10 +150,10 @@ def docker_services(compose: str, file: Path, project: str, up: str, down: str) 
 @functools.cache
 def build_image() -> None:
     """
-    Build the image of all test stacks once, under the name of one project. The image is removed when the process ends.
+    Build the images of all test stacks once, under the name of one project. The images are removed when the process ends.
 
-    Compose labels an image with the project that built it. If each stack built the image, the label would change each time. The
-    next `up` of the other stacks would then replace their containers and lose the logs.
+    Compose labels an image with the project that built it. If each stack built the images, the label would change each time.
+    The next `up` of a stack that already runs would then replace its containers and lose their logs.
     """
     atexit.register(_remove_images)
     build = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-tests", "build"]

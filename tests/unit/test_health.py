@@ -16,7 +16,7 @@ async def answer(_request: web.Request) -> web.Response:
 
 
 async def test_a_stopping_service_answers_connections_that_it_has_not_accepted_yet() -> None:
-    """A reset connection would lose a delivery, because the proxy cannot repeat a delivery that it has begun to send."""
+    """If the service resets a connection, a delivery is lost: the proxy cannot repeat a delivery that it has begun to send."""
     app = web.Application()
     app.router.add_post("/", answer)
     waiting: list[socket.socket] = []

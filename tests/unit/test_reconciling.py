@@ -87,7 +87,7 @@ def a_subscription(psp_id: str | None = "sub_known", **fields: Any) -> Subscript
         (a_support("pi_new", row_id="numbered"), False),
         (an_extra(), True),
         (an_extra("pi_new"), False),
-        # This purchase has no transaction id, but the list of supporters shows its payment, too.
+        # This purchase has no transaction id. It counts as known, because its payment has a row in the list of supporters.
         (an_extra(None), True),
         (an_extra(None, support_id=None), False),
         (UnreadableRow(row_id="9", transaction_id="pi_known"), True),
