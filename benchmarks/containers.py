@@ -30,7 +30,7 @@ def docker(*words: str, **settings: str) -> str:
         RuntimeError: The command failed.
     """
     done = subprocess.run(  # noqa: S603 — no untrusted input
-        ["docker", *words],  # noqa: S607 — PATH must find `docker`, because its folder differs between machines
+        ["docker", *words],  # noqa: S607 — found by PATH, because the folder of `docker` differs between machines
         cwd=ROOT,
         env={**os.environ, **settings},
         capture_output=True,
@@ -88,9 +88,9 @@ class Containers:
         return f"postgresql://{role}@{self.address('db')}/{database}"
 
     def restart_database_cold(self) -> None:
-        """Restart Postgres with empty caches: its own cache, and the system's cache of its files."""
+        """Restart Postgres with two empty caches: its own cache, and the operating system's cache of the database files."""
         self.compose("stop", "db")
-        # With these options, `dd` copies no data, and only tells the system to drop the cached pages of the whole file.
+        # With these options, `dd` copies no data, and only tells the operating system to drop the whole file from its cache.
         drop = "find /var/lib/postgresql -type f -exec dd if={} iflag=nocache count=0 status=none ';'"
         self.compose("run", "--rm", "--no-deps", "--entrypoint", "sh", "db", "-c", f"sync; {drop}")
         self.start(["db"])

@@ -1,4 +1,4 @@
-"""Draw the figures of one run. The picture has only numbers that were measured in that run, beside their bounds."""
+"""Draw the results of one benchmark run as bars. The bounds are fixed; all other numbers were measured in this run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ LEGEND = (
 
 
 def draw(results: Results, rates: Mapping[str, float], conditions: str, path: Path) -> None:
-    """Draw the deliveries per second of each contender, and each measured figure with its bounds."""
+    """Draw the deliveries per second of the webhook and its peers, and the figures of benchmarks/figures.py with bounds."""
     measured = [figure for figure in FIGURES if figure.number in results]
     heights = [len(rates) + 2, len(measured) + 2]
     with mpl.rc_context({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}):
@@ -48,7 +48,7 @@ def _color(name: str) -> str:
 
 
 def _draw_figures(axes: Axes, measured: Sequence[Figure], results: Results) -> None:
-    """Draw each figure in its own row. Each row has its own scale, because the units differ."""
+    """Draw each measured figure in its own row. Each row has its own scale, because the units of the figures differ."""
     for row, figure in enumerate(measured):
         value = results[figure.number].value
         bounds = [bound for bound in (figure.at_least, figure.aim) if bound is not None]

@@ -111,7 +111,7 @@ async def measure_memory(product: Product) -> dict[str, Measured]:
 
 
 async def _read_memory(container: str) -> Measured:
-    """Return the median of several samples, because a health check may run during one of them."""
+    """Return the median of several samples of the memory, because a health check that runs during a sample adds memory."""
     samples = []
     for _ in range(MEMORY_SAMPLES):
         samples.append((await read_usage(container)).memory_mb)
@@ -123,7 +123,7 @@ async def _read_memory(container: str) -> Measured:
 
 
 async def measure_idle(product: Product, *, seconds: float = IDLE_SECONDS) -> Measured:
-    """Measure the CPU of the idle services in percent of a core. The result's `detail` shows the part of health checks."""
+    """Measure the CPU use of the idle services in percent of a core. The result's `detail` shows the share of health checks."""
     containers = [container_of(product.stack, service) for service in OURS]
     pids = [read_pid(container) for container in containers]
     began, before = time.monotonic(), [(await read_usage(container)).cpu_seconds for container in containers]
@@ -166,10 +166,11 @@ async def _await_messages(stack: Stack) -> None:
 
 
 async def _times_to_message(stack: Stack, paid: Sequence[Answered]) -> list[float]:
-    """Return the milliseconds from the planned start of each delivery to the first later message in the payer's chat."""
+    """Return the milliseconds from the planned start of each delivery to the next message in the payer's chat."""
     sent: dict[int, list[float]] = {}
     for call in await _read_messages(stack):
         sent.setdefault(int(call["params"]["chat_id"]), []).append(datetime.fromisoformat(call["at"]).timestamp())
-    # The sandbox rounds the time of a call down to a millisecond. So a message may seem to be up to a millisecond early.
+    # The sandbox rounds the time of a message down to a millisecond. So a message may seem to come before its delivery, by up
+    # to a millisecond.
     first_after = [min(at for at in sent[one.delivery.user] if at > one.intended_at - 0.001) for one in paid]
     return [(at - one.intended_at) * 1000 for at, one in zip(first_after, paid, strict=True)]

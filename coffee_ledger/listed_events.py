@@ -5,9 +5,9 @@ The event is stored with the raw row as its body. A replay or a retry reads the 
 body of a webhook. `coffee_ledger/bmc_api.py` reads the fields of a row.
 
 A row is weaker evidence than a webhook: it is not signed, it does not reliably show the family of the payment, and its times
-have no zone. So a row credits a user by itself only if it is in the list of supporters, contains an exact code in the note, has
-the id of a payment at Stripe, and has no mark of a refund. Every other charge made from a row has a `Doubt`, so that an operator
-decides. No charge made from a row is matched by amount and time.
+have no zone. So a row credits a user by itself only if it is in the list of one-time payments, contains an exact code in the
+note, has the id of a payment at Stripe, and has no mark of a refund. Every other charge made from a row has a `Doubt`, so that
+an operator decides. No charge made from a row is matched by amount and time.
 """
 
 import hashlib
@@ -82,7 +82,11 @@ def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datet
 
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
-    """Do the same as `glimpse_at`, but also accept a stored row. For a row, return only its list's name and the problem."""
+    """
+    Return the few fields of a stored event that operators see even if the event cannot be read.
+
+    Read the body of a webhook as `glimpse_at` does. For a row, return only the name of its list, and the problem if any.
+    """
     if channel != Channel.API:
         return glimpse_at(body)
     # A `Glimpse` contains no time, so the time of receipt has no effect.
@@ -135,8 +139,8 @@ def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at:
     doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
     item_name = row.item_name if isinstance(row, ExtraRow) else None
     charge = Charge(
-        # A webhook of this payment and family gets the same key. So the charge is stored once, even if `Book.find` does not
-        # find it.
+        # A webhook of this payment and family gets the same key. So the payment is stored as one charge, even if `Book.find`
+        # does not find this charge for the webhook.
         charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
         family=family,
         # Do not use the row's number. The webhook of this payment may have a different number, and would then look like a
@@ -186,7 +190,7 @@ def _report_subscription(row: SubscriptionRow, *, received_at: datetime) -> Char
 
 def _doubt_about_payment(row: SupportRow | ExtraRow) -> tuple[Doubt | None, str | None]:
     """
-    Return the first doubt in the order of `Doubt`, and the name of the field that caused the doubt.
+    Return the first doubt that applies, in the order of `Doubt`, and the name of the field that caused the doubt.
 
     The doubt is None if the row may credit a user. The name is None if no single field caused the doubt.
     """

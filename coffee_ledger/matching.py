@@ -258,7 +258,8 @@ def _by_corrected_code(
     elif not candidates.corrected[0].is_open:
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
-        # The text also contains an exact code, which led to no match. A corrected code is weaker evidence and must not decide.
+        # Besides the corrected code, the text contains an exact code, which led to no match. A corrected code is weaker
+        # evidence than an exact code and must not decide.
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
         return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
@@ -362,7 +363,7 @@ _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 """
 The rules for a charge whose supporter, subscription or item an operator marked as an outsider.
 
-If the payer is a user despite this mark, only a code proves it.
+Only a code proves that the payer is a user despite this mark.
 """
 
 
@@ -374,7 +375,7 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
         return Rejection.SWITCHED_OFF
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
-    # Guess only when a charge is matched for the first time. Later, other users may have requested and paid this amount.
+    # Guess only when a charge is matched for the first time. At a later attempt, other users may have requested this amount.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
     # A code in the text is better evidence than the amount. If the code led to no match, the amount must not decide.
@@ -454,7 +455,7 @@ def _newest(payments: Sequence[PendingPayment]) -> PendingPayment:
 
 
 def _age(payment: PendingPayment) -> tuple[float, PaymentId]:
-    """Return a sort key that puts newer payments first, and payments of the same time in a fixed order."""
+    """Return a sort key that puts newer payments first. Payments that were requested at the same time are sorted by id."""
     return -payment.created_at.timestamp(), payment.payment_id
 
 

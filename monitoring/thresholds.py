@@ -80,7 +80,7 @@ DISK_FREE_SHARE = 0.4
 """
 DiskFilling does not fire if more than this share of the disk is free.
 
-The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. These few hours are too short to predict
+The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. A growth over only a few hours does not show
 that more than this share will be used up.
 """
 
@@ -124,7 +124,7 @@ NOTIFICATIONS_FAILED = 2
 """
 An alert fires if Alertmanager fails to send this many notifications in 15 minutes.
 
-Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence.
+Alertmanager retries each notification for minutes before it gives up, so two failures show a lasting problem.
 """
 
 TOLD_SECONDS = 30

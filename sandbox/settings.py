@@ -32,8 +32,8 @@ class Settings:
     # Listen on all addresses, because other containers call the sandbox. Compose publishes the port only on the loopback address.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
-    # The file that records people and the bot's messages. A restarted sandbox reads the people from it. If None, record
-    # nothing.
+    # The sandbox records people and the bot's messages in this file, and reads the people from the file when it starts again.
+    # If None, the sandbox records nothing.
     record: Path | None = None
     # The sandbox delays each answer of the Bot API by this time.
     answer_seconds: float = 0.0

@@ -1,7 +1,7 @@
 """
 Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses.
 
-In the image's files, a link is only a heading of the runbook (`runbook.md#outboxstuck`) or the path of a dashboard
+In the files of the Docker image, a link is only a heading of the runbook (`runbook.md#outboxstuck`) or the path of a dashboard
 (`/d/ledger-bot`). Only the operator knows the addresses of the published runbook and of Grafana. If the operator sets no
 address, the links that need this address are removed.
 """

@@ -31,7 +31,7 @@ RELEASES = ROOT / "tests" / "data" / "releases"
 PROJECT = "coffee-ledger-snapshot"
 PRODUCT = ("coffee_ledger", "services", "db", "requirements")
 RESTRICT_KEY = "--restrict-key=snapshot"
-"""Without this option, `pg_dump` writes a random key into each script, so that two dumps of the same schema differ."""
+"""Without this option, `pg_dump` writes a random key into each script. Then two dumps of the same schema would differ."""
 
 
 def main() -> None:

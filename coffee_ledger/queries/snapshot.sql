@@ -2,8 +2,8 @@
 -- that all numbers describe the same moment.
 
 -- name: merge_counts!
--- If the table `counts` has more than $1 rows, merge the rows that have the same counted, kind, method and currency: replace
--- them by one row with their sum. If two calls run at the same time, each row is merged by only one of the two calls.
+-- If the table `counts` has more than $1 rows, replace all rows that have equal values of `counted`, `kind`, `method` and
+-- `currency` by one row with their sum. If two calls run at the same time, each row is merged by only one of the two calls.
 -- $1 number of rows
 WITH merged AS (
     DELETE FROM counts WHERE (SELECT count(*) FROM counts) > $1
@@ -28,7 +28,7 @@ SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amoun
  GROUP BY counted, kind, method, currency;
 
 -- name: find_oldest_waiting
--- Return the times of the oldest pending payment and of the unmatched charge that was recorded first.
+-- Return the time of the oldest pending payment, and the time at which the oldest unmatched charge was recorded.
 SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') AS pending_since,
        (
            SELECT recorded_at
@@ -39,10 +39,10 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
        ) AS unmatched_since;
 
 -- name: count_notifications
--- Count the notifications that are dead, due, or waiting for a retry. The column `oldest_at` is the start of the longest delay.
--- The delay of a message starts at the time when the message was last queued or at its due_at, whichever is later. If the
--- due_at of a message is in the future, the message has no delay, and $1 counts as the start of its delay. The column
--- `queued_at` is the time at which the oldest message was last queued.
+-- Count the notifications that are dead, due, or waiting for a retry. The delay of a notification starts when it was last
+-- queued, or at its due_at if due_at is later. While due_at is in the future, the delay starts at $1 and is therefore zero. The
+-- column `oldest_at` is the start of the longest delay. The column `queued_at` is the earliest time at which a notification was
+-- last queued.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,

@@ -28,7 +28,7 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
-"""The maximum number of decisions in a message about a charge. The message must also have room for the note and the reasons."""
+"""The maximum number of decisions in a message about a charge. With more, the note and the reasons might not fit."""
 
 EXPORT_ROWS_MAX = 20_000
 """The maximum number of rows in an export file. The number is limited because the bot builds the file in memory."""
@@ -69,7 +69,7 @@ class ShownCharge(Charge):
     """The credits that the charge gave, minus the credits that were taken back."""
     remembered: str | None
     """
-    The property of a dismissed charge (supporter, subscription or item) that is marked as an outsider; None without a mark.
+    The property of a dismissed charge (supporter, subscription or item) that is marked as an outsider; None if none is marked.
 
     Later charges with this property are dismissed automatically.
     """
@@ -227,7 +227,7 @@ class SentCard:
 
 @dataclass(frozen=True)
 class Period:
-    """The totals of a period from a time in the past until now. Its start is a key of `Stats.periods`."""
+    """The totals of a period from a time in the past until now. The key in `Stats.periods` is the start of the period."""
 
     charges: int
     unmatched: int
@@ -549,7 +549,7 @@ async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at
 
 
 async def find_reminders(pool: Pool, charge_key: str) -> dict[TelegramId, datetime]:
-    """For each operator who has a reminder of the charge, return the time at which the bot will send it."""
+    """For each operator who has requested a reminder of the charge, return the time at which the bot will send the reminder."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_reminders"), charge_key, None)
     return {row["telegram_id"]: row["due_at"] for row in rows}

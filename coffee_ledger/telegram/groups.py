@@ -44,7 +44,7 @@ alert about Telegram's errors.
 CLOSED_GROUPS_MAX = 1_000
 
 CLOSED = (TelegramForbiddenError, TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat)
-"""Errors that the next answer would cause again: the bot has no right to write in this group, or the group has a new id."""
+"""After one of these errors, the next answer would fail too: the bot may not write in this group, or the group has a new id."""
 
 
 class IsAddressed(Filter):

@@ -7,7 +7,7 @@ handler returns. Until then, the newer entries of this user wait. Other users do
 Only the bot that holds a lease calls the handler. If a bot is frozen during a call, another bot may take the lease and call its
 handler for the same entry. Both calls have the same key, so the handler can recognise the second call as a repetition.
 
-Failed calls are counted only in memory. So after a restart, they are repeated at once.
+The time of the next attempt after a failed call is kept only in memory. So after a restart, failed calls are repeated at once.
 """
 
 import asyncio
@@ -57,8 +57,8 @@ STANDBY_SECONDS = 0.5
 
 BUSY_SECONDS_MAX = 0.5
 """
-The longest time between two searches for new handovers while the handler runs. Each search extends the lease, so that the lease
-does not expire.
+The longest time between two polls of the database while the handler runs. Each poll extends the lease, so that the lease does
+not expire during a call.
 """
 
 DATABASE_PAUSE_SECONDS = 2.0

@@ -474,7 +474,7 @@ def _drop_pending(telegram: Telegram, fields: Fields) -> None:
 
 
 def _read_file(telegram: Telegram, fields: Fields, kind: Kind) -> File:
-    """Return the file that the request uploads. If the field contains a file id, return the earlier file with this id."""
+    """Return the file that the request uploads. If the request has a file id instead, return the earlier file with this id."""
     value = fields.values.get(kind.value)
     attached = fields.values.get(str(value).removeprefix("attach://"), value)
     if isinstance(attached, Upload):

@@ -49,7 +49,7 @@ class RequestBudget:
     _pause_ends_at: float = 0.0
 
     def take(self, now: float, *, for_claim: bool = False) -> float:
-        """Count a request and return 0. If no request is allowed now, return the seconds until one is allowed."""
+        """Count a request and return 0. If no request is allowed now, return the seconds until a request is allowed."""
         allowed_at = self._pause_ends_at
         requests_max = REQUESTS_PER_MINUTE_MAX - (0 if for_claim else CLAIM_REQUESTS)
         if len(self._sent_at) >= requests_max:
@@ -120,7 +120,8 @@ class BmcClient:
             # Open a session for each request. A connection that stays open would be idle between two passes over the lists, and
             # could break.
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
-                # aiohttp would send a GET a second time if the connection breaks, and the budget would not count that request.
+                # Turn retries off. If the connection breaks, aiohttp would send the GET a second time, and the budget would not
+                # count the second request.
                 session._retry_connection = False  # noqa: SLF001 — aiohttp has no public option that turns retries off
                 # Follow no redirect. BMC redirects to its login page, and a redirect to another host could send the token there.
                 async with session.get(

@@ -27,7 +27,8 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None
-    # The text is ASCII, because the pattern accepts no other characters. For other text, `compare_digest` would raise an error.
+    # The signature is ASCII text, because `SIGNATURE` matches no other characters. `compare_digest` raises an error for text
+    # that is not ASCII.
     given = signature[1].lower()
     # Try every secret, even after one matches, so that the time does not reveal which secret matched.
     fits = [hmac.compare_digest(given, hmac.digest(secret, body, "sha256").hex()) for secret in secrets]

@@ -33,7 +33,7 @@ async def request_of(person: Person, code: PaymentId) -> Message:
 
 async def rows_are_gone(pool: Pool) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — a test can only poll a table
+        while await pool.fetchval("SELECT count(*) FROM payment_messages"):  # noqa: ASYNC110 — no signal reports a deleted row
             await asyncio.sleep(0.05)
 
 

@@ -30,7 +30,7 @@ Start = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def start_janitor(sandbox: Sandbox, janitor: Pool) -> AsyncIterator[Start]:
-    """Return a function that reads the lists once, and then starts the janitor's reconciliation in the background."""
+    """Return a function that runs the janitor's reconciliation once, and then starts to repeat it in the background."""
     running: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -97,7 +97,7 @@ async def test_an_operator_reads_the_remedy_of_a_failure(
 ) -> None:
     await operator.ask("/start")
     await start_janitor()
-    # The creator makes a new token. The token that the janitor has is then no longer valid.
+    # The creator makes a new token for BMC's API. The janitor's token is then no longer valid.
     await sandbox.post("/bmc/api/token")
 
     progress = await ask(operator, "/reconcile")

@@ -163,7 +163,7 @@ async def test_an_operator_who_deleted_the_summary_gets_a_new_one_with_the_next_
     await sandbox.bot("deleteMessage", chat_id=operator.telegram_id, message_id=gone["message_id"])
     await flood(webhook, 1)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while await pool.fetchval(SUMMARY_MESSAGE):  # noqa: ASYNC110 — poll, because no event signals a change of the table
+        while await pool.fetchval(SUMMARY_MESSAGE):  # noqa: ASYNC110 — poll, because no signal reports a change of the table
             await asyncio.sleep(0.05)
 
     await flood(webhook, 1)

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Sleeper:
-    """Records when the listener calls `wake`, so that a test can wait for a call."""
+    """Records each call of `wake` by the listener, so that a test can wait for a call."""
 
     def __init__(self) -> None:
         self._wakes: asyncio.Queue[None] = asyncio.Queue()
@@ -39,7 +39,7 @@ class Sleeper:
 
 @pytest.fixture
 async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
-    """Run a listener with the bot's database role, and yield the sleeper that it wakes."""
+    """Run a listener with the bot's database role, and yield the sleeper that the listener wakes."""
     sleeper = Sleeper()
     listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
     yield sleeper
@@ -99,7 +99,7 @@ async def test_a_message_that_is_recorded_after_its_payment_has_ended_wakes_the_
     sleeper: Sleeper, ledger: Ledger
 ) -> None:
     """
-    The bot first sends the message that shows the code, and then records the message. A user may pay in between.
+    The bot first sends the message that shows the code, and then records the message. A user may pay between these two steps.
 
     In this case, the recording must wake the bot, because the bot must rewrite the message of a payment that has ended.
     """

@@ -113,8 +113,8 @@ async def test_the_plug_of_the_database_cuts_the_connections_of_the_services() -
         await reader.read()
         writer.close()
 
-    # The sandbox's relay, which forwards connections to the database, uses the port number of the database. In the demo, the
-    # relay and the database run on two hosts. In this test, they listen on two IP addresses of one host.
+    # The sandbox's relay, which forwards connections to the database, listens on the port number of the database. In the demo,
+    # the relay and the database run on two hosts. In this test, they listen on two IP addresses of one host.
     database = await asyncio.start_server(greet, "127.0.0.2", 0)
     port = database.sockets[0].getsockname()[1]
     async with asyncio.timeout(DEADLINE_SECONDS), open_sandbox(database=Address("127.0.0.2", port)) as sandbox:

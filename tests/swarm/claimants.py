@@ -57,7 +57,7 @@ The reply is a message, or the answer to a press of a button.
 
 
 class UnansweredError(Exception):
-    """The bot did not answer a step as it should."""
+    """The bot gave none of the expected answers to a step of a dialogue in time."""
 
 
 @dataclass
@@ -119,7 +119,8 @@ class Claimant:
             for number in range(1, count + 1):
                 await self._claim(number, withdraws=number < count or self.chance.random() < 1 / 2)
         except UnansweredError:
-            # Stop, because the bot may still wait for an answer in this dialogue. The checker reports the unanswered step.
+            # Claim no further payment, because the bot may still wait for an answer in the failed dialogue. The checker reports
+            # the unanswered step.
             return
 
     async def _claim(self, number: int, *, withdraws: bool) -> None:

@@ -366,9 +366,9 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
 
 async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
     """
-    If a batch of several events needs a locked row, the batcher tries each event again alone.
+    If a batch of several events needs a locked row, the batcher then tries each of these events in a batch of its own.
 
-    A batch of one event is not tried again. The second attempt would wait for the same lock and delay all other events.
+    A batch of one event is not tried again, because the second attempt would wait for the same lock and delay all other events.
     """
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")

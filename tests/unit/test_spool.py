@@ -445,7 +445,7 @@ async def test_events_above_the_writers_limit_are_spooled(
 
 
 async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(folder: Path, spool: Spool) -> None:
-    """While event 1 waits in the spool for the locked row, later events are settled at once, as if the spool were empty."""
+    """While event 1 waits in the spool for a locked row, later events are settled at once, as if the spool were empty."""
     database = Database(is_there=True)
     database.locked = {1}
     async with process(database, spool) as intake:
@@ -460,7 +460,7 @@ async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(fol
 
 
 async def test_spooled_events_behind_one_that_needs_a_locked_row_are_settled(folder: Path, spool: Spool) -> None:
-    """After a restart, the process does not know which spooled event needs the locked row, so it must try all of them."""
+    """After a restart, the process does not know which spooled event needs a locked row, so it must try all of them."""
     database = Database(is_there=True)
     database.locked = {1}
     for number in range(1, 2 * BATCH_MAX):

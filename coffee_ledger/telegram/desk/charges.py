@@ -156,8 +156,8 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update the cards of all operators. If the button was on the card of a claim, `show` above has replaced the claim in this
-    # message by the charge. `show_everywhere` makes the message show the claim again.
+    # Update the cards of all operators. The pressed button may be on the card of a claim. In this case, `show` has put the
+    # charge into the message in place of the claim, and `show_everywhere` puts the claim back.
     await show_everywhere(bot, context, charge_id)
 
 
@@ -196,7 +196,8 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
         await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     elif len(people.found) == 1:
         found = people.found[0]
-        # If the operator wrote a code, use the payment with this code. Otherwise look for an open payment of the same amount.
+        # If the operator wrote a code, use the payment with this code. Otherwise look for an open payment of the charge's
+        # amount.
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
@@ -275,9 +276,9 @@ async def dismiss_by_preset(press: CallbackQuery, callback_data: DismissAs, bot:
 
 async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """
-    Ask for the reason to dismiss a charge. The operator's reply is the reason, and only this charge is dismissed.
+    Ask for the reason to dismiss a charge. If the operator replies with a reason, only this charge is dismissed.
 
-    If an item was bought, a button offers to dismiss this charge together with all waiting and later charges of the item.
+    If an item was bought, the prompt has a button that dismisses this charge and all waiting and later charges of the item.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:

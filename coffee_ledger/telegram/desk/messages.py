@@ -202,8 +202,8 @@ def request_of_reply(message: Message, said: str, context: Context) -> OperatorR
     """
     Make an operator request from the answer to a prompt. The answer is the reason.
 
-    *message* is in the operator's private chat. It is the answer. If several prompts were open, it is the message in which the
-    bot asked which prompt the operator answers.
+    *message* is a message in the operator's private chat. Usually it is the answer. If the bot had to ask which of several open
+    prompts the operator answers, *message* is the bot's question.
     """
     return OperatorRequest(
         # In a private chat, the id of the chat is the id of the user.
@@ -237,7 +237,7 @@ def message_key(press: CallbackQuery) -> str:
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Return the text with the id *text*. Fill in *values*, the user and the change of *done*, and the user's new balance."""
+    """Return the text with the id *text*. Fill in *values*, the user and the change from *done*, and the user's new balance."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])
