@@ -56,7 +56,7 @@ class Form:
     rounds: int
     seconds: int
     one_caller: int
-    """The number of payments in each round of figure F4, the answer time for one caller. The caller sends them one by one."""
+    """For figure F4, one caller sends payments one by one. This is the number of these payments in each round."""
 
 
 SHORT = Form("short form", rounds=3, seconds=3, one_caller=100)
@@ -132,8 +132,8 @@ async def measure_one_caller(contest: Contest, form: Form) -> Results:
     """
     Measure the answer time for one caller: figure F4 of benchmarks/figures.py.
 
-    Measure two other programs as well, for comparison. On a slow machine, even the program without a database may exceed the
-    bounds of F4.
+    Measure the peers `CEILING` and `NAIVE` too, for comparison. `CEILING` uses no database. On a slow machine, even `CEILING`
+    may exceed the bounds of F4.
     """
     rounds = [
         [await contest.measure_one_caller(contender, count=form.one_caller) for contender in (WEBHOOK, CEILING, NAIVE)]
@@ -161,8 +161,8 @@ async def compare_databases(containers: Containers, contest: Contest, form: Form
     """
     Compare the payments per second of the webhook with a large, a crowded and a small database.
 
-    Also measure the time of the janitor's snapshot of the large database. The results are the figures F6 and F7 of
-    benchmarks/figures.py.
+    The crowded database has very many open payments of one amount. Also measure the time of the janitor's snapshot of the large
+    database. The results are the figures F6 and F7 of benchmarks/figures.py.
     """
     services = [LARGE.service, CROWDED.service]
     containers.start(services)

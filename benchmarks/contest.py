@@ -48,7 +48,7 @@ class Contender:
     amounts: tuple[int, ...] = AMOUNTS
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     """
-    Makes a context that is open while the load is sent, for example to keep processors busy with other work meanwhile.
+    Makes a context that is open while the load is sent. For example, the context `burning` keeps two processors busy.
 
     The payments of the round are prepared before the context opens.
     """
@@ -63,7 +63,7 @@ class Contest:
         self._seconds = seconds
 
     async def run(self, contenders: Sequence[Contender], *, rounds: int) -> dict[str, float]:
-        """Return the median of each contender's payments per second. The order rotates from round to round."""
+        """Return the median of each contender's payments per second. The order of the contenders rotates with each round."""
         rates: dict[str, list[float]] = {one.name: [] for one in contenders}
         for number in range(rounds):
             for index in range(len(contenders)):
@@ -95,7 +95,7 @@ class Contest:
         return before, 0.0
 
     async def warm_up(self, contenders: Sequence[Contender]) -> None:
-        """Send load to each contender for one second, so that its connections and prepared statements exist."""
+        """Load each contender for one second before the rounds, so that its connections and prepared statements exist."""
         for contender in contenders:
             await self._measure_again_if_needed(contender, seconds=1)
 
@@ -152,7 +152,7 @@ class Contest:
         Wait until the number of stored payments no longer changes, and return this number.
 
         When wrk ends, it drops the requests that have no answer yet. The contender still stores the payments of these requests.
-        `_clean_up` must wait until they are stored, because it deletes the pending payments of the round.
+        `_clean_up` deletes the pending payments of the round, so it must not run before all payments are stored.
         """
         before, now = -1, await self._count(contender)
         while now != before:

@@ -45,9 +45,9 @@ USERS = 1000
 
 AMOUNTS = 50
 """
-The number of different amounts of the pending payments, so that many pending payments have each amount.
+The pending payments have only this number of different amounts, so each amount belongs to 20 pending payments.
 
-With `--payers strangers`, the payments take these amounts in turn.
+With `--payers strangers`, the payments in the deliveries take these amounts in turn.
 """
 
 CHANCE = Random(7)  # noqa: S311 — a fixed seed gives each run the same codes
@@ -96,7 +96,7 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
     await intake.open()
     started = time.perf_counter()
     running = [asyncio.create_task(batcher.run()), asyncio.create_task(intake.run())]
-    while spool.events:  # noqa: ASYNC110 — poll: the spool sends no signal for a removed file
+    while spool.events:  # noqa: ASYNC110 — poll, because the spool sends no signal when it removes a file
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - started
     for task in running:

@@ -14,7 +14,7 @@ class Figure:
     name: str
     unit: str
     at_least: float
-    """The bound that the product must reach: the maximum if *lower_is_better* is true, otherwise the minimum."""
+    """The worst value that is accepted. It is the maximum if *lower_is_better* is true, otherwise the minimum."""
     aim: float | None
     lower_is_better: bool = True
 

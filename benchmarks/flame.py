@@ -28,7 +28,7 @@ SECONDS = 20
 SAMPLED_SECONDS = SECONDS - 5
 SAMPLES_PER_SECOND = 200
 TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
-"""Finds the title of the picture. `py-spy` writes its own command line there, and `CAPTION` replaces this text."""
+"""Finds the title of the picture. `py-spy` uses its own command line as the title, and `CAPTION` replaces this title."""
 CAPTION = f"The webhook under load of {CALLERS} callers, {SAMPLED_SECONDS} s, busy samples"
 
 # The first process of the container is Docker's init. Its only child is the webhook. With the option `--nonblocking`, `py-spy`

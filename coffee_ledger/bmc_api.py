@@ -10,7 +10,7 @@ kept.
 The janitor calls the API (services/janitor/bmc_client.py). coffee_ledger/listed_events.py turns the rows into events.
 
 Source: copies of BMC's documentation in github.com/DazWilkin/go-buymeacoffee, answers published in npm buymeacoffee-mcp 0.1.2 and
-programs of other users, read 2026-11-29.
+programs of users of the API, read 2026-11-29.
 """
 
 import enum
@@ -61,7 +61,7 @@ class ApiState(enum.StrEnum):
     """The list has no rows, or the requested page comes after the last row."""
     TOKEN_REFUSED = "token_refused"  # noqa: S105 — not a password
     BLOCKED = "blocked"
-    """Cloudflare, which stands in front of BMC, refuses this client or its address."""
+    """Cloudflare, which stands in front of BMC, refuses our client or its IP address."""
     THROTTLED = "throttled"
     """There were too many requests. Either BMC says so, or our own limit is reached and no request was sent."""
     UNREACHABLE = "unreachable"
@@ -96,7 +96,11 @@ class SupportRow:
     row_id: str
     """BMC's `support_id`. It probably equals the `id` in the webhook, but no published example shows both for one payment."""
     transaction_id: str | None
-    """The same `transaction_id` as in the payment's webhook. None if missing or a placeholder, as for a free Shop item."""
+    """
+    The same `transaction_id` as in the payment's webhook.
+
+    None if it is missing or a placeholder. This is the case for a free Shop item.
+    """
     amount: Decimal
     """The price of one coffee times the number of coffees. It is zero for a free Shop item."""
     currency: str
@@ -128,7 +132,7 @@ class SubscriptionRow:
     period_start: datetime | None
     period_end: datetime | None
     is_cancelled: bool | None
-    """None if BMC sent an unknown value. The same is true for `ends_with_period` and `is_paused`."""
+    """None if BMC sent an unknown value. `ends_with_period` and `is_paused` are None for this reason too."""
     ends_with_period: bool | None
     is_paused: bool | None
     duration_type: str | None = None
@@ -137,12 +141,12 @@ class SubscriptionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraRow:
-    """A purchase in the Shop. The API does not show the buyer's answer to the item's question."""
+    """A purchase in the Shop. An item may ask the buyer a question. The API does not show the buyer's answer."""
 
     row_id: str
     transaction_id: str | None
     support_id: str | None
-    """The `row_id` of the same payment in the list of supporters; None if the purchase names no such row."""
+    """The `row_id` of the payment in the list of supporters; None if the row of the purchase does not contain it."""
     amount: Decimal
     currency: str
     name: str | None = field(repr=False)

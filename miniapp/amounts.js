@@ -10,11 +10,11 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// Grouped digits do not begin with 0: "0,500" means a half.
+// Grouped digits do not begin with 0, because "0,500" means 0.5 and not 500.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Read `10`, `1 000`, `$5`, `5 євро` as `{cents, currency}`; null if *text* is unclear. *currency* is null if not named. */
+/** Read `10`, `1 000`, `$5`, `5 євро` as `{cents, currency}`; null if *text* is unclear. *currency* is null if missing. */
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
@@ -27,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** The cents of an amount without a currency; null otherwise. */
+/** Return the cents if *text* is an amount without a currency; null for any other text. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -38,7 +38,7 @@ function currencyOf(name) {
   return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
 }
 
-/** Write digits of all scripts as ASCII digits, and each kind of space and separator in one way. */
+/** Replace digits of all scripts by ASCII digits, and variants of a space or separator by one character. */
 function normal(text) {
   return text
     .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
@@ -55,7 +55,7 @@ function digitOf(char) {
   return before % 10;
 }
 
-/** Write 750 cents as `7.5`, the API's form. */
+/** Write an amount in the form that the bot's API uses: `7.5` for 750 cents. */
 export function amountOf(cents) {
   return String(cents / 100);
 }
@@ -68,7 +68,7 @@ export function creditsFor(cents, rate) {
   return (product - (product % divisor)) / divisor;
 }
 
-/** Read `10`, `7_50`, `10-EUR` of a deep link; null for anything else. */
+/** Read the amount in a deep link, such as `10`, `7_50` or `10-EUR`. Return null for any other text. */
 export function readDeepLink(text) {
   const read = DEEP_LINK.exec(text ?? "");
   if (!read) return null;

@@ -10,7 +10,8 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // If the state is "complete", each script has loaded or failed, and the page's event "load" may have fired already.
+    // In the state "complete", each script has loaded or failed. Do not wait for the page's event "load" in this state, because
+    // the event may have fired already.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);

@@ -59,7 +59,7 @@ class Story:
     bot: Pool
     janitor: Pool
     now: datetime
-    chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 — no secrets: each snapshot needs equal codes
+    chance: Random = field(default_factory=lambda: Random(0))  # noqa: S311 — no secrets: every snapshot has the same codes
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def meet(self, user: TelegramId) -> None:
@@ -67,7 +67,7 @@ class Story:
         await meet_user(self.bot, user, language=language, username=f"user_{user}", now=self.now)
 
     async def request(self, user: TelegramId, amount: str) -> PaymentId:
-        """Request a payment as the bot does, and remember the message that shows it."""
+        """Request a payment as the bot does, and store the id of the message that shows the payment."""
         number = next(self.numbers)
         payment = await open_payment(
             self.bot,
@@ -313,7 +313,7 @@ async def _notifications(story: Story) -> None:
     Make messages in each state: pending, sent, dead, unreachable, put off (later messages wait for the retry), and set aside
     (later messages do not wait for the retry).
 
-    Some messages to all operators are only counted in a summary. Others are replaced by one message to each operator.
+    Some messages to all operators are only counted in a summary. The others are replaced by one message to each operator.
     """
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)

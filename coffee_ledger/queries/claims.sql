@@ -1,8 +1,8 @@
 -- Statements for claims. In a claim, a user describes a payment that was not credited.
 
 -- name: find_claimable_charges
--- Find unmatched and automatically dismissed charges that were paid from day $1 to day $2, but not after $3. One of them may be
--- the claimed payment. The caller ranks the charges for operators. The user never sees the charges.
+-- Find charges that are unmatched or were dismissed automatically. They were paid from day $1 to day $2, but not after $3. One
+-- of these charges may be the claimed payment. The caller ranks the charges for operators. The user never sees the charges.
 -- $1 first day, $2 last day, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
        coalesce(supporters.name, charges.payer_name) AS supporter_name
@@ -16,9 +16,9 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
  ORDER BY charges.charge_id;
 
 -- name: find_guessed_charges
--- Find charges with the claimed amount that were paid from day $1 to day $2, but not after $3. Each was matched to another user
--- by weak evidence: a corrected code, a known supporter, or amount and time. Such a match may be wrong, and the charge may belong
--- to the claimant.
+-- Find charges with the claimed amount that were paid from day $1 to day $2, but not after $3. Each was matched by weak
+-- evidence to a user other than the claimant. Weak evidence is a corrected code, a known supporter, or amount and time. So the
+-- match may be wrong, and the charge may belong to the claimant.
 -- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 claimant, $7 maximum
 SELECT charge_id
   FROM charges

@@ -20,13 +20,15 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 SELECT take_settling_turn();
 
 -- name: load_known
--- Find the stored data about the events of a batch: the events that are settled already, the supporters who paid for a user who
--- was erased, and the charges that the events may be about. An erased user who writes to the bot later no longer counts as
--- erased.
--- The charges are found in several ways, one for each part of the UNION. The last three parts are needed because BMC may report
--- one payment twice with different ids. These parts find charges that were paid at about the same time as the charge of the
--- event. The part by_supporter finds charges that have the same supporter and belong to a different family. The two parts
--- by_note find charges that have the same note, if the found charge or the charge of the event is from BMC's list.
+-- Find the stored data about the events of a batch.
+-- delivered: the delivery keys of the events that are stored already.
+-- erased_supporters: the supporters whose charges were matched to an erased user. An erased user who writes to the bot later no
+-- longer counts as erased.
+-- charges: the charges that the events may be about. Each part of the UNION finds charges in its own way. The last three parts
+-- are needed because BMC may report one payment twice with different ids. These parts find charges that were paid at about the
+-- same time as the charge of the event. The part by_supporter finds charges that have the same supporter as the charge of the
+-- event, but a different family. The two parts by_note find charges that have the same note, if the found charge or the charge
+-- of the event is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small table, Postgres
 -- may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
@@ -142,15 +144,16 @@ SELECT array(
 -- come from our users.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
 -- payments: pending payments that a charge may pay. They are the payments with the codes $18, the open payments of the users in
--- `supporters`, and the payments of the same amount that are open now or were open when the charge was paid. For each amount, only the
--- $7 oldest payments are read. A user has at most ten open payments and $7 is more than ten, so $7 payments belong to several users. A
--- charge whose amount fits payments of several users is not matched by a guess, and reading more payments would not change this. The
--- open payments are read once for each amount, because the oldest ones are the same for all charges of the amount.
+-- `supporters`, and the payments of the charge's amount that are open now or were open when the charge was paid. For each
+-- amount, only the $7 oldest payments are read. A user has at most ten open payments and $7 is more than ten, so $7 payments
+-- belong to several users. A charge whose amount fits payments of several users is not matched by a guess. Reading more
+-- payments would not change this. The open payments are read once for each amount, because the oldest ones are the same for all
+-- charges of the amount.
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
 -- erased: the users who asked to be erased. Only the users in `supporters`, `subscribers` and $17, and the owners of the
 -- payments are looked up.
 --
--- OFFSET 0 makes Postgres look rows up for each subscription, as in load_known.
+-- OFFSET 0 makes Postgres look up the rows of each subscription separately. The comment of load_known gives the reason.
 --
 -- The payments are sorted by an expression with created_at, so that Postgres uses an index that begins with the amount. If they were
 -- sorted by the column created_at, Postgres would often read the index of created_at from the oldest payment on, once for each charge.
@@ -487,7 +490,8 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- name: keep_answers
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
--- Compare the times of the answers with the stored times, because a replica that answered earlier may run this statement later.
+-- Compare the times of the answers with the stored times, because the replicas may run this statement in a different order than
+-- they answered.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
 -- $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0

@@ -127,8 +127,8 @@ class Throttle(BaseMiddleware):
 
     async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
         is_warned = user.id in self._warned
-        # Set both entries before `_speech_of` queries the database. Otherwise a message that arrives during the query would cause a
-        # second warning.
+        # Add the user to `_warned` and `_speeches` before `_speech_of` queries the database. Otherwise a message that arrives
+        # during the query would cause a second warning.
         if isinstance(act, Message):
             self._warned.add(user.id)
         if user.id not in self._speeches:

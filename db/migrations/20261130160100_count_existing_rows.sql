@@ -2,8 +2,9 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10min';
 
--- Count the rows that are older than the triggers. The statement reads whole tables, but blocks no payment. The view
--- `missing_counts` compares the tables with the counts in one snapshot. So it leaves out rows that the triggers have counted.
+-- The previous migration created triggers that count new rows. Count the rows that are older than these triggers. The statement
+-- reads whole tables, but blocks no payment. The view `missing_counts` compares the tables with the counts in one snapshot. So
+-- the view leaves out rows that the triggers have counted.
 INSERT INTO counts (counted, kind, method, currency, number, amount)
 SELECT counted, kind, method, currency, number, amount FROM missing_counts;
 

@@ -3,8 +3,8 @@ Serve the stand-in for BMC's REST API: the lists of supports, subscriptions and 
 
 A client needs the creator's token to read these lists.
 
-Sources, read 2026-11-29: copies of BMC's documentation; programs that users of the API have published; answers of the
-API that such users have published.
+Sources, read 2026-11-29: copies of BMC's documentation; programs of users of the API; answers of the API that users have
+published.
 """
 
 import asyncio
@@ -189,7 +189,7 @@ class Api:
         self._payments.pay(order)
 
     def _take(self, fault: Fault) -> float | None:
-        """Count one use of the fault and return the `seconds` of its rule. Return None if the fault is off."""
+        """Use the fault once, and return the `seconds` of the `Rule` that turns it on. Return None if the fault is off."""
         rule = self._deliveries.misbehaviour.take(fault)
         if rule is None:
             return None

@@ -33,7 +33,8 @@ class Fault(Enum):
     """The link to the next page leads to another host. A client that follows this link sends its token to that host."""
 
 
-# These faults affect a single request, so BMC's retry may succeed. All other faults of the webhook affect the whole event.
+# Each of these faults affects a single request, so BMC's next attempt for the event may succeed. Every other fault of the
+# webhook affects an event as a whole.
 REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
 _SECONDS = {
     Fault.LATE: 5.0,
@@ -49,8 +50,9 @@ class Rule:
     """
     Turns on a fault.
 
-    A fault of `REQUEST_FAULTS` or of the API affects the next *times* requests. `FORGOTTEN` affects the next *times* happenings:
-    a payment, a refund, or the start of a subscription, which causes two events. Any other fault affects the next *times* events.
+    A fault of `REQUEST_FAULTS` or of the API affects the next *times* requests. `FORGOTTEN` affects the next *times* payments,
+    refunds and starts of subscriptions. The start of a subscription counts once, although it causes two events. Any other fault
+    affects the next *times* events.
 
     For `LATE` and `API_SLOW`, *seconds* is the delay. For `API_THROTTLED`, it is the value of `Retry-After`. For `OUT_OF_ORDER`
     and `ONLY_REFUND_FIRST`, the event waits for another event, and *seconds* is the longest wait. Other faults do not use

@@ -59,7 +59,7 @@ export class Checkout {
     this.refresh();
   }
 
-  /** Return whether the note contains *code*, or *code* with one wrong character, as the button `mistype` pastes it. */
+  /** Return whether the note contains *code*, either correct or with the wrong character that the button `mistype` inserts. */
   hasCode(code) {
     return this.note.includes(code) || (this.clipboard === code && this.hasSlip);
   }

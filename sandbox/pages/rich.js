@@ -7,7 +7,8 @@ const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code:
 /**
  * Format *text* by its entities. *act* is called with the clicked `{command}`, `{url}` or `{copied}`.
  *
- * Entities count UTF-16 code units, as JavaScript's strings do. An outer entity comes before the entities inside it.
+ * The offsets and lengths of entities count UTF-16 code units, as JavaScript's strings do. An outer entity comes before the
+ * entities inside it.
  */
 export function richText(text, entities, act) {
   return format(text, [...entities], 0, text.length, act);

@@ -72,7 +72,7 @@ def make_tasks(
     if settings.BMC_API_TOKEN is not None:
         client = BmcClient(settings.BMC_API_TOKEN, url=settings.BMC_API_URL)
         reconciler = Reconciler(client, pool, rules, outages, clock=clock)
-        # The period is short, so that a user who claims to have paid is answered within seconds.
+        # The task also looks up claims in BMC's lists. So its period is short, and the users get an answer within seconds.
         tasks.append(Task("reconcile", 2 * SECOND, reconciler.run_once))
         expires_at = read_expiry(settings.BMC_API_TOKEN.get_secret_value())
         if expires_at is not None:

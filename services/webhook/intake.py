@@ -63,8 +63,8 @@ class Intake:
     """
     Settles deliveries. A delivery that the database cannot take is spooled, or refused if *spool* is None.
 
-    The task `run` must be running: it settles the spooled deliveries. The task makes no attempt while *is_database_there*
-    returns False, because useless attempts would fill the queue of the batcher and the traces.
+    The task `run` must be running, because it settles the spooled deliveries. The task makes no attempt while
+    *is_database_there* returns False. Otherwise useless attempts would fill the traces and the queue of the batcher.
     """
 
     def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
@@ -83,7 +83,7 @@ class Intake:
 
     async def open(self) -> None:
         """
-        List the files that an earlier process left.
+        List the files that an earlier process left in the spool.
 
         Call this before the first delivery, so that new events are settled after the events in those files.
         """
@@ -111,8 +111,8 @@ class Intake:
         try:
             return await self._submit(event)
         except Exception as error:
-            # The database is away, overloaded, or refuses to store even the raw event. Keep the delivery in the spool, which does
-            # not need the database.
+            # The event could not be settled, for example because the database is away or a row is locked. Keep the delivery in
+            # the spool, which does not need the database.
             if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
@@ -133,7 +133,7 @@ class Intake:
     def _is_something_before(self) -> bool:
         # If earlier deliveries are in the spool, a new delivery must be spooled behind them. Do not count files that wait for a
         # locked row, because later events may be settled before them. Count the deliveries that are being written (`_spooling`),
-        # because `events` does not contain them yet.
+        # because `events` does not include them yet.
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
     async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:

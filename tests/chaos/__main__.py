@@ -143,8 +143,8 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
     """
     Yield an HTTP session that opens a new connection for each delivery.
 
-    A fault that kills the proxy breaks the open connections. A delivery over a broken connection would fail, even if the proxy
-    runs again.
+    A fault that kills the proxy breaks the open connections. A delivery over a broken connection would fail, even after the
+    proxy has restarted.
     """
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session

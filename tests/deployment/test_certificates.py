@@ -39,7 +39,7 @@ class Proxies:
         return answer.status, answer.read().decode(), answer.getheader("Location")
 
     def shows_certificate(self, proxy: str) -> bool:
-        """Return whether the authority has issued the proxy a certificate for the public name."""
+        """Return whether the proxy uses a certificate that the test's authority has issued for the public name."""
         trust = ssl.create_default_context(cadata=compose("exec", "-T", "authority", "cat", ROOT_CERTIFICATE))
         port = self.services.port_for(proxy, 443)
         try:

@@ -137,7 +137,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """For each value that the column `status` of the table may have, return *word*, a space and the value as one text."""
+    """Return one text for each value that the column `status` of the table may have: *word*, a space and the value."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,

@@ -58,7 +58,7 @@ async def test_a_payment_can_be_followed_in_the_log_by_its_code_and_then_by_its_
 
 
 def log_of(stack: Stack, sought: str) -> list[dict[str, Any]]:
-    """Return the log lines of all services that contain *sought*, ordered by time."""
+    """Return the log lines that contain *sought*, from all services, ordered by time."""
     log = stack.compose("logs", "--no-color", "--no-log-prefix", "bot", "webhook", "janitor")
     lines = [json.loads(line) for line in log.splitlines() if sought in line]
     return sorted(lines, key=lambda line: str(line["at"]))
@@ -288,7 +288,7 @@ async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # this request only slows the loop down, so that it makes fewer payments
+        await bmc.post_raw(b"{}", {})  # this unsigned request only slows the loop, to limit the payments
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)
@@ -313,8 +313,8 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
 
     told = [credits_in(await anna.hear("Thank you"))[0] for _ in paid]
 
-    # Check the deliveries first. If the first delivery had failed and been repeated, the two messages could come in the
-    # opposite order.
+    # First check that each delivery succeeded at the first attempt. After a repeated delivery, the two messages could come in
+    # the opposite order.
     assert [[one["status"] for one in await bmc.delivered(payment)] for payment in paid] == [[200], [200]]
     assert told == [500, 700]
     assert await anna.balance() == 1200

@@ -368,7 +368,8 @@ async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     The task `rematch_charges` must not match a charge by a guess.
 
     One batch contains a stranger's charge of $9, and a charge of $3 with Anna's supporter id. To match the charge of $3, the task
-    loads Anna's pending payment of $9. The stranger's charge has the same amount, but must not be matched to this payment.
+    loads all open payments of Anna. One of them has the amount $9. The stranger's charge has the amount $9 too, but must not be
+    matched to Anna's payment.
     """
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)

@@ -134,9 +134,9 @@ async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
     ledger: Ledger, webhook: Webhook
 ) -> None:
     """
-    Rivals are other open payments and waiting charges of the charge's amount.
+    A charge has rivals if other charges of its amount wait, or if several pending payments of its amount are open.
 
-    If the bot issued none of the codes in the text, a second query loads the rivals.
+    If the bot issued none of the codes in the note, a second query loads the rivals.
     """
     await webhook.settle(a_payment())
     await ledger.open(CODE)

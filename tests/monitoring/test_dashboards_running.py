@@ -105,7 +105,11 @@ PASSWORDS: dict[str, str] = {}
 
 
 def password_of_grafana(stack: Stack) -> str:
-    """Read the password of Grafana's role from the secrets of `migrate`, because this machine may have no image of Grafana."""
+    """
+    Read the password of Grafana's role from the secrets of the service `migrate`.
+
+    The service of Grafana cannot be used, because this machine may have no image of Grafana.
+    """
     if stack.project not in PASSWORDS:
         read = ("cat", "/run/secrets/password_grafana_reader")
         PASSWORDS[stack.project] = stack.compose("run", "--rm", "--no-deps", "-T", "migrate", *read).strip()

@@ -17,7 +17,7 @@ from tests.swarm.lab import Lab
 PROGRAM = ROOT / "deploy/swarm/swarm.sh"
 NAME = "coffee-ledger"
 HOST = "pay.internal"
-"""The public name. The proxy issues its own certificate for a name that ends in `internal`."""
+"""The public host name of the stack. The proxy issues its own certificate for a name that ends in `internal`."""
 
 DATABASE_NODE = 1
 PUBLIC_NODES = (2, 3)

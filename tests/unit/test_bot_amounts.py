@@ -110,7 +110,7 @@ def test_text_that_is_not_json_is_refused(text: str) -> None:
     ],
 )
 def test_valid_data_of_a_page_is_accepted(form: object, payment_id: str | None) -> None:
-    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # `payment_id` is a `str`
+    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a `PaymentId` is a `str`
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Test which group messages count as addressed to the bot, with contents that the sandbox cannot send."""
+"""Test which group messages count as addressed to the bot. The messages have contents that the sandbox cannot send."""
 
 from datetime import UTC, datetime
 from typing import Any

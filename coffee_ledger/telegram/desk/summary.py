@@ -60,7 +60,7 @@ message.
 
 
 def summary_card(waiting: Waiting, speech: Speech) -> Card:
-    """Build the summary: a line for each group of open decisions, and a button if one tap can decide the group or open it."""
+    """Build the summary: a line for each group of open decisions, and buttons to dismiss charges and credit probable users."""
     title = speech.say("waiting-summary", count=waiting.total) if waiting.total else speech.say("waiting-summary-none")
     lines = [*_ordinary_lines(waiting, speech), *_other_lines(waiting, speech)]
     others = [
