@@ -189,7 +189,7 @@ def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
 
 
 def _chance(setup: Setup, *names: object) -> Random:
-    return Random(f"{setup.seed} {names}")  # noqa: S311 — no secret; equal seeds must give equal histories
+    return Random(f"{setup.seed} {names}")  # noqa: S311 — the numbers are no secret; equal seeds must give equal histories
 
 
 def _let_strangers_pay(script: Script, setup: Setup, chance: Random) -> None:
@@ -248,7 +248,7 @@ def _delay(chance: Random) -> timedelta:
 
 
 SettleEvent = Callable[["Page", Event, datetime], TelegramId | None]
-"""Settles an event at the given time. Returns the user whom a guess credited, or None if there was no guess."""
+"""A function that settles an event at the given time. It returns the user whom a guess credited; None if there was no guess."""
 
 
 @dataclass(frozen=True)
@@ -273,14 +273,14 @@ def play(history: History, settle_event: SettleEvent) -> list[Guess]:
 
 
 def settle_after(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules."""
+    """Settle an event by today's rules. The results of these rules are called "after"."""
     done = settle([event], page.load_book(event), RULES, now=now)
     page.write(done, now)
     return next(iter(done.guesses.values()), None)
 
 
 def settle_without_pause(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules, but without the pause that follows a guess for a user."""
+    """Settle an event by today's rules, but without the pause of 30 days between two guesses for one user."""
     page.forget_guesses()
     return settle_after(page, event, now)
 
@@ -313,7 +313,9 @@ def guess_as_before(
     """
     Guess by the rule of revision 87790ae: return the open payment of this amount that was requested within the window.
 
-    The window is the time `RULES.fallback_window` before the charge was paid. Return None in three cases:
+    The window begins `RULES.fallback_window` before the charge was paid, and ends `CLOCK_SLACK` after it was paid.
+
+    Return None in three cases:
 
     - There is no open payment within the window, or more than one.
     - *waiting* is not empty: other charges of this amount are unmatched.
@@ -359,7 +361,7 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return all payments of this amount that are open, and all that ended at most `ROWS_KEPT` ago."""
+        """Return the pending payments of *amount* that are open or that ended at most `ROWS_KEPT` ago."""
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 
@@ -420,7 +422,7 @@ class Result:
     camper_total: int
     """Guesses in the whole run that credited the camper (see `let_camp`)."""
     camper_most: int
-    """The highest number of guesses in any 30 days that credited the camper (see `let_camp`)."""
+    """The highest number of guesses that credited the camper (see `let_camp`) within 30 days."""
 
 
 @dataclass(frozen=True)
@@ -493,7 +495,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(results: Sequence[Comparison], path: Path) -> None:
-    """Draw a chart of the wrong guesses in 30 days, with the old and with today's rule. Equal results give equal SVG files."""
+    """
+    Draw a chart of the number of wrong guesses in 30 days, by the rule of revision 87790ae and by today's rule.
+
+    Equal results give equal SVG files.
+    """
     with mpl.rc_context({"svg.hashsalt": "guessing", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9.6, 3.8), facecolor=GROUND, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)

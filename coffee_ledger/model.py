@@ -28,8 +28,8 @@ ChargeKey = NewType("ChargeKey", str)
 The permanent key of one charge, made from the first event of the charge.
 
 The key is `family:transaction_id`, or `family:number` (BMC's number) if there is no transaction id. For a subscription, it is
-`psp_id:period start`, or `family:number:period start` if there is no `psp_id`. If BMC sent no ids or no period, the key contains
-the name of the first event instead.
+`psp_id:period start`, or `family:number:period start` if there is no `psp_id`. If BMC sent no ids or no period, the key ends
+with the name of the first event: `event-` and the event's id, or a digest of the event if it has no id.
 
 A later event of the same charge may have other ids, so its key may differ. Find a known charge by its ids (`Identity` in
 coffee_ledger/settling.py), not by a key.
@@ -43,7 +43,7 @@ Two events with the same `event_id` but different content have different keys.
 """
 
 PaymentId = NewType("PaymentId", str)
-"""Identifies a pending payment. People type this id as the *code*. The id is stored without the dash."""
+"""Identifies a pending payment. People type this id as the *code*, such as `K7QM-2XHD`. The id is stored without the dash."""
 
 TelegramId = NewType("TelegramId", int)
 """The id of a user at Telegram."""
@@ -151,7 +151,7 @@ class NotificationKind(enum.StrEnum):
     CHARGE_REFUNDED = "charge_refunded"
     """A refund took back all credits of a charge, although BMC may have refunded only a part. This message is sent silently."""
     CHARGE_CONTRADICTED = "charge_contradicted"
-    """A later event of a charge has other values than the stored charge, such as another amount."""
+    """A later event of a charge contradicts the stored charge, for example by a different amount."""
     CHARGE_NOT_LISTED = "charge_not_listed"
     """BMC's own list does not contain a charge that came by webhook."""
     REFUND_UNKNOWN = "refund_unknown"
@@ -159,7 +159,7 @@ class NotificationKind(enum.StrEnum):
     GUESS_DISOWNED = "guess_disowned"
     """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
-    """A charge was already decided. Then an event changed the charge's note, and the new note has a different user's code."""
+    """An event changed the note of a decided charge. The new note has the code of a user to whom the charge is not matched."""
     REFUND_OVERDRAWN = "refund_overdrawn"
     """A refund made a balance negative, because the user had spent the credits."""
     CLAIM_RAISED = "claim_raised"

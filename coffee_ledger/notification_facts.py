@@ -24,7 +24,7 @@ class AdjustmentCause(enum.StrEnum):
     """An operator added or took credits by hand."""
     MATCH_UNDONE = "match_undone"
     REFUND_CORRECTED = "refund_corrected"
-    """An operator recorded that a refund was only partial, so some credits were given back."""
+    """An operator recorded that a refund was only partial, so the user got some of the credits back."""
 
 
 class Contradiction(enum.StrEnum):
@@ -182,7 +182,7 @@ class ChargeContradicted(ChargeNews):
 
     about: Contradiction | str
     told_amount: Decimal | None
-    """The amount in the later event; None if the event has no amount or an unreadable amount."""
+    """The amount in the event that contradicts the charge; None if this event has no amount or an unreadable amount."""
     told_currency: str | None
     told: str | None = None
     """The unknown status or the unreadable amount that BMC sent, as text; None if there is none."""

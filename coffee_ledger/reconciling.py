@@ -23,7 +23,11 @@ Source: BMC's documentation, copied by github.com/DazWilkin/go-buymeacoffee.
 """
 
 ZONE_SLACK = timedelta(minutes=10)
-"""The time of a row and the time in its Stripe id may differ by this much, because BMC writes the row after the payment."""
+"""
+The time of a row and the time in its Stripe id may differ by this much, because BMC writes the row after the payment.
+
+If they differ by more, the time of the row is probably in another zone than UTC.
+"""
 
 STRIPE_EPOCH_SECONDS = 1_342_389_382
 STRIPE_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -84,8 +88,8 @@ def is_known(row: Row, known: KnownCharges) -> bool:
             # have the same number.
             return row.row_id in known.numbers if row.transaction_id is None else _is_charged(row, known)
         case ExtraRow():
-            # A Shop purchase without a transaction id only repeats a payment. This payment has a row of its own, with the id
-            # `support_id`, in BMC's list of one-time payments.
+            # A Shop purchase without a transaction id counts as known if it has a `support_id`: the id of a row in BMC's list
+            # of one-time payments. That row shows the same payment, and is compared with the charges.
             return row.support_id is not None if row.transaction_id is None else _is_charged(row, known)
         case UnreadableRow():
             return _is_charged(row, known)

@@ -19,7 +19,7 @@ db.execute("CREATE TABLE IF NOT EXISTS changes (key TEXT PRIMARY KEY, user INTEG
 
 
 def add_balance(user: int, credits: int, *, key: str) -> None:
-    with db:  # `add_credits` may be called twice for one credit. The second call has the same key, and adds nothing.
+    with db:  # `add_credits` may be called twice for one credit. The second INSERT has the same key and is ignored.
         db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?)", (key, user, credits))
 
 

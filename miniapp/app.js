@@ -64,7 +64,7 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The user's language may have changed. If the new texts do not load, the next call tries again.
+    // The user's language may have changed. If the new texts do not load, the next call of `takeState` tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
@@ -98,7 +98,7 @@ class App {
     this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
-  /** Show the first screen, or a change of the payment in view. */
+  /** Show the first screen, or update the shown screen to the newest state. */
   settle() {
     if (!this.offer) return;
     if (!this.state) return void (this.trouble && this.showTrouble());
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state without waiting for the server's next event. */
+  /** Put a changed payment into the state without waiting for the next event of the server's event stream. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore errors: the next event brings the state.
+      // Ignore errors, because the next event of the server's event stream brings the state.
     }
   }
 
@@ -221,7 +221,7 @@ class App {
     this.refreshAction();
   }
 
-  /** Update the main button, Telegram's or the page's own. */
+  /** Update the main button: Telegram's button, or the page's own button if the client has no main button. */
   refreshAction() {
     const action = this.screen?.action?.();
     const isBusy = Boolean(this.screen?.isBusy);
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// If the texts do not load, wait forever, because guard.js tells the user.
+// If the texts do not load, wait forever. In this case, guard.js tells the user that a part of the page did not load.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

@@ -1,5 +1,6 @@
-// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` gives the main button's text and `run`,
-// `back` shows the previous screen, `update` shows a new state.
+// Each screen is `{name, element, action, back, update}`. The last three are optional functions. `action` returns the text of
+// the main button, and the function `run`, which a press of the button calls. `back` shows the previous screen. `update` shows
+// a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
@@ -171,7 +172,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // This promise never resolves: the button is busy until the screen changes.
+      // This promise never resolves, so that the button is busy until the screen changes.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       if (!app.telegram.canClose) return null;
       if (app.offer?.bot_url) return { text: say("continue_in_chat"), run: () => app.goToChat("pay") };
@@ -188,7 +189,7 @@ function link(text, run) {
   return h("button.link", { onclick: run }, text);
 }
 
-/** *balance* is null if another bot keeps it. */
+/** *balance* is null if another bot keeps the balances. */
 function balanceOf({ say, credits }, balance) {
   if (balance === null) return [];
   return [h("p.balance", h("span", say("balance")), h("strong", credits(balance))), balance < 0 && h("p.hint", say("balance_debt"))];
@@ -238,7 +239,8 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // `page` hides the code. If the client refuses to copy, the user must first copy by hand, so the next press opens `page`.
+    // `page`, the page of Buy Me a Coffee, hides the code. So if the client refuses to copy, do not open `page` yet, because
+    // the user must first copy by hand. The next press opens `page`.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;

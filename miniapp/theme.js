@@ -50,7 +50,7 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
-/** The nearest shade of *colour*, darker or lighter, with enough contrast to all *grounds*. */
+/** The nearest shade of *colour*, darker or lighter, whose contrast to each of *grounds* is at least *least*. */
 function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
     const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);

@@ -32,7 +32,7 @@ class Postman:
 
     A request for *public_host* goes to the proxy at the address *door*, because the public name does not resolve inside the
     compose network. The Host header of the request still contains *public_host*. The request goes through the relay *line*, so
-    that the demo can cut its connection. All other requests go directly to their URL.
+    that the demo can cut the connection to the proxy. All other requests go directly to their URL.
     """
 
     def __init__(self, *, door: URL, public_host: str, line: Relay) -> None:

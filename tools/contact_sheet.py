@@ -1,5 +1,5 @@
 """
-Draw each dashboard with the values of a running stack, so that it can be checked without Grafana.
+Draw each dashboard with the values of a running stack, so that the dashboards can be checked without Grafana.
 
     python -m tools.contact_sheet --project coffee-ledger-demo
 

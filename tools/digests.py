@@ -3,8 +3,8 @@ Record in docs/services.md which images were tested, by their digests.
 
     python -m tools.digests
 
-`compose.yaml` names images by tag, so that the next pull gets fixes of an image. But a tag can be moved to another image, and a
-digest cannot.
+`compose.yaml` names images by tag, so that the next pull gets fixes of an image. But a tag can be moved to another image. A
+digest cannot be moved, so it shows exactly which image was tested.
 
 Run this program after the tests have passed, on a machine that pulled the images from their registries. It reads the digests from
 the local Docker engine, so it records exactly the images with which the tests ran.

@@ -18,7 +18,7 @@ from coffee_ledger.store.database import Pool, connected, sql
 LINGERING_SECONDS = 1.0
 TURNS_BEFORE_CLOSING = 10
 """
-The number of turns of the event loop before a server closes its socket.
+The number of turns of the event loop for which a stopping server waits before it closes its listening socket.
 
 Four turns are enough to accept a connection, read its request and begin the answer. The remaining turns are a reserve.
 """
@@ -40,7 +40,7 @@ adds headers of its own. With a lower limit, this server would refuse requests t
 """
 
 HealthCheck = Callable[[], Awaitable[str | None]]
-"""Returns the problem of an unhealthy process in one sentence, without secrets, or None if the process is healthy."""
+"""A function that returns None if the process is healthy. Otherwise it returns the problem in one sentence, without secrets."""
 
 
 @asynccontextmanager
@@ -105,8 +105,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         yield int(runner.addresses[0][1])
     finally:
         is_stopping.set()
-        # Before closing the socket, accept the connections that wait in the kernel's backlog. Closing the socket would reset these
-        # connections, and the proxy cannot repeat a delivery that it has begun to send.
+        # Before closing the listening socket, accept the connections that wait in the kernel's backlog. Otherwise the kernel
+        # would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await site.stop()

@@ -38,7 +38,11 @@ Requests to reconcile are then not stored.
 """
 
 REQUEST_AGE_MAX = timedelta(minutes=10)
-"""The janitor ignores a request that is older, because the person who made the request no longer waits for the answer."""
+"""
+The maximum age of a request that the janitor answers.
+
+The person who made an older request no longer waits for the answer.
+"""
 
 LISTED_AFTER = timedelta(days=1)
 """
@@ -48,7 +52,11 @@ A charge is reported as not listed only if its list was read completely after th
 """
 
 UNLISTED_AGE_MAX = timedelta(days=30)
-"""The maximum age of a charge that is reported as not listed. BMC may have listed older payments in a different form."""
+"""
+The maximum age of a charge that is reported as not listed.
+
+BMC may have listed older payments in a form that the comparison does not recognise.
+"""
 
 UNLISTED_MAX = 20
 """The maximum number of charges that one pass reports as not listed, so that a bug cannot flood the operators with messages."""

@@ -89,8 +89,8 @@ async def payments_in(
     Add the handlers of the payments to *dispatcher*, and send notifications for as long as the context lasts.
 
     Include your own routers first, so that they get each update before the routers of the payments. An update that no router
-    accepts is not answered. Your process replaces the service `bot`: this context also serves the Mini App's requests from the
-    proxy, the health check and the metrics. At its end, the context waits for the updates that are being handled.
+    accepts is not answered. Your process replaces the service `bot`: this context also serves the health check, the metrics,
+    and the Mini App's requests that the proxy forwards. At its end, the context waits for the updates that are being handled.
 
     If *is_alone* is True, the Dispatcher has no other handlers and must be made with `disable_fsm=True`. Unknown messages are
     then answered, and the rate limit applies to all updates. In webhook mode, Telegram's updates arrive at the same HTTP server
@@ -107,8 +107,8 @@ async def payments_in(
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
-        # Wait for running handlers at the shutdown event. They need the session to answer, and aiogram's polling closes the
-        # session right after this event.
+        # Wait for running handlers at the shutdown event. The handlers answer through the bot's HTTP session, and aiogram's
+        # polling closes this session right after the event.
         dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = replace(make_context(settings, pool), sets_menu_button=is_alone)
@@ -140,7 +140,7 @@ async def background_tasks(
     settings: BotSettings, context: Context, bot: Bot
 ) -> AsyncIterator[tuple[web.Application, Payments]]:
     """
-    Run the notifier, the handovers, the streams to open Mini App pages and the clock check for as long as the context lasts.
+    Run the notifier, the handovers, the event streams of Mini App pages and the clock check for as long as the context lasts.
 
     Yield the application that answers the Mini App, and `Payments`. The caller must serve the application. While the context
     lasts, the calls of *bot* are measured and share one rate limiter with the notifier. At the end, wait for the

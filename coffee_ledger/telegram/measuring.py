@@ -76,7 +76,7 @@ class UpdateOutcome:
     """
     The outcome of handling an update.
 
-    After a failure, the middleware `MeetUser` answers the user and does not raise the error. So it sets *is_failure* instead.
+    After a failure, the middleware `MeetUser` answers the user and does not raise the error. So `MeetUser` sets *is_failure*.
     """
 
     is_failure: bool = False

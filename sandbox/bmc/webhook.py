@@ -9,7 +9,7 @@ from yarl import URL
 from sandbox.journal import log
 
 # "More than 10 consecutive failed deliveries disable the webhook." BMC does not say whether a retry counts as a delivery.
-# The sandbox counts each retry. So it disables the webhook sooner, which is the harder case for the product.
+# The sandbox counts each retry. So it may disable the webhook sooner than BMC, which is the harder case for the product.
 # Source: help.buymeacoffee.com, "How to set up and use Buy Me a Coffee webhooks", read 2026-11-22.
 _FAILURES_MAX = 10
 

@@ -22,9 +22,9 @@ async def set_passwords(db: Connection, passwords: Mapping[str, SecretStr]) -> N
     """
     Set the password of each role.
 
-    Postgres stores a verifier instead of the password, and it also accepts a verifier from a client. So no password is ever part of
-    a statement, which the server might log. If the owner is a superuser, this function also turns off the logging of statements
-    in its transaction, so that the log contains no verifier.
+    Postgres stores a verifier instead of the password, and it also accepts a verifier from a client. So this function sends
+    only verifiers. The server might log a statement, but no statement contains a password. If the owner is a superuser, this
+    function also turns off the logging of statements in its transaction, so that the log contains no verifier.
     """
     async with db.transaction():
         if await db.fetchval("SELECT current_setting('is_superuser') = 'on'"):

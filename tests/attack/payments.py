@@ -84,7 +84,7 @@ def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
     """
     Describe each payment that was not credited exactly once and in full.
 
-    A payment that was not answered with 200 may have no credit, because Buy Me a Coffee would send it again.
+    A payment whose delivery was not answered with 200 may have no credit, because Buy Me a Coffee would repeat the delivery.
     """
     rows = stack.sql(
         "SELECT transaction_id, count(credits.credits), coalesce(sum(credits.credits), 0)"

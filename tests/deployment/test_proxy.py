@@ -344,7 +344,7 @@ async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
     away, _, answer = await nginx.ask("/bmc-webhook", data=b"12345")
     await asyncio.to_thread(compose, "start", "webhook")
     async with asyncio.timeout(30):
-        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — this simulates a sender's retries
+        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — this loop simulates retries
             await asyncio.sleep(0.5)
 
     assert away == 503

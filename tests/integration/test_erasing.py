@@ -33,7 +33,7 @@ async def kept_bodies(ledger: Ledger) -> list[int]:
 
 
 async def test_an_event_without_money_is_erased_by_its_supporter(ledger: Ledger, webhook: Webhook, bot: Pool) -> None:
-    """Given an event that has the user's supporter id but no e-mail address, erasing the user also erases the event's body."""
+    """If an event has the user's supporter id but no e-mail address, erasing the user also erases the event's body."""
     await ledger.open(CODE)
     cancellation = a_subscription("membership.cancelled", supporter_id=5, supporter_name="Anna K")
     somebody_elses = a_subscription("membership.cancelled", supporter_id=55, supporter_name="Hanna K")

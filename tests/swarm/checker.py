@@ -70,7 +70,7 @@ def _number(amount: str) -> Decimal | None:
 
 
 def count_changes(dialogues: Sequence[Dialogue]) -> tuple[int, int]:
-    """Count the dialogues in which more than one bot answered, and count the changes of the bot between two steps."""
+    """Count the dialogues in which more than one bot answered, and the changes from one bot to another between two steps."""
     changes = [sum(one != other for one, other in itertools.pairwise(dialogue.bots)) for dialogue in dialogues]
     return sum(count > 0 for count in changes), sum(changes)
 

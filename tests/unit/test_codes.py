@@ -201,9 +201,10 @@ def test_codes_in_use_differ_in_three_places() -> None:
 
 def test_the_stated_number_of_codes_is_correct() -> None:
     """
-    Count the possible halves of codes by their check sums, because there are too many codes to list.
+    `CODES_COUNT` is the number of possible codes.
 
-    Two halves form a code if their check sums add up to 1 modulo 31.
+    There are too many codes to list. So count the halves of codes by their check sums. Two halves form a code if their check
+    sums add up to 1 modulo 31.
     """
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 

@@ -326,9 +326,9 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
     """
-    The webhook settles each delivery that is signed with one of BMC_WEBHOOK_SECRETS as a payment.
+    If a delivery is signed with one of BMC_WEBHOOK_SECRETS, the webhook settles it as a payment.
 
-    So a probe signed with such a secret would be settled like a payment, and would not be rolled back.
+    So a probe that is signed with one of these secrets would be settled as a payment, and would not be rolled back.
     """
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 

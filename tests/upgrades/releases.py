@@ -22,7 +22,7 @@ from tests.integration.bmc import a_payment
 from tests.integration.fixtures import in_postgres
 
 RESTRICT_KEY = "--restrict-key=compared"
-"""Without this option, `pg_dump` writes a random key into each script, and no two dumps are equal."""
+"""Without this option, `pg_dump` writes a random key into each dump, and two dumps of one database always differ."""
 
 
 _numbers = itertools.count(10_000_000)

@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger()
 # The timeout for asking Telegram for the bot's username. It is short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
-"""After a failed call, Telegram is not called again for this time, so that pages do not wait during an outage."""
+"""The pause after a failed call. During the pause, `find_username` does not call Telegram, so that pages do not wait."""
 
 
 @dataclass

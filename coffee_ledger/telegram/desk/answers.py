@@ -61,7 +61,7 @@ class Questions:
 
     prompts: Sequence[Question]
     has_claim: bool
-    """True if the claim dialogue also has an open question to the operator, who can be a user with a claim."""
+    """True if the claim dialogue has an open question to the operator. An operator is also a user, and can raise a claim."""
 
     @property
     def only(self) -> Question | None:
@@ -105,9 +105,9 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # If this filter raised the error, no handler would answer the operator. So return False: then a handler of the
-            # conversation gets the message. This handler fails, because it needs the database too, and asks the operator to
-            # try later.
+            # If this filter raised the error, the operator would get no answer. If it returns False, a handler of the
+            # conversation gets the message. This handler fails, because it needs the database too. Then the middleware
+            # `MeetUser` asks the operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
 

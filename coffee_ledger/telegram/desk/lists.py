@@ -85,7 +85,7 @@ def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
 
 
 def _read_page(args: str | None) -> int:
-    """Read the page number in `/unmatched 2`, and count it from 0. Any other text means the first page."""
+    """Return the index of the page in *args*, counted from 0: `/unmatched 2` gives 1. Text that is no number gives 0."""
     written = (args or "").strip()
     is_number = written.isascii() and written.isdecimal()
     # Read only the first seven digits. They suffice, because every page from 1,000,000 on is after the last page.
@@ -162,7 +162,7 @@ async def dismiss_event_by_reply(message: Message, number: int, said: str, conte
 
 
 async def list_card(listing: Listing, skip: int, context: Context) -> Card:
-    """Build the page of a list that begins after *skip* rows, with a button for each row that can be opened."""
+    """Build the page that begins after the first *skip* rows of a list, with a button for each row that can be opened."""
     speech = context.speech
     kind, name = LISTS[listing], listing.name.lower()
     page = await kind.load(context.pool, skip=skip, count_max=PAGE_LENGTH)
