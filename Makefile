@@ -103,8 +103,8 @@ chaos: docker $(READY) ## Inject random faults under load for ten minutes, and c
 	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
 
-# The target `swarm` needs a program that starts several Docker engines on this machine (tests/swarm/lab.py). The variable
-# SWARM_LAB names this program. If the program is missing, the target only prints a message.
+# The target `swarm` needs a program that starts several Docker engines on this machine. The variable SWARM_LAB names this
+# program (see tests/swarm/lab.py). If the program is missing, the target only prints a message.
 .PHONY: swarm
 ifneq ($(wildcard $(SWARM_LAB)),)
 swarm: docker $(READY) $(WRK) ## Kill nodes of a Swarm and update it under load, and check that nothing is lost; a quarter of an hour

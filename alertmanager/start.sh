@@ -45,6 +45,7 @@ replace() {
 # Copy each line from standard input to standard output, and replace the value of each secret by the secret's name.
 # If Telegram cannot be reached, Alertmanager logs the URL of the failed call, and this URL contains the token of the bot
 # (github.com/tucnak/telebot/issues/770). Do not use sed: the image has only the sed of BusyBox, which keeps lines in a buffer.
+# With sed, the lines would appear late in the log.
 hide_secrets() {
     while IFS= read -r line || [ -n "$line" ]; do
         replace "$token" "<alerts_bot_token>"
@@ -65,8 +66,8 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Write a template with a link for each URL that is set: `runbook`, `dashboard` or both. The first link leads to the heading
-    # with the alert's name in the runbook. The second link leads to the dashboard that the annotation `dashboard_url` names.
+    # Write a template with a link for each URL that is set. The link for `runbook` leads to the heading with the alert's name.
+    # The link for `dashboard` leads to the dashboard that the annotation `dashboard_url` names.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"

@@ -51,8 +51,8 @@ class DeclineLimit:
     """
     A rule that makes a user wait after several declined claims.
 
-    The rule applies if *declined_min* or more claims of the user were declined during the last *within*, such as 30 days. The
-    next claim is allowed when the time *pause* has passed since the last decline.
+    The rule applies if *declined_min* or more claims of the user were declined during the last period of the length *within*,
+    such as 30 days. The next claim is allowed when the time *pause* has passed since the last decline.
     """
 
     declined_min: int
@@ -104,7 +104,7 @@ def may_be_claimed(claimed: ClaimedPayment, charge: WaitingCharge) -> bool:
 
 def names_agree(told: str | None, known: str | None) -> bool:
     """
-    Return whether *told*, the name in a claim, is *known*, the supporter's name.
+    Return whether the name in a claim (*told*) agrees with the supporter's name (*known*).
 
     The check is strict, because an operator can credit the user with one tap if the names agree. The names must share more than
     half of the words of the longer name. The same must be true after initials and usual words (such as "thanks") are removed
@@ -116,11 +116,11 @@ def names_agree(told: str | None, known: str | None) -> bool:
 
 def names_alike(told: str | None, known: str | None) -> bool:
     """
-    Return whether *told*, the name in a claim, may be *known*, the supporter's name.
+    Return whether the name in a claim (*told*) is similar to the supporter's name (*known*).
 
     The result only affects the operator's card, so the check is less strict than `names_agree`: similar spellings fit, and an
-    initial fits a word that begins with this initial. The supporter's initials and usual words may be missing in *told*. Of the
-    other words of the longer name, more than half must fit.
+    initial fits a word that begins with this initial. Usual words (such as "thanks") do not count. An initial in *known* counts
+    only if it fits a word or an initial in *told*. Of the counted words of the longer name, more than half must fit.
     """
     one, other = _read_name(told), _read_name(known)
     # A name that has only initials and usual words would fit too many supporters.

@@ -8,7 +8,7 @@ HISTORY = timedelta(days=90)
 """The estimate uses only the payments in an interval of this length, which ends at the newest payment."""
 
 PAYMENTS_MIN = 5
-"""With fewer payments in the history, there is no estimate."""
+"""If the history has fewer payments than this number, there is no estimate."""
 
 PAYMENTS_MAX = 2_000
 """

@@ -37,8 +37,8 @@ settings.configure(
     },
 )
 
-# The package imports django-ninja as `django_ninja`, but the Python package is called `ninja`. So register `ninja` under this
-# name. Do so after `settings.configure`, because `ninja` reads the settings when it is imported.
+# The package imports django-ninja as `django_ninja`, but the Python package is called `ninja`. So register `ninja` under the
+# name `django_ninja`. Do so after `settings.configure`, because `ninja` reads the settings when it is imported.
 sys.modules["django_ninja"] = importlib.import_module("ninja")
 application = get_wsgi_application()
 urlpatterns = [path("", include(f"{PACKAGE}.urls"))]

@@ -1,4 +1,4 @@
-"""Convert charges, pending payments, reasons and facts to stored values and back."""
+"""Convert charges, pending payments, reasons and the facts of notifications to stored values and back."""
 
 import enum
 from collections.abc import Iterable, Mapping
@@ -100,7 +100,7 @@ def _adapter(kind: NotificationKind) -> TypeAdapter[Facts]:
 
 
 def write_facts(facts: Facts) -> dict[str, object]:
-    """Convert facts to an object for `encode_json`."""
+    """Convert the facts of a notification to an object for `encode_json`."""
     return {name: getattr(facts, name) for name in _names_of(facts.kind)}
 
 

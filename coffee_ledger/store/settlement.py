@@ -62,7 +62,7 @@ it can decide at most 64 of the 100 loaded charges. The other loaded charges sti
 @dataclass(frozen=True)
 class Answers:
     """
-    The answers that one webhook replica has given since it last called `keep_answers`.
+    The answers that one webhook replica has given to deliveries since it last called `keep_answers`.
 
     *accepted_at* is the time of the last answer 200; None if there was none. *refused* is the number of refusals after this
     answer, or of all refusals if there was no such answer.
@@ -132,7 +132,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time of receipt, because this time replaces the time of the payment if BMC sent none.
+        # Read the event with its original time of receipt. If BMC sent no time of the payment, the time of receipt is used.
         # With a later time, the payment could seem later than the user's claim, and would not confirm the claim.
         # Settle the event with the current time as its time of receipt, because the delay of the user's message is measured
         # from the time of receipt.
@@ -297,8 +297,8 @@ def _candidate_parameters(
     Return the parameters of `load_candidates`, which finds the users and the pending payments that charges may belong to.
 
     The charges come from *noted* and from *book*. *noted* contains each charge with the words of its texts. *book* is None
-    before the first load. If *window* is None, the charges are not matched by amount and time, so the statement finds no
-    waiting charges.
+    before the first load. If *window* is None, the charges are not matched by amount and time. Only this kind of match needs
+    the waiting charges, so the statement then finds none.
     """
     known = list(book.charges.values()) if book else []
     # The corrections of a text are the codes that are one typo away from a part of the text. Use the corrections only if the
@@ -441,7 +441,7 @@ def _decision_rows(done: Settlement) -> Iterator[Sequence[object]]:
     """
     Yield the parameters $2 to $4 of `write_decisions`.
 
-    The rows are passed as JSON, because asyncpg takes longer to encode an array for each column.
+    Each parameter is a list of rows, passed as JSON, because asyncpg takes longer to encode an array for each column.
     """
     yield [row_of_charge(charge) for charge in done.charges.values()]
     yield [

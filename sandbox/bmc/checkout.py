@@ -93,8 +93,8 @@ class Checkout:
 
     def _start(self, subscription: Subscription) -> web.Response:
         self._note_payment(_period_key(subscription), of=subscription.psp_id, order=subscription.order)
-        # The first charge of a subscription causes two events. Report `.updated` first: in BMC's published example, it has the
-        # lower id.
+        # The first charge of a subscription causes two events. Report `.updated` first, because this event has the lower id in
+        # BMC's published example.
         updated = self._subscription_event(subscription, "updated")
         started = self._subscription_event(subscription, "started")
         is_sent = self._deliveries.send(updated, started)

@@ -1,4 +1,4 @@
-// Switches that turn on faults. A switch goes off when its fault has happened.
+// Switches that turn on faults. When a fault has happened, its switch is turned off.
 
 import { attempt, call, find, make, post } from "./parts.js";
 

@@ -20,7 +20,7 @@ class Bucket:
         """Return the seconds until a token is available, or 0 if one is available now."""
         self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.per_second)
         self.filled_at = now
-        # Subtract 1e-6, so that a rounding error does not refuse a caller who waited exactly as long as required.
+        # Subtract 1e-6. Otherwise a caller who waited exactly as long as required could be refused because of a rounding error.
         return max(0.0, (1 - self.tokens - 1e-6) / self.per_second)
 
     def take(self) -> None:

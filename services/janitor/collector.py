@@ -73,7 +73,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     for state in ChargeState:
         if state is not ChargeState.MATCHED:
             payments.add_metric([state], snapshot.charges.get(state, 0))
-    # Export an age only for these two states. All other states are final: no pending payment or charge waits in them.
+    # Export an age only for these two states, because pending payments and charges wait only in these two states.
     ages.add_metric([PaymentStatus.PENDING], _seconds_since(snapshot.pending_since, snapshot))
     ages.add_metric([ChargeState.UNMATCHED], _seconds_since(snapshot.unmatched_since, snapshot))
     yield payments

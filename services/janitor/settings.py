@@ -11,8 +11,8 @@ from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings,
 
 
 def _check_api_token(token: SecretStr) -> SecretStr:
-    # The token is sent in a header, so it must not contain blanks or line breaks. An operator may have copied
-    # too much, for example a label before the token.
+    # The token of BMC's API is sent in a header, so it must not contain blanks or line breaks. An operator may have copied too
+    # much, for example a label before the token.
     if not re.fullmatch("[!-~]+", token.get_secret_value()):
         raise ValueError("not a token")
     return token

@@ -124,7 +124,7 @@ async def test_the_time_from_the_webhook_to_the_notification_is_measured(anna: P
     await anna.hear()
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while told() == before:  # noqa: ASYNC110 — poll: a metric sets no asyncio.Event
+        while told() == before:  # noqa: ASYNC110 — poll, because a metric sets no asyncio.Event
             await asyncio.sleep(0.01)
     assert told() == before + 1
 
@@ -170,7 +170,7 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 
 
 async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
-    """Create one user for each kind of fault, and let the next message to this user fail with it. Return the users by kind."""
+    """Create one user for each kind of fault. The next message to each user fails in this way. Return the users by kind."""
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for kind, user in users.items():
         await met(user)
@@ -574,13 +574,13 @@ async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next
         await outbox.owe(ANNA)
         notifier.wake()
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not notifier._busy:  # noqa: ASYNC110 — poll: `_busy` sets no asyncio.Event
+            while not notifier._busy:  # noqa: ASYNC110 — poll, because `_busy` sets no asyncio.Event
                 await asyncio.sleep(0.01)
         # Simulate that this process was suspended until its lease had ended, and that another bot then took the lease.
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while notifier._busy:  # noqa: ASYNC110 — poll: `_busy` sets no asyncio.Event
+            while notifier._busy:  # noqa: ASYNC110 — poll, because `_busy` sets no asyncio.Event
                 await asyncio.sleep(0.01)
 
     assert sent == []

@@ -342,7 +342,11 @@ async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_onc
 
 
 async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Send the command twice, and answer both questions with "Yes". Return the second question, and the answer to its "Yes"."""
+    """
+    Send the command twice, and press "Yes" below both questions of the bot.
+
+    Return the second question, and the bot's answer to the second press.
+    """
     first, second = await ask(operator, command), await ask(operator, command)
     await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
     return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
@@ -606,8 +610,8 @@ async def test_an_unreadable_event_can_be_dismissed_with_a_reason(
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
     """
-    The command /doctor checks the events of the last seven days. If `RETENTION_DAYS` is shorter, some bodies of these events were
-    erased on purpose. The command must not report these events.
+    The command /doctor checks the events of the last seven days. If `RETENTION_DAYS` is less than seven, the bodies of some of
+    these events were erased on purpose. The command must not report an event whose body was erased.
     """
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
@@ -1008,7 +1012,7 @@ async def test_a_streak_of_refused_deliveries_ends_after_six_quiet_hours(operato
     """
     A streak of refused deliveries ends six hours after the last refusal.
 
-    After nine refusals, /doctor still reports the streak one minute before the six hours are over, but not one minute after.
+    After nine refusals, /doctor reports the streak one minute before the six hours end, but not one minute after they end.
     """
     await operator.ask("/start")
     said = []
@@ -1062,7 +1066,7 @@ async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
     """
-    Six operators ask one after another. A test with a single operator would be slow, because the bot limits the message rate of
+    Six operators send /doctor in turn. A test with a single operator would be slow, because the bot limits the message rate of
     each chat.
     """
     *present, absent = await people(sandbox, MANY[:7])

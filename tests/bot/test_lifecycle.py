@@ -25,7 +25,7 @@ from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
 """
-An address that does not exist. The tests send all updates themselves, so the simulated Telegram server must not reach the bot.
+An address that does not exist, so the simulated Telegram server cannot send updates to the bot. The tests send all updates.
 """
 
 URL_AT_DOOR = "https://pay.example/telegram-webhook"

@@ -138,8 +138,8 @@ async def test_a_bot_that_thaws_leaves_the_updates_that_came_meanwhile_to_the_ot
     await polling.logs(STANDS_BY)
     await anna.ask("/pay 10")
     states = await polling.polls(), await standing_by.polls()
-    # Before a bot exits, it completes its answers. So stop the resumed bot and wait until it has exited. Then the number of
-    # texts below includes all its answers.
+    # A bot completes its answers before it exits. So stop the resumed bot and wait until it has exited. Otherwise an answer of
+    # this bot could arrive after the texts are counted.
     polling.signal(signal.SIGTERM)
     await polling.running.wait()
 

@@ -54,5 +54,5 @@ class ChaosRun(Run):
 
     async def _until_healthy(self, service: str) -> None:
         async with asyncio.timeout(START_SECONDS_MAX):
-            while (await self.product.states())[service] != "healthy":  # noqa: ASYNC110 — poll: Docker sets no asyncio.Event
+            while (await self.product.states())[service] != "healthy":  # noqa: ASYNC110 — poll, because Docker sets no asyncio.Event
                 await asyncio.sleep(0.5)

@@ -284,7 +284,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event. Send one event in seven twice at once, and repeat one event in ten up to 15 seconds later."""
+        """Deliver an event. Send one event in seven twice at the same time. Repeat one event in ten after 0 to 15 seconds."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()

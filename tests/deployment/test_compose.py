@@ -280,8 +280,8 @@ def test_the_payment_path_needs_no_image_of_the_monitoring_services() -> None:
 @pytest.mark.parametrize("name", ["webhook", "bot"])
 def test_a_failed_migration_does_not_keep_a_service_from_starting_that_users_wait_for(name: str) -> None:
     """
-    Compose stops the old containers before it starts `migrate`. If the webhook or the bot depended on `migrate`, it would stay
-    down after a failed migration.
+    Compose stops the old containers before it starts `migrate`. A service that depended on `migrate` would stay down after a
+    failed migration.
     """
     assert "migrate" not in needed_by(name)
 

@@ -234,7 +234,7 @@ def test_contributing_describes_every_folder() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_networks_and_volumes_in_a_document_exist_in_compose(document: Path) -> None:
-    # Compose puts the project's name before the names of networks and volumes. Swarm does so with the names of services, too.
+    # Compose puts the project's name before the names of networks and volumes. Swarm also puts it before names of services.
     made = {f"{COMPOSE['name']}_{one}" for one in (*COMPOSE["networks"], *COMPOSE["volumes"], *COMPOSE["services"])}
 
     assert set(re.findall(r"coffee-ledger_[a-z-]+", document.read_text(encoding="utf-8"))) <= made

@@ -46,7 +46,7 @@ async def number_of_counts(ledger: Ledger) -> int:
 
 
 async def do_some_of_everything(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
-    """Make changes that add counts of each kind. Some change rows that were counted before: for example, a refund."""
+    """Make changes that add counts of each kind. Some changes, such as a refund, update rows that were counted before."""
     for code, minutes in zip(CODES, (1, 2, 60), strict=False):
         await ledger.open(code, minutes_ago=minutes)
     payments = [a_payment(amount=5, support_note=code) for code in CODES[:2]]
@@ -195,7 +195,7 @@ async def test_counts_of_rows_that_were_changed_without_triggers_are_corrected(
     assert {(line["counted"], line["kind"], line["missing"]) for line in logs} == {
         ("pending_payments", "cancelled", 1), ("pending_payments", "expired", -1), ("charges", "unmatched", -1),
     }  # fmt: skip
-    assert (snapshot.payments["cancelled"], snapshot.payments["expired"]) == (1, 0)  # type: ignore[index]  # a `StrEnum` member equals its text
+    assert (snapshot.payments["cancelled"], snapshot.payments["expired"]) == (1, 0)  # type: ignore[index]  # a text finds its `StrEnum` key, because the two are equal
     assert await correct_counts(janitor) == 0
 
 

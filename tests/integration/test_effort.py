@@ -1,7 +1,7 @@
 """
-Check that settling a batch and taking a snapshot stay within limits of round trips, function calls and rows read.
+Check the numbers of round trips, function calls and rows read when a batch is settled or a snapshot is taken.
 
-The tests count these things instead of measuring time, so the result is the same on a busy machine.
+Each number has a limit. The tests do not measure time, so the result is the same on a busy machine.
 """
 
 import asyncio
@@ -215,4 +215,4 @@ async def test_a_snapshot_reads_no_rows_of_old_payments(ledger: Ledger, role_url
         snapshot = await take_snapshot(pool, now=datetime.now(UTC))
 
         assert await count_rows_read(pool, ledger) - before <= ROWS_READ_MAX
-    assert snapshot.payments["completed"] == HISTORY_DAYS  # type: ignore[index]  # the `StrEnum` keys equal their texts
+    assert snapshot.payments["completed"] == HISTORY_DAYS  # type: ignore[index]  # a text finds its `StrEnum` key, because the two are equal

@@ -41,7 +41,7 @@ class Janitor:
         """Wait until the task has run three more times."""
         before = self.runs[task]
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while self.runs[task] < before + 3:  # noqa: ASYNC110 — poll: a counter sets no asyncio.Event
+            while self.runs[task] < before + 3:  # noqa: ASYNC110 — poll, because a counter sets no asyncio.Event
                 await asyncio.sleep(0.01)
 
     async def end(self) -> None:
@@ -117,7 +117,7 @@ async def test_a_janitor_that_was_frozen_leaves_the_tasks_to_the_one_that_took_o
     await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = 'infinity' WHERE lease = $1", UPKEEP)
 
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while thawed.turn.is_ours:  # noqa: ASYNC110 — poll: `is_ours` sets no asyncio.Event
+        while thawed.turn.is_ours:  # noqa: ASYNC110 — poll, because `is_ours` sets no asyncio.Event
             await asyncio.sleep(0.05)
     assert REGISTRY.get_sample_value("ledger_reconciliation_list_healthy", {"list": "supporters"}) is None
     before = thawed.runs["upkeep"]

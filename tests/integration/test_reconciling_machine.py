@@ -1,5 +1,5 @@
 """
-Check that users get the same credits if we learn of a payment from webhooks, from BMC's lists, or from both in any order.
+Check that credits do not depend on how we learn of a payment: from webhooks, from BMC's lists, or from both in any order.
 
 Hypothesis draws histories of payments, refunds and renewals. Each history is settled in two databases. In the reference
 database, a webhook reports each event once and without delay. In the database under test, webhooks come late, several times,
@@ -529,8 +529,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
         strangers = [self.a_stranger() for _ in range(shifts)]
         self.client.shifts = list(strangers)
         self.do(self.reconciler.run_once(self.now))
-        # `ListClient` adds one stranger's payment after each page. If the pass read fewer pages than there are strangers, add
-        # the remaining payments now.
+        # After each page of one-time payments that the pass reads, `ListClient` adds the payment of one stranger. If the pass
+        # read fewer of these pages than there are strangers, add the remaining payments now.
         self.account.one_time += self.client.shifts
         self.client.shifts = []
         for paid in strangers:

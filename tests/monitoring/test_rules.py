@@ -85,8 +85,8 @@ def test_caddy_is_not_a_target_if_another_proxy_replaces_it() -> None:
     """
     If an operator replaces Caddy by another proxy, no alert about Caddy may fire.
 
-    With a fixed address, Caddy would stay a target that is down, and TargetDown would fire permanently. So Prometheus finds Caddy
-    by DNS: if the name does not resolve, there is no target.
+    If Prometheus had a fixed address for Caddy, Caddy would stay a target that is down, and the alert TargetDown would fire
+    permanently. So Prometheus finds Caddy by DNS: if the name does not resolve, there is no target.
     """
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 

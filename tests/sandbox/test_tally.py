@@ -26,7 +26,7 @@ class Story:
         self.paid = 0
 
     def pay(self, *, words: str = "", amount: str = "5") -> int:
-        """Tell the tally about a payment whose webhook is being sent. Return the id of the event. The tally knows it as a string."""
+        """Tell the tally about a payment whose webhook is being sent. Return the id of the webhook's event."""
         self.paid += 1
         key = str(self.paid)
         self.tally.note_payment(key, of=key, amount=Decimal(amount), words=words, at=self.tick())

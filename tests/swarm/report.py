@@ -30,7 +30,7 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
 Maps the name of each number that must be zero to the kinds of violations that the number counts.
 
 Repeated messages need not be zero. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
-extend the lease in time, the other bot takes over, and repeats the messages that were not marked as sent yet.
+extend the lease in time, another bot takes over, and repeats the messages that were not marked as sent yet.
 """
 
 

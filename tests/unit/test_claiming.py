@@ -26,7 +26,7 @@ def charge(number: int, **fields: object) -> WaitingCharge:
         "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
         "supporter_name": None,
     }
-    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # right values, typed as `object`
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # the values fit, but their declared type is `object`
 
 
 def a_claimed_payment(**fields: object) -> ClaimedPayment:
@@ -36,7 +36,7 @@ def a_claimed_payment(**fields: object) -> ClaimedPayment:
         "currency": "USD",
         "name": "Олена",
     }
-    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # right values, typed as `object`
+    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # the values fit, but their declared type is `object`
 
 
 def test_a_full_match_ranks_before_a_partial_one() -> None:

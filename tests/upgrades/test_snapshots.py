@@ -49,7 +49,10 @@ async def test_a_snapshot_has_each_value_of_each_closed_set(postgres_address: st
 
 @each_release
 def test_released_migrations_are_unchanged(release: Release) -> None:
-    """If a released migration were edited, the databases that applied it before would differ from those that apply it later."""
+    """
+    If a released migration were edited, databases that applied it before the edit would differ from databases that apply it
+    afterwards.
+    """
     changed = {
         name: "was edited"
         for name, digest in release.migrations.items()

@@ -92,9 +92,9 @@ FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^
 """
 Matches each place in a cell at which a formula could begin: at the start, and after a semicolon, a tab or a line break.
 
-Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. The pattern skips quotes before the formula
-character, because a spreadsheet removes quotes at the beginning of a cell. Spreadsheets in East Asia also accept the full-width
-forms of =, +, - and @, such as U+FF1D.
+Spreadsheet programs with Ukrainian or German settings split cells at semicolons, even inside quotes. The pattern skips quotes
+before the formula character, because a spreadsheet program removes quotes at the beginning of a cell. Spreadsheet programs in
+East Asia also accept the full-width forms of =, +, - and @, such as U+FF1D.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
