@@ -3,7 +3,7 @@ FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim AS base
 
-# PYTHONNODEBUGRANGES makes the compiled files smaller. Tracebacks still show the lines, but not the columns.
+# PYTHONNODEBUGRANGES makes the compiled files smaller. Tracebacks still show line numbers, but not the columns within a line.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONNODEBUGRANGES=1 \
@@ -11,7 +11,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy
 
-# Install the packages in a separate stage, because files that are deleted in that stage take no space in the product's image.
+# Install the packages in a separate stage. The product's image copies only the result, so files that this stage deletes take no
+# space in the product's image.
 FROM base AS packages
 
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
@@ -28,14 +29,15 @@ FROM base AS product
 
 COPY --from=packages /opt/venv /opt/venv
 
-# Create the folders of the volumes for user 10001. A new volume gets the owner of the folder on which it is first mounted.
+# Create the folders on which volumes are mounted, with the owner 10001. A new volume gets the owner of the folder on which it
+# is first mounted.
 RUN install -d -o 10001 -g 10001 /secrets/db /secrets/migrate /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
     /configuration/proxy /configuration/miniapp /configuration/prometheus /configuration/alertmanager \
     /configuration/grafana /configuration/dashboards /configuration/tempo
 
 WORKDIR /app
 # Set the modes explicitly, because root owns the files, and the services do not run as root. Otherwise the services could not
-# read files of a checkout under umask 027 or 077.
+# read files from a checkout that was made under umask 027 or 077.
 # Files and folders get the same mode, because older Docker engines support only one mode per COPY.
 COPY --chmod=755 proxy/Caddyfile configuration/proxy/Caddyfile
 COPY --chmod=755 miniapp configuration/miniapp
@@ -46,8 +48,8 @@ COPY --chmod=755 grafana/provisioning configuration/grafana
 COPY --chmod=755 grafana/dashboards configuration/dashboards
 COPY --chmod=755 tempo configuration/tempo
 # Install the library from its wheel. Bots that embed Coffee Ledger install the same wheel. The services are not installed,
-# because Python finds them in the working directory. An image that is based on this image can therefore have its own `services`
-# package in a different directory.
+# because Python finds them in the working directory, /app. So an image that is based on this image can set another working
+# directory and have its own package `services` there.
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=/source/pyproject.toml \

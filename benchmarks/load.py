@@ -1,4 +1,4 @@
-"""Send deliveries, either with wrk as fast as possible, or at a constant rate to measure the time of each answer."""
+"""Send deliveries, either as fast as possible with the program wrk, or at a constant rate to measure the response times."""
 
 import asyncio
 import json
@@ -103,10 +103,10 @@ async def send_at_rate(
     url: str, deliveries: Sequence[Delivery], *, per_second: float, callers: int = CALLERS
 ) -> list[Answered]:
     """
-    Send one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
+    Try to send one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
 
-    The time of a delivery counts from its planned start. If all *callers* still wait for answers, the delivery starts late, and
-    its time contains the delay. So a stall of the service is visible in the times.
+    At most *callers* deliveries wait for their answers at the same time. The next delivery is delayed until one of them is
+    answered. The time of a delivery counts from its planned start, so a delay by a slow service is visible in the times.
 
     Raises:
         LoadError: A delivery was not answered with 200.

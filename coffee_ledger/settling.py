@@ -75,7 +75,7 @@ the amount and the note must be equal too.
 
 LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
-Replaces the limit `ANNOUNCED_TWICE_WITHIN` if one of the two charges comes from BMC's list.
+Used instead of `ANNOUNCED_TWICE_WITHIN` if one of the two compared charges comes from BMC's list.
 
 The times in the list have no zone, and two zones differ by at most 26 hours. With a shorter limit, a payment that BMC reported
 twice could be credited twice. If two different payments look like one payment, an operator decides.
@@ -118,7 +118,7 @@ class Book:
     is_fresh: bool = True
     """
     False if an operator retries an old event. Then no charge is matched by amount and time, because other users may have
-    requested and paid this amount since the event.
+    requested and paid the charge's amount since the event.
     """
     delivered: set[DeliveryKey] = field(default_factory=set)
     """The delivery keys of those events of the batch that were settled in an earlier batch, or earlier in this batch."""
@@ -172,7 +172,7 @@ class Book:
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
         # If *other* has one of these doubts, its billing period or its ids are missing, so a search by ids could find a wrong
-        # charge. Search only by the charge key. Two charges with one of these doubts have equal keys only if BMC repeats an
+        # charge. Search only by the charge key, because with these doubts two charges have equal keys only if BMC repeats an
         # event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
@@ -243,7 +243,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Return whether two charges with one `bmc_id` may be one charge: their other ids and billing periods must not differ."""
+    """Return whether charges with equal `bmc_id`s may be one charge: their other ids and billing periods must not differ."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -476,9 +476,9 @@ class _Fold:
             charge = _add_payment_to_refund(known, report.charge)
             if charge.waits:
                 self._notify_of_contradiction(charge, Contradiction.REFUND, known)
-        # Allow no guess for a payment from BMC's list: it is found long after it was paid, so an open payment of this amount
-        # may belong to a different user. Allow no guess either if the refund came first: the credits would be taken back at
-        # once, and the user would get no other guess for the time `GUESS_PAUSE`.
+        # Allow no guess for a payment from BMC's list. The janitor reads the list long after the payment was made, so an open
+        # pending payment of this amount may belong to a different user. Allow no guess either if the refund came before the
+        # payment. The credits would be taken back at once, and the user would get no further guess for the time `GUESS_PAUSE`.
         is_fresh = self._book.is_fresh and known is None and report.charge.channel is not Channel.API
         return self._decide(charge, report, is_fresh=is_fresh)
 
@@ -575,7 +575,7 @@ class _Fold:
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
-        """Add a doubt if BMC has probably reported the same payment before, as another charge."""
+        """Add a doubt if an earlier charge is probably the same payment as *charge*, because BMC reported the payment twice."""
         # BMC may report the first month of a subscription a second time, as a donation. BMC never reports a renewal as a
         # donation, so do not compare a renewal.
         before = None if report.is_renewal else self._book.find_announced_before(charge)
@@ -796,7 +796,7 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """
-        Return the pending payments of all users in the book that have the amount of *charge*.
+        Return all pending payments in the book that have the amount of *charge*.
 
         If the supporter is known, return the payments of all amounts, because the rule for known supporters lists the payments of
         other amounts as rejected candidates.

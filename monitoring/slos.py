@@ -1,8 +1,8 @@
 """
 Define the service level objectives (SLOs), and how fast their error budgets may burn.
 
-The windows and factors come from Google's SRE workbook. A page is sent if 2 % of a month's budget burn in one hour, or 5 % in six
-hours. A ticket is sent if 10 % burn in one or three days.
+The time windows and the burn factors come from Google's SRE workbook. A page is sent if 2 % of a month's budget burn in one
+hour, or 5 % in six hours. A ticket is sent if 10 % burn in one or three days.
 Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
@@ -36,8 +36,8 @@ class Slo:
     """
     A service level objective.
 
-    *bad* and *total* are queries with the placeholder `{window}`. Both must have the same unit and add up all replicas. Both must
-    return a value even if there were no events.
+    *bad* is a query for the failures, and *total* is a query for all events. Both contain the placeholder `{window}`. Both must
+    have the same unit, add up all replicas, and return a value even if there were no events.
     """
 
     name: str
@@ -138,8 +138,9 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # A failed update is bad, even if it ended in time. The histogram counts it as handled in time, so subtract the failed
-        # updates from the updates handled in time. Subtract all failed updates, because nearly all of them end in time.
+        # A failed update is bad even if it ended in time, but the histogram then counts it as handled in time. So subtract the
+        # failed updates from the updates handled in time. Subtract all failed updates: nearly all of them end in time, and the
+        # metrics do not show which ones end late.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",

@@ -74,7 +74,7 @@ class Demo:
         Reset the demo to its initial state: new supporters, no payments, no faults, and all services connected.
 
         The ledger of the product keeps all entries, so the demo continues with new supporters. If nothing has happened since
-        the last call, do not replace the supporters. So a second click has no effect.
+        the last reset, do not replace the supporters. So a second click on *Start over* does not replace them again.
         """
         await self._plugs.put_all_in()
         self._dashboard.end_faults()

@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. After the action 'undo_match', a charge is 'unmatched'. After
--- each other action, it is in another state. A state that does not fit the last action shows that the charge was changed later.
+-- rule or a user has changed the charge since the last decision. The action 'undo_match' makes a charge 'unmatched'. No other
+-- action does. If the state does not fit the last action, the charge was changed after this action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -143,8 +143,8 @@ INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING 
 
 -- name: find_charges_alike
 -- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. A search by
--- subscription may also find charges of other subscriptions: they have another `psp_id` than the given charge, but the same
--- family and BMC number. So the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
+-- subscription also finds charges with the same family and BMC number. They may belong to other subscriptions, which have a
+-- different `psp_id`. So the caller filters the result with `Charge.outsider_names` in coffee_ledger/charges.py.
 -- $1 charge id, $2 supporter, subscription or item, $3 maximum
 SELECT alike.charge_key
   FROM charges
@@ -218,7 +218,7 @@ VALUES ($1, 'adjustment', $2, $3, $4, $5);
 -- name: close_claims_of_charge
 -- Confirm the user's open claim if this charge may be the claimed payment. The charge must have been paid before the claim was
 -- raised. The charge must also be a candidate of the claim, or have the amount of the claim.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of the charges that are candidates of the claim now
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of further candidates of the claim, found just now
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges

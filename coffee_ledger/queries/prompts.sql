@@ -1,4 +1,4 @@
--- Statements for the bot's questions to operators. An operator answers such a question by writing a text.
+-- Statements for the bot's questions to operators. An operator answers a question by writing a text.
 
 -- name: open_prompt!
 -- Store a question. If the same question is already open, only set its asked_at to now.
@@ -17,6 +17,6 @@ DELETE FROM prompts WHERE telegram_id = $1 AND asked_at < $2;
 SELECT kind, number, asked_at FROM prompts WHERE telegram_id = $1 AND asked_at > $2 ORDER BY asked_at DESC, kind ASC, number ASC;
 
 -- name: close_prompts!
--- Delete questions of the kinds $2 about one charge, claim, event or entry. A question that was asked again after $4 stays.
+-- Delete questions of the kinds $2 about one charge, claim, event or entry. A question that was asked after the time $4 stays.
 -- $1 operator, $2 kinds, $3 number of the charge, claim, event or entry, $4 time
 DELETE FROM prompts WHERE telegram_id = $1 AND kind = ANY($2::text []) AND number = $3 AND asked_at <= $4;

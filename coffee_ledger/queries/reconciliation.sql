@@ -12,7 +12,7 @@ SELECT transaction_id, state = 'refunded' AS is_refunded
    AND conflicts_with IS NULL;
 
 -- name: find_known_periods
--- Find the charged periods of subscriptions.
+-- Return the billing periods of these subscriptions for which a charge is stored.
 -- $1 source, $2 ids of the subscriptions at the payment provider
 SELECT psp_id, period_start
   FROM charges
@@ -63,7 +63,7 @@ WHERE charge_listings.listed_at IS NULL;
 
 -- name: find_first_day
 -- Return the time since which the product has been in use: the time of the first pending payment or event, whichever is
--- earlier. Test events do not count. Return null if there is neither a payment nor an event.
+-- earlier. Test events do not count. Return null if there is neither a pending payment nor an event.
 SELECT least(
            (SELECT min(created_at) FROM pending_payments),
            (SELECT min(received_at) FROM events WHERE live_mode IS NOT FALSE)
@@ -155,9 +155,10 @@ SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND 
 -- name: find_unlisted_charges
 -- Find charges that were reported by webhooks but are in none of BMC's lists. A charge is returned only if the lists for its
 -- kind of payment were read completely after the charge was settled. Refunded charges are left out, because they give no
--- credits. Each of $2, $3 and $4 is null if the lists for its kind of payment were never read completely.
+-- credits.
 -- $1 earliest time of payment, $5 maximum number of charges
--- The charges must be settled before these times: $2 one-time payments, $3 Shop purchases, $4 subscriptions
+-- The charges must be settled before these times: $2 one-time payments, $3 Shop purchases, $4 subscriptions. A time is null
+-- if the lists for its kind of payment were never read completely.
 SELECT charges.charge_key
   FROM charges
  WHERE charges.paid_at >= $1

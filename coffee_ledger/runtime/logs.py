@@ -107,7 +107,7 @@ class QueuedHandler(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             items = [self._queue.get()]
-            # Take the other queued lines too, so that one call of `write` writes all of them.
+            # Take further queued lines, up to `WRITTEN_MAX` in all, so that one call of `write` writes many lines.
             while len(items) < WRITTEN_MAX and not self._queue.empty():
                 items.append(self._queue.get())
             lines = [item for item in items if isinstance(item, str)]

@@ -75,7 +75,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Return the sampler that OpenTelemetry calls *name*. Only `traceidratio` uses *share*, the share of traces to keep."""
+    """Return the sampler that OpenTelemetry calls *name*. A `traceidratio` sampler keeps the share *share* of all traces."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}

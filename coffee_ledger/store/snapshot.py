@@ -11,7 +11,11 @@ from coffee_ledger.rhythm import HISTORY, PAYMENTS_MAX, History
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 COUNTS_MAX = 1_000
-"""If the table `counts` has more rows than this, its rows are merged. Reading 1,000 rows takes less than a millisecond."""
+"""
+If the table `counts` has more rows than this, the rows that count the same thing are merged into one row.
+
+Reading 1,000 rows takes less than a millisecond.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,11 @@ class Snapshot:
     given: Mapping[CreditKind, Entries]
     taken: Mapping[CreditKind, Entries]
     notifications: Mapping[tuple[str, Audience], Queue]
-    """The notifications by status and audience. The status is `pending` (due and not tried yet), `retrying` or `dead`."""
+    """
+    For each status and audience, the number of notifications and the time of the oldest notification.
+
+    The status is `pending` (due and not tried yet), `retrying` or `dead`.
+    """
     undelivered_since: Mapping[Audience, datetime]
     """
     For each audience, the time of the oldest undelivered message that is due or waits for a retry.
@@ -154,7 +162,11 @@ def _undelivered_since(rows: list[Any]) -> dict[Audience, datetime]:
 
 
 def _totals(counts: list[Any], counted: str, label: str, value: str = "number") -> Counter[str]:
-    """Select rows by the column `counted`, group them by the column *label* if it is not None, and sum the column *value*."""
+    """
+    For each value of the column *label*, return the sum of the column *value*.
+
+    Use only rows in which the column `counted` has the value *counted* and the column *label* is not None.
+    """
     totals: Counter[str] = Counter()
     for row in counts:
         if row["counted"] == counted and row[label] is not None:

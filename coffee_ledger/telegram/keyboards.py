@@ -202,7 +202,7 @@ def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> 
     code = show_code(payment.payment_id)
     return _rows(
         # Telegram itself copies the code when the user presses this button. On some phones, the Mini App cannot copy the code,
-        # because a page has no access to the clipboard.
+        # because web pages have no access to the clipboard there.
         [
             InlineKeyboardButton(
                 text=speech.label("copy-button"), copy_text=CopyTextButton(text=code), style=ButtonStyle.PRIMARY

@@ -11,7 +11,7 @@ base64url() {
 }
 
 [ -s "$key" ] || openssl ecparam -name prime256v1 -genkey -noout -out "$key"
-# The last 64 bytes of the public key are the coordinates x and y of a point on the curve, 32 bytes each.
+# In the format DER, a public key ends with the coordinates x and y of a point on the curve, 32 bytes each.
 openssl ec -in "$key" -pubout -outform DER 2>/dev/null | tail -c 64 >/tmp/point
 x=$(head -c 32 /tmp/point | base64url)
 y=$(tail -c 32 /tmp/point | base64url)

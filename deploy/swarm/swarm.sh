@@ -2,7 +2,7 @@
 # Runs the product on Docker Swarm. Run this script on a manager, in a checkout with .env. docs/scaling.md explains each command.
 #
 #   swarm.sh deploy [TAG]            start the stack, or apply a changed .env. The default TAG is the tag of the running image
-#   swarm.sh update [TAG]            replace the image by the image TAG. The default TAG is the revision of this checkout
+#   swarm.sh update [TAG]            replace the running image by TAG. The default TAG is the revision of this checkout
 #   swarm.sh add-node ENGINE [IP]    add a machine and start a proxy and a webhook on it. ENGINE is an address such as
 #                                    ssh://root@10.0.0.5. IP is the private address to use if the machine has several of them
 #   swarm.sh remove-node NODE        settle the deliveries that wait on a node, and remove the node
@@ -194,8 +194,8 @@ send_to() {
     docker save "$image" | docker --host "$1" load --quiet >/dev/null || fail "$image could not be sent to $1"
 }
 
-# Print the ids of the nodes on which the image cannot start. To find them, run a job that does nothing on each node. Skip nodes
-# that are down. After a node is back, the next `deploy` or `update` sends the image to this node.
+# Print the ids of the nodes on which the image cannot start. To find them, start the image on each node with the command `true`,
+# which does nothing. Skip nodes that are down. After a node is back, the next `deploy` or `update` sends the image to this node.
 nodes_without_image() {
     local job=${stack}_image-check node tried
     docker service rm "$job" >/dev/null 2>&1 || true
@@ -282,7 +282,8 @@ wait_until_ended() {
     done
 }
 
-# Stop the proxy and the webhook of the node $1. If its spool is not empty, start them again and fail.
+# Stop the proxy and the webhook of the node $1, and check that no deliveries wait in the spool of the node. If deliveries wait,
+# start the proxy and the webhook again and fail. The webhook then settles the deliveries.
 settle_spool() {
     local label
     say "Stopping the proxy and the webhook of the node …"

@@ -45,7 +45,7 @@ export class Phone {
     const isAtEnd = isOther || atEnd(find("messages"));
     this.chat = chat;
     this.bot = bot;
-    // Telegram writes dates in the language of the person.
+    // Telegram writes dates in the person's language. `rich.js` reads this language from `lang` to write dates.
     find("messages").lang = chat.language_code;
     find("bot-name").textContent = bot.first_name;
     find("bot-status").textContent = ACTIONS[chat.action] ?? (chat.action ? "busy…" : "bot");
@@ -55,7 +55,7 @@ export class Phone {
     if (isAtEnd) find("messages").scrollTop = find("messages").scrollHeight;
     this.showAnswers(chat.callback_answers);
     clearTimeout(this.quieting);
-    // A chat action ends after five seconds, and the sandbox sends no state when it ends. So use a timer.
+    // A chat action, such as “typing…”, ends after five seconds. The sandbox then sends no new state, so use a timer.
     if (chat.action) this.quieting = setTimeout(() => (find("bot-status").textContent = "bot"), 5000);
   }
 

@@ -77,7 +77,7 @@ class GroupType(Enum):
 class BotStanding(Enum):
     """The status of the bot in a group."""
 
-    # The bot was never in the group, so Telegram does not know the chat for this bot.
+    # The bot was never in the group, so its calls to the group fail with "chat not found".
     NEVER_ADDED = "never_added"
     MEMBER = "member"
     # As an administrator, the bot gets all messages of the group, even if its privacy mode is on.

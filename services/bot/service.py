@@ -14,8 +14,8 @@ log = structlog.stdlib.get_logger()
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     # `events_isolation` makes aiogram's FSM middleware queue each user's updates, so that they are handled one after the other.
     # `Throttle` (in coffee_ledger/telegram/middleware.py) must refuse a user's surplus updates before this middleware queues
-    # them. So `disable_fsm` keeps aiogram from registering the FSM middleware at once, and `payments_in` registers the
-    # middleware after `Throttle`.
+    # them. So `disable_fsm` prevents aiogram from registering the FSM middleware itself. Instead, `payments_in` registers the
+    # FSM middleware after `Throttle`.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
     # Open the bot first, so that its HTTP session is closed last. Handlers that still run at shutdown need this session to send
     # their answers.

@@ -41,8 +41,8 @@ PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "Time that a pending payment m
 DISK_FREE = Gauge("ledger_disk_free_bytes", "Free space on the disk of the volumes, in bytes.", ["folder"])
 DISK_SIZE = Gauge("ledger_disk_size_bytes", "Size of that disk, in bytes.", ["folder"])
 
-# The janitor sets these metrics only if BMC_API_TOKEN is set. LIST_HEALTHY, RECONCILIATION_LAST_GOOD and REQUESTS_LEFT have a label,
-# because a gauge without labels exists from the start, and its 0 would look like a failure.
+# The janitor updates the metrics below only if it has a BMC_API_TOKEN. LIST_HEALTHY, RECONCILIATION_LAST_GOOD and REQUESTS_LEFT
+# have a label, because a gauge without labels exists from the start, and its 0 would look like a failure.
 PASSES = Counter(
     "ledger_reconciliation_passes",
     "Passes over Buy Me a Coffee's lists, by result: good, or the first failure of a list.",
@@ -81,7 +81,7 @@ UNLISTED_CHARGES = Counter(
 
 
 def forget_last_pass() -> None:
-    """Stop exporting the state of BMC's lists, because another janitor reads the lists now. Counters keep their values."""
+    """Stop exporting the state of BMC's lists, because the active janitor has changed. Counters keep their values."""
     MISSING_ROWS.set(0)
     LIST_HEALTHY.clear()
     REQUESTS_LEFT.clear()

@@ -29,7 +29,8 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock, tu
         DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
-    # Check the lease before the tasks start. Otherwise, a janitor that stands by would begin tasks of the active janitor.
+    # Check the lease before the tasks start. `is_ours` begins with True, so a janitor that must stand by would otherwise begin
+    # tasks of the active janitor.
     await turn.check()
     async with asyncio.TaskGroup() as checking:
         # Extend the lease until the last run has ended.

@@ -22,12 +22,12 @@ class DeliveryRefusal(enum.StrEnum):
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """Too many bodies were being read at once. The body of this request was the oldest, so it was dropped."""
+    """Too many bodies were being read at once. This request had been read for the longest time, so it was dropped."""
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
     NOT_KEPT = "not_kept"
-    """The signature is valid, but the event was neither settled nor stored raw. This is our fault, so the answer is 500."""
+    """The signature is valid, but we could neither settle nor store the event. This is our fault, so the answer is 500."""
 
 
 OTHER_EVENT = "other"

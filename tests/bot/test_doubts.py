@@ -1,5 +1,5 @@
 """
-Test the charges on which only a person may decide, and the cards for these charges. A card is a message with buttons.
+Test the charges that only a person may match, and the cards of these charges. A card is a message with buttons.
 
 A card shows why a person must decide, and the users whose codes are in the note. If two values of a charge contradict each other,
 the card shows both.

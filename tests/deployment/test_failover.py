@@ -76,7 +76,7 @@ class Servers:
         position = await self.psql(primary, "SELECT pg_current_wal_lsn()")
         async with asyncio.timeout(SECONDS_MAX):
             replayed = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — poll: no event reports the replay
+            while await self.psql(standby, replayed) != "t":  # noqa: ASYNC110 — poll: a stand-by sends no signal after a replay
                 await asyncio.sleep(0.1)
 
 
@@ -116,7 +116,7 @@ class Load:
         wanted = self.acknowledged + count
         self.going.set()
         async with asyncio.timeout(SECONDS_MAX):
-            while self.acknowledged < wanted:  # noqa: ASYNC110 — poll: no event reports this counter
+            while self.acknowledged < wanted:  # noqa: ASYNC110 — poll: no `asyncio.Event` reports the counter
                 await asyncio.sleep(0.05)
         self.going.clear()
         async with self.delivering:
@@ -139,7 +139,7 @@ async def loading(webhook: Webhook) -> AsyncIterator[Load]:
 async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None:
     """Wait until the spool is empty. Then each acknowledged payment must have been credited exactly once."""
     async with asyncio.timeout(SECONDS_MAX):
-        while spool.look():  # noqa: ASYNC110 — no `asyncio.Event` reports an empty spool
+        while spool.look():  # noqa: ASYNC110 — poll: no `asyncio.Event` reports an empty spool
             await asyncio.sleep(0.05)
     credited = "SELECT count(*) || ' of ' || count(DISTINCT telegram_id) FROM credits"
     assert await servers.psql(name, credited) == f"{load.acknowledged} of {load.acknowledged}"
@@ -175,7 +175,7 @@ async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, 
         await servers.psql("first", "SELECT pg_reload_conf()")
 
         async with asyncio.timeout(SECONDS_MAX):
-            while Spool(tmp_path).look():  # noqa: ASYNC110 — no `asyncio.Event` reports an empty spool
+            while Spool(tmp_path).look():  # noqa: ASYNC110 — poll: no `asyncio.Event` reports an empty spool
                 await asyncio.sleep(0.05)
     assert (status, answer["outcome"]) == (200, "spooled")
     assert "accepts no writes" in str(problem)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.deployment.standing import Door, caddy, stand_in
 
 DELIVERY_SECONDS = 6.0
-"""The longest time that the webhook waits for its database."""
+"""The time after which the stand-in for the webhook answers. The real webhook waits for its database at most this long."""
 
 DOCKER_KILLS_AFTER_SECONDS = 30.0
 """The stop_grace_period of compose.yaml and of deploy/swarm/stack.yaml."""

@@ -1,4 +1,4 @@
-"""Run a real Postgres for the session, and create a separate database for each test with the current schema."""
+"""Run a real Postgres for the session. Each test gets a separate database with the current schema."""
 
 import itertools
 import os
@@ -80,8 +80,8 @@ def original_url(postgres_address: str) -> Callable[[str], str]:
     """
     Return a function from a role's name to the URL of the template database.
 
-    The template restricts which roles may connect, so tests of this restriction connect to it. Postgres does not copy this
-    restriction to the databases of the other tests.
+    The template restricts which roles may connect, so tests of this restriction connect to the template. Postgres does not
+    copy the restriction to the databases of the other tests.
     """
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 

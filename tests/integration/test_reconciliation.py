@@ -53,7 +53,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def client(sandbox: Sandbox) -> BmcClient:
     # The tests read BMC's lists several times within seconds, so with a real clock, the client would reach its limit of
-    # requests per minute. This clock advances by one minute at each reading.
+    # requests per minute. The test's clock advances by one minute each time the client asks for the time.
     minutes = iter(range(10**6))
     return await client_of(sandbox, lambda: 60.0 * next(minutes))
 
@@ -599,7 +599,9 @@ async def test_each_failure_of_the_api_has_its_own_state(
     sandbox: Sandbox, reconciler: Reconciler, ledger: Ledger, pool: Pool, fault: str, state: ApiState
 ) -> None:
     """
-    If BMC's API fails, users and operators get no notification. Later passes settle the payment from its row in BMC's list.
+    If BMC's API fails during a pass, users and operators get no notification.
+
+    Later passes settle the payment that the failed pass could not find.
     """
     await ledger.open(CODE)
     await pay_unreported(sandbox, note=SHOWN)
@@ -812,7 +814,8 @@ async def test_passes_leave_requests_for_a_claim(
     """
     In each minute, three of our requests to BMC are reserved for claims, so passes cannot use them up.
 
-    If passes after two outages used all requests of a minute, a user who claims a payment would get no answer.
+    A pass follows each outage. Without the reserve, the passes after two outages could use all requests of a minute, and a user
+    who claims a payment would have to wait.
     """
     within_one_minute = await client_of(sandbox, lambda: 0.0)
     reconciler = Reconciler(within_one_minute, janitor, RULES, outages, clock=lambda: datetime.now(UTC))

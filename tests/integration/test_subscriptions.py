@@ -43,9 +43,9 @@ async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subs
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
     """
-    If an operator undoes the match of a subscription, the user's code in a renewal must not match the renewal to this user.
+    If an operator undoes the match of a subscription, its renewals must not be matched to the same user by a code.
 
-    An operator undoes the match of the first month to Anna. Then the renewal arrives with the same note and code.
+    An operator undoes the match of the first month to Anna. Then a renewal arrives with Anna's code in the note.
     The renewal must stay unmatched.
     """
     await ledger.open(CODE, amount="3")

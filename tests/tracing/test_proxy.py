@@ -1,5 +1,5 @@
 """
-The proxy drops the trace headers of callers on every route. If tracing is on, it then creates spans on two routes.
+The proxy drops the trace headers of callers on every route. If tracing is on, the proxy creates its own spans on two routes.
 
 The tests read the JSON configuration that Caddy generates from the Caddyfile.
 """

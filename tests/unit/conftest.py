@@ -6,7 +6,7 @@ from hypothesis import Phase, settings
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# `make mutate` uses this profile. It runs each mutant with the same few examples, and does not shrink failing examples.
+# `make mutate` uses this profile. It tests each mutant with at most 25 fixed examples, and does not shrink failing examples.
 settings.register_profile(
     "mutants",
     deadline=None,

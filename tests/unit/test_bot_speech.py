@@ -1,4 +1,4 @@
-"""The bot's texts are complete in all languages, and consistent between them."""
+"""The bot's texts are complete in all languages, and consistent between the languages."""
 
 import re
 from decimal import Decimal
@@ -52,7 +52,11 @@ def variables(message: ast.Message) -> set[str]:
 
 @cache
 def said(language: str) -> list[tuple[str, str]]:
-    """Return the name and the text of every message. Fill in each message with five numbers, so that all plural forms occur."""
+    """
+    Return the name and the text of every message.
+
+    Format each message five times, each time with a different number, so that all plural forms occur.
+    """
     texts = []
     for name, message in messages(language).items():
         for number in (0, 1, 2, 5, 21):
@@ -95,7 +99,11 @@ def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_speaks_of_a_sale(language: str) -> None:
-    """Telegram allows the sale of digital goods only in its own currency. So texts call credits a thank-you, never a sale."""
+    """
+    Telegram allows the sale of digital goods only in its own currency.
+
+    So the texts call the credits a thank-you, and never say that the user buys them.
+    """
     for name, text in said(language):
         assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
 

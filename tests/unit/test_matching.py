@@ -198,9 +198,9 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
     """
-    A known supporter's charge must not complete a pending payment that was opened after the charge was paid.
+    A known supporter's charge must not complete a pending payment that was opened more than one minute later.
 
-    BMC's clock may differ from ours, so a pending payment that was opened up to one minute after the charge still fits.
+    The charge's time is from BMC's clock. The minute allows for a difference between BMC's clock and ours.
     """
     found = decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 

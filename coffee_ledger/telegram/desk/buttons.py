@@ -26,7 +26,7 @@ class Step(enum.StrEnum):
     OPEN = "o"
     """Show the charge or claim in a new message."""
     SHOW = "s"
-    """Edit the message with the button, so that it shows the charge or claim."""
+    """Edit the message that contains the button, so that the message shows the charge or claim."""
     PICK = "p"
     """Ask for confirmation before the charge is matched to the user whom the button names."""
     PICK_BELOW = "b"
@@ -86,7 +86,7 @@ class DismissAs(CallbackData, prefix="ds", sep="|"):
 
 
 class DismissAll(CallbackData, prefix="dl", sep="|"):
-    """Dismiss all charges of an offer. These are exactly the charges that the summary with this button lists."""
+    """Dismiss all charges of an offer. These are the charges that the summary with this button lists as ordinary."""
 
     offer_id: int
 
@@ -107,7 +107,7 @@ class RefundPart(CallbackData, prefix="dr", sep="|"):
     """
     The part of the paid amount that was not refunded yet when the confirmation was shown.
 
-    If another refund was recorded since then, this refund is refused.
+    If another refund was recorded since then, the bot refuses to record this one.
     """
 
 
@@ -152,8 +152,8 @@ class TurnFrom(CallbackData, prefix="dt", sep="|"):
     """
     Show the page that begins after the row *mark* of a list. If *is_back* is set, show the page that ends before this row.
 
-    The button contains the id of a row and not a page number. If rows were decided since the page was shown, the rows after
-    them have moved to earlier pages. So a page number would skip rows.
+    The button contains the id of a row and not a page number. If an operator has decided about rows since the page was shown,
+    these rows have left the list, and later rows have moved to earlier pages. So a page number would skip rows.
     """
 
     listing: Listing
