@@ -13,7 +13,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 # `pack` does not stop these services. The webhook and the proxy still accept deliveries. The sandbox simulates Telegram and Buy
-# Me a Coffee, which do not move to the new machine.
+# Me a Coffee, which also keep running during a real move.
 going_on='webhook|proxy|sandbox'
 
 main() {

@@ -61,7 +61,8 @@ END
 $$;
 
 -- Only the owner and the roles in the GRANT CONNECT statement may connect to this database. The granted roles cannot connect
--- to any other database, and cannot create tables, not even temporary tables, which could fill the disk and hold back VACUUM.
+-- to any other database, and cannot create tables. This restriction includes temporary tables, because they could fill the disk
+-- and hold back VACUUM.
 DO $$
 DECLARE
     other name;
@@ -80,9 +81,9 @@ BEGIN
 END
 $$;
 
--- Forbid functions that every role may call by default: those for large objects, which could fill the disk, and those that take
--- advisory locks, which could fill the lock table that all sessions share. The unlock functions stay allowed, because database
--- drivers call them when a connection returns to its pool.
+-- Forbid two kinds of functions that every role may call by default. Functions for large objects could fill the disk. Functions
+-- that take advisory locks could fill the lock table that all sessions share. The functions that release advisory locks stay
+-- allowed, because database drivers call them when a connection returns to its pool.
 DO $$
 DECLARE
     refused regprocedure [] := ARRAY(

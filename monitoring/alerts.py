@@ -68,7 +68,7 @@ ticket = partial(Alert, Severity.TICKET)
 
 
 def _harm(state: str) -> str:
-    """Return a template for a summary. It names the job, the *state* of the job, and the harm of this state (see `HARMS`)."""
+    """Return a template for a summary that names the job, the *state* of the job, and the harm of this state (see `HARMS`)."""
     choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
     return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {state}"
 
@@ -136,7 +136,8 @@ REPLICAS = "count by (job) (up == 1)"
 PASSES = "ledger_reconciliation_passes_total"
 FOUND_ROWS = 'ledger_reconciliation_rows_total{outcome=~"credited|unmatched|refunded"}'
 """
-Count rows that show a payment or a refund. Leave out all other rows, which move no money or cause the alert EventsUnsettled.
+Count only rows that show a new payment or refund. All other rows show no new movement of money, or they cause the alert
+EventsUnsettled.
 """
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
@@ -154,7 +155,7 @@ HARMS = {
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
 """
-TargetAbsent fires if Prometheus finds no target of one of these jobs.
+TargetAbsent fires if Prometheus has no target for one of these jobs.
 
 The job `caddy` is left out, because an operator may use another proxy. If no proxy runs, WebhookProbeFailing fires.
 """
@@ -462,8 +463,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "ChargeNotListed",
-        # This alert is only a ticket: the charge was settled more than a day ago. Operators have received a card about the
-        # charge, with a sound. A list that omits a real payment is a more likely cause than a leaked secret.
+        # This alert is only a ticket, for three reasons. The charge was settled more than a day ago. Operators have received a
+        # card about the charge, with a sound. A list that omits a real payment is a more likely cause than a leaked secret.
         f"{counted('ledger_reconciliation_unlisted_charges_total', '1d')} > 0",
         summary="A payment is in none of Buy Me a Coffee's lists: the webhook may be forged",
         description="In a day: {{ $value }}. If Buy Me a Coffee's page does not show it either, the signing secret may have leaked.",
@@ -524,7 +525,7 @@ ALERT_TABLE = (
     page(
         "TargetAbsent",
         # TargetDown does not fire if a container is stopped. Then the name of the container does not resolve, so Prometheus has
-        # no target and no series `up` of this job. `absent` is true in this case.
+        # no target and no series `up` for the job of the container. `absent` is true in this case.
         " or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         summary=_harm("gone"),
         description="{{ $labels.job }} has no running container.",

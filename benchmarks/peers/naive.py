@@ -1,8 +1,8 @@
 """
-The naive webhook: one transaction for each delivery, with six statements and a NOTIFY.
+A naive webhook, for comparison with the product: one transaction for each delivery, with six statements and a NOTIFY.
 
-It writes to the tables of the product's database. But it handles only the simplest payment: a donation with a valid code in
-its note.
+The naive webhook writes to the tables of the product's database. But it handles only the simplest payment: a donation with a
+valid code in its note.
 """
 
 import json

@@ -40,7 +40,8 @@ SELECT shared.notification_id, charges.charge_id
 -- Send the messages in $4 to the operators, but at most $3 messages within a minute, and none of the messages in $5. To send a
 -- message, replace it by one message for each operator. If at least one message is not sent, queue one summary for each
 -- operator. The summary makes no sound if all messages that are not sent are in $5.
--- Returns two numbers of messages that are not sent: `folded` because of the maximum $3, and `quiet` because they are in $5.
+-- Returns two numbers. `folded` is the number of messages that are not sent because of the maximum $3. `quiet` is the number of
+-- messages that are not sent because they are in $5.
 -- Set due_at of each message in $4 to $2, because the next calls use due_at to count the messages of the last minute.
 -- $1 operators' Telegram ids, $2 now, $3 maximum number of messages within a minute, $4 ids of messages to all operators
 -- $5 the ids in $4 of the messages that need no decision soon
@@ -85,8 +86,8 @@ WITH recent AS MATERIALIZED (
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
                   -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. If this call does not send a message because of the maximum $3, use one hour instead of one day,
-                  -- because the message is urgent. Ignore a sent summary without message_id: the bot no longer updates it.
+                  -- day. If the maximum $3 stops this call from sending an urgent message, use one hour instead of one day.
+                  -- Ignore a sent summary without message_id, because the bot no longer updates this summary.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz

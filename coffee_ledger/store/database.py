@@ -182,7 +182,7 @@ _ENCODER = json.JSONEncoder(default=_write_time_or_amount)
 
 
 def _encode_jsonb(value: object) -> bytes:
-    # The first byte is the version of the binary format.
+    # In the binary format of jsonb, the first byte is the version of the format.
     return b"\x01" + encode_json(value).encode()
 
 
@@ -255,7 +255,7 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
     """
     After an error of `LOST_ERRORS`, close the connection without waiting for the server.
 
-    The pool replaces each of its other connections before it uses that connection again.
+    After that, the pool replaces all its other connections, each before its next use.
     """
     try:
         yield

@@ -110,7 +110,7 @@ def subscription_data(subscription: Subscription) -> dict[str, Any]:
 
 
 def number(amount: Decimal) -> int | float:
-    """Return the amount as a JSON number without zeros at the end, as BMC writes it: 5, 3.5, 1.99."""
+    """Return the amount as a JSON number without trailing decimal zeros, as BMC writes it: 5, 3.5, 1.99."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 

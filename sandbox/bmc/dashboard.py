@@ -116,7 +116,7 @@ class Dashboard:
         paid = [(of, _payment_row(one)) for of, one in self._payments.payments.items()]
         subscribed = [(of, _subscription_row(one)) for of, one in self._payments.subscriptions.items()]
         rows = [row for of, row in (*paid, *subscribed) if only is None or of in only]
-        # `at` is a whole second, so order the payments with an equal `at` by their ids.
+        # `at` is in whole seconds, so two rows can have the same `at`. Order these rows by their ids.
         return sorted(rows, key=lambda row: (row["at"], row["id"]), reverse=True)[:_SHOWN_MAX]
 
     def webhook(self) -> dict[str, Any]:

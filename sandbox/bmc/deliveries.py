@@ -161,7 +161,7 @@ class Deliveries:
 
     def _take(self, fault: Fault) -> Rule | None:
         """
-        Return the rule of the fault and count one use, or return None if the fault is off.
+        Return the settings of the fault and count one use of the fault, or return None if the fault is off.
 
         Each use rings the bell `changed`, so that the dashboard updates its list of faults.
         """

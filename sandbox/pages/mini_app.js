@@ -3,8 +3,8 @@
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
 
-// Telegram's script stores items whose names begin with this text, and finds them again when the Mini App is reloaded.
-// `open` deletes the items, so that the next launch does not find them.
+// In the browser's session storage, Telegram's script keeps items whose names begin with this text. After a reload of the Mini
+// App, the script finds the items again. `open` deletes the items, so that a new launch does not find them.
 const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 
@@ -179,7 +179,8 @@ export class MiniApp {
         return write(text);
       };
     } catch {
-      // If the page has another origin, or the browser has no clipboard, the demo's guide cannot see that a code was copied.
+      // If the Mini App and the demo have different origins, or the browser has no clipboard, the demo's guide cannot see that
+      // a code was copied.
     }
   }
 
@@ -234,7 +235,7 @@ export class MiniApp {
   shake({ type, notification_type: news }) {
     const glass = find("glass");
     glass.classList.remove("shaken", "felt");
-    // Reading the size forces a reflow, which restarts the animation.
+    // Reading the size forces a reflow. Without a reflow, adding the class again would not restart its animation.
     void glass.offsetWidth;
     glass.classList.add(type === "notification" && news ? "shaken" : "felt");
   }

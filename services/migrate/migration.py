@@ -155,7 +155,7 @@ async def _without_others(database_url: str, db: Connection) -> AsyncIterator[No
 
 async def _lock_migrations(guard: Connection) -> None:
     """
-    Begin a transaction that locks the table of migrations. Wait until no other transaction has locked it.
+    Wait until no other transaction locks the table of migrations. Then begin a transaction that locks this table.
 
     Poll, because a LOCK TABLE that waits keeps a snapshot. If the process that holds the lock runs CREATE INDEX CONCURRENTLY,
     then this CREATE INDEX waits for the end of the snapshot. So both processes would wait forever.

@@ -99,7 +99,8 @@ class FailedStreak:
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        # Drop the refusals that are not written yet, because an accepted delivery ends the failed streak.
+        # Replace the answers that are not written yet. Their refusals no longer count, because an accepted delivery ends the
+        # failed streak.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:

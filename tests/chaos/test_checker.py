@@ -1,4 +1,4 @@
-"""The checker finds each planted violation in the real schema, and reports nothing else."""
+"""The checker finds each violation that a test creates in the real schema, and reports nothing else."""
 
 import ast
 import html
@@ -116,7 +116,7 @@ class World:
 
 @pytest.fixture
 async def world(pool: Pool, webhook: Webhook, ledger: Ledger) -> World:
-    """Return a world without violations: two users paid in every way, some payments were refunded, and all messages were sent."""
+    """Return a world without violations: credited, refunded and unmatched payments, and all messages that users must get."""
     await ledger.open(ANNAS_CODE, user=ANNA, amount="5")
     await ledger.open(BOHDANS_CODE, user=BOHDAN, amount="5")
     world = World(pool, webhook, ledger)
@@ -257,7 +257,7 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
     """
-    An adjustment changes the ledger and the balance equally, so they agree.
+    An adjustment changes the ledger and the balance by the same amount, so the ledger and the balance agree.
 
     The checker finds the wrong entry only because it compares the ledger with the payments.
     """

@@ -52,7 +52,7 @@ class Machine:
         self, script: str, *arguments: str | Path, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run a script as `run` does, but do not wait until other test processes have closed their browsers (`changing_network`).
+        Run a script as `run` does, but without `changing_network`, which waits until other tests have closed their browsers.
 
         Use this only for scripts that neither start nor stop containers, because starts and stops would disturb the browsers.
         """
@@ -173,7 +173,7 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         yield one
     finally:
         with changing_network():
-            # Compose also needs `.env` to remove the project. With *is_new*, the test may have ended before it wrote this file.
+            # Compose needs `.env` even to remove the project. With *is_new*, the test may have ended before it wrote this file.
             shutil.copy(ROOT / ".env.sandbox", checkout / ".env")
             one.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
 

@@ -37,7 +37,7 @@ ADDED = {"volumes"}
 """Only a Swarm needs this service. It prepares the volumes of each node."""
 
 DIFFERENT: Mapping[str, Mapping[str, str | None]] = {
-    # In a Swarm, `migrate` is a job. It cannot mount the database's volume, which may be on another node.
+    # In a Swarm, `migrate` may run on another node than the database. So it cannot mount the database's volume.
     "migrate": {"DATABASE_FOLDER": None, "WEBHOOK_REPLICAS": "3", "BOT_REPLICAS": "2", "JANITOR_REPLICAS": "2"},
     # The janitor measures the disk that holds DISK_FOLDER. Compose sets DISK_FOLDER to /run/secrets. In a Swarm, this folder is
     # in memory and not on a disk.
@@ -126,7 +126,7 @@ def test_a_service_is_the_same_program_as_in_compose(
 ) -> None:
     ours, theirs = dict(stack["services"][name]), compose[name]
     if name == "db":
-        # A Swarm has more replicas, which need more connections.
+        # A Swarm has more replicas, which need more connections. So the stack file allows 200 connections instead of 60.
         ours["command"] = [word.replace("max_connections=200", "max_connections=60") for word in ours["command"]]
 
     for part in ("image", "user", "command", "entrypoint"):
@@ -161,8 +161,8 @@ def test_a_service_has_the_rights_and_limits_of_compose(
 def test_a_service_reaches_the_networks_of_compose(
     stack: Mapping[str, Any], compose: Mapping[str, Any], name: str
 ) -> None:
-    # The network `desk` connects the machine to Grafana. In a Swarm, `swarm.sh dashboards` starts a container for this
-    # connection.
+    # Only Compose has the network `desk`, through which operators reach Grafana. In a Swarm, operators reach Grafana through a
+    # container that `swarm.sh dashboards` starts.
     wanted = set(compose[name].get("networks") or ()) - {"desk"}
 
     assert set(stack["services"][name].get("networks") or ()) == wanted
@@ -215,7 +215,7 @@ def test_a_service_keeps_the_volumes_of_compose(
         for source, target in mounts_of_compose(compose[name], "").items()
         if not source.startswith(("secrets-", "config-"))
     }
-    # In a Swarm, `migrate` is a job. It cannot mount the database's volume, which may be on another node.
+    # In a Swarm, `migrate` may run on another node than the database. So it cannot mount the database's volume.
     theirs = {} if name == "migrate" else theirs
     mounts = stack["services"][name].get("volumes") or ()
 
@@ -443,7 +443,7 @@ def test_the_settings_of_env_reach_the_stack_file(state: Path, tmp_path: Path) -
     [
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 1/2", ["bot.1 Running 2 minutes ago", "bot.2 Starting 1 second ago"], False),
-        # A node is down. Swarm still counts the bot of this node, and has started a new bot on another node. So it counts 3.
+        # A node is down. Swarm counts 3 bots: it still counts the bot of this node, and has started a new bot on another node.
         ("coffee-ledger_bot 3/2", ["bot.1 Running 2 minutes ago", "bot.2 Running 1 second ago"], True),
         ("coffee-ledger_bot 2/2", ["bot.1 Running 2 minutes ago", "bot.2 Preparing 1 second ago"], False),
         ("coffee-ledger_bot 0/1 (1/1 completed)", [], True),
@@ -471,7 +471,7 @@ def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     # swarm.sh computes these variables, so operators do not set them.
     computed = {"ALERTS", "TELEGRAM_WEBHOOK", "TRACING", "ACME_THUMBPRINT", "WEBHOOK_REPLICAS", "DATABASE_IS_INSIDE"}
     computed |= {"OWNER", "STATE", "IMAGE_TAG"}
-    # docs/scaling.md also lists these two settings of Compose, because their defaults differ in a Swarm.
+    # docs/scaling.md lists these two settings although compose.yaml has them, because their defaults differ in a Swarm.
     in_compose = set(re.findall(r"\$\{([A-Z_]+)", compose)) - {"BOT_REPLICAS", "JANITOR_REPLICAS"}
 
     assert set(listed) == used - computed - in_compose

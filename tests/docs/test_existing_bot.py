@@ -50,7 +50,7 @@ async def handing_over_has_begun(pool: Pool) -> None:
     Entries from before this registration are not handed over, so a test must add its entries later.
     """
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — no event signals the row
+        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — a table must be polled
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Test examples/existing_bot.py: an existing bot that includes the payments and keeps its own behaviour."""
+"""Test examples/existing_bot.py: an existing bot that embeds Coffee Ledger and keeps its own behaviour."""
 
 import asyncio
 import json

@@ -288,7 +288,7 @@ def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
     """
     Check that a note with a user's code credits no other user, even if one character of the code is wrong.
 
-    Only the rule `subscription` and operators may match such a charge to another user.
+    There are two exceptions: the rule `subscription` and operators may match the charge to another user.
     """
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())

@@ -121,7 +121,7 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def front_door(folder: Path) -> AsyncIterator[ProbeSender]:
-    """Run an HTTPS server that accepts every request, and yield a probe that trusts the server's certificate."""
+    """Run an HTTPS server that accepts every request, and yield a sender of probes that trusts the server's certificate."""
     shown, trust = self_signed(folder)
 
     async def take(_request: web.Request) -> web.Response:

@@ -385,7 +385,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     assert await visitor.deliver(payment()) == 200
     # After an outage, the janitor settles the payments in BMC's lists without waiting for their webhooks. One of the one-time
     # payments has an amount that the database refuses. The janitor reads the list of one-time payments before the list of
-    # subscriptions. So when the log names a row of the subscriptions, the janitor has tried to settle this payment.
+    # subscriptions. So when the log names a row of the subscriptions, the janitor has tried to settle the refused payment.
     await asyncio.to_thread(await_that, lambda: "api:subscriptions:" in logs_of(stack, "janitor"))
 
 
@@ -405,7 +405,11 @@ async def break_the_api(session: aiohttp.ClientSession, stack: Stack, bmc: BuyMe
 
 
 def as_webhook(stack: Stack, statement: str, value: str) -> None:
-    """Run a slow or wrong statement as the webhook does: with the value as a parameter, never in the statement's text."""
+    """
+    Run a slow or wrong statement in the role of the webhook.
+
+    Pass *value* as a parameter and not in the text of the statement, as the webhook does with all values.
+    """
     ask = (
         "import asyncio, asyncpg, sys\n"
         "async def main():\n"

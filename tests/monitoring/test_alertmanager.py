@@ -239,7 +239,7 @@ def test_a_failed_call_is_logged_without_the_secret_in_its_address(
         assert reason in said
         assert TOKEN.partition(":")[2] not in said
         assert WATCHDOG_URL not in said
-        # The filter of the log must pass SIGTERM on to Alertmanager. After SIGTERM, Alertmanager logs this line and ends with
+        # start.sh must pass SIGTERM on to Alertmanager. After SIGTERM, Alertmanager logs "Received SIGTERM" and ends with
         # status 0. If Alertmanager is killed, the status is 137.
         assert "Received SIGTERM" in said
         assert docker("inspect", "--format={{.State.ExitCode}}", name) == "0\n"

@@ -19,7 +19,7 @@ from tests.sandbox.world import DEADLINE_SECONDS
 DOORS = "doors.test"
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
 TRIES = 25
-"""The number of random choices between two addresses. The chance that all choices are the same address is one in 17 million."""
+"""The number of random choices between two addresses. The chance that all give the same address is one in 17 million."""
 
 
 class TwoDoors:

@@ -3,8 +3,8 @@ Test the product on a Swarm of three nodes under load. `make swarm` runs this pr
 
 The program cuts the power of one node, updates the image, cuts the power of another node, and checks that nothing is lost.
 
-Node 1 runs the database and the sandbox. Nodes 2 and 3 run a proxy and a webhook each. Swarm places two bots in webhook mode and two
-janitors. The results are printed and written to build/swarm.md.
+Node 1 runs the database and the sandbox. Nodes 2 and 3 run a proxy and a webhook each. Swarm chooses the nodes of the two
+janitors and of the two bots, which use webhook mode. The results are printed and written to build/swarm.md.
 
 Settings, from the environment:
 

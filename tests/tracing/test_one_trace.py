@@ -143,7 +143,7 @@ async def test_a_late_notification_has_a_trace_of_its_own(
     """
     If the bot sends a notification 11 minutes late, the bot's span begins a new trace and links to the payment's span.
 
-    A child of the payment's span would begin long after the end of its parent.
+    If the bot's span were a child of the payment's span, it would begin long after the end of its parent.
     """
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")
@@ -274,7 +274,7 @@ async def test_a_measured_duration_has_an_exemplar_with_its_trace(
         series = ask_prometheus(stack, "query_exemplars", **query)
         return {exemplar["labels"]["trace_id"] for one in series for exemplar in one["exemplars"]}
 
-    # Wait for the next scrape, because Prometheus reads the exemplar only then.
+    # Wait for the next scrape, because Prometheus learns of exemplars only when it scrapes the services.
     await asyncio.to_thread(await_that, lambda: shown() & {one["trace_id"] for one in receiver.spans()})
 
 

@@ -1,4 +1,4 @@
-"""The check of the settings, which runs before the services start, prints one line for each problem and never a value."""
+"""Before the services start, the check of the settings prints one line for each problem. It never prints a value."""
 
 import os
 from pathlib import Path

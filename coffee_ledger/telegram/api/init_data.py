@@ -111,7 +111,7 @@ def _split(received: str) -> dict[str, str] | None:
 
     Data in which a field occurs twice is refused, because it would be unclear which value was signed.
     """
-    # Refuse data that is not ASCII. Telegram percent-encodes all other characters, so such data is not from Telegram.
+    # Refuse data that is not ASCII. It is not from Telegram, because Telegram percent-encodes all non-ASCII characters.
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:

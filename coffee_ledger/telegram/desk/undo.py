@@ -58,7 +58,7 @@ from coffee_ledger.telegram.speech import Speech
 # Matches the number of a ledger entry, as in "c12" or "credit 12", and an optional reason. U+0441 is the Cyrillic letter that
 # looks like c.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
-# Matches one word, which is a charge number, a code, a Telegram id or a username, and an optional reason.
+# Matches one word and an optional reason. The word is a charge number, a code, a Telegram id or a username.
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
@@ -120,7 +120,11 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
-    """Undo a decision or an entry after the operator's confirmation. Refuse if the charge was matched again meanwhile."""
+    """
+    Undo a decision or an entry after the operator's confirmation.
+
+    Refuse if the charge was matched again after the bot had asked for the confirmation.
+    """
     request = request_of_press(press, context)
     if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
