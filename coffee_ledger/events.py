@@ -67,7 +67,8 @@ DIGESTED = json.JSONEncoder(sort_keys=True, default=str)
 """
 `_digest` hashes the JSON that this encoder writes.
 
-If the output of the encoder changed, an event that BMC sends again after an update of this software would count as a new event.
+Do not change the output of this encoder. Otherwise, after an update of this software, the digest of a repeated event would
+differ from the stored digest, and the event would count as new.
 """
 
 GLIMPSED_TYPE = re.compile(r'(?<!\\)"type"\s*:\s*"([a-z_]{1,40}\.[a-z_]{1,40})"')
@@ -76,7 +77,7 @@ GLIMPSED_CURRENCY = re.compile(r'(?<!\\)"currency"\s*:\s*"([A-Za-z]{3})"')
 """
 These patterns find fields in a body that is not valid JSON. They accept only values of a fixed form, so they never return a
 part of a note or of an address. A note may contain the text `"amount": "5"`. In JSON, each quote inside a note has a backslash
-before it. The patterns do not accept a backslash there, so they do not take the text for a field.
+before it. The patterns accept no quote after a backslash, so they do not read this text as a field.
 """
 
 
@@ -165,7 +166,7 @@ def read_event(
     envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The key has the form that `_event_name` returns. Its id and its type are empty, because they cannot be read.
+        # The key has the form that `_event_name` returns. The event's id and type cannot be read, so they are empty in the key.
         return Event(
             DeliveryKey(f"live:::{digest}"),
             EventKind.UNREADABLE,
@@ -360,7 +361,7 @@ def _unpaid_status(message: _Message) -> object:
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # A missing status is None and casts no doubt, so it is returned as it is.
+    # If the status is missing, `status` is None and is returned unchanged, because a missing status casts no doubt.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 

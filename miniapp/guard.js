@@ -31,7 +31,7 @@
 
   const find = (id) => document.getElementById(id);
   const again = () => location.reload();
-  // Count the loads in the history state, which survives a reload, even in a frame without storage.
+  // Count the failed loads of the page in the history state, which survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
   // Load errors do not bubble, so listen in the capture phase.

@@ -40,7 +40,8 @@ OPTIONAL = {**dict.fromkeys((*ALERTS, WATCHDOG), "alertmanager"), "BMC_API_TOKEN
 
 OWNER_URL = "DATABASE_OWNER_URL"
 """
-The address of a managed Postgres, with the login of the owner of the database. If it is missing, the service `db` is the database.
+The address of a managed Postgres, with the login of the owner of the database. If the address is missing, the database runs in
+the service `db`.
 
 Only a deployment on Docker Swarm uses this setting: see deploy/swarm/prepare.yaml.
 """
@@ -116,8 +117,8 @@ def _write(file: Path, text: str, mode: int) -> None:
     # Set the mode after opening the file, because the umask would reduce a mode that is passed to `os.open`.
     new.chmod(mode)
     new.replace(file)
-    # Sync the folder too, so that the rename survives a power cut. Otherwise the database could have a password that is in no
-    # file.
+    # Sync the folder too, so that the rename survives a power cut. Otherwise the database could use a password that no file
+    # contains.
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -46,8 +46,8 @@ UNDO_ALL_WITHIN = timedelta(days=1)
 """
 The time after the dismissal of a set of charges during which an operator can undo the whole dismissal with one tap.
 
-One day is enough for a mistake that an operator notices on the next morning. Later, it would confuse the other operators if all
-these charges waited again at once.
+One day is enough for a mistake that an operator notices on the next morning. A later undo would make all these charges wait for
+a decision again, which would confuse operators who did not press the button.
 """
 
 
@@ -109,8 +109,8 @@ class Done:
     """The number of credits by which the user's balance changed. Negative if credits were taken back."""
     also_dismissed: tuple[ChargeKey, ...] = ()
     """
-    The keys of the waiting charges that were dismissed together with the charge, because they have its supporter, subscription
-    or item.
+    The keys of the waiting charges that were dismissed together with the charge, because they have the same supporter,
+    subscription or item.
     """
 
 
@@ -207,9 +207,9 @@ async def dismiss_charge(
     Dismiss a waiting charge that belongs to no user, for example a tip from a friend.
 
     If *remember* is None, only this charge is dismissed. If *remember* is given, it names the property by which similar charges
-    are found: the supporter, the subscription or the item. Similar waiting charges are dismissed at once. Similar later charges
-    are dismissed automatically, and operators get no message about them. But a similar charge whose text contains an issued
-    code waits for an operator, because it may be from a user.
+    are found: the supporter, the subscription or the item. Similar charges that wait now are dismissed together with this
+    charge. Similar later charges are dismissed automatically, and operators get no message about them. But a similar charge
+    whose text contains an issued code waits for an operator, because it may be from a user.
     """
     async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -410,8 +410,9 @@ async def refund_part(
     the charge still waits for a decision, no user has its credits yet. Then the partial refund is only stored, and a later
     match gives fewer credits.
 
-    *kept* is the amount that was not refunded yet when the operator looked (`Charge.amount_kept`). If this amount has changed
-    since then, the request is refused, because another operator was faster. If *kept* is None, this check is skipped.
+    *kept* is the amount of the charge that was not refunded yet (`Charge.amount_kept`) when the bot showed the charge to the
+    operator. If this amount has changed since then, the request is refused, because another operator was faster. If *kept* is
+    None, this check is skipped.
     """
     async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -634,8 +635,9 @@ async def _credit(db: Connection, charge_id: int, done: Settlement, request: Ope
     """
     Write a match, and return the credits that it gives.
 
-    `write_settlement` credits each charge only once. If an operator undid an earlier match of the charge, its credit was
-    reversed, and the statement `credit_charge_again` credits the charge again.
+    `write_settlement` credits each charge only once. If an operator undid an earlier match of the charge, the charge already
+    has a credit, which is reversed. So `write_settlement` adds no credit, and the statement `credit_charge_again` adds the
+    credit.
     """
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, request.now)

@@ -70,7 +70,8 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CHARGE_NOT_LISTED: 30 * DAY,
     # Do not send this after a month, because the user can no longer reject the guess then (`DISOWN_WITHIN`).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
-    # This message lets an operator correct a refund. The query requeue_missed leaves it out if the charge is no longer refunded.
+    # Send this for a month, because with this message an operator can correct the refund. The query requeue_missed leaves the
+    # message out if the charge is no longer refunded.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
     # Do not send these after a day. By then, the problem is probably solved or was reported again. The desk and the alerts show
     # problems that last.
@@ -172,7 +173,7 @@ class Folded:
     """The number of messages to operators that are only counted in a summary."""
 
     flood: int = 0
-    """The number of messages above `CARDS_PER_MINUTE_MAX`."""
+    """The number of messages that were not sent because of the limit `CARDS_PER_MINUTE_MAX`."""
     quiet: int = 0
     """The number of messages that the caller of `address_operators` passed as *quiet*, because they need no decision soon."""
 
@@ -190,8 +191,8 @@ async def address_operators(
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
     counted, each operator whose last summary is older than a day gets a new summary of the open decisions. If a message exceeds
-    `CARDS_PER_MINUTE_MAX`, the last summary only needs to be older than an hour. If all counted messages are in *quiet*, the
-    summary makes no sound.
+    `CARDS_PER_MINUTE_MAX`, each operator whose last summary is older than an hour gets a new summary. If all counted messages
+    are in *quiet*, the summary makes no sound.
     """
     if not unaddressed:
         return Folded()
@@ -212,8 +213,8 @@ async def find_due_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Find the first due message of each chat, for at most *count_max* chats. Users come first. Chats of operators are added only if
-    fewer than *count_max* chats of users have a due message.
+    Find the first due message of each chat, for at most *count_max* chats. Chats of users come first. Chats of operators are
+    added only if fewer than *count_max* chats of users have a due message.
 
     Skip chats in *except_for*, and chats in which a failed message waits for its retry.
 
@@ -292,7 +293,7 @@ async def put_off(
     """
     Schedule a retry after a failed attempt.
 
-    Newer messages to this chat wait until the retry, unless *is_set_aside* is True.
+    Newer messages to the chat of this message wait until the retry, unless *is_set_aside* is True.
     """
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)

@@ -23,9 +23,9 @@ class Cause(enum.StrEnum):
     """The user had an open pending payment on the day of the charge."""
     NAME = "name"
     """
-    Another charge was matched to the user. It has the supporter or the name of the waiting charge.
+    Another charge with the same supporter, or with the same supporter name, was matched to the user.
 
-    Guesses do not count, because a guess may be wrong.
+    A match by a guess does not count, because a guess may be wrong.
     """
     CLAIM = "claim"
     """The user has an open claim. The claimed day of payment is at most `DAYS_APART_MAX` days before or after the charge."""

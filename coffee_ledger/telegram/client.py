@@ -89,12 +89,12 @@ ATTEMPTS_MAX = 4
 """The number of attempts that `RetryCalls` makes. The pauses between them are at most 1, 2 and 4 seconds long."""
 
 RATE_LIMITED_SECONDS_MAX = 600
-"""The total time for which a rate-limited call is retried. After this time, the user does not expect the answer any more."""
+"""The total time for which a rate-limited call is retried. After this time, the user no longer expects an answer."""
 
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""The maximum number of updates that are handled at once. The limit lets a stopping bot answer all of them before it ends."""
+"""The maximum number of updates that are handled at the same time. A bot that stops can answer all of them before it ends."""
 
 COMMANDS = (
     "pay",
@@ -346,8 +346,8 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
             close_bot_session=False,
             polling_timeout=POLLING_SECONDS,
             tasks_concurrency_limit=POLLED_AT_ONCE_MAX,
-            # Send the list of update types at each start, because Telegram stores it and an earlier version may have set another
-            # list.
+            # Send the list of update types at each start, because Telegram stores the list, and an earlier version of the bot
+            # may have sent a different list.
             allowed_updates=dispatcher.resolve_used_update_types(),
         )
     )
@@ -363,7 +363,8 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
 
 def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
     """Add the route to which Telegram sends updates in webhook mode."""
-    # Handle the update before answering, not in the background. So if the process dies, Telegram sends the update again.
+    # Handle the update before answering Telegram, not in the background. If the process dies while it handles the update,
+    # Telegram gets no answer and sends the update again.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)

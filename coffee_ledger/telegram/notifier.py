@@ -85,7 +85,7 @@ SWEEP_SECONDS = 30.0
 
 HINT_LATE = timedelta(seconds=2)
 """
-`OUTBOX_CLAIMS` counts a new notification as found by polling if it is older than this and no NOTIFY has arrived.
+The metric `OUTBOX_CLAIMS` counts a new notification as found by polling if it is older than this time and no NOTIFY came.
 
 The NOTIFY for a younger notification may still arrive.
 """
@@ -101,7 +101,7 @@ DATABASE_PAUSE_SECONDS = 2.0
 
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
-"""For this time, the bot tries to store that a message was sent. If it does not succeed, it sends the message again."""
+"""The time for which the bot tries to store that a message was sent. If this fails, the bot sends the message again."""
 
 ATTEMPTS_MAX = 30
 """
@@ -177,7 +177,7 @@ class Notifier:
         """
         Make a notifier.
 
-        The handlers of updates must not share *pool*, so that marking a message as sent never waits for their queries.
+        The handlers of updates must not use *pool*, so that marking a message as sent never waits for a query of a handler.
         """
         self._pool = pool
         self._send = send
@@ -287,7 +287,7 @@ class Notifier:
         self._was_woken = False
 
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
-        """Mark the chat as free and poll for its next message."""
+        """Record that the task *writing* has ended, and make `run` poll for the next message to *chat*."""
         del self._busy[chat]
         # A NOTIFY for the chat's next message may have arrived while the chat was busy. So do not count the next message as
         # found by polling.
@@ -305,7 +305,8 @@ class Notifier:
             await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
         finally:
             self._waiting.discard(writing)
-        # Check the lease again. If this process was frozen, another bot may have taken the lease and may be sending this message.
+        # Check the lease after this wait. If this process was frozen, another bot may hold the lease and may be sending this
+        # message.
         if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
 
@@ -407,7 +408,8 @@ class Notifier:
         if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
-        # Retry even after an unexpected exception. It may be transient, because aiogram fails on some answers of a broken server.
+        # Retry even after an unexpected exception. Its cause may be transient: some answers of a broken server make aiogram
+        # raise such an exception.
         log.warning("notification not sent", attempt=notification.attempts, **facts)
         seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
         return await self._retry(notification, seconds, error)

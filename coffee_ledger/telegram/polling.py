@@ -6,9 +6,9 @@ requests with HTTP 409. So of all bots with one token, only the bot that holds a
 them takes over when the lease ends. A bot ends its lease when it stops.
 
 While the database is unreachable, no bot can take the lease. So the bot that polls continues to poll, and asks users to try
-later. A bot that starts during this time polls too. If only one bot cannot reach the database, another bot takes the lease and
-polls too. Telegram then ends a request of the first bot with HTTP 409. A bot without the lease that gets this error stands by
-until it holds the lease.
+later. A bot that starts during this time polls too. If only the polling bot cannot reach the database, another bot takes the
+lease and polls too. Telegram then ends a request of the first bot with HTTP 409. A bot that gets this error and does not hold
+the lease stands by until it holds the lease.
 
 A frozen bot does not notice that its lease has ended. So a bot drops the updates that it receives after the end of its lease.
 Telegram sends these updates again, because the bot does not confirm them.
@@ -129,7 +129,7 @@ class PollInTurn(BaseRequestMiddleware):
 
 @asynccontextmanager
 async def polling_in_turn(bot: Bot, database_url: str) -> AsyncIterator[None]:
-    """Let *bot* poll only in its turn for as long as the context lasts. At the end, let another bot take over at once."""
+    """Let *bot* poll only in its turn while the context lasts. At the end, end the lease, so that another bot can poll."""
     # Use a separate connection, because a handler that waits for the database must not delay the extension of the lease.
     async with open_pool(database_url, size_max=1) as pool, asyncio.TaskGroup() as tasks:
         lease = Lease(pool, POLLING_LEASE)

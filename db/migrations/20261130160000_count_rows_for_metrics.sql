@@ -2,10 +2,10 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '10s';
 
--- Creating a trigger locks its table. So take the settling turn first (see docs/glossary.md). Otherwise a settlement could hold
--- a lock on one of the tables below and wait for another one: a deadlock. take_settling_turn() also limits the wait for each
--- later lock to half a second, because payments wait while this file waits. If a lock is not available in time, `migrate`
--- repeats this file.
+-- Creating a trigger locks its table. So take the settling turn first (see docs/glossary.md). Otherwise a settlement and this
+-- file could each hold a lock on one of the tables below and wait for each other: a deadlock. take_settling_turn() also limits
+-- the wait for each later lock to half a second, because payments wait while this file waits. If a lock is not available in
+-- time, `migrate` repeats this file.
 SELECT take_settling_turn();
 
 -- The numbers of pending payments, charges and entries. The janitor exports them every few seconds, and counting the rows of these tables

@@ -91,9 +91,8 @@ class Updates:
         """
         Drop the updates with ids below *offset*. If *offset* is negative, keep only the newest `-offset` updates.
 
-        An update may have two copies, which simulate that Telegram does not receive a confirmation: the first confirmation drops
-        only one copy.
-        The second confirmation removes the update.
+        If Telegram does not receive a confirmation, it sends the update again. To simulate this case, an update may have two
+        copies: the first confirmation drops one copy, and the second confirmation drops the other copy.
         """
         if offset < 0:
             while len(self.pending) > -offset:
@@ -107,8 +106,8 @@ class Updates:
         """
         Return the first *limit* updates of the queue. If the queue is empty, wait for an update, at most *timeout_seconds*.
 
-        If no update arrives, return an empty list.
-        A new poll ends a poll that still runs; the old poll raises an ApiError 409.
+        If no update arrives, return an empty list. A new poll ends a poll that still runs. The old poll then raises an ApiError
+        409.
         """
         if self._poller is not None:
             self._poller.terminated = True
@@ -131,7 +130,7 @@ class Updates:
             self.pending.remove(update)
 
     def take_delivered(self, update: Update) -> None:
-        """Drop an update that the bot's webhook accepted. Keep it if another copy of it must be delivered."""
+        """Drop an update that the bot's webhook accepted, unless a second copy of the update must still be delivered."""
         if not self._comes_again(update) and update in self.pending:
             self.pending.remove(update)
 

@@ -52,7 +52,7 @@ class MigrateSettings(Settings):
         return Replicas(webhook=self.WEBHOOK_REPLICAS, bot=self.BOT_REPLICAS, janitor=self.JANITOR_REPLICAS)
 
     def read_passwords(self) -> dict[str, SecretStr]:
-        """Return the password of each role that has a file."""
+        """Return the password of each database role that has a password file."""
         if self.ROLES_FOLDER is None:
             return {}
         return {

@@ -40,7 +40,7 @@ class Person:
     paid_codes: list[str] = field(default_factory=list)
     slipped_codes: list[str] = field(default_factory=list)
     """
-    Codes that were paid with a wrong character.
+    Codes of pending payments that the user paid with one wrong character in the code.
 
     No other payment may contain the correct code. A payment with the correct code might be settled before the payment with the
     wrong character, and would complete the pending payment. The product would then not correct the wrong character.
@@ -54,7 +54,7 @@ class Person:
         return 10_000_000 + self.telegram_id
 
     def keep_code(self, code: str) -> None:
-        """Keep a new code. The bot may show a code again, if the user requests the same amount again."""
+        """Keep *code* if it is new. If the user requests the same amount again, the bot may show a known code."""
         if code not in (*self.codes, *self.paid_codes, *self.slipped_codes):
             self.codes.append(code)
 

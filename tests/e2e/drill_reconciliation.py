@@ -23,8 +23,8 @@ FAILED_PROBES_MIN = 2
 NOTICED_WITHIN_SECONDS = 180
 HEALED_WITHIN_SECONDS = 90
 """
-All charges must be stored within this time after the webhook has started again. The next probe comes within half a minute. Then
-the janitor reads BMC's lists.
+All charges must be stored within this time after the webhook has started again. The janitor sends its next probe within half a
+minute. If the probe succeeds, the outage has ended, and the janitor reads BMC's lists.
 """
 
 POLL_SECONDS = 0.5
@@ -43,7 +43,7 @@ async def test_payments_during_an_hour_without_a_webhook_are_credited_or_shown_a
     stack.compose("stop", "webhook")
     await bmc.misbehave("forgotten", times=12)
     await pay_all(bmc, codes, stack)
-    # Wait for two failed probes. After only one failed probe, the janitor would assume a restart and no outage.
+    # Wait for two failed probes. After only one failed probe, the janitor would assume a restart of the webhook and no outage.
     async with asyncio.timeout(NOTICED_WITHIN_SECONDS):
         while await asyncio.to_thread(failed_probes, stack) < failed_before + FAILED_PROBES_MIN:  # noqa: ASYNC110 — see POLL_SECONDS
             await asyncio.sleep(POLL_SECONDS)

@@ -80,7 +80,7 @@ class ListClient:
         self.shifts: list[OneTime] = []
         """The payments that supporters make while the janitor reads `ApiList.SUPPORTERS`: one payment after each page."""
         self.failures: list[ApiState] = []
-        """The next requests fail. Each request removes the first of these states and returns it."""
+        """The states of the next requests, which all fail. Each request removes the first state and returns it."""
 
     async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         if self.failures:

@@ -21,7 +21,7 @@ class RoundTrips:
 
 @asynccontextmanager
 async def counting_round_trips(host: str, port: int) -> AsyncIterator[tuple[int, RoundTrips]]:
-    """Relay connections to *host* and *port*. Yield the port of the relay and the counter of all connections."""
+    """Relay connections to *host* and *port*. Yield the port of the relay and one counter for all connections."""
     trips = RoundTrips()
     relays: set[asyncio.Task[None]] = set()
 

@@ -70,8 +70,8 @@ REACHED = {
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
 """
-The test fails unless each item occurs in at least one sequence. The items are states and methods of charges, states of claims,
-and kinds of ledger entries and notifications.
+Each of these items must occur in at least one sequence. Otherwise the test fails. The items are states and methods of charges,
+states of claims, and kinds of ledger entries and notifications.
 """
 
 
@@ -574,7 +574,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, is_coded=st.booleans(), supporter=supporters, is_named=st.booleans())
     def pick_and_subscribe(self, user: TelegramId, is_coded: bool, supporter: str | None, is_named: bool) -> None:
-        """A guess may match a first month without a code. This guess must not decide to whom later months are matched."""
+        """If a guess matches the first month of a subscription, the guess must not decide to whom later months are matched."""
         code = self.request(user, "3")
         event = self.subscribe(code if is_coded else None, supporter=supporter, is_named=is_named)
         charge = self.charge_of_period(event)
@@ -641,7 +641,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def upgrade(self, which: int) -> None:
-        """An event that reports another amount for a known period changes no credits and adds no charge."""
+        """An event that reports a different amount for a known period changes no credits and adds no charge."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, amount=4) | {"type": "membership.updated"})

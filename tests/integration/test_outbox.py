@@ -309,7 +309,7 @@ async def test_a_lease_expires_when_its_holder_is_killed(bots: list[Outbox]) -> 
     began = time.monotonic()
 
     async with asyncio.timeout(2 * LEASE_SECONDS):
-        while not await next_.keep():  # noqa: ASYNC110 — an ended lease sends no event to await
+        while not await next_.keep():  # noqa: ASYNC110 — poll, because the end of a lease sets no asyncio.Event
             await asyncio.sleep(0.05)
 
     assert time.monotonic() - began > LEASE_SECONDS - 0.5

@@ -47,7 +47,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except DatabaseAwayError:
         return _answer(ProblemError(503, "service_away", {"retry_after": 5}))
     except web.HTTPException as error:
-        # aiohttp raises redirects as exceptions, as it raises errors. Do not turn redirects into problems.
+        # aiohttp raises both errors and redirects as exceptions. Do not turn redirects into problems.
         if error.status < 400:
             raise
         return _answer(
