@@ -138,7 +138,7 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # The sort keeps the order of steps that have the same time. So the old requests of `let_camp` end before the new requests
+        # The sort keeps the order of steps that have the same time. So the camper's old requests, which `let_camp` cancels, end before the new requests
         # begin.
         return sorted(self._steps, key=lambda step: step[0])
 
@@ -175,7 +175,7 @@ class Script:
 
 def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
     """
-    Make a history with *rate* unpaid requests per hour for each amount. If *camps* is true, add the steps of `let_camp`.
+    Make a history with *rate* unpaid requests per hour for each amount. If *camps* is true, add the steps of the camper (see `let_camp`).
 
     All histories of one *setup* have the same payments of strangers, so that their results can be compared.
     """
@@ -420,9 +420,9 @@ class Result:
     """Guesses that credited a user who had not paid. In nearly all of these cases, a stranger had paid."""
     right_per_month: float
     camper_total: int
-    """Guesses in the whole run that credited the camper (see `let_camp`)."""
+    """Guesses in the whole run that credited the camper, a user who tries to get the payments of others (`let_camp`)."""
     camper_most: int
-    """The highest number of guesses that credited the camper (see `let_camp`) within 30 days."""
+    """The largest number of these guesses within any 30 days of the run."""
 
 
 @dataclass(frozen=True)

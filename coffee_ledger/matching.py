@@ -40,7 +40,8 @@ GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
 
 SUMMED_MAX = 10
 """
-One charge may pay several open payments of a user. A rule tries all combinations of at most this many payments.
+One charge may pay several open payments of a user. A rule tries all combinations of the newest open payments, of which it uses
+at most this many.
 
 Ten payments have 1,023 combinations, so the work stays small.
 """

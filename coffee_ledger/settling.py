@@ -171,9 +171,8 @@ class Book:
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
-        # If *other* has one of these doubts, its billing period or its ids are missing, so a search by ids could find a wrong
-        # charge. Search only by the charge key, because with these doubts two charges have equal keys only if BMC repeats an
-        # event.
+        # With one of these doubts, *other* lacks its billing period or its ids, so a search by ids could find a wrong charge. Search
+        # only by the charge key. The key of such a charge names its event, so an equal key means that BMC repeats the event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -223,8 +222,8 @@ class Book:
         """
         Find other unmatched charges with the amount of *charge*.
 
-        Callers also compare the current amounts, because the amount of a charge may have changed after the charge was put into the
-        book.
+        A charge is found by the amount that it had when it was put into this book. A later event of the batch may have changed the
+        amount, so callers also compare the current amounts.
         """
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key

@@ -40,7 +40,7 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
 
 -- name: count_notifications
 -- Count the notifications that are dead, due, or waiting for a retry. The delay of a notification starts when it was last
--- queued, or at its due_at if due_at is later. While due_at is in the future, the delay starts at $1 and is therefore zero. The
+-- queued, or at its due_at if due_at is later. If due_at is later than $1, the present time, the delay is zero. The
 -- column `oldest_at` is the start of the longest delay. The column `queued_at` is the earliest time at which a notification was
 -- last queued.
 -- $1 now, $2 kinds for users

@@ -58,12 +58,12 @@ class Waiting:
     """
     ordinary: int = 0
     """
-    The number of sorted charges that look like payments of ordinary supporters.
+    The number of ordinary charges among the first `SORTED_MAX` waiting charges.
 
     The number may be higher than `OFFERED_MAX`, the maximum number of charges in *offered*.
     """
     to_decide: int = 0
-    """The number of sorted charges that need a decision."""
+    """The number of charges among the first `SORTED_MAX` waiting charges that need a decision."""
     unsorted: int = 0
     """
     The number of waiting charges beyond the first `SORTED_MAX`. They are sorted later, after decisions about older charges.

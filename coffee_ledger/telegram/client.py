@@ -432,7 +432,7 @@ async def _leave_dead_address(
 
 
 def webhook_secret(token: str) -> str:
-    """Derive the secret that Telegram sends with each update from *token*, so that operators need not configure the secret."""
+    """Derive from *token* the secret that Telegram sends with each update, so that operators need not configure the secret."""
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 

@@ -189,7 +189,11 @@ class Api:
         self._payments.pay(order)
 
     def _take(self, fault: Fault) -> float | None:
-        """Use the fault once, and return the `seconds` of the `Rule` that turns it on. Return None if the fault is off."""
+        """
+        Return the `seconds` of the rule that turns the fault on, or None if the fault is off.
+
+        A rule applies a limited number of times, and this call counts as one of them. The caller must act out the fault.
+        """
         rule = self._deliveries.misbehaviour.take(fault)
         if rule is None:
             return None

@@ -529,8 +529,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
         strangers = [self.a_stranger() for _ in range(shifts)]
         self.client.shifts = list(strangers)
         self.do(self.reconciler.run_once(self.now))
-        # After each page of one-time payments that the pass reads, `ListClient` adds the payment of one stranger. If the pass
-        # read fewer of these pages than there are strangers, add the remaining payments now.
+        # `ListClient` adds one payment from `shifts` after each page of one-time payments that the pass reads. If the pass read too
+        # few pages, payments remain in `shifts`. Add them now.
         self.account.one_time += self.client.shifts
         self.client.shifts = []
         for paid in strangers:
