@@ -138,8 +138,8 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # The sort keeps the order of steps that have the same time. So the camper's old requests, which `let_camp` cancels, end before the new requests
-        # begin.
+        # The sort keeps the order of steps that have the same time. So the requests that the camper cancels (see `let_camp`) end before
+        # the camper's new requests begin.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:

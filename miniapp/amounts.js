@@ -10,7 +10,7 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// Grouped digits do not begin with 0, because "0,500" means 0.5 and not 500.
+// Thousands do not begin with 0: "0,500" means a half.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
@@ -27,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** Return the cents if *text* is an amount without a currency; null for any other text. */
+/** Read an amount without a currency as cents; null otherwise. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -38,7 +38,7 @@ function currencyOf(name) {
   return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
 }
 
-/** Replace digits of all scripts by ASCII digits, and variants of a space or separator by one character. */
+/** Write digits of all scripts as ASCII digits, and each kind of space and separator in one way. */
 function normal(text) {
   return text
     .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
@@ -48,19 +48,19 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Return the value of a digit. Unicode orders each script's digits from 0 to 9, so count the digits before this digit. */
+/** Unicode has a script's digits 0 to 9 in a row: count back to 0. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
   return before % 10;
 }
 
-/** Write an amount in the form that the bot's API uses: `7.5` for 750 cents. */
+/** Write 750 cents as `7.5`, the API's form. */
 export function amountOf(cents) {
   return String(cents / 100);
 }
 
-/** Whole credits for the cents, rounded down as in the ledger. *rate* is credits per currency unit, as text. */
+/** Whole credits for the cents, rounded down as in the ledger; *rate* is per unit, a decimal string. */
 export function creditsFor(cents, rate) {
   const [whole, fraction = ""] = rate.split(".");
   const product = cents * Number(whole + fraction);
@@ -68,14 +68,14 @@ export function creditsFor(cents, rate) {
   return (product - (product % divisor)) / divisor;
 }
 
-/** Read the amount in a deep link, such as `10`, `7_50` or `10-EUR`. Return null for any other text. */
+/** Read `10`, `7_50`, `10-EUR` of a deep link; null for anything else. */
 export function readDeepLink(text) {
   const read = DEEP_LINK.exec(text ?? "");
   if (!read) return null;
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** The name of the error with which the server would refuse the amount; null if the amount is valid. */
+/** The error name that the server would answer; null if the amount is valid. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

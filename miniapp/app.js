@@ -1,4 +1,4 @@
-// Starts the page: finds out how it was opened, fetches the offer, shows the right screen.
+// Starts the page: finds out who opened it and how, fetches the offer, shows the right screen.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -24,7 +24,7 @@ class App {
   /** *speaking* is a promise that resolves to the texts. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // If a keyboard button opened the page, Telegram does not name the user, but lets the page send one answer to the chat.
+    // A keyboard button opened the page: Telegram names no user, and takes one answer for the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Keep a final problem on the screen, because a retry cannot solve it.
+          // Keep a final problem on the screen.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.ononline = retry;
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,7 +64,7 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The user's language may have changed. If the new texts do not load, the next call of `takeState` tries again.
+    // The language may change. If its texts do not load, the next call tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state without waiting for the next event of the server's event stream. */
+  /** Put a changed payment into the state before an event brings it. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore errors, because the next event of the server's event stream brings the state.
+      // Ignore it: the next event brings the state.
     }
   }
 
@@ -221,7 +221,7 @@ class App {
     this.refreshAction();
   }
 
-  /** Update the main button: Telegram's button, or the page's own button if the client has no main button. */
+  /** Update the main button, Telegram's or the page's own. */
   refreshAction() {
     const action = this.screen?.action?.();
     const isBusy = Boolean(this.screen?.isBusy);
@@ -274,6 +274,6 @@ class App {
   }
 }
 
-// If the texts do not load, wait forever. In this case, guard.js tells the user that a part of the page did not load.
+// If the texts do not load, wait forever: guard.js tells the user.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

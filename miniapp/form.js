@@ -1,10 +1,10 @@
-// The form to choose an amount: tiles, a text field for any other amount, and the currency if there are several.
+// The form to choose an amount: tiles, another amount, and the currency if there are several.
 
 import { amountOf, centsOf, creditsFor, readAmount, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
 
 export class AmountForm {
-  /** Preselect *cents* and *currency* if they are given. */
+  /** *cents* and *currency*, if given, are preselected. */
   constructor(app, { cents, currency }) {
     this.app = app;
     this.offer = app.offer;
@@ -26,7 +26,7 @@ export class AmountForm {
     if (this.isOwn) this.showError();
   }
 
-  /** The amount and currency that the user has chosen; null if the amount is not valid. */
+  /** The amount and currency to ask for; null if there is no valid amount. */
   get wish() {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }
@@ -112,7 +112,7 @@ export class AmountForm {
     const isGood = this.isOwn && !this.refusal;
     this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
     this.ownRow.classList.toggle("own-chosen", isGood);
-    // Show no new error while the user is typing, but update an error that is already shown.
+    // Show no new error while the user is typing, but update a shown one.
     if (!this.isOwn || isGood || this.error.textContent) this.showError();
     this.app.refreshAction();
   }

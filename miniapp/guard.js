@@ -1,17 +1,15 @@
-// This script runs first. It paints the page in Telegram's colours, loads the language, and tells the user if a part of the
-// page does not load.
+// Runs first: paints the page in Telegram's colours, loads the language, and tells the user if a part of the page does not load.
 
 {
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // The bot's buttons add `lang=uk` to the address. Telegram adds "language_code":"uk", in URL encoding.
+  // The bot's buttons add `lang=uk` to the address; Telegram adds "language_code":"uk" to it, encoded.
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
 
-  // Use the colours that Telegram puts into the address. Otherwise the page is light at first if Telegram is dark and the phone
-  // is light.
+  // Telegram puts its colours into the address. Use them at once, or a dark Telegram on a light phone shows a light page first.
   try {
     const theme = JSON.parse(new URLSearchParams(location.hash.slice(1)).get("tgWebAppThemeParams"));
     const { style } = document.documentElement;
@@ -20,7 +18,7 @@
     paint("card", theme.section_bg_color ?? theme.bg_color);
     paint("text", theme.text_color);
   } catch {
-    // The address has no valid colours, so theme.js chooses the colours.
+    // Without valid colours, theme.js chooses them.
   }
 
   // Load only one language, in parallel with the other scripts.
@@ -31,7 +29,7 @@
 
   const find = (id) => document.getElementById(id);
   const again = () => location.reload();
-  // Count the failed loads of the page in the history state, which survives a reload, even in a frame without storage.
+  // Count failed loads in the history state, which survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
   // Load errors do not bubble, so listen in the capture phase.

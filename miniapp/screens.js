@@ -1,12 +1,11 @@
-// Each screen is `{name, element, action, back, update}`. The last three are optional functions. `action` returns the text of
-// the main button, and the function `run`, which a press of the button calls. `back` shows the previous screen. `update` shows
-// a new state.
+// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` gives the main button's text and `run`,
+// `back` shows the previous screen, `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** The screen on which a user chooses an amount. It shows the balance and the history too. */
+/** Choose an amount; shows the balance and history as well. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -41,13 +40,13 @@ export function choose(app, wish) {
   };
 }
 
-/** The screen on which a user chooses an amount if Telegram does not name the user. The bot answers in the chat. */
+/** Choose an amount; the bot answers in the chat, because the user is not known here. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // A client that supports `sendData` closes the page now. If the page is still open after two seconds, show a notice.
+    // Telegram closes the page now, if this client supports such answers.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
@@ -67,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. Telegram's native buttons are not used: they cannot copy text. */
+/** An open payment: its code, three steps and status. It has no native button: when one is pressed, a page cannot copy. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -239,8 +238,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // `page`, the page of Buy Me a Coffee, hides the code. So if the client refuses to copy, do not open `page` yet, because
-    // the user must first copy by hand. The next press opens `page`.
+    // `page` will hide the code. So if the client refuses to copy, the user must copy by hand first, and the next press opens `page`.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;
@@ -265,7 +263,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
   );
 }
 
-/** A button that begins a claim in the chat. If the page cannot open the chat, a text names the command to send instead. */
+/** A button that begins a claim in the chat. Without the bot's name, tell the user which command to send. */
 function claimCard(app) {
   const { say } = app.words;
   const way = app.offer.bot_url;

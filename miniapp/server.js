@@ -1,15 +1,15 @@
-// Requests to the bot service and its event stream. Every failure becomes a Problem. Its name is the key of a text in locales/.
+// Requests to the bot service, and its event stream. Every failure becomes a Problem; locales/ has a text for its name.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends data every 15 seconds. Poll after one interval without data, and reconnect after two intervals. */
+/** The server sends data every 15 seconds. Poll after one empty interval, reconnect after two. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
 const POLL_MILLISECONDS = 4000;
 
-/** Add jitter, so that pages do not all reconnect at the same moment after the server has restarted. */
+/** Jitter, so that pages do not all reconnect at once after a restart. */
 const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
@@ -19,7 +19,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** True if the server refused Telegram's init data. Retries cannot help, so the user must open the page again. */
+  /** True if a retry cannot help: the user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -77,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // An answer without JSON comes from the proxy.
+  // If there is no JSON, the proxy has answered.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -85,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // A SyntaxError means that the proxy answered without JSON.
+  // If there is no JSON, the proxy has answered.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -169,7 +169,7 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Fetch the state once; return the problem, if any. */
+  /** Fetch the state once; give the problem, if any. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }

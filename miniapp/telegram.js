@@ -1,4 +1,4 @@
-// Wraps Telegram's script. Checks the client's version first: in an old client, newer methods fail silently or throw an error.
+// Wraps Telegram's script. Checks the client's version first: newer calls fail silently or throw in older clients.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -10,8 +10,7 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // In the state "complete", each script has loaded or failed. Do not wait for the page's event "load" in this state, because
-    // the event may have fired already.
+    // At "complete", each script has loaded or failed, and its events may be over.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -68,7 +67,7 @@ export function wrap(webApp) {
   };
 }
 
-/** Tell whether the page runs in a Telegram client, which can draw native buttons and open links. */
+/** Whether a Telegram client is there to draw native buttons and open links. */
 function hasListener() {
   return window.TelegramWebviewProxy !== undefined || "notify" in (window.external ?? {}) || window.parent !== window;
 }

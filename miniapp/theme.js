@@ -22,12 +22,12 @@ export function followTheme(telegram) {
   telegram.onTheme(apply);
 }
 
-/** The page's colours for a theme; every text reaches WCAG AA contrast. */
+/** The page's colours for a theme; every text reaches AA contrast. */
 export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // Use *wished* as a background only if black text or white text is readable on *wished* and on all *others*.
+  // Use *wished* only if black or white text is readable on it and on *others*.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
@@ -50,7 +50,7 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
-/** The nearest shade of *colour*, darker or lighter, whose contrast to each of *grounds* is at least *least*. */
+/** The nearest shade towards black or white with enough contrast to all *grounds*. */
 function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
     const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);
@@ -59,7 +59,7 @@ function legible(colour, grounds, least) {
   return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** The lowest contrast between *colour* and any of *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+/** The least contrast. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
 function contrastOn(grounds, colour) {
   const ratios = grounds.map((ground) => {
     const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);

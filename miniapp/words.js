@@ -3,7 +3,7 @@
 /** Unlike a hyphen, this sign allows no line break. */
 const MINUS = "\u2212";
 
-/** Return "uk" if *tag* is an IETF language tag of Ukrainian, and "en" otherwise. */
+/** "uk" for an IETF tag of Ukrainian, otherwise "en". */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
@@ -29,22 +29,22 @@ export async function wordsOf(language) {
     payments: (number) => count("payments", number),
     /** Write a change of the balance with a plus or minus sign. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** Write an amount for an input field, with the language's decimal sign. */
+    /** For an input field, with the language's decimal sign. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;
       const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
       const full = { ...form, style: "currency", currency };
       try {
-        // Write "$5" in Ukrainian too, because Buy Me a Coffee writes it this way. A browser would write "5 USD".
+        // $5 in Ukrainian too, as on Buy Me a Coffee; a browser would write "5 USD".
         const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
         return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, language === "uk" && currency === "UAH" ? { ...full, currencyDisplay: "narrowSymbol" } : full);
       } catch {
-        // The browser cannot format this currency, so write the currency code after the amount.
+        // The browser knows no such currency.
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** Write a time. Leave out the date if it is today, and the year if it is the current year, unless *isFull*. */
+    /** Leave out today's date and this year, unless *isFull*. */
     time(iso, isFull) {
       const [time, now] = [new Date(iso), new Date()];
       const year = time.getFullYear() === now.getFullYear() && !isFull ? {} : { year: "numeric" };
