@@ -1061,9 +1061,9 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- An event that moves no money, such as a cancellation, has no charge. The second half of the query finds such events by
-    -- their supporter. With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the
-    -- lock on settling_turn, and payments wait for this lock.
+    -- An event that moves no money, such as a cancellation, has no charge. The second half finds such events by their supporter.
+    -- With a UNION instead of an OR, each half can use an index. The query must be fast: the caller holds the settling lock,
+    -- and payments wait for this lock.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -1081,9 +1081,7 @@ BEGIN
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     DELETE FROM public.dialogues AS d WHERE d.telegram_id = erase_user.telegram_id;
     DELETE FROM public.prompts AS p WHERE p.telegram_id = erase_user.telegram_id;
-    -- Erase the texts of the user's charges. The supporters who paid these charges may also have paid charges that belong to no
-    -- user. Also erase the texts of those charges. But keep the texts of an unmatched charge, because an operator needs them
-    -- to decide about the charge.
+    -- Keep the texts of an unmatched charge, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
      WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)

@@ -14,13 +14,13 @@ from aiogram.types import Message
 from coffee_ledger.embed import BotSettings, Credit, make_bot, payments_in, run_service
 
 router = Router()
-db = sqlite3.connect("balances.db")
+db = sqlite3.connect("balances.db", isolation_level=None, check_same_thread=False)
 db.execute("CREATE TABLE IF NOT EXISTS changes (key TEXT PRIMARY KEY, user INTEGER, credits INTEGER)")
 
 
 def add_balance(user: int, credits: int, *, key: str) -> None:
-    with db:  # `add_credits` may be called twice for one credit. The second INSERT has the same key and is ignored.
-        db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?)", (key, user, credits))
+    # `add_credits` may be called twice for one credit. The second INSERT has the same key and is ignored.
+    db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?)", (key, user, credits))
 
 
 @router.message(Command("balance"))
@@ -36,7 +36,8 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
 
         @payments.on_credited
         async def add_credits(credit: Credit) -> None:
-            add_balance(credit.telegram_id, credit.credits, key=credit.key)
+            # Use a thread, because SQLite may wait seconds for a lock of another process, and the bot must answer meanwhile.
+            await asyncio.to_thread(add_balance, credit.telegram_id, credit.credits, key=credit.key)
 
         await dispatcher.start_polling(bot)
 

@@ -168,6 +168,9 @@ async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, 
         assert await webhook.settle(a_payment()) == ["unmatched"]
         await servers.psql("first", "ALTER SYSTEM SET default_transaction_read_only = on")
         await servers.psql("first", "SELECT pg_reload_conf()")
+        async with asyncio.timeout(SECONDS_MAX):
+            while await pool.fetchval("SHOW default_transaction_read_only") != "on":  # noqa: ASYNC110 — poll: a setting sets no Event
+                await asyncio.sleep(0.05)
 
         status, answer = await webhook.post(a_payment())
         problem = await find_database_problem(pool)
