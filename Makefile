@@ -48,12 +48,13 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` starts DEPLOYING
-# and the folders that are in no group. The tests in DEPLOYING and in these folders start containers. While a browser is open,
-# no container may start, because the browser would abort the pages that it is loading (tests/network.py).
+# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` starts RESTORING,
+# the rest of DEPLOYING, and the folders that are in no group. All these tests start containers. While a browser is open, no
+# container may start, because the browser would abort the pages that it is loading (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
+RESTORING := tests/deployment/test_move.py tests/deployment/test_restore.py
 DEPLOYING := tests/deployment
 
 .PHONY: test
@@ -64,10 +65,12 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
 	$(BIN)/pytest $(BROWSING) || status=$$?; \
-	$(BIN)/pytest $(DEPLOYING) >"$$beside/3" 2>&1 & deploying=$$!; \
+	$(BIN)/pytest $(RESTORING) >"$$beside/3" 2>&1 & restoring=$$!; \
+	$(BIN)/pytest $(DEPLOYING) $(patsubst %,--ignore=%,$(RESTORING)) >"$$beside/4" 2>&1 & deploying=$$!; \
 	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(BROWSING) $(TALKING) $(SETTLING) $(DEPLOYING)) || status=$$?; \
 	wait $$talking || status=$$?; \
 	wait $$settling || status=$$?; \
+	wait $$restoring || status=$$?; \
 	wait $$deploying || status=$$?; \
 	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
