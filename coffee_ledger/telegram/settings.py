@@ -121,8 +121,8 @@ class BotSettings(MatchingSettings):
         Field(
             default=None,
             pattern=r"^https://\S+/telegram-webhook$",
-            description="the address https://PUBLIC_HOST/telegram-webhook to let Telegram send updates, or nothing to poll for them",
-            json_schema_extra={"note": "The host must be PUBLIC_HOST."},
+            description="the address https://PUBLIC_HOST/telegram-webhook, to which Telegram then sends updates",
+            json_schema_extra={"note": "Without an address, the bot asks Telegram for updates."},
         ),
     ]
     BOT_PORT: Annotated[

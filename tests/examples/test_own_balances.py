@@ -1,4 +1,4 @@
-"""Test examples/own_balances.py: a bot that keeps its own balances, and adds the credits that the handler reports."""
+"""Test examples/own_balances.py: a bot that keeps its own balances, and adds the credits that its handler gets."""
 
 import asyncio
 import os

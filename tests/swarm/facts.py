@@ -19,7 +19,7 @@ class Step:
     bot: str = ""
     """The address of the bot that answered."""
     repeats: int = 0
-    """The number of times that the person repeated the act."""
+    """The number of times that the person repeated `acts`, because the bot had asked for it or had not answered."""
     surprises: list[str] = field(default_factory=list)
     """The texts of other messages that came before the answer."""
 

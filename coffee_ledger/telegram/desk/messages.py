@@ -237,7 +237,11 @@ def message_key(press: CallbackQuery) -> str:
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Return the text with the id *text*. Fill in *values*, the user and the change from *done*, and the user's new balance."""
+    """
+    Return the text with the id *text*.
+
+    Fill in *values*, the user and the change of credits (both from *done*), and the user's new balance.
+    """
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])
