@@ -18,7 +18,8 @@ from benchmarks.load import Answered, LoadError, p50, p99, send_at_rate
 from benchmarks.machine import read_resident_mb, read_service_cpu
 from benchmarks.payments import Delivery, Payers
 from tests.attack.payments import SECRET
-from tests.e2e.stack import NOWHERE, SERVICES, Stack, free_ports
+from tests.e2e.stack import NOWHERE, SERVICES, Stack
+from tests.network import free_ports
 
 OURS = ("webhook", "bot", "janitor")
 FIRST_USER = 5_000_001

@@ -38,7 +38,8 @@ from tests.attack.containers import (
 )
 from tests.attack.flood import IDLE, STREAMS, UPLOADS
 from tests.attack.payments import Payment, pay_every_second, request_payments, wrongly_credited
-from tests.e2e.stack import SERVICES, Stack, free_ports
+from tests.e2e.stack import SERVICES, Stack
+from tests.network import free_ports
 
 PROJECT = "coffee-ledger-attack"
 BOT_TOKEN = "1000000000:sandbox-token-that-opens-nothing-at-all"

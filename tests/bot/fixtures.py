@@ -17,8 +17,8 @@ from coffee_ledger.telegram.settings import BotSettings
 from services.bot.service import work
 from tests.bot.gate import Gate
 from tests.bot.people import Person
-from tests.e2e.stack import free_ports
 from tests.integration.people import ANNA, BOHDAN
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox, open_sandbox
 
 pytest_plugins = ["tests.integration.fixtures"]
@@ -50,11 +50,6 @@ def print_stacks() -> None:
 
 
 RunBot = Callable[..., AbstractAsyncContextManager[Running]]
-
-
-def free_port() -> int:
-    [port] = free_ports(1)
-    return port
 
 
 @pytest.fixture(scope="session", autouse=True)

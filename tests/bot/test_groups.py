@@ -11,11 +11,12 @@ from prometheus_client import REGISTRY
 from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.client import webhook_secret
 from coffee_ledger.telegram.groups import ANSWERS_BURST
-from tests.bot.fixtures import RunBot, free_port
+from tests.bot.fixtures import RunBot
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA
 from tests.integration.webhook import Webhook
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox
 
 NAME = "coffee_ledger_sandbox_bot"

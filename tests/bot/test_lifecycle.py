@@ -16,11 +16,12 @@ from aiohttp.resolver import DefaultResolver
 from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram import client
 from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, make_bot, webhook_secret
-from tests.bot.fixtures import RunBot, free_port, settings_of
+from tests.bot.fixtures import RunBot, settings_of
 from tests.bot.gate import Gate
 from tests.bot.outbox import Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person, code_in
 from tests.integration.people import ANNA
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"

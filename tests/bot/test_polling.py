@@ -23,10 +23,11 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.assembly import payments_in
 from coffee_ledger.telegram.client import make_bot
 from coffee_ledger.telegram.polling import POLLING_LEASE
-from tests.bot.fixtures import RunBot, environment_of, free_port, settings_of
+from tests.bot.fixtures import RunBot, environment_of, settings_of
 from tests.bot.gate import Gate
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.files import ROOT
+from tests.network import free_port
 from tests.sandbox.world import Sandbox
 
 POLLS, STANDS_BY = "polling for updates", "standing by, another bot polls for updates"

@@ -36,7 +36,7 @@ from tests.chaos.load import Load
 from tests.chaos.people import Telegram
 from tests.chaos.run import OPERATOR_ID
 from tests.chaos.stack import SERVICES, Stack
-from tests.e2e.stack import free_ports
+from tests.network import free_ports
 
 SECRET = "sandbox-secret-that-signs-nothing-real"
 """The webhook's secret in .env.sandbox."""

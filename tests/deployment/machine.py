@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.stack import COMMAND_SECONDS_MAX, IMAGE_TAG, NOWHERE, await_that, build_image, free_ports
+from tests.e2e.stack import COMMAND_SECONDS_MAX, IMAGE_TAG, NOWHERE, await_that, build_image
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, raw, sign
-from tests.network import changing_network
+from tests.network import changing_network, free_ports
 
 SECRET = b"sandbox-secret-that-signs-nothing-real"
 """The webhook's secret in .env.sandbox."""

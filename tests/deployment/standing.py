@@ -4,7 +4,6 @@ import asyncio
 import functools
 import json
 import os
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.files import ROOT
+from tests.network import free_port
 
 CADDYFILE = ROOT / "proxy" / "Caddyfile"
 CADDY = Path(sys.executable).parent / "caddy"
@@ -125,9 +125,3 @@ async def stand_in(behave: Behaviour, port: int = 0) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
-from tests.deployment.standing import Door, caddy, free_port, stand_in
+from tests.deployment.standing import Door, caddy, stand_in
+from tests.network import free_port
 
 PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20

@@ -20,12 +20,11 @@ from coffee_ledger.runtime.health import find_database_problem
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.database import open_pool
 from services.webhook.spool import Spool
-from tests.e2e.stack import free_ports
 from tests.integration.bmc import a_payment
 from tests.integration.fixtures import run_migrate
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook, serve_webhook
-from tests.network import changing_network
+from tests.network import changing_network, free_ports
 
 COMPOSE_FILE = Path(__file__).parent / "compose.failover.yaml"
 PROJECT = f"coffee-ledger-tests-failover-{os.getpid()}"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, build_image, free_ports
+from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, build_image
 from tests.files import ROOT
-from tests.network import changing_network
+from tests.network import changing_network, free_ports
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
 OWNER_ONLY_TAG = f"{IMAGE_TAG}-owner-only"

@@ -8,19 +8,17 @@ import atexit
 import functools
 import json
 import os
-import random
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_docker.plugin import Services, get_docker_services
 
 from tests.files import ROOT
-from tests.network import changing_network
+from tests.network import changing_network, free_ports
 
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 COMMAND_SECONDS_MAX = 120
@@ -186,19 +184,3 @@ def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.25)
-
-
-def free_ports(count: int) -> list[int]:
-    """
-    Find free TCP ports.
-
-    All of these ports are below 32768. Linux assigns higher ports to outgoing connections, so a higher port could be taken
-    before the test uses it.
-    """
-    ports: set[int] = set()
-    while len(ports) < count:
-        port = random.randrange(20_000, 32_768)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", port))
-            ports.add(port)
-    return list(ports)

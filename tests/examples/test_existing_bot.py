@@ -11,13 +11,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.bot.fixtures import OPERATOR, free_port
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Person
 from tests.bot.visitors import Visitor, init_data
 from tests.files import ROOT
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox
 
 EXAMPLE = ROOT / "examples" / "existing_bot.py"

@@ -16,13 +16,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.bot.fixtures import OPERATOR, free_port
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Person
 from tests.e2e.people import Person as Customer
 from tests.e2e.stack import IMAGE_TAG, SERVICES, Stack, another_stack, build_image
 from tests.files import ROOT
 from tests.integration.bmc import a_payment
 from tests.integration.webhook import Webhook
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox
 
 GUEST = Path(__file__).parent / "namesakes"

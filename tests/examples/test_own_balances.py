@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bot.fixtures import OPERATOR, free_port
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA
 from tests.integration.webhook import Webhook
+from tests.network import free_port
 from tests.sandbox.world import TOKEN, Sandbox
 
 EXAMPLE = ROOT / "examples" / "own_balances.py"

@@ -15,9 +15,10 @@ import pytest
 
 from monitoring.dashboards.queries import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import Stack, await_that, free_ports, running_stack
+from tests.e2e.stack import Stack, await_that, running_stack
 from tests.files import ROOT
 from tests.monitoring.dashboard_lint import selectors
+from tests.network import free_ports
 
 IMAGE = "grafana/grafana:13.2.3"
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")

@@ -1,7 +1,6 @@
 """The sandbox pushes updates to one address of the proxy, as Telegram does."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +13,7 @@ from sandbox.postman import Postman
 from sandbox.relay import Address, Relay
 from sandbox.telegram.updates import Updates
 from sandbox.telegram.webhook import Pusher, Webhook
+from tests.network import free_port
 from tests.sandbox.world import DEADLINE_SECONDS
 
 DOORS = "doors.test"
@@ -57,9 +57,7 @@ async def doors(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoDoors]:
     app.add_routes([web.post("/telegram-webhook", take)])
     runner = web.AppRunner(app)
     await runner.setup()
-    with socket.socket() as probe:
-        probe.bind((FIRST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for address in (FIRST, SECOND):
         await web.TCPSite(runner, address, port).start()
 

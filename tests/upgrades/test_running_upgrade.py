@@ -19,9 +19,9 @@ import pytest
 
 from services.migrate.migration import migrate
 from tests.bot.people import Person
-from tests.e2e.stack import free_ports
 from tests.files import ROOT
 from tests.integration.bmc import SECRET, raw, sign
+from tests.network import free_ports
 from tests.sandbox.world import TOKEN, Sandbox
 from tests.upgrades.releases import (
     Release,
