@@ -361,7 +361,7 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return the pending payments of *amount* that are open or that ended at most `ROWS_KEPT` ago."""
+        """Return the pending payments of *amount* that are open or that ended within the last `ROWS_KEPT`, a length of time."""
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 

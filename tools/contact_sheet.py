@@ -41,7 +41,7 @@ Line: TypeAlias = tuple[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Source:
-    """The stack from which values are read, and the time range of the values."""
+    """The stack from whose Prometheus the values of metrics are read, and the time range of the values."""
 
     prometheus: str
     project: str

@@ -152,7 +152,7 @@ async def pay_without_the_database(page: Page) -> None:
     await page.get_by_role("switch", name="Unplug the database").check()
     await page.get_by_role("button", name="Support with $5").click()
     await expect(page.locator("#deliveries li").first).to_contain_text("kept on disk")
-    # Wait until the demo's phone removes the note that the code was copied, because this note covers the phone's input.
+    # Wait until the demo's phone removes the message "copied", because this message covers the phone's input.
     await expect(page.locator("#toast")).to_be_empty()
 
 

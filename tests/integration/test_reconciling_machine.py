@@ -226,7 +226,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         return int(self.now.timestamp())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run *work* in the database under test, check the invariants and the deals, and return the result of *work*."""
+        """Run *work* in the database under test, check the invariants and each `Deal`, and return the result of *work*."""
         try:
             result = self.world.run(work)
             before, self.seen = self.seen, self.world.run(self.world.look())
@@ -567,7 +567,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
                 assert not found or found[0] == (deal.user, int(deal.amount) * 100), (deal, charges)
             if deal.is_refunded and "refund" in deal.delivered:
                 assert not found, (deal, charges)
-            # A charge that a list showed first is never matched by amount and time.
+            # A charge that came from a list, before any webhook reported it, is never matched by amount and time.
             assert all(one["method"] != "amount_and_time" or one["channel"] == "webhook" for one in charges), charges
 
     def teardown(self) -> None:

@@ -212,7 +212,7 @@ class Database:
         self.refuses: set[int] = set()
         """The numbers of the events that the database refuses to settle, and also refuses to store unsettled."""
         self.locked: set[int] = set()
-        """The numbers of the events that need a row locked by another client."""
+        """The numbers of the events that need a row that another client has locked."""
         self.attempts_at_locked: list[int] = []
         self.hangs = False
         self.resumed = asyncio.Event()

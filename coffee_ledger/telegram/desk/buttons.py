@@ -73,9 +73,12 @@ class Preset(enum.StrEnum):
     """
 
     SUPPORTER = "s"
-    """The supporter is not a user of the bot. The supporter's other waiting and later charges are dismissed too."""
+    """
+    The operator says that the supporter is not a user of the bot. The supporter's other waiting and later charges are dismissed
+    too.
+    """
     GIFT = "g"
-    """The charge is a gift. Only this charge is dismissed."""
+    """The operator says that the charge is a gift. Only this charge is dismissed."""
 
 
 class DismissAs(CallbackData, prefix="ds", sep="|"):
