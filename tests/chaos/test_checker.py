@@ -386,7 +386,7 @@ def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
     """
     If the checker shared code with the product, it could not find mistakes in this code.
 
-    The checker's modules may import each other. They may import two other modules of this project: `tests.e2e.stack`, to find free
+    The checker's modules may import each other. They may import two other modules of this project: `tests.network`, to find free
     ports, and `tests.files`, to find the checkout.
     """
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
@@ -398,4 +398,4 @@ def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
         if name.split(".")[0] in ("coffee_ledger", "services", "sandbox", "monitoring", "tests")
     }
 
-    assert {name for name in ours if not name.startswith("tests.chaos")} <= {"tests.e2e.stack", "tests.files"}
+    assert {name for name in ours if not name.startswith("tests.chaos")} <= {"tests.network", "tests.files"}
