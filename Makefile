@@ -76,9 +76,9 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, 
 	exit $$status
 
 # `make quick` runs three parts in parallel: the group SERVING, the group STARTING, and the rest of tests/unit. Each part takes
-# about the same time. The tests of SERVING and STARTING are slow, because they start servers or processes, or import aiogram,
-# which takes seconds.
-SERVING := tests/sandbox
+# about the same time. The tests of SERVING and STARTING are slow, because they start servers or processes, import aiogram, which
+# takes seconds, read the whole tree, or have hundreds of cases.
+SERVING := tests/sandbox tests/unit/test_prose.py tests/unit/test_events.py
 STARTING := $(wildcard $(patsubst %,tests/unit/test_%.py,bot_* bodies imports logs process spool))
 
 .PHONY: quick
@@ -86,7 +86,7 @@ quick: $(READY) $(SCRIPT) ## Run the tests that need no Docker
 	@beside=$$(mktemp -d); status=0; \
 	$(BIN)/pytest $(SERVING) >"$$beside/1" 2>&1 & serving=$$!; \
 	$(BIN)/pytest $(STARTING) >"$$beside/2" 2>&1 & starting=$$!; \
-	$(BIN)/pytest tests/unit $(patsubst %,--ignore=%,$(STARTING)) || status=$$?; \
+	$(BIN)/pytest tests/unit $(patsubst %,--ignore=%,$(STARTING) $(SERVING)) || status=$$?; \
 	wait $$serving || status=$$?; \
 	wait $$starting || status=$$?; \
 	cat "$$beside"/*; rm -r "$$beside"; \
