@@ -53,7 +53,7 @@ async def test_payments_during_an_hour_without_a_webhook_are_credited_or_shown_a
 
     async with asyncio.timeout(HEALED_WITHIN_SECONDS):
         # Poll, because the database does not signal a new charge.
-        while await asyncio.to_thread(stack.sql, COUNT_CHARGES) != str(CREDITED + CARDS):  # noqa: ASYNC110 — see above
+        while await asyncio.to_thread(stack.sql, COUNT_CHARGES) != str(CREDITED + CARDS):  # noqa: ASYNC110 — see POLL_SECONDS
             await asyncio.sleep(POLL_SECONDS)
     seconds = time.monotonic() - back_at
     for person in people[:CREDITED]:
