@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TextIO
 
@@ -43,25 +44,28 @@ _traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 def configure_logging(*, level: str, service: str) -> None:
     """Send all log records of this process to standard output, one JSON object per line."""
-    shared: list[Processor] = [
+    facts: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         lambda _, __, line: {"service": service, **line, **trace_ids()},
     ]
+    handler = QueuedHandler(sys.stdout)
+    find_logger = structlog.stdlib.LoggerFactory()
     structlog.configure(
-        # Drop lines below *level* before the other processors spend time on them.
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*facts, render],
+        # Do not pass the lines of our own code through `logging`, because this would double the time for a line.
+        logger_factory=lambda *names: LineLogger(find_logger(*names).name, handler),
+        # A call below *level* returns at once.
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    handler = QueuedHandler(sys.stdout)
     # Add the filter to the handler, so that it applies to the records of all loggers. A filter of the root logger would not
     # apply to the records of its child loggers.
     handler.addFilter(cut_words)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
+    formatting: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=facts, processors=formatting))
     # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Do not look up the thread, the process and the place of the call for each record, because our lines do not contain them.
@@ -88,15 +92,21 @@ class QueuedHandler(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.WARNING and self._queue.qsize() >= QUEUED_MAX:
-            LINES_DROPPED.inc()
-            return
         try:
             # Format the record in this thread, because the line contains the ids of the current trace, and the thread that
             # writes the lines has no current trace.
-            self._queue.put(self.format(record))
+            line = self.format(record)
         except Exception:  # noqa: BLE001 — a log call must not raise, as in the standard library
             self.handleError(record)
+        else:
+            self.put(line, may_drop=record.levelno < logging.WARNING)
+
+    def put(self, line: str, *, may_drop: bool) -> None:
+        """Queue a line. If the queue is full and *may_drop* is True, drop the line and count it."""
+        if may_drop and self._queue.qsize() >= QUEUED_MAX:
+            LINES_DROPPED.inc()
+        else:
+            self._queue.put(line)
 
     def flush(self) -> None:
         """Wait until the lines that are queued now are written, but no longer than `FLUSH_SECONDS_MAX`."""
@@ -120,14 +130,26 @@ class QueuedHandler(logging.Handler):
                     item.set()
 
 
-def _rendering() -> list[Processor]:
-    return [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.ExceptionRenderer(tell_exception),
-        structlog.processors.JSONRenderer(ensure_ascii=False),
-        redact,
-        escape_surrogates,
-    ]
+class LineLogger:
+    """Puts the rendered lines of our own code into the queue of *handler*. structlog calls the method named like the level."""
+
+    def __init__(self, name: str, handler: QueuedHandler) -> None:
+        self.name = name
+        self.debug = self.info = partial(handler.put, may_drop=True)
+        self.warning = self.error = self.critical = partial(handler.put, may_drop=False)
+
+
+def render(logger: object, method: str, line: EventDict) -> str:
+    """
+    Turn the fields of a line into JSON, without secrets and without the texts of most exceptions.
+
+    A log call must not raise. So if a field cannot be written as JSON, the line contains only the event and the type of the error.
+    """
+    try:
+        text = _to_json(logger, method, _render_exception(logger, method, line))
+    except Exception as error:  # noqa: BLE001 — for example, a field contains itself
+        text = _to_json(logger, method, {"event": str(line.get("event")), "not_rendered": type(error).__name__})
+    return escape_surrogates(redact(str(text)))
 
 
 def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
@@ -167,7 +189,7 @@ def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
 
 
 def _words_of(error: BaseException) -> str:
-    if isinstance(error, OSError | LedgerError):
+    if isinstance(error, (OSError, LedgerError)):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
         # Leave out fields that are None, because some errors have no table or no constraint.
@@ -192,12 +214,15 @@ def _name(error: BaseException) -> str:
     return _words_of(error) or type(error).__name__
 
 
-def redact(_logger: object, _method: str, line: EventDict | str) -> str:
+_render_exception = structlog.processors.ExceptionRenderer(tell_exception)
+_to_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def redact(line: str) -> str:
     """Remove tokens and passwords from the rendered line. The texts of nested exceptions in the line may contain them."""
-    text = BOT_TOKEN_KEY.sub(":<redacted>", str(line))
-    return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
+    return PASSWORD_IN_URL.sub(r"\1<redacted>@", BOT_TOKEN_KEY.sub(":<redacted>", line))
 
 
-def escape_surrogates(_logger: object, _method: str, line: EventDict | str) -> str:
+def escape_surrogates(line: str) -> str:
     r"""Write a lone surrogate, which UTF-8 cannot encode, as a JSON escape: `\ud800`."""
-    return str(line).encode("utf-8", "backslashreplace").decode("utf-8")
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")

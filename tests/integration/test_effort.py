@@ -30,9 +30,9 @@ from tests.integration.webhook import RULES, Webhook
 ROUND_TRIPS_MAX = 4
 """The round trips of a batch: begin the transaction and lock, load, write, commit."""
 
-CALLS_PER_PAYMENT_MAX = 680
+CALLS_PER_PAYMENT_MAX = 620
 """
-The maximum number of calls of Python functions for each payment of a batch. It is about 1.5 times the measured number, 452,
+The maximum number of calls of Python functions for each payment of a batch. It is about 1.5 times the measured number, 412,
 because the number depends on the versions of Python and of libraries. Lower the maximum after a change that saves many calls.
 """
 

@@ -118,6 +118,15 @@ def test_a_lone_surrogate_is_logged(lines: Lines) -> None:
     assert [line["value"] for line in lines()] == ["\ud800"]
 
 
+def test_a_field_that_cannot_be_written_as_json_does_not_fail_the_caller(lines: Lines) -> None:
+    contains_itself: list[object] = [TOKEN]
+    contains_itself.append(contains_itself)
+
+    structlog.stdlib.get_logger("a").info("odd", value=contains_itself)
+
+    assert lines() == [{"event": "odd", "not_rendered": "ValueError"}]
+
+
 def test_events_below_the_level_are_not_logged(written: Callable[[], str]) -> None:
     structlog.stdlib.get_logger("a").debug("detail")
     logging.getLogger("asyncio").debug("detail")
