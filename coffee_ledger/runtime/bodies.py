@@ -71,24 +71,29 @@ class BodyReader:
         # another body to make room for a body that is refused anyway.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
+        try:
+            # Most bodies have arrived together with their headers. Reading them does not wait, so it needs no deadline.
+            body = await request.read() if request.content.is_eof() else await self._read_in_time(request)
+        except web.HTTPRequestEntityTooLarge:
+            return Unread.TOO_LARGE
+        except (ConnectionError, web.RequestPayloadError):
+            return Unread.ABORTED
+        # A chunked body has no `content_length`, so check its real size.
+        return Unread.TOO_LARGE if isinstance(body, bytes) and len(body) > self._bytes_max else body
+
+    async def _read_in_time(self, request: web.Request) -> bytes | Unread:
         if len(self._deadlines) >= self._bodies_max:
             self._drop_oldest()
         deadline = asyncio.timeout(self._seconds_max)
         self._deadlines[deadline] = None
         try:
             async with deadline:
-                body = await request.read()
+                return await request.read()
         except TimeoutError:
             # If the deadline is no longer in the dict, `_drop_oldest` removed it and dropped this body.
             return Unread.TOO_SLOW if deadline in self._deadlines else Unread.CROWDED_OUT
-        except web.HTTPRequestEntityTooLarge:
-            return Unread.TOO_LARGE
-        except (ConnectionError, web.RequestPayloadError):
-            return Unread.ABORTED
         finally:
             self._deadlines.pop(deadline, None)
-        # A chunked body has no `content_length`, so check its real size.
-        return body if len(body) <= self._bytes_max else Unread.TOO_LARGE
 
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._deadlines))
