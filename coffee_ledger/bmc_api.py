@@ -363,7 +363,7 @@ def _has_time(value: object) -> bool | None:
 
 def _is_unix_time(value: object) -> bool:
     # Call `str` only for an int or a string: for a deeply nested list, `str` raises a RecursionError.
-    return isinstance(value, int | str) and bool(re.fullmatch("[1-9][0-9]{8,9}", str(value).strip(), re.ASCII))
+    return isinstance(value, (int, str)) and bool(re.fullmatch("[1-9][0-9]{8,9}", str(value).strip(), re.ASCII))
 
 
 def _product(price: object, number: object) -> Decimal | None:

@@ -462,7 +462,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
     """Yield all texts and numbers in a value and in its nested lists and objects, but leave out the questions of Shop items."""
     # Exclude bool, which is a subclass of int.
-    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+    if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool):
         text = read_text(str(value))
         if text:
             yield text
@@ -552,7 +552,7 @@ def _as_told(value: object) -> str | None:
     if value is None:
         return None
     try:
-        text = str(value) if isinstance(value, str | Decimal) else json.dumps(value, default=str)
+        text = str(value) if isinstance(value, (str, Decimal)) else json.dumps(value, default=str)
     except RecursionError:
         return None
     printable = "".join(sign if sign.isprintable() else " " for sign in text.strip()[:TOLD_LENGTH_MAX])

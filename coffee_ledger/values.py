@@ -82,7 +82,7 @@ def read_id(value: object) -> str | None:
 
     Return None for a value of another type, a placeholder, a text that is too long, or a text that Postgres cannot store.
     """
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
         return None
     text = str(value).strip()
     if text.casefold() in PLACEHOLDERS or len(text) > ID_LENGTH_MAX or UNSTORABLE.search(text):
@@ -93,7 +93,7 @@ def read_id(value: object) -> str | None:
 def read_flag(value: object) -> bool | None:
     if isinstance(value, str):
         return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int) else None
+    return bool(value) if isinstance(value, (bool, int)) else None
 
 
 def read_amount(value: object) -> Decimal | None:
@@ -104,7 +104,7 @@ def read_amount(value: object) -> Decimal | None:
     becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit. Then the function returns None, and an operator
     decides about the charge. BMC has never sent a number like `1e3`.
     """
-    text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
+    text = str(value).strip() if isinstance(value, (str, int, Decimal)) else ""
     return _round_down(text) if AMOUNT.fullmatch(text) else None
 
 

@@ -95,7 +95,7 @@ def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | 
     if isinstance(facts, PaymentCredited) and facts.method == Method.AMOUNT_AND_TIME:
         pressed = NotMine(charge_id=charge_id).pack()
         return rows([InlineKeyboardButton(text=speech.label("not-mine-button"), callback_data=pressed)])
-    if not isinstance(facts, ChargeFlagged | CodeCameLate):
+    if not isinstance(facts, (ChargeFlagged, CodeCameLate)):
         return None
     text = speech.label("desk-open-button", number=str(charge_id), amount=_paid(facts, speech))
     return rows([button(text, OnCharge(step=Step.OPEN, charge_id=charge_id))])

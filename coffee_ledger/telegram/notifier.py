@@ -432,7 +432,7 @@ class Notifier:
         It may be the cause if the error is not in `TROUBLE`, or if Telegram has accepted another message since the first
         failure. Telegram's rate limit and an unreachable database are never the fault of the message.
         """
-        if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
+        if isinstance(error, (TelegramRetryAfter, DatabaseAwayError)):
             return False
         if not isinstance(error, TROUBLE):
             return True
@@ -470,7 +470,7 @@ class Notifier:
 def _is_unreachable(error: Exception) -> bool:
     if isinstance(error, TelegramForbiddenError):
         return True
-    is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
+    is_refused = isinstance(error, (TelegramBadRequest, TelegramNotFound))
     return is_refused and any(words in str(error).lower() for words in UNREACHABLE_TEXTS)
 
 

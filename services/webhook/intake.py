@@ -245,7 +245,7 @@ class Intake:
         # RowLockedError is a subclass of DatabaseAwayError, but it does not mean that the database is away, so exclude it. Any
         # other error concerns only one event, so the other files can be settled. The file with that event is retried later.
         return not any(
-            isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
+            isinstance(outcome, (DatabaseAwayError, OverloadedError)) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
         )
 

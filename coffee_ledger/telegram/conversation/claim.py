@@ -127,7 +127,7 @@ class GuardDialogue(BaseMiddleware):
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         is_asked = data.get("raw_state") in ClaimDialogue.__all_states_names__
-        if not is_asked or not isinstance(event, Message | CallbackQuery) or event.from_user is None:
+        if not is_asked or not isinstance(event, (Message, CallbackQuery)) or event.from_user is None:
             return await handler(event, data)
         context: Context = data["context"]
         user = TelegramId(event.from_user.id)
