@@ -30,8 +30,10 @@ SELECT take_settling_turn();
 -- event, but a different family. The two parts by_note find charges that have the same note, if the found charge or the charge
 -- of the event is from BMC's list.
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
--- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small table, Postgres
--- may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
+-- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small or empty table,
+-- Postgres may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
+-- The rows are sorted by a column of the index that finds them. Sorted by charge_id, Postgres would read the whole primary key if
+-- the table was empty when the plan was made.
 -- In by_supporter, the condition on paid_at is written so that Postgres cannot use an index on paid_at. Otherwise Postgres may
 -- choose this index while the table is small, and keep the plan after the table has grown.
 -- $1 delivery keys, $2 supporter ids of all events
@@ -51,16 +53,25 @@ SELECT array(
             WHERE paid.supporter_id = ANY($2::text [])
        ) AS erased_supporters,
        array(
-           SELECT charges
-             FROM charges
-            WHERE charges.charge_id IN (
-                      SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($3::text [])
+           SELECT stored.charge
+             FROM (
+                      SELECT by_key.charge_id
+                        FROM unnest($3::text []) AS named (charge_key)
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id FROM charges WHERE charges.charge_key = named.charge_key ORDER BY charge_key OFFSET 0
+                             ) AS by_key
                        UNION
                       SELECT by_transaction.charge_id
-                        FROM charges AS by_transaction
-                       WHERE by_transaction.source = 'bmc'
-                         AND by_transaction.transaction_id = ANY($4::text [])
-                         AND by_transaction.conflicts_with IS NULL
+                        FROM unnest($4::text []) AS named (transaction_id)
+                       CROSS JOIN LATERAL (
+                                 SELECT charge_id
+                                   FROM charges
+                                  WHERE charges.source = 'bmc'
+                                    AND charges.transaction_id = named.transaction_id
+                                    AND charges.conflicts_with IS NULL
+                                  ORDER BY transaction_id
+                                 OFFSET 0
+                             ) AS by_transaction
                        UNION
                       SELECT by_number.charge_id
                         FROM unnest($5::text [], $6::text [], $7::timestamptz []) AS named (family, bmc_id, period_start)
@@ -74,7 +85,7 @@ SELECT array(
                                             ELSE charges.period_start
                                                  BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
                                         END
-                                  ORDER BY charge_id
+                                  ORDER BY bmc_id
                                  OFFSET 0
                              ) AS by_number
                        UNION
@@ -86,7 +97,7 @@ SELECT array(
                                   WHERE charges.psp_id = named.psp_id
                                     AND charges.period_start
                                         BETWEEN named.period_start - $10::interval AND named.period_start + $10::interval
-                                  ORDER BY charge_id
+                                  ORDER BY period_start
                                  OFFSET 0
                              ) AS by_period
                        UNION
@@ -98,7 +109,7 @@ SELECT array(
                                   WHERE charges.supporter_id = paid.supporter_id
                                     AND charges.family <> paid.family
                                     AND paid.paid_at BETWEEN charges.paid_at - $14::interval AND charges.paid_at + $14::interval
-                                  ORDER BY charge_id
+                                  ORDER BY supporter_id
                                  OFFSET 0
                              ) AS by_supporter
                        UNION
@@ -110,7 +121,7 @@ SELECT array(
                                   WHERE charges.channel = 'api'
                                     AND charges.note = written.note
                                     AND charges.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
-                                  ORDER BY charge_id
+                                  ORDER BY paid_at
                                  OFFSET 0
                              ) AS by_note
                        UNION
@@ -121,11 +132,14 @@ SELECT array(
                                    FROM charges
                                   WHERE charges.note = written.note
                                     AND charges.paid_at BETWEEN written.paid_at - $18::interval AND written.paid_at + $18::interval
-                                  ORDER BY charge_id
+                                  ORDER BY paid_at
                                  OFFSET 0
                              ) AS by_note
                        WHERE written.is_listed
-                  )
+                  ) AS found
+            CROSS JOIN LATERAL (
+                      SELECT charges AS charge FROM charges WHERE charges.charge_id = found.charge_id ORDER BY charge_id OFFSET 0
+                  ) AS stored
        ) AS charges;
 
 -- name: load_candidates
@@ -182,7 +196,7 @@ of_subscriptions AS (
                SELECT charge_id, telegram_id, method, matched_at
                  FROM charges
                 WHERE charges.psp_id = named.psp_id
-                ORDER BY charge_id
+                ORDER BY psp_id
                OFFSET 0
            ) AS found
      UNION
@@ -194,7 +208,7 @@ of_subscriptions AS (
                 WHERE charges.family = named.family
                   AND charges.bmc_id = named.bmc_id
                   AND (charges.psp_id IS NULL OR named.psp_id IS NULL)
-                ORDER BY charge_id
+                ORDER BY bmc_id
                OFFSET 0
            ) AS found
 ),
@@ -212,7 +226,7 @@ happened AS (
                 WHERE taken.charge_id = of_subscriptions.charge_id
                   AND taken.kind = 'reversal'
                   AND (SELECT given.kind FROM credits AS given WHERE given.credit_id = taken.reverses) = 'payment'
-                ORDER BY taken.credit_id
+                ORDER BY taken.charge_id
                OFFSET 0
            ) AS reversals
 ),
