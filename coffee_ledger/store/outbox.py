@@ -221,7 +221,8 @@ async def find_due_notifications(
     For the found chats, also queue again the messages that could not be delivered earlier, because a user may have unblocked
     the bot without writing to it. These older messages are sent before newer messages.
     """
-    async with transaction(pool) as db:
+    # Use no transaction: it would need two more round trips before each message, and each statement is complete by itself.
+    async with connected(pool) as db:
         await db.execute(sql("withhold_from_erased"))
         chats = await _find_due_chats(db, operators=operators, now=now, count_max=count_max, except_for=except_for)
         if not chats:
