@@ -361,12 +361,12 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return the pending payments of *amount* that are open or that ended within the last `ROWS_KEPT`, a length of time."""
+        """Return the pending payments of *amount* that are open or ended at most `ROWS_KEPT` (two hours) ago."""
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 
     def load_book(self, event: Event) -> Book:
-        """Return the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would load for a new charge."""
+        """Return the rows that the match of a new charge needs, as coffee_ledger/store/settlement.py would load them."""
         assert event.report is not None
         paid = event.report.charge
         self._forget(event.received_at - ROWS_KEPT)
@@ -422,7 +422,7 @@ class Result:
     camper_total: int
     """Guesses in the whole run that credited the camper, a user who tries to get the payments of others (`let_camp`)."""
     camper_most: int
-    """The largest number of these guesses within any 30 days of the run."""
+    """The largest number of guesses that credited the camper within any 30 days of the run."""
 
 
 @dataclass(frozen=True)

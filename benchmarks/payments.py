@@ -43,7 +43,7 @@ class Delivery:
 
 
 class Payers:
-    """Makes deliveries, each with a code and a number of its own."""
+    """Makes deliveries of payments. Each payment has its own code and its own BMC number."""
 
     def __init__(self, secret: str, *, seed: int = 14, first_user: int = 1, users: int = USERS) -> None:
         self._secret = secret.encode()
@@ -142,5 +142,5 @@ async def count_credits(db: "asyncpg.Connection[asyncpg.Record]") -> int:
 
 
 def write_deliveries(path: Path, deliveries: Sequence[Delivery]) -> None:
-    """Write the file that wrk.lua reads."""
+    """Write a file with the signature and the body of one delivery per line. The load generator's script wrk.lua reads it."""
     path.write_bytes(b"".join(one.signature.encode() + b" " + one.body + b"\n" for one in deliveries))

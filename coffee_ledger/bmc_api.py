@@ -99,7 +99,7 @@ class SupportRow:
     """
     The same `transaction_id` as in the payment's webhook.
 
-    None if it is missing or a placeholder. This is the case for a free Shop item.
+    None if it is missing or a placeholder, as for a free Shop item.
     """
     amount: Decimal
     """The price of one coffee times the number of coffees. It is zero for a free Shop item."""
@@ -132,7 +132,7 @@ class SubscriptionRow:
     period_start: datetime | None
     period_end: datetime | None
     is_cancelled: bool | None
-    """None if BMC sent an unknown value. `ends_with_period` and `is_paused` are None for this reason too."""
+    """If `is_cancelled`, `ends_with_period` or `is_paused` is None, BMC sent an unknown value for it."""
     ends_with_period: bool | None
     is_paused: bool | None
     duration_type: str | None = None
@@ -203,8 +203,8 @@ def _refusal(answer: ApiAnswer) -> ApiState | None:
         case 401:
             return ApiState.TOKEN_REFUSED
         case 403:
-            # BMC answers in JSON. Cloudflare may answer in HTML, in a line of text or in JSON. Cloudflare's JSON contains 1010,
-            # its number for a banned client.
+            # BMC refuses a token in JSON. Cloudflare refuses a client in HTML, in a line of text, or in JSON with 1010, its
+            # number for a banned client. So JSON without 1010 comes from BMC.
             return ApiState.TOKEN_REFUSED if answer.is_json and b"1010" not in answer.body else ApiState.BLOCKED
         case 429:
             return ApiState.THROTTLED
@@ -345,7 +345,7 @@ def _read_refund(fields: Json) -> bool | None:
 
 
 def _any_mark(*marks: bool | None) -> bool | None:
-    """Return True if any mark is True. Otherwise return None if any mark is unknown (None), and False if all are False."""
+    """Return True if any mark is True; otherwise None if any mark is None (unknown); otherwise False."""
     return True if True in marks else None if None in marks else False
 
 

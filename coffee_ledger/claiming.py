@@ -51,8 +51,8 @@ class DeclineLimit:
     """
     A rule that makes a user wait after several declined claims.
 
-    The rule applies if *declined_min* or more claims of the user were declined during the last period of the length *within*,
-    such as 30 days. The next claim is allowed when the time *pause* has passed since the last decline.
+    The rule applies if at least *declined_min* claims of the user were declined in the time *within* before now, for example
+    in the last 30 days. The next claim is allowed when the time *pause* has passed since the last decline.
     """
 
     declined_min: int

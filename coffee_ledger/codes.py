@@ -414,7 +414,7 @@ def _codes_of_groups(spelled: str) -> list[PaymentId]:
 
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
-    r"""Find codes in the text with its escapes. Undoing the `\n` in `C:\n7qm-2xhd` would destroy the code `n7qm-2xhd`."""
+    r"""Find codes before escapes are undone. Undoing the `\n` in `C:\n7qm-2xhd` would destroy the code `n7qm-2xhd`."""
     prose, _ = _split_addresses(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
 
@@ -546,8 +546,8 @@ class _Shape:
 
 
 def _shapes(spelled: str) -> list[_Shape]:
-    # A Cyrillic letter may be attached to a code (`яK7QM2XHDя`) or be a typo in it (`K7QM2XHД`). So look for shapes in the text
-    # split at these letters, and also in the whole text.
+    # A Cyrillic letter may be attached to a code (`яK7QM2XHDя`) or be a typo in it (`K7QM2XHД`). So look for mistyped codes
+    # in the text split at these letters, and also in the whole text.
     clauses = dict.fromkeys([*_clauses(spelled, signs_min=CODE_LENGTH - 1), spelled])
     shapes = (shape for clause in clauses for shape in _shapes_in(clause))
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
@@ -558,7 +558,7 @@ def _shapes_in(clause: str) -> "Iterator[_Shape]":
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
     # A word with four or more groups is an id such as `550e8400-e29b-41d4-a716-446655440000`, so its groups are not halves of a
-    # code. Replace it by an empty group, which fits no pair.
+    # code. Replace the word by an empty group, which is never paired with another group.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
@@ -600,7 +600,8 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Stop after `SHAPES_CORRECTED_MAX` + 1 shapes that have corrections: these are too many, so no corrections are returned.
+    # If more than `SHAPES_CORRECTED_MAX` parts of the text have corrections, return no corrections. One part above this limit
+    # is enough to know that, so stop there.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 

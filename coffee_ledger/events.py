@@ -103,7 +103,7 @@ class ChargeReport:
     """A charge as one event describes it. Only the field *charge* is stored in the table `charges`."""
 
     charge: Charge
-    """The charge to store, unless `Book.find` in settling.py finds a stored charge that an earlier event described."""
+    """The charge to store, unless `Book.find` in settling.py finds that this charge is stored already."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
@@ -124,8 +124,8 @@ class ChargeReport:
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the words here and not during the settlement, because other events wait while a batch is settled. Under load, the
-        # event must wait for the previous batch anyway, and its words are read during this wait.
+        # Read the codes and mentions here and not during the settlement, because other events wait while a batch is settled.
+        # Under load, the event must wait for the previous batch anyway, and its texts are read during this wait.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
@@ -166,7 +166,7 @@ def read_event(
     envelope = parse_object(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The key has the form that `_event_name` returns. The event's id and type cannot be read, so they are empty in the key.
+        # A key has the form `live:<event id>:<type>:<digest>`. This event's id and type cannot be read, so leave them empty.
         return Event(
             DeliveryKey(f"live:::{digest}"),
             EventKind.UNREADABLE,
@@ -357,11 +357,15 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 
 def _unpaid_status(message: _Message) -> object:
-    """Return the status if it casts doubt on the payment; None if the status means "paid" or is missing."""
+    """
+    Return the status if it does not mean "paid". Return None if it means "paid" or is missing.
+
+    For a refunded payment, return the status if this status means a refund, otherwise "refunded".
+    """
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # If the status is missing, `status` is None and is returned unchanged, because a missing status casts no doubt.
+    # A missing status causes no doubt: *status* is then None, and None is returned.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 

@@ -208,7 +208,7 @@ def _doubt_about_subscription(row: SubscriptionRow) -> Doubt:
 
 
 def _may_credit(row: SupportRow | ExtraRow) -> bool:
-    """Tell whether the row is strong enough to credit a user without an operator."""
+    """Return whether the row is strong enough as evidence to credit a user without an operator."""
     is_stripe = row.transaction_id is not None and row.transaction_id.startswith(TRANSACTION_PREFIX)
     return isinstance(row, SupportRow) and is_stripe and bool(read_codes(row.note or "").codes)
 
@@ -223,9 +223,8 @@ def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
 
 
 def _is_renewal(row: SubscriptionRow) -> bool:
-    # If one of the times is missing, treat the row as a renewal, because `_compare_with_earlier` in settling.py does not
-    # compare renewals. Otherwise `_compare_with_earlier` could mistake the row for a first payment that BMC has also reported
-    # as a donation.
+    # If one of the times is missing, treat the row as a renewal. Otherwise `_compare_with_earlier` in settling.py, which skips
+    # renewals, could mistake the row for a first payment that BMC has also reported as a donation.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

@@ -74,7 +74,7 @@ async def _check(db: Connection, lost: asyncio.Event) -> None:
     """
     Wait until *lost* is set. If it is not set within `CHECK_SECONDS`, send a query to check the connection.
 
-    If a firewall drops the connection, *lost* is not set. In this case, only a query shows the loss: the query raises an error.
+    If a firewall drops the connection, *lost* is not set. Only the query shows this loss, because the query raises an error.
     """
     try:
         async with asyncio.timeout(CHECK_SECONDS):

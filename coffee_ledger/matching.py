@@ -40,8 +40,8 @@ GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
 
 SUMMED_MAX = 10
 """
-One charge may pay several open payments of a user. A rule tries all combinations of the newest open payments, of which it uses
-at most this many.
+One charge may pay several open payments of a user. A rule takes the newest of these payments, at most this many, and tries all
+their combinations.
 
 Ten payments have 1,023 combinations, so the work stays small.
 """
@@ -96,7 +96,7 @@ class ChargeToMatch:
     could then credit the wrong user. So the charge is never matched by amount and time.
     """
     doubt: Doubt | None = None
-    """The reason why no rule may match the charge, or None. With a reason, the rules only find candidates for the operator."""
+    """With a doubt, the rules only find candidates, and only an operator may match the charge. None means no doubt."""
     is_outsider: bool = False
     """True if an operator marked the supporter, subscription or item as an outsider. Then only a code can match the charge."""
     is_listed: bool = False
@@ -402,7 +402,7 @@ def _rejection_of_guess_for(
     # Another charge of this amount is unmatched. The user probably paid only one of the two charges. We cannot know which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
-    # The supporter has paid for another user than *user* before, or mentions another user in the text. So do not guess *user*.
+    # The supporter has paid for a different user before, or mentions a different user in the text. So do not guess *user*.
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
     return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 

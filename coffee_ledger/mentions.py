@@ -64,7 +64,7 @@ def read_mentions(text: str) -> Mentions:
 
 
 def _read_usernames(text: str) -> list[str]:
-    # Look for these signs first, because the patterns take longer and most texts mention no user.
+    # Look for these short strings first, because the regular expressions take longer and most texts mention no user.
     if not any(sign in text for sign in ("@", "t.me", "telegram.", "tg:")):
         return []
     found = [match for pattern in (_AT_NAME, _LINKED_NAME, _HOST_NAME) for match in pattern.finditer(text)]

@@ -186,7 +186,7 @@ class NotificationKind(enum.StrEnum):
 
 
 class Audience(enum.StrEnum):
-    """The group that a notification is sent to."""
+    """The group that a notification is sent to: users or operators."""
 
     USERS = "users"
     OPERATORS = "operators"

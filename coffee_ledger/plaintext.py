@@ -19,7 +19,7 @@ The longest note that was found in public had 160 characters.
 """
 
 _ROUNDS_MAX = 3
-"""A text may be escaped repeatedly, so escapes are undone in rounds, up to this number. `&amp;ndash;` needs two rounds."""
+"""Escapes are undone in at most this many rounds, because a text may be escaped repeatedly: `&amp;ndash;` needs two rounds."""
 ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 """Each escape begins with one of these characters."""
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
@@ -95,7 +95,7 @@ def drop_invisible(text: str) -> str:
 
 
 def may_hold_address(text: str) -> bool:
-    """Return False if no word of *text* can be an address. This check is quicker than calling `is_address` for each word."""
+    """Return whether *text* has a `@`, `.` or `/`, as every address does. This is quicker than `is_address` for each word."""
     return not _ADDRESS_SIGNS.isdisjoint(text)
 
 

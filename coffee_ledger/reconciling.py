@@ -40,7 +40,7 @@ class KnownCharges:
 
     transaction_ids: frozenset[str]
     period_starts: Mapping[str, Sequence[datetime]]
-    """The starts of the charged periods, by the id of the subscription at Stripe."""
+    """For each subscription, named by its id at Stripe: the starts of the billing periods for which we have a charge."""
     refunded: frozenset[str] = frozenset()
     """The transaction ids of the refunded charges."""
     numbers: frozenset[str] = field(default_factory=frozenset)
@@ -79,8 +79,9 @@ def is_known(row: Row, known: KnownCharges) -> bool:
     """
     Tell whether the row describes a charge that we have.
 
-    Find the charge of a payment only by the transaction id. Do not compare the family (donation, wishlist payment and so on),
-    because a row does not reliably tell the family. For a subscription, also compare the billing period.
+    If the row has a transaction id, find the charge only by this id. Do not compare the family (donation, wishlist payment and
+    so on), because a row does not reliably tell the family. For a subscription, compare its id at Stripe and the billing
+    period.
     """
     match row:
         case SupportRow():
@@ -152,7 +153,7 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
 
     This is the case if all rows are older than *before*, no row shows a payment that we do not have (`News.MISSING`), and the
     rows are sorted from the newest to the oldest. The order is checked because BMC does not promise it: if rows are unsorted,
-    an older page may contain a newer row. Rows that can never become known, such as rows without an id, are ignored. Otherwise
+    an older page may contain a newer row. Rows that may never become known, such as rows without an id, are ignored. Otherwise
     every pass would have to read the older pages too.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
@@ -219,10 +220,10 @@ def _transaction_id(row: Row) -> str | None:
 
 def _can_become_known(row: Row) -> bool:
     """
-    Tell whether `is_known` can ever be true for the row.
+    Tell whether `is_known` becomes true for the row when its payment is settled.
 
-    The result is False for an unreadable row, because no charge is made from it. The result is also False for a row without an
-    id, because a charge is found by the id.
+    The result is False for an unreadable row, because no charge is made from it. The result is also False for a row without a
+    transaction id (for a subscription, without its id at Stripe), because its charge may not be found.
     """
     if isinstance(row, UnreadableRow):
         return False

@@ -43,7 +43,7 @@ class History:
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return a length g: about once a year, a gap between two payments of this page is longer than g.
+    Return a duration g, at least `GAP_MIN`: about once a year, a gap between two payments of this page is longer than g.
 
     Return None if the page has too few payments.
 

@@ -75,7 +75,7 @@ the amount and the note must be equal too.
 
 LISTED_TWICE_WITHIN = timedelta(hours=26)
 """
-Used instead of `ANNOUNCED_TWICE_WITHIN` if one of the two compared charges comes from BMC's list.
+The maximum time between two charges with the same note that are probably one payment. One of them comes from BMC's list.
 
 The times in the list have no zone, and two zones differ by at most 26 hours. With a shorter limit, a payment that BMC reported
 twice could be credited twice. If two different payments look like one payment, an operator decides.
@@ -228,8 +228,8 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # Skip a charge of `_waiting` if the charge is in `charges` too. `kept` uses the version in `charges`, because the batch
-        # may have changed the charge.
+        # Skip a charge of `_waiting` if the charge is in `charges` too. The batch may have changed the charge in `charges`, and
+        # `kept` contains the changed charge if it still waits.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -296,7 +296,7 @@ def _may_repeat(charge: Charge, other: Charge) -> bool:
     The result is True only if *other* is credited, or if a rule may credit *other*.
     """
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
-    # crediting *charge* does not credit the money twice.
+    # *other* is not credited. Then crediting *charge* credits the money only once.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
     return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
@@ -569,8 +569,8 @@ class _Fold:
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # Compare a charge with earlier charges only if a rule can credit it. With a doubt other than `LISTED_ONLY`, no rule can
-        # credit the charge. If a later event removes the doubt, `_update_charge` makes the comparison.
+        # Compare a charge with earlier charges only if a rule can credit it: it has no doubt, or the doubt `LISTED_ONLY`. If a
+        # later event removes any other doubt, `_update_charge` compares the charge then.
         return self._compare_with_earlier(charge, report) if charge.doubt in (None, Doubt.LISTED_ONLY) else charge
 
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:

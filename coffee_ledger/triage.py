@@ -29,10 +29,10 @@ NOTHING_FOUND = frozenset(
     }
 )
 """
-If a charge is unmatched for one of these causes, it needs no operator's decision.
+A charge that is unmatched for one of these causes needs no operator's decision.
 
-But an operator must decide if the reason with this cause names a user or a payment. A cause that only a newer version of this
-software knows is not in this set, so a charge with this cause needs a decision.
+But if the reason also names a user or a payment, an operator must decide. An operator must also decide about a cause that only
+a newer version of this software knows.
 """
 
 MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
@@ -79,7 +79,7 @@ class RaisedClaim:
 
 @dataclass(frozen=True)
 class Case:
-    """A waiting charge, with the facts that are not stored with the charge."""
+    """A waiting charge, with its id, the supporter's name, and whether a user had a fitting open payment."""
 
     charge: Charge
     charge_id: int
@@ -99,12 +99,12 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     found = next((cause for reason in charge.reasons if (cause := _attention_of(reason))), None)
     if found is not None:
         return found
-    # The note may contain a misspelt code that no reason mentions. Only the rule `_by_amount_and_time` reports misspelt codes.
-    # But this rule may have been skipped, or may have given another reason. So read the note again.
+    # The note may contain a misspelt code that no reason mentions. Only the rule that matches by amount and time reports
+    # misspelt codes. But this rule may have been skipped, or may have given another reason. So read the note again.
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
-    # An open pending payment may fit although no reason names it, because the rule `_by_amount_and_time` may be switched off.
-    # Skip this check for a renewal, because a renewal never pays a pending payment.
+    # An open pending payment may fit although no reason names it, because matching by amount and time may be switched off.
+    # Skip this check for a renewal of a subscription, because a renewal never pays a pending payment.
     is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
     if case.has_open_payment and not is_renewal:
         return Attention.CANDIDATE

@@ -52,12 +52,12 @@ running_project() {
     fi
 }
 
-# Print the id of the stack's database container, if it runs on this machine.
+# Print the id of the Swarm stack's database container, if it runs on this machine.
 stack_db() {
     docker ps --quiet --filter "label=com.docker.swarm.service.name=${STACK}_db" | head -n 1
 }
 
-# Print the number of containers that a service of the stack should have.
+# Print the number of containers that the service $1 of the Swarm stack should have.
 stack_replicas() {
     docker service inspect --format '{{with .Spec.Mode.Replicated}}{{.Replicas}}{{else}}1{{end}}' "${STACK}_$1"
 }

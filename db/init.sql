@@ -6,8 +6,8 @@
 -- Each rule that must always hold is a constraint, an index, a trigger or a policy that has the name of the rule. So no bug, no
 -- race and no manual statement in psql can break the rule.
 
--- The version of the schema. Increase the version with every change of a statement in this file, and write a migration.
--- tests/integration/test_schema.py checks this. A service refuses a database whose version is too low for it
+-- The version of the schema. With every change of a statement in this file, increase the version and write a migration.
+-- tests/integration/test_schema.py checks both. A service refuses a database whose version is too low for the service
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
@@ -113,8 +113,8 @@ CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 -- expression of the index. If the query sorted by the column created_at, Postgres would often use pending_payments_created_at
 -- instead, and read that index from the oldest payment on.
 CREATE INDEX pending_payments_open_since ON pending_payments (amount, currency, (created_at AT TIME ZONE 'UTC')) WHERE status = 'pending';
--- This index serves the queries expire_payments and find_oldest_waiting. If they used the index pending_payments_created_at, they would
--- also read all payments that have ended.
+-- This index serves the queries expire_payments and find_oldest_waiting, which look for the oldest pending payments. With the
+-- index pending_payments_created_at, these queries would also read all payments that have ended.
 CREATE INDEX pending_payments_open_age ON pending_payments (created_at) WHERE status = 'pending';
 CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
 
@@ -175,10 +175,11 @@ COMMENT ON COLUMN events.supporter_id IS 'The payer''s id at BMC, also of events
 CREATE INDEX events_charge_key ON events (charge_key);
 CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
--- This index serves the query find_kept_page. It stays small, because few events fail or cannot be read.
+-- This index serves the query find_kept_page, which lists the failed and unreadable events. The index stays small, because few
+-- events fail or cannot be read.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 COMMENT ON COLUMN events.channel IS 'How the event reached us: as a webhook, or as a row of BMC''s own list (api).';
--- This index serves the query find_listed_events.
+-- This index serves the query find_listed_events, which finds the newest events that came from BMC's lists.
 CREATE INDEX events_from_list ON events (event_no) WHERE channel = 'api';
 
 -- Supporters, subscriptions and items that an operator marked as "not one of our users". Charges of these outsiders are dismissed
@@ -305,7 +306,7 @@ CREATE TABLE guesses (
 );
 COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or an operator took the guess back. Null while it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
--- This index serves the query find_guesses_page.
+-- This index serves the query find_guesses_page, which lists the guesses, the newest first.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
 -- The question that a user must answer next, and the answers so far. A row is deleted when its dialogue ends.
@@ -393,7 +394,7 @@ COMMENT ON COLUMN operator_actions.telegram_id IS 'The user concerned, if any.';
 COMMENT ON COLUMN operator_actions.request_key
 IS 'Names the button press or message behind the action, so that a repeated update does nothing.';
 CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
--- This index serves the query find_outsiders_page.
+-- This index serves the query find_outsiders_page, which looks up the dismissed charge of each outsider.
 CREATE INDEX operator_actions_outsider_id ON operator_actions (outsider_id, action_id) WHERE outsider_id IS NOT NULL;
 CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
@@ -962,21 +963,23 @@ COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Nul
 COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
 COMMENT ON COLUMN notifications.requeued_at
 IS 'When the message was queued again for a user who came back. Its delay is measured from then on.';
--- This index serves the queries find_due_chats and find_next_due.
+-- This index serves the queries find_due_chats and find_next_due, which find the chats with due messages and the time of the next
+-- message.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
--- This index serves the query find_first_notifications.
+-- This index serves the query find_first_notifications, which finds the message to send next in each chat.
 CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
 -- This index serves the function blocked_chats. It contains only messages that could not be sent at the first attempt.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
--- This index serves the query count_notifications. It stays small, because few messages are given up.
+-- This index serves the query count_notifications, which counts dead and waiting messages. The index stays small, because few
+-- messages are given up.
 CREATE INDEX notifications_dead ON notifications (created_at) WHERE status = 'dead';
--- This index serves the query requeue_missed.
+-- This index serves the query requeue_missed, which queues messages again when their reader can be reached again.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
--- This index serves the queries address_operators and count_folded.
+-- This index serves the queries address_operators and count_folded, which count the recent messages to all operators.
 CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS NULL;
--- This index serves the queries address_operators and find_summaries.
+-- This index serves the queries address_operators and find_summaries, which look for the summaries of each operator.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
 -- Returns the chats in which a failed message waits for its next attempt. Until that attempt, the bot sends no newer message to

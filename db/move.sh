@@ -52,7 +52,7 @@ pack() {
     pack_volume secrets /certificates
     pack_settings
     end_file
-    # Refuse all sessions, so that this machine settles nothing if someone starts the services here by mistake.
+    # Refuse all sessions of the database, so that this machine settles nothing if someone starts the services here by mistake.
     ask postgres "ALTER DATABASE ledger WITH ALLOW_CONNECTIONS false"
     packed=yes
     compose stop db

@@ -90,7 +90,7 @@ start_database() {
     start_db
     [ "$(ask postgres "SELECT datallowconn FROM pg_database WHERE datname = 'ledger'")" = t ] ||
         fail "this stack was moved to another machine. If it is in use again, run db/move.sh cancel first"
-    # A restore that was killed may have left the database closed to the services.
+    # Open the database, because a restore that was killed may have left it closed to the services.
     open_database
     has_schema || create_schema
 }

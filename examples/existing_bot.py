@@ -28,7 +28,7 @@ async def tell_fortune(message: Message, payments: Payments) -> None:
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher()
-    # Include your router before `payments_in` includes the routers of Coffee Ledger, so that your handlers take precedence.
+    # Include your router before `payments_in` includes the routers of Coffee Ledger, so that your router gets updates first.
     dispatcher.include_router(router)
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
         await dispatcher.start_polling(bot, payments=payments)

@@ -18,7 +18,7 @@ const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 export function readAmount(text) {
   const written = WRITTEN.exec(normal(text));
   const number = written?.[2] ?? "";
-  // "1.500" may be 1500 or 1.5.
+  // Refuse "1.500": it may be 1500 or 1.5.
   const read = SIMPLE.exec(number) ?? (!/^\d+\.\d+$/.test(number) && GROUPED.exec(number));
   if (!written || !read) return null;
   const named = [...new Set([written[1], written[3]].filter(Boolean).map(currencyOf))];
@@ -75,7 +75,7 @@ export function readDeepLink(text) {
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** The error name that the server would answer; null if the amount is valid. */
+/** The server's error name for the amount; null if it is valid. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore it: the next event brings the state.
+      // Ignore errors: a later event has the state.
     }
   }
 

@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. It has no native button: when one is pressed, a page cannot copy. */
+/** An open payment: its code, three steps and status. A native button could not copy the code, so there is none. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;

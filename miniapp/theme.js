@@ -1,4 +1,4 @@
-// Makes the colours of Telegram's theme legible. Users write themes, so any colour may be missing or unreadable.
+// Makes Telegram's theme legible. Users write themes, so a colour may be missing or unreadable.
 
 const LIGHT = {
   page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", danger: "#b3261e",
@@ -10,7 +10,7 @@ const ENDS = ["#000000", "#ffffff"];
 const READABLE = 4.5;
 const VISIBLE = 3;
 
-/** Follow the theme of *telegram* for as long as the page is open. */
+/** Follow the theme of *telegram* while the page is open. */
 export function followTheme(telegram) {
   const { style } = document.documentElement;
   const apply = () => {
@@ -59,7 +59,7 @@ function legible(colour, grounds, least) {
   return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** The least contrast. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+/** The least contrast of *colour* to *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
 function contrastOn(grounds, colour) {
   const ratios = grounds.map((ground) => {
     const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);

@@ -100,8 +100,8 @@ def _last_good_pass() -> str:
     """
     Return an expression for the Unix time of the last good pass over Buy Me a Coffee's lists.
 
-    If there was none, the time is the start of the janitor. There is no value if `BMC_API_TOKEN` is not set, because the janitor
-    then has no task `reconcile`.
+    If there was none, the time is the start of the janitor. There is a value only if `BMC_API_TOKEN` is set, because otherwise
+    the janitor has no task `reconcile`.
     """
     good = latest("ledger_reconciliation_last_good_timestamp_seconds", "5m")
     known = latest('ledger_janitor_period_seconds{task="reconcile"}', "5m")
@@ -236,7 +236,7 @@ ALERT_TABLE = (
     ticket(
         "WebhookUncheckedAfterOutage",
         # During an outage, Buy Me a Coffee may disable the webhook. A later delivery proves that the webhook is enabled, so fire
-        # until a delivery comes. Do not fire if no delivery has ever come, because then the webhook is not set up yet.
+        # until a delivery comes. Before the first delivery ever, stay silent, because the webhook may not be set up yet.
         f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
         f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
         summary="After an outage: Buy Me a Coffee may have disabled the webhook",
@@ -421,8 +421,8 @@ ALERT_TABLE = (
         dashboard="ledger-janitor",
         hold="1m",
     ),
-    # The alerts about reconciliation are tickets, because nearly all payments come by webhook. They cannot fire if BMC_API_TOKEN is
-    # not set, because the janitor then makes no pass.
+    # The alerts about reconciliation are tickets, because nearly all payments come by webhook. They can fire only if
+    # BMC_API_TOKEN is set, because the janitor needs this token for a pass.
     ticket(
         "ReconciliationNotSucceeding",
         f"time() - {_last_good_pass()} > {limits.RECONCILIATION_AGE_SECONDS}",

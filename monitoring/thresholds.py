@@ -80,8 +80,8 @@ DISK_FREE_SHARE = 0.4
 """
 DiskFilling does not fire if more than this share of the disk is free.
 
-The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. A growth over only a few hours does not show
-that more than this share will be used up.
+The alert predicts the free space from the growth in the last `DISK_LOOK_BACK`. A few hours of growth are not enough evidence
+that a larger share will be used up.
 """
 
 PROBE_SILENCE_SECONDS = 180

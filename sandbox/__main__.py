@@ -25,7 +25,7 @@ def main() -> int:
         access_log=None,
         print=None,
         shutdown_timeout=1.0,
-        # Cancel a handler when its client disconnects. Otherwise, long polls and delayed answers would keep running.
+        # Stop handling a request when its client disconnects. Otherwise, long polls and delayed answers would keep running.
         handler_cancellation=True,
     )
     return 0

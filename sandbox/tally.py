@@ -5,8 +5,8 @@ The tally knows only the requests and answers of the webhook, and the messages o
 derives some facts by these rules:
 
 - A code belongs to the chat in which the bot showed it first.
-- A receipt is a message that contains the amount of a payment and a number of credits with a plus sign, such as "$5: +500".
-- A payment without a webhook was found in the list of BMC's API if the list was read and a receipt followed.
+- A message reports a credit if it contains the amount of a payment and a number of credits with a plus sign, as in "$5: +500".
+- A payment without a webhook was found in the list of BMC's API if the list was read and a message then reported its credit.
 """
 
 import json
@@ -33,7 +33,7 @@ _CREDITED = "credited"
 
 
 class Reading(Enum):
-    """The way in which the note of a payment names a user."""
+    """The result of looking for a code in the supporter's words about a payment."""
 
     CODE = "code"
     # The note contains a code with one wrong character.
@@ -72,7 +72,7 @@ class Trail:
 
 @dataclass
 class Told:
-    """A receipt that the bot sent to a person. *repeats* counts the times that the bot sent the same text again."""
+    """A message that reports a credit to a person. *repeats* counts the times that the bot sent the same text again."""
 
     person_id: int
     name: str
@@ -94,7 +94,8 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
-    # The time when BMC's API last listed this payment before the receipt. None if the API did not list the payment.
+    # The time when BMC's API last listed this payment before the bot reported its credit. None if the API has not
+    # listed the payment.
     listed_at: float | None = None
     is_refunded: bool = False
     # True if an answer of the webhook or a message of the bot has shown a second credit for this payment.
@@ -103,9 +104,9 @@ class Paid:
     @property
     def trail(self) -> Trail | None:
         """
-        Return the trail of the event that was credited, or None if there is no trail.
+        Return the trail of the event that was credited. If no event was credited, return the newest trail.
 
-        If no event was credited, return the newest trail, but prefer a trail that is not FORGOTTEN. A payment can have several
+        Leave out trails that are FORGOTTEN, unless all are. Return None if there is no trail. A payment can have several
         trails, because BMC reports a new subscription by two events.
         """
         known = list(self.trails.values())
@@ -127,8 +128,8 @@ class Tally:
     def __init__(self) -> None:
         self._payments: OrderedDict[str, Paid] = OrderedDict()
         self._codes: OrderedDict[str, int] = OrderedDict()
-        # The keys are codes in which one character is replaced by a dot, and the values are the persons with these codes. A code has
-        # one key for each of its characters, so that a code with one wrong character is recognised.
+        # The keys are codes in which one character is replaced by a dot. The values are the ids of the people with these codes.
+        # A code has one key for each of its characters, so that a code with one wrong character is recognised.
         self._slips: dict[str, int] = {}
         self._is_code_new = False
 
@@ -170,7 +171,7 @@ class Tally:
             paid.reading, paid.owner_id = self._read_words(words)
 
     def note_event(self, key: str, event_id: int) -> None:
-        """Note that an event reports the payment. Call this before the event is sent."""
+        """Record an event that reports the payment. Call this before the event is sent."""
         if (paid := self._payments.get(key)) is not None:
             paid.trails[event_id] = Trail(event_id)
 
@@ -184,7 +185,7 @@ class Tally:
             trail.attempts += 1
 
     def note_answer(self, event_id: int, *, status: int | None, text: str, at: float) -> None:
-        """Note the answer to a delivery. *status* is None if there was no answer."""
+        """Record the answer to a delivery. *status* is None if there was no answer."""
         found = self._find(event_id)
         if found is None:
             return
@@ -220,7 +221,7 @@ class Tally:
 
     def note_listed(self, ids: Container[str], *, at: float) -> None:
         """
-        Note that a page of BMC's API was read. *ids* are the ids of the transactions and subscriptions on the page.
+        Record that a page of BMC's API was read. *ids* are the ids of the transactions and subscriptions on the page.
 
         The row of a subscription shows only its newest payment, so only this payment counts as listed.
         """
@@ -236,7 +237,7 @@ class Tally:
         self, person_id: int, name: str, text: str, copied: Iterator[str], *, at: float, pressed_at: float
     ) -> None:
         """
-        Note a message of the bot.
+        Record a message of the bot.
 
         *copied* are the texts of its copy buttons. *pressed_at* is the time when a person last pressed one of the bot's buttons.
         """
@@ -261,8 +262,8 @@ class Tally:
                 paid.told.repeats += 1
                 return
         for paid in reversed(before):
-            # If a button was pressed since the first receipt, an operator may have matched a payment to this user by hand. Then
-            # the new receipt does not prove a second credit.
+            # If a button was pressed since the first message about the credit, an operator may have matched another payment to
+            # this user by hand. Then the new message does not prove a second credit for the same payment.
             if paid.told is not None and _shape(paid.told.text) == _shape(told.text) and pressed_at < paid.told.at:
                 paid.is_twice = True
                 return

@@ -62,11 +62,11 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
     owner = _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
+    managed = environ.get(OWNER_URL, "").strip()
     # Disable TLS, because the service `db` has no certificate: other services reach `db` only over a network inside this
     # machine. Use the constant DATABASE_ADDRESS and not the setting with the same name. In the demo, the setting names the
     # sandbox, which forwards connections to `db`. `migrate` cannot use the sandbox, because the sandbox may start after
     # `migrate`.
-    managed = environ.get(OWNER_URL, "").strip()
     owners_url = managed or f"postgresql://ledger_owner:{owner}@{DATABASE_ADDRESS}/ledger?sslmode=disable"
     _write(root / "migrate" / "database_url", owners_url, OWNER_ONLY)
     # The webhook and the janitor must have the same probe secret, so it is generated in one volume and copied to the other.

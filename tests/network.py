@@ -15,7 +15,7 @@ from typing import IO
 
 LOCK = Path(tempfile.gettempdir()) / "coffee-ledger-tests.network"
 PORTS = Path(tempfile.gettempdir()) / "coffee-ledger-tests.ports"
-"""Contains the port that `free_ports` gave last."""
+"""A file with the last port that `free_ports` returned in any test process."""
 
 PORT_MIN, PORT_MAX = 20_000, 32_767
 
@@ -52,9 +52,9 @@ def free_ports(count: int) -> list[int]:
     """
     Find free TCP ports. Two test processes never get the same port at about the same time.
 
-    Each call continues after the ports of the last call, even if another process made it. A port is returned again only after all
-    other ports. By then, the test that got the port has either ended or bound the port. All ports are below 32768, because Linux
-    assigns higher ports to outgoing connections.
+    Each call continues after the ports of the last call, even if the last call was in another process. A port is returned again
+    only after all other ports. By then, the test that got the port has either ended or bound the port. All ports are below
+    32768, because Linux assigns higher ports to outgoing connections.
     """
     ports: list[int] = []
     with _locked(fcntl.LOCK_EX, PORTS) as file:

@@ -41,7 +41,7 @@ Line: TypeAlias = tuple[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Source:
-    """The stack from whose Prometheus the values of metrics are read, and the time range of the values."""
+    """Reads the values of a panel from a running stack: from its Prometheus or its Postgres, for one time range."""
 
     prometheus: str
     project: str

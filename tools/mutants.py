@@ -1,5 +1,5 @@
 """
-Report mutation testing: the score of each module and the mutants that survived.
+Report the results of mutation testing: the score of each module, and the mutants that survived.
 
 Reads the output of `mutmut results --all true`. Exits with 1 if a module's score is below `SCORE_MIN`.
 """

@@ -61,7 +61,7 @@ LENGTHEN = """glass => {
     glass.style.height = `${glass.offsetHeight - list.clientHeight + list.lastElementChild.offsetHeight + 24}px`;
     list.scrollTop = list.scrollHeight;
 }"""
-"""JavaScript that makes the demo's phone high enough for its last message, so that the whole card is visible."""
+"""JavaScript that makes the phone on the demo's page high enough for its last message, so that the whole card is visible."""
 
 COLOR_ROUNDS = 5
 FRAME_SIZE = (1024, 768)
@@ -100,7 +100,7 @@ async def draw(stack: Stack, names: Sequence[str]) -> None:
 
 
 async def draw_payment(studio: Studio) -> None:
-    """Draw each step of a payment, from the menu button to the credits. Then draw a payment while the database is unplugged."""
+    """Draw each step of a payment, from the menu button to the credits. Then draw a payment while the database is cut off."""
     # At this height, the button that pays is visible without scrolling.
     page = await studio.screen.page(width=1280, height=960)
     frames: list[bytes] = []
@@ -144,7 +144,7 @@ async def go_to_the_checkout(page: Page, app: FrameLocator, take: Callable[[], A
 
 
 async def pay_without_the_database(page: Page) -> None:
-    """Pay in the chat while the database is unplugged, and wait until the payment is kept on disk."""
+    """Pay in the chat while the database is cut off, and wait until the payment is stored in the spool."""
     await page.get_by_label("Message", exact=True).fill("/pay 5")
     await page.get_by_role("button", name="Send", exact=True).click()
     await page.locator("[data-copies]").click()
@@ -152,7 +152,7 @@ async def pay_without_the_database(page: Page) -> None:
     await page.get_by_role("switch", name="Unplug the database").check()
     await page.get_by_role("button", name="Support with $5").click()
     await expect(page.locator("#deliveries li").first).to_contain_text("kept on disk")
-    # Wait until the demo's phone removes the message "copied", because this message covers the phone's input.
+    # Wait until the phone on the demo's page removes the message "copied", which covers the phone's input.
     await expect(page.locator("#toast")).to_be_empty()
 
 

@@ -1,8 +1,8 @@
 """
 Write `.env.example` and the table of settings in the documentation, from the fields of the settings classes.
 
-Run this program by `make settings`. It looks for the document that contains the lines `BEGIN` and `END`, and writes the table
-between these lines.
+Run this program by `make settings`. It looks for the document with the marker lines `<!-- settings: begin … -->` and
+`<!-- settings: end -->`, and writes the table between these lines.
 """
 
 import re

@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. The action 'undo_match' makes a charge 'unmatched'. No other
--- action does. If the state does not fit the last action, the charge was changed after this action.
+-- rule or a user has changed the charge since the last decision. Only the action 'undo_match' makes a charge 'unmatched'. So if
+-- the state does not fit the last action, the charge was changed after this action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -88,7 +88,8 @@ WITH given_back AS (
 SELECT sum(credits)::bigint FROM given_back;
 
 -- name: find_credits_refunded
--- Return how many credits reverse_refunds would give back, or null if there is no refund to reverse.
+-- Return the number of credits that the user would get back if the refunds of a charge were reversed (reverse_refunds), or null
+-- if there is no refund to reverse.
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges

@@ -5,10 +5,10 @@
 SELECT exists(SELECT FROM handover_start);
 
 -- name: start_handovers!
--- Insert the row that makes the trigger queue each new entry, except spendings. The trigger queues an entry only if the entry's
--- transaction sees this row. The caller takes a lock with the statement lock_settling. Every transaction that inserts entries,
--- except spendings, takes the same lock. So none of these transactions runs at the same time as the caller, and all later
--- transactions see this row.
+-- Insert the row of `handover_start`. With this row, a trigger queues each new entry of the ledger for the handler, except
+-- entries for spent credits. The trigger queues an entry only if the entry's transaction sees this row. The caller takes a lock
+-- with the statement lock_settling. Every transaction that inserts entries, except entries for spent credits, takes the same
+-- lock. So none of these transactions runs at the same time as the caller, and all later transactions see this row.
 INSERT INTO handover_start DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- name: find_handovers

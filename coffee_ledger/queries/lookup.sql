@@ -1,4 +1,4 @@
--- Statements that load data for operators. Only remind_of_charge and drop_reminders write.
+-- Statements that load data for operators. Only two of them change data: remind_of_charge and drop_reminders.
 
 -- name: find_shown_charges
 -- Find charges by id or key, the newest first. Each row contains the supporter, the sum of the credits, and the last decision
@@ -172,6 +172,7 @@ SELECT outsiders.outsider_id, outsiders.kind, outsiders.remembered_at, marked.ch
 -- is counted too.
 
 -- name: count_unmatched_before
+-- Count the unmatched charges that come before a given charge in the operators' list.
 -- $1 charge id, $2 whether to count this charge too
 SELECT count(*)
   FROM charges AS listed
@@ -182,6 +183,7 @@ SELECT count(*)
    AND ($2 OR listed.charge_id <> mark.charge_id);
 
 -- name: count_pending_before
+-- Count the open pending payments that come before a given payment in the operators' list.
 -- $1 payment id, $2 whether to count this payment too
 SELECT count(*)
   FROM pending_payments AS listed
@@ -194,6 +196,7 @@ SELECT count(*)
    AND ($2 OR listed.payment_id <> mark.payment_id);
 
 -- name: count_kept_before
+-- Count the events that failed or could not be read, and that come before a given event in the operators' list.
 -- $1 number of the event, $2 whether to count this event too
 SELECT count(*)
   FROM events
@@ -202,10 +205,12 @@ SELECT count(*)
    AND ($2 OR event_no <> $1);
 
 -- name: count_claims_before
+-- Count the open claims that come before a given claim in the operators' list.
 -- $1 claim id, $2 whether to count this claim too
 SELECT count(*) FROM claims WHERE status = 'open' AND claim_id <= $1 AND ($2 OR claim_id <> $1);
 
 -- name: count_guesses_before
+-- Count the guesses that come before a given guess in the operators' list.
 -- $1 charge id of the guess, $2 whether to count this guess too
 SELECT count(*)
   FROM guesses AS listed
@@ -337,7 +342,8 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- Find the open claims that may be about this charge: the day in the claim is at most $2 days before or after the charge.
+-- Find the open claims that may be about this charge: the day of payment in the claim is at most $2 days before or after the
+-- day of the charge.
 -- $1 charge id, $2 maximum number of days
 SELECT claims.claim_id
   FROM charges
@@ -491,7 +497,8 @@ SELECT event_no, body, received_at, charge_key, channel
  LIMIT $4;
 
 -- name: find_reminders
--- Find the reminders of a charge that are not sent yet. The created_at of a reminder is in the future (see remind_of_charge).
+-- Find the reminders of a charge that are not sent yet. The created_at of a reminder is the time at which it is due. So a
+-- message about the charge is a reminder if its created_at is in the future.
 -- $1 charge key, $2 operator, or null for all
 SELECT telegram_id, max(due_at) AS due_at
   FROM notifications

@@ -22,8 +22,9 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: find_unaddressed
--- Find the messages to all operators (telegram_id is null) that address_operators has not processed yet. If a message is about
--- a charge that still waits for an operator, the row contains the charge id. Otherwise charge_id is null.
+-- Find the pending messages to all operators (telegram_id is null). The statement address_operators then decides which of them
+-- are sent. If a message is about a charge that still waits for an operator, the row contains the charge id. Otherwise
+-- charge_id is null.
 -- LIMIT 1000 keeps the transaction short. The next call handles the remaining messages.
 SELECT shared.notification_id, charges.charge_id
   FROM notifications AS shared
@@ -110,7 +111,7 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
  ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
 -- name: end_summary!
--- Stop updating a summary: find_summaries ignores a summary that has no message_id.
+-- Delete the message_id of a summary, so that the bot no longer updates the summary.
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
@@ -340,8 +341,8 @@ UPDATE notifications
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Return the time at which the next message is due, or null if there is none. Skip a due message that must wait for the retry
--- of an older message in its chat.
+-- Return the time at which the next message is due, or null if there is none. Skip a due message if an older message of its
+-- chat waits for a retry.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

@@ -21,7 +21,8 @@ SELECT psp_id, period_start
    AND period_start IS NOT NULL;
 
 -- name: find_known_numbers
--- Return which of these BMC numbers belong to a one-time payment that has no transaction id.
+-- BMC gives each payment a number that is unique in its family. Return which of the numbers $3 belong to a charge that has no
+-- transaction id.
 -- $1 source, $2 families, $3 BMC numbers
 SELECT bmc_id
   FROM charges
@@ -111,8 +112,8 @@ SELECT missing_rows.row_name, missing_rows.first_seen_at
   JOIN missing USING (row_name);
 
 -- name: forget_missing_rows!
--- Delete rows that note_missing_rows has stored, because their payments or refunds are now in our tables.
--- $1 names of the rows (see note_missing_rows)
+-- Delete rows from the table `missing_rows`, because their payments or refunds are now in our other tables.
+-- $1 names of the rows: `api`, the name of the list, and the id
 DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
 
 -- name: count_missing_rows

@@ -32,8 +32,8 @@ SELECT take_settling_turn();
 -- Use UNION, because each part then uses its own index. With OR between the conditions, Postgres would scan the whole table.
 -- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small or empty table,
 -- Postgres may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
--- The rows are sorted by a column of the index that finds them. Sorted by charge_id, Postgres would read the whole primary key if
--- the table was empty when the plan was made.
+-- The rows are sorted by a column of the index that finds them. If the rows were sorted by charge_id, Postgres could make a
+-- plan that reads the whole primary key while the table is empty, and keep the plan.
 -- In by_supporter, the condition on paid_at is written so that Postgres cannot use an index on paid_at. Otherwise Postgres may
 -- choose this index while the table is small, and keep the plan after the table has grown.
 -- $1 delivery keys, $2 supporter ids of all events
@@ -504,8 +504,8 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- name: keep_answers
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
--- Compare the times of the answers with the stored times, because the replicas may run this statement in a different order than
--- they answered.
+-- Compare the times of the answers with the stored times, because a replica may add older answers after another replica has
+-- added newer ones.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
 -- $3 time of its last refusal, or null
 -- $4 if the last refusal was before this time, the number starts again at 0

@@ -21,14 +21,15 @@ HAVING sum(number) <> 0 OR sum(amount) <> 0;
 SET LOCAL statement_timeout = '2s';
 
 -- name: sum_counts
--- Return the numbers of pending payments, charges and entries of the ledger. A charge is not counted if only its refund was
--- received, but not its payment.
+-- Return the numbers of pending payments, charges and entries of the ledger. A charge is counted only if its payment was
+-- received. A refund alone is not enough.
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM counts
  GROUP BY counted, kind, method, currency;
 
 -- name: find_oldest_waiting
--- Return the time of the oldest pending payment, and the time at which the oldest unmatched charge was recorded.
+-- Return the time at which the oldest open pending payment was created, and the time at which the oldest unmatched charge was
+-- recorded.
 SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') AS pending_since,
        (
            SELECT recorded_at

@@ -18,9 +18,9 @@ from coffee_ledger.store.database import Pool, connected, sql
 LINGERING_SECONDS = 1.0
 TURNS_BEFORE_CLOSING = 10
 """
-The number of turns of the event loop for which a stopping server waits before it closes its listening socket.
+A stopping server waits for this number of iterations of the event loop before it closes its listening socket.
 
-Four turns are enough to accept a connection, read its request and begin the answer. The remaining turns are a reserve.
+Four iterations are enough to accept a connection, read its request and begin the answer. The others are a reserve.
 """
 
 ARRIVAL_SECONDS = 0.1
@@ -91,8 +91,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     is_stopping = asyncio.Event()
 
     async def close_connection(_request: web.Request, response: web.StreamResponse) -> None:
-        # Make the proxy stop using this connection. Otherwise the proxy could send a delivery on the connection at the moment
-        # when the server closes the connection.
+        # While the server stops, close each connection after its next answer, so that the proxy does not use it again.
+        # Otherwise the proxy could send a delivery on the connection at the moment when the server closes the connection.
         if is_stopping.is_set():
             response.force_close()
 

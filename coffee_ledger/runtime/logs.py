@@ -55,9 +55,9 @@ def configure_logging(*, level: str, service: str) -> None:
     find_logger = structlog.stdlib.LoggerFactory()
     structlog.configure(
         processors=[*facts, render],
-        # Do not pass the lines of our own code through `logging`, because this would double the time for a line.
+        # Do not pass the lines of our own code through `logging`, because this would double the time to log a line.
         logger_factory=lambda *names: LineLogger(find_logger(*names).name, handler),
-        # A call below *level* returns at once.
+        # A log call below *level* returns at once, without rendering its line.
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -68,7 +68,7 @@ def configure_logging(*, level: str, service: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=facts, processors=formatting))
     # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Do not look up the thread, the process and the place of the call for each record, because our lines do not contain them.
+    # Do not look up the thread, process and source line of the call for each record, because our lines do not contain them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 — the documentation of `logging` recommends this assignment
     # Drop the line that aiogram logs for each update, because our own log line for the update contains more.
@@ -131,7 +131,10 @@ class QueuedHandler(logging.Handler):
 
 
 class LineLogger:
-    """Puts the rendered lines of our own code into the queue of *handler*. structlog calls the method named like the level."""
+    """
+    Puts the rendered lines of our own code into the queue of *handler*. For a line of the level `info`, structlog calls the
+    method `info`.
+    """
 
     def __init__(self, name: str, handler: QueuedHandler) -> None:
         self.name = name

@@ -75,7 +75,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Return the sampler that OpenTelemetry calls *name*. A `traceidratio` sampler keeps the share *share* of all traces."""
+    """Return the sampler that OpenTelemetry calls *name*. A `traceidratio` sampler keeps the fraction *share* of all traces."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
@@ -105,7 +105,7 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
     """Make a span for the `with` block. If the block raises an exception, record its type and mark the span as failed."""
-    # If tracing is off, OpenTelemetry would spend several microseconds on a span that is never sent.
+    # If tracing is off, make no span, because OpenTelemetry would spend several microseconds on it and never send it.
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return nullcontext(trace.INVALID_SPAN)
     return _recording_span(name, kind, parent, links, attributes)
@@ -158,7 +158,8 @@ def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, 
     """
     Return the parent and the links for the span of work that continues a stored `traceparent`.
 
-    *age* is the age of the stored span. Up to `PARENT_AGE_MAX`, the stored span becomes the parent. An older span becomes a link.
+    *age* is the age of the stored span. If it is at most `PARENT_AGE_MAX`, the stored span becomes the parent. Otherwise the
+    stored span becomes a link.
     """
     if traceparent is None:
         return None, ()

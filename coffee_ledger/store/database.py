@@ -56,14 +56,15 @@ PASSING_ERRORS = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    # The server has become a stand-by, or its provider refuses writes, for example because its disk is full.
+    # The server has become a read-only replica, or its provider refuses writes, for example because its disk is full.
     asyncpg.ReadOnlySQLTransactionError,
     # asyncpg raises InternalClientError ("another operation is in progress") if the server has closed an idle connection.
     # asyncpg raises the subclass TargetServerAttributeNotMatched if no server accepts writes.
     asyncpg.InternalClientError,
     # A migration changed the columns that a prepared statement returns. asyncpg prepares the statement again for the next call.
     asyncpg.InvalidCachedStatementError,
-    # A service may start before the one-shot service `migrate` has created the role of the service or set its password.
+    # The login fails if a service starts before the one-shot service `migrate` has created the role of the service or set its
+    # password.
     asyncpg.InvalidAuthorizationSpecificationError,
 )
 """
@@ -268,7 +269,7 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
 @asynccontextmanager
 async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIterator[Connection]:
     """
-    Begin a transaction that holds the settling lock until its end, so that only one settlement runs at a time.
+    Begin a transaction that holds the settling turn, a lock, until its end, so that only one settlement runs at a time.
 
     The match of a charge depends on other charges and on pending payments. Without the lock, a second settlement could change
     these rows while the first settlement decides.
@@ -295,7 +296,7 @@ async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIter
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Acquire a connection and begin a transaction. Commit at the end, or roll back if an exception is raised."""
-    # `_leaving_a_lost_server` is innermost, so it closes a lost connection before `db.transaction` ends. Otherwise asyncpg
-    # would send ROLLBACK and wait for the answer of a dead server.
+    # `_leaving_a_lost_server` is the last context, so it ends first and closes a lost connection before `db.transaction` ends.
+    # Otherwise asyncpg would send ROLLBACK and wait for the answer of a dead server.
     async with connected(pool) as db, db.transaction(), _leaving_a_lost_server(pool, db):
         yield db

@@ -1,7 +1,7 @@
 """
 Carry out the decisions of operators. Write a decision and its record (who decided, when and why) in one transaction.
 
-All decisions and settlements take the same lock, the settling lock, so they run one after the other. If two operators decide
+All decisions and settlements take the same lock, the settling turn, so they run one after the other. If two operators decide
 about one charge at the same time, the second decision is refused.
 """
 
@@ -72,7 +72,7 @@ class RefusalCause(enum.StrEnum):
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """The event does not exist, or it was settled without a failure, so there is nothing to decide."""
+    """The event does not exist, or it was settled without a failure, so an operator cannot retry or dismiss it."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
@@ -143,7 +143,7 @@ class DoneForAll:
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """The operator whose decision is the reason for the refusal; None if no operator's decision is the reason."""
+    """The operator whose earlier decision caused the refusal; None if the refusal has another cause."""
 
 
 @dataclass(frozen=True)
@@ -391,7 +391,7 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
 
 
 async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
-    """Return by how many credits `refund_part` would change the user's balance now. Write nothing."""
+    """Return the change of the user's balance, in credits, that `refund_part` would make now. Write nothing."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
         left = await db.fetchval(sql("find_credits_left"), charge_id) or 0

@@ -17,7 +17,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 LOST_CLIENT_SETTINGS = {
     "idle_in_transaction_session_timeout": "5s",
-    # The idle time and the interval are in seconds, and tcp_user_timeout is in milliseconds.
+    # tcp_keepalives_idle and tcp_keepalives_interval are in seconds. tcp_user_timeout is in milliseconds.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -27,7 +27,7 @@ LOST_CLIENT_SETTINGS = {
 Settings by which Postgres notices within seconds that the machine of a client has lost its power.
 
 By default, Postgres would keep the connections of a lost machine for two hours. They would count against the connection limit
-of their role, so the services that replace the lost services could not connect. A settlement of the lost machine would keep its
+of their role, so new services on another machine could not connect. A settlement that the lost machine began would keep its
 lock, and no other process could settle payments. During a transaction our services wait only for the database, so a client that
 sends nothing for five seconds within a transaction is gone. Postgres ignores the TCP settings for connections by a Unix socket.
 """

@@ -54,11 +54,11 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     # Do not send this after a month. By then, an operator has probably decided, and a newer message tells the user the
     # decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
-    # Do not send this after a day. Users who did not pay know that. Users who pay later need no message, because their payment
-    # is still matched by its code.
+    # Do not send this after a day. Users who did not pay already know that they did not. Users who pay later need no message,
+    # because their payment is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # These messages ask operators for a decision. After the decision, the query requeue_missed does not queue them again, so
-    # they need no limit shorter than a year.
+    # Send these messages for a year, because they ask operators for a decision. After the decision, the query requeue_missed
+    # does not queue them again.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
@@ -159,10 +159,10 @@ def notification_rows(notifications: Sequence[NewNotification]) -> list[dict[str
 
 async def find_unaddressed(pool: Pool) -> dict[int, int | None]:
     """
-    Find the messages that are addressed to all operators, and that `address_operators` has not replaced or counted yet.
+    Find the messages to all operators that `address_operators` must still process.
 
     Each key of the result is the id of a message. The value is the id of the waiting charge that the message is about, or None
-    if the message is about no waiting charge.
+    if the message is not about a waiting charge.
     """
     async with connected(pool) as db:
         return {row["notification_id"]: row["charge_id"] for row in await db.fetch(sql("find_unaddressed"))}
@@ -191,8 +191,8 @@ async def address_operators(
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
     counted, each operator whose last summary is older than a day gets a new summary of the open decisions. If a message exceeds
-    `CARDS_PER_MINUTE_MAX`, each operator whose last summary is older than an hour gets a new summary. If all counted messages
-    are in *quiet*, the summary makes no sound.
+    `CARDS_PER_MINUTE_MAX`, this age is an hour instead of a day. If all counted messages are in *quiet*, the new summary makes
+    no sound.
     """
     if not unaddressed:
         return Folded()
@@ -221,7 +221,8 @@ async def find_due_notifications(
     For the found chats, also queue again the messages that could not be delivered earlier, because a user may have unblocked
     the bot without writing to it. These older messages are sent before newer messages.
     """
-    # Use no transaction: it would need two more round trips before each message, and each statement is complete by itself.
+    # Use no transaction, because each statement may be committed on its own, and a transaction would need two more round trips
+    # to the database before each message.
     async with connected(pool) as db:
         await db.execute(sql("withhold_from_erased"))
         chats = await _find_due_chats(db, operators=operators, now=now, count_max=count_max, except_for=except_for)

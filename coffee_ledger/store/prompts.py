@@ -41,6 +41,6 @@ async def find_prompts(pool: Pool, operator: TelegramId, *, since: datetime) -> 
 async def close_prompts(
     pool: Pool, operator: TelegramId, kinds: Collection[str], number: int, *, until: datetime
 ) -> None:
-    """Close the questions of these *kinds* about the item *number*, unless the bot asked them after *until*."""
+    """Close the operator's questions of these *kinds* about the item *number* that were asked at or before *until*."""
     async with connected(pool) as db:
         await db.execute(sql("close_prompts"), operator, list(kinds), number, until)

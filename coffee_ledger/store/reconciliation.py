@@ -65,7 +65,7 @@ REPORTED_ROWS_MAX = 10
 
 OLD_PAGE_FIRST = 2
 """
-The page at which the rotation (see `ListState.old_page`) begins. Each pass reads page 1 anyway, because it has the newest rows.
+The first of the older pages of a list. Each pass reads page 1, which has the newest rows, and one of the older pages in turn.
 """
 
 
@@ -87,8 +87,8 @@ class ListState:
     """
     The older page that the next pass reads, in addition to the newest pages.
 
-    Each pass reads one older page. After the last page, the passes begin again with `OLD_PAGE_FIRST`. This is called the
-    rotation.
+    After the last page, the passes begin again with `OLD_PAGE_FIRST`. A rotation is the series of passes that reads each older
+    page once.
     """
     rotation_began_at: datetime | None = None
     covered_at: datetime | None = None
@@ -179,7 +179,7 @@ class Report:
     unlisted: Sequence[UnlistedCharge]
 
 
-# The janitor's pass -----------------------------------------------------------------------------------------------------
+# Functions for the janitor's pass ---------------------------------------------------------------------------------------
 
 
 async def load_known_charges(pool: Pool, rows: Collection[Row]) -> KnownCharges:
@@ -264,7 +264,7 @@ async def note_missing_rows(
     """
     Record the rows of *list_* with a payment or a refund that our tables do not contain. *events* were made from these rows.
 
-    Return the time at which each row was first seen, by the name of the row (see `row_name`).
+    Return a mapping from the name of each row (see `row_name`) to the time at which the row was first seen.
     """
     charges = [event.report.charge if event.report else None for event in events]
     async with connected(pool) as db:
@@ -282,9 +282,9 @@ async def note_missing_rows(
 
 async def forget_missing_rows(pool: Pool, names: Collection[str]) -> None:
     """
-    Delete the records that `note_missing_rows` made of the rows with these *names*.
+    Delete the records of the missing rows with these *names*, because their payments and refunds are no longer missing.
 
-    The payments and refunds of these rows are no longer missing. Names without a record are ignored.
+    Ignore names without a record.
     """
     async with connected(pool) as db:
         await db.execute(sql("forget_missing_rows"), list(names))
@@ -318,7 +318,7 @@ async def report_unlisted(pool: Pool, lists: Collection[ListState], *, now: date
     return len(keys)
 
 
-# Requests -------------------------------------------------------------------------------------------------------------
+# Functions for requests to compare ------------------------------------------------------------------------------------
 
 
 async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> int | None:
@@ -375,7 +375,7 @@ async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
 
 
 async def has_code_of(pool: Pool, event: Event, user: TelegramId | None) -> bool:
-    """Return whether the event's note, which comes from a row of a list, contains an exact code of the user."""
+    """Return whether the note of an event from BMC's lists has an exact code of the user. If *user* is None, return False."""
     note = event.report.charge.note if event.report else None
     codes = read_codes(note).codes if note else frozenset()
     if not codes or user is None:
@@ -384,7 +384,7 @@ async def has_code_of(pool: Pool, event: Event, user: TelegramId | None) -> bool
         return bool(await db.fetch(sql("find_own_codes"), sorted(codes), user))
 
 
-# For operators ----------------------------------------------------------------------------------------------------------
+# Functions for operators ------------------------------------------------------------------------------------------------
 
 
 async def load_report(pool: Pool) -> Report:

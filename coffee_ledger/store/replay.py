@@ -2,8 +2,8 @@
 Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
 A replay settles the stored events again, in a read-only transaction. It runs the same statements as the settlement of a new
-event. But these statements read the views of the schema `past`. For each charge, the views show the tables as they were when
-this charge came.
+event, but they read the views of the schema `past` instead of the tables. For each charge, the views show the tables as they
+were when this charge came.
 """
 
 from collections.abc import Sequence

@@ -132,8 +132,8 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time of receipt. If BMC sent no time of the payment, the time of receipt is used.
-        # With a later time, the payment could seem later than the user's claim, and would not confirm the claim.
+        # Read the event with its original time of receipt, which becomes the time of the payment if BMC sent none. The current
+        # time may be later than the user's claim, and a payment after the claim would not confirm the claim.
         # Settle the event with the current time as its time of receipt, because the delay of the user's message is measured
         # from the time of receipt.
         read = read_stored_event(kept["channel"], kept["body"], received_at=kept["received_at"], nonce=str(event_no))
@@ -208,7 +208,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 
 
 async def load_book(db: Connection, events: Sequence[Event], rules: Rules) -> Book:
-    """Load everything that is needed to settle the events."""
+    """Load the stored data that is needed to settle the events."""
     reports = [event.report for event in events if event.report]
     noted = [(report.charge, report.words) for report in reports]
     known = _known_parameters(events, [report.charge for report in reports])
@@ -232,7 +232,7 @@ def _load_known_and_candidates() -> str:
 
 
 def _known_parameters(events: Sequence[Event], charges: Sequence[Charge]) -> list[object]:
-    """Return the parameters of `load_known`."""
+    """Return the parameters of the query `load_known`, which finds the stored data about the events."""
     numbered = [one for one in charges if one.bmc_id]
     subscribed = [one for one in charges if one.psp_id and one.period_start]
     supported = [one for one in charges if one.supporter_id is not None]
@@ -284,7 +284,7 @@ async def _load_further_candidates(
     *,
     window: timedelta | None,
 ) -> None:
-    """Load the candidates again if the book shows that more are needed. *loaded* are the parameters of the first load."""
+    """Load the candidates again if the book shows that more are needed. *loaded* contains the parameters of the first query."""
     needed = _candidate_parameters(noted, book, window=window)
     if needed != loaded:
         _add_candidates(book, await db.fetchrow(sql("load_candidates"), *needed))
@@ -296,9 +296,9 @@ def _candidate_parameters(
     """
     Return the parameters of `load_candidates`, which finds the users and the pending payments that charges may belong to.
 
-    The charges come from *noted* and from *book*. *noted* contains each charge with the words of its texts. *book* is None
-    before the first load. If *window* is None, the charges are not matched by amount and time. Only this kind of match needs
-    the waiting charges, so the statement then finds none.
+    The charges come from *noted* and from *book*. *noted* contains each charge with the codes and mentions in its texts. *book*
+    is None before the first query. If *window* is None, the charges are not matched by amount and time. Only a match by amount
+    and time needs other waiting charges, so none are loaded in this case.
     """
     known = list(book.charges.values()) if book else []
     # The corrections of a text are the codes that are one typo away from a part of the text. Use the corrections only if the
@@ -410,8 +410,8 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     if done.events or done.supporters:
         written = await db.fetchval(_keep_events_and_write_decisions(), now, *_event_columns(done, now), *decisions)
     else:
-        # Leave out keep_events, because there are no events to insert. The bot could not run keep_events, because its database
-        # role has no privilege to insert events.
+        # Run write_decisions without keep_events, because there are no events to insert. In the bot, keep_events would even
+        # fail, because the bot's database role has no privilege to insert events.
         written = await db.fetchval(sql("write_decisions"), *decisions)
     credited = frozenset(written)
     # These parts of a settlement are rare, so each has its own statement outside of write_decisions.

@@ -94,7 +94,7 @@ class Snapshot:
     handovers: Queue
     """The entries of the ledger that are not yet handed over to a bot that keeps its own balances."""
     unsettled: Mapping[Outcome, int]
-    """For each outcome (failed or unreadable), the number of events that were neither settled again nor dismissed."""
+    """For each outcome (failed or unreadable), the number of events that wait until they are settled again or dismissed."""
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None

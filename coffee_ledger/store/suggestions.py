@@ -42,7 +42,7 @@ class Suggestion:
 
 
 async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggestion]:
-    """Find at most `SUGGESTED_MAX` users, each once. See `choose` for the order."""
+    """Find at most `SUGGESTED_MAX` users: first by their open payments, then by the supporter or the name, then by claims."""
     money = charge.amount, charge.currency
     # Do not search for a word that is used instead of a name, such as "Someone". The search would suggest all users who paid
     # anonymously. For such a word, `names_agree` returns False even if both names are equal.
@@ -62,8 +62,8 @@ def choose(*groups: Sequence[Suggestion]) -> Sequence[Suggestion]:
     """
     Choose at most `SUGGESTED_MAX` suggestions, and at most one for each user. The suggestions of the first group come first.
 
-    From each group, choose at least the first user who is in no earlier group. Without this rule, the users with open payments
-    would fill the whole list on a busy day.
+    Choose at least one suggestion from each group, unless all its users are in earlier groups. Otherwise, the users with open
+    payments would fill the whole list on a busy day.
     """
     distinct: dict[TelegramId, Suggestion] = {}
     for one in chain(*groups):

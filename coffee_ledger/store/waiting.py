@@ -70,7 +70,7 @@ class Waiting:
     """
     probable: Sequence[Probable] = ()
     """
-    Charges that need a decision and probably belong to one user, whom the function `only_candidate` finds.
+    Charges that need a decision, each with the only user to whom it probably belongs.
 
     Only the `PROBABLE_MAX` charges that have waited longest are in the list.
     """

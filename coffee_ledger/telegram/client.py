@@ -94,7 +94,7 @@ RATE_LIMITED_SECONDS_MAX = 600
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""The maximum number of updates that are handled at the same time. A bot that stops can answer all of them before it ends."""
+"""The maximum number of polled updates that are handled at the same time. A bot that stops can still answer all of them."""
 
 COMMANDS = (
     "pay",
@@ -209,7 +209,11 @@ class LimitCalls(BaseRequestMiddleware):
 
 
 def _chat_of(method: TelegramMethod[Any]) -> int | None:
-    """Return the id of the call's chat. Return None for an edit (`RateLimiter.wait` says why) and for a call without a chat."""
+    """
+    Return the id of the call's chat, or None for a call without a chat.
+
+    Also return None for an edit, because edits do not count towards the limit of a chat.
+    """
     chat = getattr(method, "chat_id", None)
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 

@@ -15,8 +15,8 @@ UNKNOWN_STATE = "unknown"
 """
 The state of a dialogue that cannot be read, because the database is unreachable. `MeetUser` then asks the user to try later.
 
-The state is not None, because None means that no question is open. With None, the bot would handle the user's answer as a
-message that answers no question, if the database is reachable again a moment later.
+The state is not None, because None means that no question is open. If the state were None and the database were reachable again
+a moment later, the bot would handle the user's answer as a message that answers no question.
 """
 
 

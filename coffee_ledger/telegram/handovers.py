@@ -177,8 +177,9 @@ class Handovers:
             call = asyncio.create_task(self._hand_over(handover))
             self._busy[user] = call
             call.add_done_callback(functools.partial(self._note_end, handover))
-        # Forget the failures of a user if a retry was due, but the query found no waiting entry of this user. Another bot has
-        # probably handed over the entry. Keep all failures if the query found *places* users, because it may have left others out.
+        # If a retry for a user was due, but the query found no waiting entry of this user, forget the user's failures. Another
+        # bot has probably handed over the entry. If the query reached its limit (*places*), keep all failures, because the
+        # query may have left out other users.
         if len(found) < places:
             self._failures = {
                 user: failure for user, failure in self._failures.items() if user in waiting or user in self._busy

@@ -59,7 +59,7 @@ class ClaimAction(enum.StrEnum):
 
 class ClaimButton(CallbackData, prefix="claim"):
     what: str
-    """A `ClaimAction`. The type is `str`, because a client can send any text. No claim handler matches an unknown text."""
+    """A value of `ClaimAction`. The type is `str`, because a client can send any text. Claim handlers ignore other texts."""
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):

@@ -48,7 +48,8 @@ class RequestOutcome(enum.StrEnum):
     ERROR = "error"
 
 
-# Each of these methods has its own label. All other methods share one label, so that a new method creates no new time series.
+# Each of these Bot API methods has its own label. All other methods share one label, so that a call of a new method creates no
+# new time series.
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",

@@ -74,7 +74,7 @@ class MeetUser(BaseMiddleware):
             # second pending payment.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
-            # Answer the user here, because aiogram would only log the error.
+            # Count the failure and answer the user here, because aiogram would only log the error.
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
             await _answer_failure(event, "went-wrong", answering.speech)

@@ -85,7 +85,7 @@ SWEEP_SECONDS = 30.0
 
 HINT_LATE = timedelta(seconds=2)
 """
-The metric `OUTBOX_CLAIMS` counts a new notification as found by polling if it is older than this time and no NOTIFY came.
+If no NOTIFY came and a new notification is older than this time, the metric `OUTBOX_CLAIMS` counts it as found by polling.
 
 The NOTIFY for a younger notification may still arrive.
 """
@@ -305,8 +305,8 @@ class Notifier:
             await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
         finally:
             self._waiting.discard(writing)
-        # Check the lease after this wait. If this process was frozen, another bot may hold the lease and may be sending this
-        # message.
+        # Check the lease after the wait for the rate limiter. If this process was frozen meanwhile, another bot may hold the
+        # lease and may be sending this message.
         if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
 
@@ -366,8 +366,8 @@ class Notifier:
         if self._summaries is not None and isinstance(notification.facts, WaitingSummary):
             self._summaries.expect_new()
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Do not measure the delay of a message that was queued again, because this delay includes the time for which the user
-        # was unreachable.
+        # Measure the delay since the webhook, but not for a message that was queued again. The delay of such a message includes
+        # the time for which the user was unreachable.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())

@@ -106,7 +106,7 @@ refuse_beside_compose() {
         fail "the Compose project $stack runs on this machine. Stop it first: docker compose down. The stack goes on with its data"
 }
 
-# Copy the passwords that Compose generated, because the database in Compose's volume still uses them.
+# Copy the passwords that Compose generated into the folder $state, because the database in Compose's volume still uses them.
 take_over_from_compose() {
     local folder mounts=()
     [ ! -e "$state/secrets/db/password_owner" ] || return 0
@@ -193,9 +193,9 @@ key() {
     echo "${1//\//.}"
 }
 
-# Print the entry of a secret or a config. Its name in the Swarm has at most 64 characters and contains a digest of the content.
-# The digest also covers the bot's token. Without the token, a stranger who sees the name could test guesses of a short secret
-# against the digest.
+# Print the stack file's entry for the file $1, a secret or a config. Its name in the Swarm has at most 64 characters and
+# contains a digest of the content. The digest also covers the bot's token. If it covered only the content, a stranger who sees
+# the name could test guesses of a short secret against the digest.
 name_file() {
     local digest name
     # Swarm refuses an empty secret, so write a line break into an empty file. The services ignore the line break.
@@ -241,7 +241,8 @@ run_jobs() {
     wait_for "${first[@]}" || fail "the database is not ready, and nothing else was changed. The log above says why"
 }
 
-# Wait until each service runs as many containers as it should, and no update is under way. On a failure, print the reasons.
+# Wait until each service runs as many containers as it should, and no update is under way. On a failure or after a
+# timeout, print the state and the last log lines of the services that are not ready.
 wait_for() {
     local end=$((SECONDS + wait_seconds)) calm=0
     # After a change, Swarm needs a moment to begin the update. Until then, the old containers still look ready. So look once a
@@ -299,7 +300,7 @@ report_late() {
     done
 }
 
-# Roll the services back to their previous version, if there is one, and fail.
+# Roll the services back to their previous version, if there is one. Then end the script with an error.
 give_up() {
     local one
     [ -n "$was_running" ] || fail "not all services are ready, see above. Correct the cause and repeat the command"

@@ -239,7 +239,7 @@ node_of() {
     docker --host "$1" version >/dev/null 2>&1 && docker --host "$1" info --format '{{.Swarm.NodeID}}'
 }
 
-# If no node has one of our labels, this is the first deployment. Then give all labels to this node.
+# Give all our labels to this node if no node has any of them, because this is then the first deployment.
 label_first_node() {
     local label
     for label in "${labels[@]}"; do
@@ -257,8 +257,8 @@ join() {
     token=$(docker swarm join-token --quiet worker)
     docker --host "$1" swarm join --token "$token" ${2:+--advertise-addr "$2"} "$(docker info --format '{{.Swarm.NodeAddr}}'):2377" >/dev/null ||
         fail "$1 could not join: see docs/scaling.md for the ports between the nodes"
-    # Replace the token by a new one, because other users of this machine and of the new node may have seen the old token in the
-    # list of processes.
+    # Replace the join token by a new one, because other users of this machine and of the new node may have seen the old token
+    # in the list of processes.
     docker swarm join-token --rotate --quiet worker >/dev/null
 }
 

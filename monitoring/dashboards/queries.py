@@ -18,7 +18,7 @@ TIME_FILTER = re.compile(r"\$__timeFilter\((\w+)\)")
 
 
 def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield all panels of the dashboard, including the panels in folded rows. Do not yield the rows themselves."""
+    """Yield all panels of the dashboard, including the panels in collapsed rows. Do not yield the rows themselves."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]

@@ -27,7 +27,10 @@ from monitoring.thresholds import (
 
 REQUESTS = "caddy_http_request_duration_seconds_count"
 OUTERMOST = 'handler="subroute"'
-"""Select the outermost handler. Caddy counts a request once in each handler, so a sum over all handlers would be too high."""
+"""
+Select Caddy's outermost handler. Caddy counts a request once in each of its HTTP handlers, so a sum over all of them
+would be too high.
+"""
 
 NO_METRICS = "The webhook exports no metrics"
 

@@ -192,7 +192,7 @@ class Api:
         """
         Return the `seconds` of the rule that turns the fault on, or None if the fault is off.
 
-        A rule applies a limited number of times, and this call counts as one of them. The caller must act out the fault.
+        A rule applies a limited number of times, and this call counts as one of them. The caller must simulate the fault.
         """
         rule = self._deliveries.misbehaviour.take(fault)
         if rule is None:

@@ -180,7 +180,7 @@ def month_after(second: int) -> int:
 
 
 def _stripe_signs(second: int) -> str:
-    """Make an id of Stripe without its prefix. The id begins with the time of its creation, as five digits of base 62."""
+    """Make a Stripe id without a prefix. The id begins with the time of its creation, as five digits of base 62."""
     number, digits = second - _STRIPE_EPOCH, ""
     for _ in range(5):
         number, digit = divmod(number, len(_STRIPE_SIGNS))

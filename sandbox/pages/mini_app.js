@@ -9,7 +9,7 @@ const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 
 export class MiniApp {
-  /** The handlers get the requests of the Mini App's page that this class cannot answer itself. */
+  /** The callbacks get the requests of the Mini App's page that this class cannot answer itself. */
   constructor({ onLink, onTelegramLink, onData, onCopy, onChange }) {
     this.handlers = { onLink, onTelegramLink, onData, onCopy, onChange };
     this.resizing = new ResizeObserver(() => this.tellSize());
@@ -226,7 +226,10 @@ export class MiniApp {
     find("sheet-back").hidden = !this.hasBack;
   }
 
-  /** Paint a part of the sheet. If *colour* names a colour of the theme, the painted colour changes with the theme. */
+  /**
+   * Set the colour of the Mini App's header, background or bottom bar. If *colour* names a colour of the theme, the painted
+   * colour changes with the theme.
+   */
   paint(property, colour) {
     this.painted[property] = colour;
     find("sheet").style.setProperty(property, colourOr(colour.color ?? this.theme[colour.color_key], "var(--tg)"));

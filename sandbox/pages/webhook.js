@@ -15,7 +15,7 @@ const TEST_TYPES = [
 ];
 
 export class Webhook {
-  /** *onClaim* gets the story (see timeline.js) of a payment when the visitor presses "Send /claim" for it. */
+  /** *onClaim* gets the sandbox's data about a payment when the visitor presses "Send /claim" for this payment. */
   constructor({ onClaim }) {
     this.onClaim = onClaim;
     find("test").elements.type.append(...TEST_TYPES.map((type) => make("option", { textContent: type })));
@@ -25,8 +25,8 @@ export class Webhook {
 
   show({ webhook, deliveries, payments, tally }) {
     const byEvent = new Map(tally.payments.flatMap((story) => story.event_ids.map((id) => [id, story])));
-    // All payments of a subscription have the same key, and a map keeps only the last of them. `tally.payments` begins with the
-    // newest payment. Reverse the list, so that the map keeps the newest payment.
+    // All payments of a subscription have the same id `of`, and this map keeps only the last of them. `tally.payments` begins
+    // with the newest payment. Reverse the list, so that the map keeps the newest payment.
     const byPayment = new Map(tally.payments.map((story) => [story.of, story]).reverse());
 
     find("webhook-state").textContent = webhook.enabled ? "on" : "switched off after too many failures";

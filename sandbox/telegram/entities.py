@@ -83,7 +83,7 @@ class Formatted:
     entities: tuple[Entity, ...] = ()
 
     def named_words(self) -> list[str]:
-        """Return the commands and mentions of the text in lower case."""
+        """Return the commands and @usernames of the text in lower case."""
         units = self.text.encode("utf-16-le", "surrogatepass")
         return [
             units[2 * one.offset : 2 * one.end].decode("utf-16-le", "surrogatepass").lower()
@@ -110,7 +110,7 @@ def read_plain(source: str) -> Formatted:
 
 
 def with_detected(formatted: Formatted) -> Formatted:
-    """Add the entities that Telegram detects by itself: commands, mentions and links."""
+    """Add the entities that Telegram detects by itself: commands, @usernames and links."""
     found = [
         Entity(kind, utf16_length(formatted.text[: match.start()]), utf16_length(match.group()))
         for kind, pattern in (("bot_command", _COMMAND), ("mention", _MENTION), ("url", _LINK))

@@ -68,11 +68,11 @@ class Pusher:
     So the bot may get a message and a button press of the same person at the same time. A bot may put a method call into its
     answer. Telegram would execute this call, but the sandbox ignores it.
 
-    The relay *line* carries the updates to the proxy. If the proxy's name has several addresses, the pusher chooses one of
-    them. Like Telegram, the pusher then uses only this address, even if no server answers there. The pusher chooses again after
-    half an hour, or when the bot changes its webhook. Unlike Telegram, the pusher also chooses again when the name no longer
-    has the chosen address, because a restarted container may get a new address. Telegram would use the old address for the rest
-    of the half hour.
+    *line* is a TCP relay to the product's proxy. If the proxy's name has several addresses, the pusher chooses one of them.
+    Like Telegram, the pusher then uses only this address, even if no server answers there. The pusher chooses again after half
+    an hour, or when the bot changes its webhook. Unlike Telegram, the pusher also chooses again when the name no longer has the
+    chosen address, because a restarted container may get a new address. Telegram would use the old address for the rest of the
+    half hour.
     """
 
     def __init__(

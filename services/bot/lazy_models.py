@@ -31,8 +31,8 @@ def import_aiogram() -> None:
         from aiogram.types.base import TelegramObject  # noqa: PLC0415 — see the docstring
     finally:
         base.model_rebuild = rebuild
-    # When a model is used for the first time, pydantic calls its `model_rebuild`. The method needs the names of all types,
-    # because the annotations of aiogram's models are strings.
+    # Replace `model_rebuild`, which pydantic calls when a model is used for the first time. The new method knows the names of
+    # all types. It needs them, because the annotations of aiogram's models are strings.
     of_aiogram: tuple[Any, ...] = (TelegramObject, TelegramMethod, Response)
     for kind in of_aiogram:
         kind.model_rebuild = classmethod(rebuild_with_names)

@@ -1,7 +1,7 @@
 """
-Export the last snapshot of the state as metrics.
+Export the last snapshot of the database as metrics.
 
-All values of a snapshot were measured at the same moment. The values of an old snapshot are not exported.
+A snapshot contains values such as counts and sums, all measured at one moment. The values of an old snapshot are not exported.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -73,7 +73,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     for state in ChargeState:
         if state is not ChargeState.MATCHED:
             payments.add_metric([state], snapshot.charges.get(state, 0))
-    # Export an age only for these two states, because pending payments and charges wait only in these two states.
+    # Export an age only for the states pending and unmatched. In all other states, payments and charges wait for nothing.
     ages.add_metric([PaymentStatus.PENDING], _seconds_since(snapshot.pending_since, snapshot))
     ages.add_metric([ChargeState.UNMATCHED], _seconds_since(snapshot.unmatched_since, snapshot))
     yield payments

@@ -94,9 +94,9 @@ class Reading:
     state: ApiState = ApiState.PAGE
     """The state of the last request. If the request failed, the rest of this list was not read."""
     is_complete: bool = False
-    """True if the reading reached the end of the list, or a page of rows that are all known and old."""
+    """True if the pass reached the end of the list, or a page of rows that are all known and old."""
     is_whole: bool = False
-    """True if the reading reached the end of the list."""
+    """True if the pass reached the end of the list."""
     news: list[Event] = field(default_factory=list)
     """The events made from the rows that show a payment or a refund that we do not know."""
     quiet: list[str] = field(default_factory=list)

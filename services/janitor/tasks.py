@@ -91,7 +91,7 @@ async def send_probe(sender: ProbeSender, outages: OutageWatch, *, now: datetime
 
 
 async def expire_old_payments(pool: Pool, ttl: timedelta, *, now: datetime) -> int:
-    # Export the TTL before the query, because an alert needs the TTL even if the query fails while the database is away.
+    # Export the TTL of pending payments before the query, because an alert needs the TTL even while the database is away.
     PENDING_TTL.set(ttl.total_seconds())
     return await expire_payments(pool, now=now, opened_before=now - ttl)
 

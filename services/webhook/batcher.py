@@ -158,8 +158,8 @@ class Batcher:
         except RowLockedError as error:
             _fail_locked(one, error)
         except DatabaseAwayError as error:
-            # Do not wait for the database, because the rest of the batch would wait too. Fail the event, so that the intake
-            # spools it.
+            # Do not wait for the database, because the rest of the batch would wait too. Fail the event, so that the caller of
+            # `submit` can spool it.
             _fail(one, error)
         except Exception:
             # The database refuses this event and would refuse a retry as well. Store the raw event, answer 200 and let operators

@@ -183,8 +183,8 @@ class Intake:
         """
         List the folder once and settle the events in its files, oldest first. Events that needed a locked row come last.
 
-        Return False if the database is away at the start or goes away during the drain. A delivery that is spooled during the
-        drain is newer than all listed files, so it can wait for the next drain.
+        Return False if the database is away, or if the batcher is full. A delivery that is spooled meanwhile is newer than all
+        listed files, so it can wait for the next call.
         """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
@@ -194,7 +194,7 @@ class Intake:
 
     async def _settle_in_batches(self, spool: Spool, names: Sequence[str]) -> bool:
         """
-        Settle the events in these files, in order. Return False if the database went away before the last event was settled.
+        Settle the events in these files, in order. Stop and return False if the database goes away or the batcher is full.
 
         While the database settles one batch, the next batch is read and submitted. The order is kept, because the batcher settles
         events in the order of submission.
@@ -215,7 +215,7 @@ class Intake:
         Settle the events that needed a locked row, one by one, and stop at the first event whose row is still locked.
 
         The method stops, because each failed attempt blocks the settlement of all other events. The client that locks this row
-        probably locks the rows of the remaining events too. Return False if the database went away.
+        probably locks the rows of the remaining events too. Return False if the database went away or the batcher is full.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
@@ -228,7 +228,11 @@ class Intake:
         return True
 
     async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
-        """Settle the events in these files, and delete the files of settled events. Return False if the database went away."""
+        """
+        Settle the events in these files, and delete the files of settled events.
+
+        Return False if the database went away or the batcher is full.
+        """
         outcomes = await self._settle(spool, names)
         # Delete a file only after its event is committed. If the process dies between the commit and the deletion, the event is
         # settled again, as a duplicate.
@@ -242,8 +246,9 @@ class Intake:
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # RowLockedError is a subclass of DatabaseAwayError, but it does not mean that the database is away, so exclude it. Any
-        # other error concerns only one event, so the other files can be settled. The file with that event is retried later.
+        # Return False if the database is away or the batcher is full. RowLockedError is a subclass of DatabaseAwayError, but it
+        # does not mean that the database is away, so exclude it. A RowLockedError and all remaining errors concern only one
+        # event, whose file is retried later.
         return not any(
             isinstance(outcome, (DatabaseAwayError, OverloadedError)) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()

@@ -34,8 +34,8 @@ OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
-# Leave out the spelling `canceled`. coffee_ledger/events.py accepts it, but BMC writes `cancelled`, so a series for `canceled`
-# would stay at 0.
+# Leave out event types with the spelling `canceled`. coffee_ledger/events.py accepts this spelling, but BMC writes `cancelled`,
+# so a series for `canceled` would stay at 0.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -98,11 +98,13 @@ def observe_settlement(done: Settlement, *, now: datetime) -> None:
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
-        # `paid_at` is from BMC's clock, `picked_at` from ours. If BMC's clock is behind, a negative difference counts as 0.
+        # `paid_at` is from BMC's clock. `picked_at`, the time of the user's request to pay, is from ours. If BMC's clock is
+        # behind, a negative difference counts as 0.
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # Pass the trace id of the event explicitly, because the span of the settlement has already ended.
+            # Attach the event's trace id to the measurement as an exemplar. Pass the id explicitly, because the span of the
+            # settlement has already ended.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)

@@ -245,7 +245,7 @@ def start_stack() -> Stack:
         "IMAGE_TAG": "attack",
         # Connect the services to the database directly, as in production, and not through the sandbox, as in the demo.
         "DATABASE_ADDRESS": "db:5432",
-        # Without this setting, the proxy would have no route for Telegram's updates. Half of the uploads use this route.
+        # This setting gives the proxy a route for Telegram's updates. Half of the uploads use this route.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",
     }
     stack = Stack(os.environ.get("COMPOSE_PROJECT_NAME", PROJECT), environment, https_port, sandbox_port)

@@ -182,8 +182,8 @@ async def test_an_update_delivered_twice_records_one_pending_payment(anna: Perso
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled both deliveries of the
-    # update with /pay.
+    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled the update with /pay
+    # both times.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
@@ -360,8 +360,8 @@ async def test_a_user_cannot_cancel_another_users_payment(
 ) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # Simulate a modified client, which can send the id of any payment: assign Bohdan's payment to Anna, so that Bohdan's button
-    # names a payment of Anna.
+    # A modified client can send the id of any payment. To simulate this, make Anna the owner of Bohdan's payment. Bohdan's
+    # button still contains the id of this payment.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")

@@ -170,7 +170,7 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 
 
 async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
-    """Create one user for each kind of fault. The next message to each user fails in this way. Return the users by kind."""
+    """Create one user for each kind of fault. The next message to each user has that fault. Return the users by kind."""
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for kind, user in users.items():
         await met(user)

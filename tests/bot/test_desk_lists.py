@@ -1,5 +1,5 @@
 """
-The desk's lists have pages. If an operator decides on rows of a page and then opens the next page, this page skips no row.
+The desk's lists have pages. If an operator decides on rows of a page and then opens the next page, no row is skipped.
 
 Each row shows the facts that help to decide on it.
 """

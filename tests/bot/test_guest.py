@@ -48,7 +48,7 @@ async def host(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterato
         polling = asyncio.create_task(dispatcher.start_polling(bot, handle_signals=False))
         await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=DEADLINE_SECONDS)
         yield Host(bot, dispatcher, polling, stopping)
-        with suppress(RuntimeError):  # raised if the test has already stopped the polling
+        with suppress(RuntimeError):  # aiogram raises RuntimeError if the polling has already stopped
             await dispatcher.stop_polling()
         await polling
 

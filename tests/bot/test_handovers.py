@@ -559,7 +559,10 @@ async def test_a_bot_that_stops_waits_for_the_running_call(
 async def test_the_failures_of_a_user_are_remembered_while_other_users_take_all_places(
     role_url: Callable[[str], str], ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an earlier version, a retry that found no free place was not only late, but also began a new count of attempts."""
+    """
+    The bot calls the handler for a limited number of users at a time. In an earlier version, if this limit delayed the retry
+    of a failed call, the bot also counted the attempts from 1 again.
+    """
     monkeypatch.setattr(handovers, "USERS_AT_ONCE_MAX", 1)
     await ready(role_url, ledger, BOHDAN, ANNA)
     await ledger.adjust(50, user=BOHDAN)

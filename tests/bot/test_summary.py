@@ -417,7 +417,7 @@ async def test_the_summary_comes_to_the_end_of_the_chat_on_request(operator: Per
     assert (await shown(operator, "2 waiting for you"))["message_id"] == new["message_id"]
 
 
-# The operator's day -----------------------------------------------------------------------------------------------------
+# The taps that an operator needs for the payments of a day --------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("bot")

@@ -192,7 +192,7 @@ async def test_a_claim_that_is_stopped_while_it_is_sent_is_either_stopped_or_sho
 async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_right_answers(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """If the bots treated the repeated amount as the answer to the next question, the claim would have the name "7.50"."""
+    """Each answer arrives twice. The second "7.50" must not answer the next question, which asks for a name."""
     balancer.repeats = True
 
     for said in ("/claim", "yesterday", "7.50", "Anna K."):
@@ -208,7 +208,7 @@ async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_righ
 async def test_a_question_is_sent_again_if_the_press_before_it_arrives_again(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """The first bot may have stored the answer and died before it sent the next question. So the second bot also sends it."""
+    """The second bot also sends the question, because the first bot may have died after it had stored the answer."""
     await claim_until(anna)
     balancer.repeats = True
 

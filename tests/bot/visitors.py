@@ -1,7 +1,8 @@
 """
 A simulated visitor of the Mini App.
 
-The library `init_data_py` signs Telegram's init data. So the product checks signatures that its own code has not made.
+The library `init_data_py` signs Telegram's init data. Signatures of the product's own code could repeat mistakes of this
+code.
 """
 
 import asyncio

@@ -16,8 +16,8 @@ HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
 The time for which a bot must have been healthy before the next kill. It is chosen at random between the two values.
 
-On a slow machine, a start may take longer than `KILL_EVERY_SECONDS`. Without this limit, each kill would then follow directly
-after a start. The time is random, so that the kills interrupt different work.
+On a slow machine, a start may take longer than the time between two kills. Without this limit, each kill would then
+follow directly after a start. The time is random, so that the kills interrupt different work.
 """
 
 START_SECONDS_MAX = 60.0

@@ -87,7 +87,7 @@ class Tables:
 
     @classmethod
     def read(cls, text: str) -> "Tables":
-        """Parse the result of READ_TABLES."""
+        """Parse *text*, the JSON that the query READ_TABLES returns."""
         tables = json.loads(text)
         return cls(
             events=[Stored(_event_id(row["body"]), row["outcome"]) for row in tables["events"]],
@@ -301,7 +301,7 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    The first *allowed* messages are correct. Yield each further message as a repeat of the message directly before it.
+    Yield each message after the first *allowed* messages as a repeat of the message directly before it.
 
     The bot sends a message again if it could not record in the database that the message was sent.
     """

@@ -20,7 +20,7 @@ async def run(
     given: str | None = None,
 ) -> str:
     """
-    Run a command and return its output. *given* is its input.
+    Run a command and return its output. *given* is the text for its standard input.
 
     Raises:
         CommandError: The command failed, or took longer than *seconds*.

@@ -59,7 +59,7 @@ class Load:
     chance: random.Random
     sent: Sent = field(default_factory=Sent)
     _error: BaseException | None = None
-    """The exception that ended a task of the load. It shows a mistake in this module, not in the product."""
+    """The exception that ended a task of the load, or None. It shows a mistake in this module, not in the product."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(int(time.time()) % 10**8 * 10))
     _subscriptions: list[Subscription] = field(default_factory=list)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)

@@ -123,7 +123,7 @@ class Telegram:
     async def read_press_answers(self, telegram_id: int) -> dict[str, str]:
         """Return the texts with which the bot answered button presses of the user, by the ids of the presses."""
         chat = f"{self.url}/telegram/chats/{telegram_id}"
-        # Request no messages, because `follow` reads them from the record.
+        # Request only the answers to button presses. The method `follow` reads the messages from the record.
         async with self.session.get(chat, params={"after": 2**53}, timeout=aiohttp.ClientTimeout(total=5)) as answer:
             answers = (await answer.json())["callback_answers"]
         return {one["callback_query_id"]: one["text"] or "" for one in answers}

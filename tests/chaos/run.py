@@ -161,7 +161,7 @@ class Run:
         return False
 
     async def _left(self) -> str:
-        """Describe the work that is left. Return an empty text if no work is left."""
+        """Describe the work that is left, or the error of a failed check. Return an empty text if no work is left."""
         try:
             left, owed = await self.product.find_work_left(), int(await self.product.sql(OWED_TO_USERS))
         except CommandError as error:

@@ -113,7 +113,7 @@ async def _answers(door: Door) -> bool:
 
 @asynccontextmanager
 async def stand_in(behave: Behaviour, port: int = 0) -> AsyncIterator[int]:
-    """Run a TCP server that passes each connection to *behave*, and yield its port."""
+    """Run a TCP server in which *behave* handles each connection. Yield the port of the server."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

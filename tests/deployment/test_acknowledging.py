@@ -24,7 +24,7 @@ PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
 ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
-"""The services wait this long for a body. The value equals `SECONDS_MAX` in coffee_ledger/runtime/bodies.py."""
+"""The time for which the services wait for the body of a request: `SECONDS_MAX` in coffee_ledger/runtime/bodies.py."""
 DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -31,15 +31,15 @@ LOCAL_ONLY = {"sandbox", "grafana"}
 
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
 """
-The Linux capabilities that a service has. The proxy's binary does not start without NET_BIND_SERVICE. `config-check` needs
-DAC_READ_SEARCH to read `.env`, because only the file's owner may read this file.
+Maps each service to the Linux capabilities that it has. The proxy's binary does not start without NET_BIND_SERVICE.
+`config-check` needs DAC_READ_SEARCH to read `.env`, because only the file's owner may read this file.
 """
 
 ROOTS = {"config-check"}
 """These services run as root, without a network and with read access only."""
 
 PROCESSES_MAX = {"grafana": 512}
-"""Services that may run more than 300 processes. Grafana needs more, because it runs each data source plugin as a process."""
+"""Maps services that may run more than 300 processes to their limits. Grafana runs each data source plugin as a process."""
 
 
 def configuration(**settings: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_services_that_need_no_internet_have_none(name: str) -> None:
 
 def test_only_these_services_reach_the_internet() -> None:
     """
-    The proxy obtains its certificate, the bot calls Telegram, Alertmanager sends alerts, and the janitor reads BMC's own list.
+    The proxy obtains its certificate, the bot calls Telegram, Alertmanager sends alerts, and the janitor calls BMC's API.
 
     Grafana's network is not internal, but leads only to this machine. The sandbox reaches the internet, but does not run in
     production.
@@ -120,7 +120,7 @@ def test_only_these_services_reach_the_internet() -> None:
 
 def test_the_probe_posts_to_the_address_that_payments_use() -> None:
     """
-    By default, the probe posts to Caddy (`proxy`).
+    By default, the janitor sends its probes, which are synthetic payments, to Caddy (`proxy`).
 
     If payments arrive through nginx, operators set PROBE_URL to the address of nginx.
     """

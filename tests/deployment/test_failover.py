@@ -94,7 +94,7 @@ def servers() -> Iterator[Servers]:
 
 @dataclass
 class Load:
-    """Delivers one payment for each user, with the user's code in the note, while `going` is set."""
+    """Delivers payments one by one while `going` is set. Each payment is from a different user and has the user's code."""
 
     webhook: Webhook
     users: Iterator[int] = field(default_factory=lambda: iter(USERS))
@@ -145,7 +145,11 @@ async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None
 
 
 async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Event) -> None:
-    """Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener."""
+    """
+    Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener.
+
+    The listener is the connection on which the bot receives notifications of Postgres (LISTEN and NOTIFY).
+    """
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):
         while await servers.psql(name, listeners) != "1":  # noqa: ASYNC110 — poll: Postgres does not report new listeners
@@ -162,7 +166,7 @@ def test_migrate_finds_the_primary_behind_its_stand_by(servers: Servers) -> None
 
 
 async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, tmp_path: Path) -> None:
-    """Some providers make a server read-only if its disk is full. Its connections stay open, so only statements fail."""
+    """Some providers make a server read-only if its disk is full. Its connections stay open, but every write fails."""
     async with open_pool(servers.url("webhook", "first")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         assert await webhook.settle(a_payment()) == ["unmatched"]
         await servers.psql("first", "ALTER SYSTEM SET default_transaction_read_only = on")

@@ -31,9 +31,9 @@ TAG = f"{IMAGE_TAG}-update"
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
 """
-`UP` and `CAREFUL` are parts of commands, one part for each of the two documented ways to update.
+Each of the two documented ways to update is a block of commands. `UP` is a part of one block, `CAREFUL` of the other.
 
-`documented` finds the block of commands that contains such a part.
+The function `documented` finds a block by such a part.
 """
 
 versions = itertools.count(29990101000000)

@@ -70,7 +70,7 @@ class Screen:
         """
         Return the address of the Mini App that Telegram would open for a person.
 
-        By default, the person opens the app with the menu button. *launch* can name another way.
+        By default, the person opens the app with the menu button. *launch* names another way, such as a keyboard button.
         """
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:

@@ -600,7 +600,7 @@ async def test_a_script_that_does_not_load_is_explained_and_can_be_retried(
     await page.goto(await screen.address_of(anna))
     await expect(page.get_by_role("alert").filter(has_text="Part of this page did not load")).to_be_visible()
     await button(page, "Try again").click()
-    # Restore the script only after the click, to prove that the page loads the script because of the click.
+    # Restore the script only after the click, to prove that the click makes the page load the script.
     await page.unroute(f"**/{part}")
 
     await expect(button(page, "Support with $5")).to_be_visible()
@@ -721,7 +721,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
         else:
             await page.clock.run_for(5_000)
             # Send another request and wait for its answer. If a poll is due, the page sends the poll before this request. So
-            # `polls` is complete after the answer.
+            # the list `polls` is complete after the answer.
             await page.evaluate("fetch('/app/')")
 
     assert (len(polls) > 2) == may_poll

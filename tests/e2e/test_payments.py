@@ -288,7 +288,7 @@ async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # this unsigned request only slows the loop, to limit the payments
+        await bmc.post_raw(b"{}", {})  # this unsigned request only slows the loop, so that it makes fewer payments
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)

@@ -116,7 +116,7 @@ async def test_the_bot_serves_the_mini_app_api(guest: str) -> None:
 
 
 async def test_the_bot_logs_json_as_our_services_do(anna: Person, tmp_path: Path) -> None:
-    """The bot must not use Python's default logging, which writes exception messages. These may contain personal data."""
+    """Python's default logging writes exception messages, which may contain personal data. The bot must not use it."""
     await anna.ask("/balance")
 
     lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]

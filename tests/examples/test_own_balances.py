@@ -63,7 +63,7 @@ class Example:
         db.close()
 
     async def balance_becomes(self, coins: int) -> None:
-        """Wait until the example has added the credits. Poll, because the example's database sends no events."""
+        """Wait until the example has added the credits. Poll, because SQLite does not signal that rows have changed."""
         async with asyncio.timeout(DEADLINE_SECONDS), self.database() as db:
             while db.execute("SELECT total(credits) FROM changes WHERE user = ?", (ANNA,)).fetchone() != (coins,):  # noqa: ASYNC110 — SQLite sends no signal when rows change
                 await asyncio.sleep(0.02)

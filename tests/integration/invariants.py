@@ -152,7 +152,7 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def rows_to_count(after: Snapshot) -> Iterator[tuple[CountKey, Any]]:
-    """For each row that the table `counts` must count, yield the row's key in this table and the row's amount."""
+    """Yield two values for each item that the table `counts` must count: its key in this table, and its amount or 0."""
     for payment in after.payments:
         yield ("pending_payments", payment["status"], None, None), 0
     for charge in after.charges:
@@ -226,7 +226,7 @@ def check_amounts_of_credits(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_people_are_told(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Each change of a user's balance queues a notification to the user. Changes that the user made are an exception."""
+    """Check that each change of a user's balance queues a notification to the user, unless the user made the change."""
     told = [row for row in new_notifications(before, after) if row["telegram_id"] is not None]
     for entry in new_credits(before, after):
         if entry["kind"] == "spend" or entry["is_not_mine"] or entry["credits"] == 0:

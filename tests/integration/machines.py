@@ -56,7 +56,7 @@ class World:
 
     async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
         """
-        Run two operations at the same time. Both wait for the settling turn, and *first* gets it before *second*.
+        Run two operations at the same time. Both wait for the settling turn, and *first* gets the turn before *second*.
 
         Because the order is fixed, a sequence that fails once fails again.
         """
@@ -95,7 +95,7 @@ def silence() -> Iterator[None]:
 
 @pytest.fixture
 def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cache the results of `confusable_codes`. Every sequence draws the same codes, so the cache saves time."""
+    """Cache `confusable_codes`, which computes similar codes. All sequences draw the same codes, so this saves time."""
     monkeypatch.setattr("coffee_ledger.store.pending_payments.confusable_codes", functools.cache(confusable_codes))
 
 

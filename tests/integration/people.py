@@ -96,7 +96,7 @@ class Ledger:
         return found
 
     async def until_somebody_waits(self) -> None:
-        """Wait until a statement waits for a lock. Poll, because Postgres sends no event when this happens."""
+        """Wait until a statement waits for a lock. Poll, because Postgres does not signal such a wait."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

@@ -203,8 +203,9 @@ async def test_a_claim_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> N
     """
     After two declined claims, a user must wait for 7 days before the next claim.
 
-    A user has one declined claim and one open claim. An operator declines the open claim while the user raises a third claim. The
-    third claim waits for the operator's transaction. Then two claims are declined, so the third claim is refused.
+    A user has one declined claim and one open claim. An operator declines the open claim while the user raises a third claim.
+    The third claim waits for the operator's transaction. After the transaction, two claims are declined. So the third claim
+    is refused.
     """
     now = datetime.now(UTC)
     await decline(bot, await claim_at(bot, now), now)

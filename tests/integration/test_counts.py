@@ -1,5 +1,5 @@
 """
-The table `counts` contains the numbers for the metrics, so that a snapshot need not count all payments.
+The table `counts` contains the numbers for the metrics. So a snapshot of these numbers does not count all payments.
 
 Writing to the table delays no other transaction. The janitor merges the rows of the table and corrects them.
 """
@@ -31,7 +31,11 @@ PATIENCE_SECONDS = 5
 
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every snapshot merge the rows of `counts`. By default, a snapshot merges the rows if there are more than 1,000."""
+    """
+    Make every snapshot of the metrics' numbers merge the rows of `counts`.
+
+    By default, a snapshot merges the rows only if there are more than 1,000.
+    """
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
 
@@ -75,9 +79,9 @@ async def test_counts_are_right_after_some_of_everything(ledger: Ledger, webhook
 
 async def test_a_missing_count_is_found_for_every_trigger(ledger: Ledger, webhook: Webhook, janitor: Pool) -> None:
     """
-    If the view `missing_counts` did not check the counts of a trigger, it would stay empty even if this trigger failed.
+    The view `missing_counts` must show the missing counts of each trigger.
 
-    The tests that expect an empty view would then prove nothing.
+    If the view ignored a trigger, it would stay empty, and the tests that expect an empty view would prove nothing.
     """
     await ledger.pool.execute("CREATE TABLE unused (LIKE counts INCLUDING DEFAULTS)")
     await ledger.pool.execute("ALTER TABLE counts RENAME TO real_counts; ALTER TABLE unused RENAME TO counts")

@@ -1,7 +1,8 @@
 """
 Check the numbers of round trips, function calls and rows read when a batch is settled or a snapshot is taken.
 
-Each number has a limit. The tests do not measure time, so the result is the same on a busy machine.
+A snapshot reads the numbers for the metrics. The tests limit the effort, but do not measure time. So the result is the
+same on a busy machine.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from tests.integration.relay import RoundTrips, counting_round_trips
 from tests.integration.webhook import RULES, Webhook
 
 ROUND_TRIPS_MAX = 4
-"""The round trips of a batch: begin the transaction and lock, load, write, commit."""
+"""The maximum number of round trips of a batch: begin the transaction and lock, load, write, commit."""
 
 CALLS_PER_PAYMENT_MAX = 620
 """
@@ -41,9 +42,9 @@ BATCH = 32
 HISTORY_DAYS = 3000
 ROWS_READ_MAX = 200
 """
-The maximum number of rows that a snapshot reads.
+The maximum number of rows that a snapshot of the numbers for the metrics reads.
 
-Most of these rows are payments of the last 90 days. `HISTORY` has one payment for each day.
+Most of these rows are payments of the last 90 days. The test data (`HISTORY`) contain one payment for each day.
 """
 
 HISTORY = """
@@ -180,10 +181,14 @@ async def test_earlier_payments_of_a_supporter_are_not_loaded(
 async def test_a_plan_made_for_a_small_table_is_good_for_a_large_one(
     ledger: Ledger, role_url: Callable[[str], str], charges: int, *, is_analysed: bool
 ) -> None:
-    """The webhook plans each statement once. A plan that reads a whole table would be quick only while the table is small."""
+    """
+    Postgres plans each statement of the webhook once, and keeps the plan.
+
+    A plan that reads a whole table would be fast only while the table is small.
+    """
     async with open_pool(role_url("webhook"), size_max=1, keeps_plans=True) as pool:
         await keep_charges(ledger, 0, charges)
-        # Postgres assumes that a table has some rows, unless it was analysed while it was empty.
+        # Without ANALYZE, Postgres assumes that a new table has some rows. After ANALYZE, it knows the number of rows.
         if is_analysed:
             await ledger.pool.execute("ANALYZE")
         await settle_batch(pool, await open_batch(ledger, seed=1))

@@ -95,7 +95,7 @@ class Violation:
     """The rule's name in the error message. Empty if the error message contains the name in `rule`."""
     role: str = ""
     """
-    The role that runs the statement. Empty means the owner.
+    The role that runs the statement. An empty text means the database owner.
 
     The role must have the privilege to write the row. Without the privilege, Postgres would refuse the statement before it checks
     the rule.
@@ -333,7 +333,7 @@ VIOLATIONS = [
     ),
     Violation("credits.ledger_only_grows", "UPDATE credits SET cause = 'another' WHERE credit_id = 80"),
     Violation("credits.ledger_only_grows", "DELETE FROM credits WHERE credit_id = 90"),
-    # Truncate both tables, because the foreign key of handovers refuses to truncate credits alone.
+    # Truncate both tables. Postgres cannot truncate credits alone, because a foreign key of handovers refers to credits.
     Violation("credits.ledger_only_grows", "TRUNCATE credits, handovers"),
     Violation("balances.balance_follows_from_the_ledger", "UPDATE balances SET balance = balance + 1"),
     Violation(

@@ -157,7 +157,7 @@ async def test_an_uncommitted_spending_delays_only_its_own_user(
     spending: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
     """
-    Given a locked balance of one user, payments of other users are credited without delay.
+    While the balance of one user is locked, other users' payments are credited without delay.
 
     This webhook has no spool, so it answers 503 to the payment of the blocked user. After the lock ends, a further payment of
     this user is credited.

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Janitor:
-    """Runs one task of each kind, and counts the runs. It has connections of its own, as a process has."""
+    """Runs one task of each kind, and counts the runs. Like a separate process, it has its own connections."""
 
     def __init__(self, pool: Pool) -> None:
         self.turn = Turn(Lease(pool, UPKEEP))
@@ -146,7 +146,7 @@ async def test_an_outage_of_the_database_changes_no_turn(
 
 
 async def test_a_janitor_that_starts_without_a_database_runs_its_tasks(role_url: Callable[[str], str]) -> None:
-    """The janitor runs its tasks although they fail, because the failures show in logs and metrics why nothing is done."""
+    """Without a database, all tasks fail. The janitor still runs them, so that logs and metrics show the reason."""
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
     seen, stop = asyncio.Event(), asyncio.Event()
 

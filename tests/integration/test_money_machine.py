@@ -418,7 +418,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
         """
-        If an operator has marked a supporter as an outsider (no user of ours), the next payment without a code is dismissed.
+        If an operator has marked a supporter as an outsider, the next payment without a code is dismissed.
 
         A payment with a user's code is matched instead, and the supporter is no longer an outsider.
         """
@@ -1007,7 +1007,8 @@ class MoneyMachine(RuleBasedStateMachine):
 
 def test_the_invariants_hold_after_every_sequence_of_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_world = world
-    # Make each snapshot merge the rows of `counts`. By default, a snapshot merges the rows if there are more than 1,000.
+    # Make each snapshot of the metrics' numbers merge the rows of `counts`. By default, a snapshot merges the rows only if
+    # there are more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
     class Machine(MoneyMachine):

@@ -634,7 +634,7 @@ TEST_EVENT, SUMMARY = NotificationKind.TEST_EVENT, NotificationKind.WAITING_SUMM
 
 
 async def told(outbox: Outbox, *, now: datetime) -> list[NotificationKind]:
-    """Send all due notifications, and return the kinds that the first operator gets."""
+    """Send all due notifications, and return the kinds of those that the first operator gets."""
     return [one.kind for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
 
 

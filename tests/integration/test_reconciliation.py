@@ -107,7 +107,7 @@ async def run_twice(reconciler: Reconciler) -> int:
     """
     Let the janitor read BMC's lists at NOW and again at LATER. Return the number of settled rows.
 
-    At LATER, the rows from NOW no longer wait for their webhooks.
+    Usually, a row waits for its webhook before it is settled. At LATER, the rows from NOW have waited long enough.
     """
     return await reconciler.run_once(NOW) + await reconciler.run_once(LATER)
 
@@ -566,7 +566,7 @@ async def test_a_pass_reads_a_limited_number_of_pages(sandbox: Sandbox, reconcil
 
     await reconciler.run_once(NOW)
 
-    # A page has five rows. The pass reads the newest PAGES_MAX pages and one older page, here the page after them.
+    # Each page has five rows. The pass reads the newest PAGES_MAX pages, and then one older page.
     assert await waiting_rows(pool) == 5 * PAGES_MAX[ApiList.SUPPORTERS] + 5
     assert (await load_lists(pool))[ApiList.SUPPORTERS].completed_at is None
 
@@ -580,8 +580,8 @@ async def test_a_row_that_shifts_to_the_next_page_is_found_once(
 
     await run_twice(reconciler)
 
-    # A seventh payment, made during the first pass, shifted the rows. Only the second pass read its row, so this row still
-    # waits for its webhook.
+    # A seventh payment, made during the first pass, shifted the rows. Only the second pass read the row of this
+    # payment, so this row still waits for its webhook.
     assert await pool.fetchval("SELECT count(*) FROM charges") == 6
     assert await waiting_rows(pool) == 1
 

@@ -91,7 +91,7 @@ class Sight(Enum):
 class Place(Enum):
     NOTE = auto()
     ASIDE = auto()
-    """The answer to a Shop item's question, or the details of a commission. BMC's lists do not show texts in these places."""
+    """The answer to a Shop item's question, or the details of a commission. BMC's lists do not show these texts."""
 
 
 ROW, WEBHOOK, TWIN, OTHER_FAMILY = Sight.ROW, Sight.WEBHOOK, Sight.TWIN, Sight.OTHER_FAMILY
@@ -110,7 +110,7 @@ REACHED = {
     "api unmatched listed_only", "api unmatched announced_twice", "webhook unmatched announced_twice",
 }  # fmt: skip
 """
-Each item is the channel of a charge, its state, and its method or doubt. The test fails unless each item occurs in a history.
+Each item is the channel of a charge, its state, and its method or doubt. At least one history must reach each item.
 """
 
 
@@ -124,7 +124,7 @@ class Deal:
     amount: str
     paid: OneTime | None = None
     original: Payment | None = None
-    """The payment before a refund, as its first webhook shows it."""
+    """The one-time payment as it was before any refund. None if the deal has no one-time payment."""
     subscribed: Subscribed | None = None
     period: Subscription | None = None
     """The subscription in the period that this deal pays for."""
@@ -210,8 +210,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
     async def begin(self) -> None:
         for world in (self.world, self.reference):
             await world.begin_anew()
-        # The janitor ignores rows from before the first pending payment (see `find_first_day`). So open a pending payment that
-        # is two days old.
+        # The janitor ignores rows from before the first pending payment or event (see `find_first_day`). So open a pending
+        # payment that is two days old.
         await self.open_payment(USERS[0], "77", self.now - timedelta(days=2))
         self.seen = await self.world.look()
 
@@ -269,8 +269,8 @@ class ReconcilingMachine(RuleBasedStateMachine):
         unusual = str(UNUSUAL_AMOUNT + self.next_number())
         match note:
             case Note.CODE:
-                # Use a code only for donations or only for a subscription. A donation with the code of a subscription could
-                # look like the subscription's first month.
+                # Never use one code for both a subscription and a donation. The donation could look like the subscription's
+                # first month.
                 asked = unusual if is_subscription else amount
                 code = self.codes.get((user, asked)) or self.request(user, asked)
                 return show_code(code), Written(frozenset({code}))
@@ -311,7 +311,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
         """
         Add a deal and settle its events in the reference database.
 
-        Then report the deal to the database under test in the ways *sights*, one after another.
+        Then report the deal to the database under test once for each item of *sights*, in this order.
         """
         self.deals.append(deal)
         for event in events:
@@ -621,7 +621,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
 
 
 def credited(snapshot: Snapshot, deal: Deal) -> list[tuple[int, int]]:
-    """Return the users who have credits of the deal, with the number of credits that are left."""
+    """Return a pair for each credit of the deal that has credits left: the user, and the number of credits left."""
     entries = [
         entry for charge in snapshot.charges if deal.is_about(charge) for entry in payment_entries(snapshot, charge)
     ]
@@ -638,7 +638,7 @@ def _other(sign: str) -> str:
 
 
 def _event_of(deal: Deal, sight: Sight) -> str | None:
-    """Return the name of the event that *sight* delivers; None for a row, and for a webhook that the deal does not have."""
+    """Return the name of the event that *sight* delivers. Return None for a row, or if the deal has no such event."""
     if sight is TWIN:
         return "payment" if deal.is_announced_twice else None
     return None if sight is ROW else "payment" if deal.period is None else "period"
@@ -697,5 +697,5 @@ def test_it_makes_no_difference_how_we_learn_of_a_payment(world: World, referenc
     )
 
     print(f"{HISTORIES} histories, {world.steps} steps: {dict(sorted(world.seen.items()))}")
-    # Fail if the histories do not reach all important states, because the checks would then prove little.
+    # Require that the histories reach all important states. Otherwise the checks would prove little.
     assert world.seen.keys() >= REACHED

@@ -890,7 +890,7 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """
-    Given two waiting payments of one supporter, an operator dismisses the first one and records the supporter as an outsider.
+    Two payments of one supporter wait. An operator dismisses the first one, and records the supporter as an outsider.
 
     The second payment must then be dismissed, too.
     """
@@ -907,8 +907,8 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The third charge has a user's code, and the fourth charge is from another supporter. So the decision about the supporter
-    # dismisses neither of them.
+    # Marking the supporter as an outsider dismisses only the first two charges. The third charge has a user's code, and the
+    # fourth charge is from another supporter.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 

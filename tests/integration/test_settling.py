@@ -120,7 +120,7 @@ async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook
 
 
 LIKE_A_CODE = "see https://example.org/w9ek5m92"
-"""By chance, the last part of the URL has the form of a code. The bot never issued this code, so it does not forbid a guess."""
+"""By chance, the last part of the URL has the form of a code. The bot never issued this code, so a guess is allowed."""
 
 
 async def test_a_note_that_only_looks_like_a_code_allows_a_guess(ledger: Ledger, webhook: Webhook) -> None:
@@ -325,7 +325,7 @@ async def test_an_answer_may_arrive_before_its_purchase(ledger: Ledger, webhook:
 
 
 def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
-    """Return a later event of the purchase *bought*. It has the buyer's answer to a question of the BMC Shop."""
+    """Return a later event of the purchase *bought*. The event has the buyer's answer to a question of the BMC Shop."""
     data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
     return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
 

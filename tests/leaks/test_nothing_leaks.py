@@ -236,8 +236,8 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
     """
     Make payments that no webhook reports, so that the janitor has to read them from Buy Me a Coffee's lists.
 
-    After the claim in `talk`, the janitor settles the two payments of 5 USD. It tries to settle the other payments during
-    `break_the_database`.
+    When Anna makes her claim (in `talk`), the janitor settles the two payments of 5 USD. It tries to settle the other payments
+    after an outage of the database (in `break_the_database`).
     """
     orders: tuple[dict[str, str], ...] = (
         {"amount": "5", "note": f"{NOTE} {await anna.ask_to_pay('5')}"},
@@ -309,7 +309,7 @@ async def break_telegram(
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
         # Count the logged failures before calls begin to fail. A later count could already include the new failures, because the
-        # bot may retry an earlier message at any time. Then `failed_more` would wait for failures that have already happened.
+        # bot may retry an earlier message at any time. Then the test would wait for failures that have already happened.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:

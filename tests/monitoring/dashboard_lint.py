@@ -261,7 +261,7 @@ def our_exemplars(panel: Json) -> Iterator[str]:
 
 
 def our_scale(panel: Json) -> Iterator[str]:
-    """Require a fixed minimum or maximum of a scale. If Grafana chose both, small changes would look large."""
+    """Require a fixed minimum or maximum of a scale. If Grafana chose both limits, small changes would look large."""
     if panel["type"] == "timeseries" and not {"min", "max"} & defaults(panel).keys():
         yield "does not fix either end of the scale"
 

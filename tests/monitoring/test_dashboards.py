@@ -69,7 +69,7 @@ OURS = ("ledger_",)
 def test_dashboards_use_only_exported_metrics() -> None:
     used = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"ledger_db_pool_connections"}  # `exported()` lacks this metric, because no pool is open
+    of_a_pool = {"ledger_db_pool_connections"}  # exported only while a database pool is open; the tests open none
     assert {metric for metric in used if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 
@@ -81,7 +81,7 @@ def test_every_exported_metric_is_shown_on_a_dashboard() -> None:
 
 
 NOT_SHOWN: dict[str, str] = {}
-"""Maps each metric that no panel shows to the reason why no panel needs to show it."""
+"""Maps each metric that is missing on the dashboards to the reason why it is left out."""
 
 
 def expressions() -> Iterator[tuple[str, str]]:

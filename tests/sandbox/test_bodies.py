@@ -222,8 +222,8 @@ def assert_contains(ours: Any, copy: Any) -> None:
     """
     Assert that *ours* contains every value of *copy*.
 
-    *copy* is a body that was published. *ours* may contain more values, because people often shorten a body before they publish
-    it.
+    *copy* is a body of BMC that people have published. *ours* may contain more values, because people often shorten a body
+    before they publish it.
     """
     if isinstance(copy, dict):
         for key, value in copy.items():

@@ -17,7 +17,11 @@ THANKS = "Thank you! ${amount} arrived: +{credits} credits. You now have {balanc
 
 
 class Story:
-    """Reports payments, answers and messages to a `Tally`. Each report is a second later than the report before it."""
+    """
+    Reports payments, answers and messages to a `Tally`, which keeps the state of each payment for the demo.
+
+    Each report is a second later than the report before it.
+    """
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -71,7 +75,7 @@ class Story:
 
 @pytest.fixture
 def story() -> Story:
-    """A story in which the bot has shown Anna a code."""
+    """Return a story at whose beginning the bot has shown a code to Anna."""
     story = Story()
     story.say(ANNA, f"$5, your code: {CODE}", copied=[CODE])
     return story
@@ -324,7 +328,7 @@ def test_a_new_code_is_a_beginning(story: Story) -> None:
     assert not story.tally.is_empty
 
 
-# Through the sandbox's own interface ----------------------------------------------------------------------------------
+# Tests that send requests to a running sandbox ------------------------------------------------------------------------
 
 
 async def test_a_payment_is_followed_from_the_checkout_to_the_message(sandbox: Sandbox) -> None:

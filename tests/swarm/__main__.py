@@ -11,7 +11,7 @@ Settings, from the environment:
 - `SWARM_LAB`: The program that makes the nodes. `tests/swarm/lab.py` describes its commands.
 - `SWARM_SEED`: The seed of an earlier run, to repeat its random choices. The order of these choices also depends on the times
   at which the bot answers.
-- `SWARM_RECORD`: The file to which the record is written, as JSON lines.
+- `SWARM_RECORD`: The file to which the events of the run are written, as JSON lines.
 - `SWARM_KEEP`: If set, the nodes are left running at the end.
 """
 
@@ -186,7 +186,7 @@ async def running_stack(lab: Lab, record: Record, *, keeps: bool) -> AsyncIterat
 
 
 async def keep_logs(stack: Stack, record: Record) -> None:
-    """Save the logs of all containers in a folder beside the record."""
+    """Save the logs of all containers in a folder beside the record's file."""
     folder = record.path.with_suffix(".logs")
     folder.mkdir(exist_ok=True)
     for node in stack.lab.nodes:

@@ -220,7 +220,7 @@ class Claimant:
         raise UnansweredError
 
     async def _perform(self, acts: list[Act], copies: int) -> set[str]:
-        """Do the acts at the same time, and return the ids of the presses among them."""
+        """Do the acts at the same time. Telegram delivers each act *copies* times. Return the ids of the button presses."""
         do = {"say": self.telegram.say, "press": self.telegram.press}
         done = await asyncio.gather(*(do[how](self.user, what, copies=copies) for how, what in acts))
         return {press for press in done if press is not None}

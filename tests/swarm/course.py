@@ -12,7 +12,7 @@ from tests.swarm.stack import PUBLIC_NODES, UPDATED, Stack, killed
 
 CALM_SECONDS = 20.0
 DOWN_SECONDS = 45.0
-"""The time for which a node is away. Swarm notices this after about 15 seconds, and then replaces the node's containers."""
+"""The time for which a node is away. After about 15 seconds, Swarm notices the failure and replaces the node's containers."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Course:
     run: Run
     record: Record
     seconds_until_whole: dict[str, float] = field(default_factory=dict)
-    """For each fault, the seconds from its end until every service had all its replicas."""
+    """Maps each fault to the seconds from its end until every service had all its replicas."""
 
     async def follow(self) -> None:
         await asyncio.sleep(CALM_SECONDS)
@@ -52,7 +52,7 @@ class Course:
 
     @asynccontextmanager
     async def _recovered(self, what: str, effect: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-        """Cause a fault. After its end, wait until every service has all its replicas."""
+        """Cause a fault. When the fault has ended, wait until every service has all its replicas."""
         async with effect:
             yield
         seconds = self.seconds_until_whole[what] = await self.stack.await_whole()

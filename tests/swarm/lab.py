@@ -29,8 +29,9 @@ class Lab:
         """
         Cut the power of a node.
 
-        The program ends all processes of the node. The kernel would then still answer, by refusing connections to the node's
-        addresses. A machine without power does not answer at all. So also switch off the node's network interface.
+        The program named by SWARM_LAB ends all processes of the node. The kernel would then still answer, by refusing
+        connections to the node's addresses. A machine without power does not answer at all. So also switch off the node's
+        network interface.
         """
         await run("ip", "link", "set", f"lab{node}", "down")
         await run(str(self.program), "kill", str(node))

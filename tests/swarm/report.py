@@ -1,4 +1,4 @@
-"""The table of a run's results."""
+"""Compute the tables of a run's results, and write them as Markdown."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ extend the lease in time, another bot takes over, and repeats the messages that 
 
 
 def failures(violations: Sequence[Violation]) -> list[Violation]:
-    """Return the violations of the kinds in `ZEROS`."""
+    """Return the violations that make the run fail, those of the kinds in `ZEROS`."""
     return [one for one in violations if any(one.kind in kinds for kinds in ZEROS.values())]
 
 
@@ -67,7 +67,10 @@ def dialogues(found: Sequence[Dialogue]) -> Rows:
 
 
 def doors(probe: Probe, faults: Sequence[Fault], began_at: float) -> Rows:
-    """Return the longest time in which no proxy answered, and for each proxy the longest time in which it did not answer."""
+    """
+    Return three kinds of rows: the longest time in which no proxy answered, the longest time in which each proxy did not
+    answer, and the number of probes.
+    """
 
     def gap(door: str | None) -> str:
         probed = [one for one in probe.probed if door in (None, one.door)]

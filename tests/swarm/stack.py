@@ -199,7 +199,7 @@ class Stack:
         return found
 
     async def find_work_left(self) -> str:
-        """Describe the services that lack replicas, and the spooled events. Return an empty text if there are neither."""
+        """Describe absent nodes, missing replicas and spooled events. Return an empty text if there are none of these."""
         incomplete, spooled = await self.find_incomplete(), await self.list_spool()
         return f"{incomplete} {len(spooled)} spooled" if incomplete or spooled else ""
 

@@ -25,7 +25,7 @@ def adapted(*, tracing: str) -> Any:
 
 
 def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
-    """Yield every handler of the kind *handler*, in order."""
+    """Yield every handler of the kind *handler* at any depth of *content*, in order."""
     if isinstance(content, list):
         for one in content:
             yield from find(one, handler)

@@ -191,7 +191,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """Remove each pair of places from all codes. Codes that differ only in the removed places would become equal."""
+    """Remove two characters from all codes, for each pair of positions. Codes that differ only there would become equal."""
     live = live_codes()
 
     assert len(live) == 1000

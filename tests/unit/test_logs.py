@@ -334,7 +334,7 @@ def assert_no_secret(text: str) -> None:
 
 
 class SlowReader(io.StringIO):
-    """Standard output whose reader does not read until *reads* is set."""
+    """A fake of standard output. Each write waits until *reads* is set, as if the reader did not read."""
 
     def __init__(self) -> None:
         super().__init__()

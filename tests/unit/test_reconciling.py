@@ -87,7 +87,7 @@ def a_subscription(psp_id: str | None = "sub_known", **fields: Any) -> Subscript
         (a_support("pi_new", row_id="numbered"), False),
         (an_extra(), True),
         (an_extra("pi_new"), False),
-        # This purchase has no transaction id. It counts as known, because its payment has a row in the list of supporters.
+        # This purchase has no transaction id. It counts as known, because its payment is in the list of one-time payments.
         (an_extra(None), True),
         (an_extra(None, support_id=None), False),
         (UnreadableRow(row_id="9", transaction_id="pi_known"), True),
@@ -161,7 +161,7 @@ def test_payments_from_before_the_product_are_no_news(row: Row, news: News | Non
         ([a_support(created_at=SINCE - timedelta(days=1))], True),
         ([a_support(created_at=SINCE - timedelta(days=1)), a_support(created_at=SINCE)], False),
         ([a_support(created_at=None)], False),
-        # The subscription began before SINCE, but its latest period began after SINCE.
+        # The subscription began before the product was in use (SINCE), but its latest period began after SINCE.
         ([a_subscription(created_at=SINCE - timedelta(days=1))], False),
     ],
 )

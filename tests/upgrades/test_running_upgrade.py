@@ -53,7 +53,7 @@ WIDENING = {
     ") SELECT sum(entries.credits)::bigint FROM entries $$",
 }
 """
-Migrations that follow the real ones. They add a column to each table that payments use, and replace a function.
+Migrations that the test applies after the real ones. They add a column to each table that payments use, and replace a function.
 
 The newest release may have no real migrations to apply. The additional migrations let the test cover the newest release too.
 """

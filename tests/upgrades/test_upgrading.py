@@ -52,7 +52,7 @@ async def count_rows(db: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]
 
 
 def with_known_columns(after: Snapshot, before: Snapshot) -> Snapshot:
-    """Drop the columns that a migration added, because the invariants compare whole rows before and after it."""
+    """Drop the columns that a migration added, because the invariants compare whole rows before and after the migration."""
     known = {name: set(rows[0]) for name, rows in vars(before).items() if rows}
     return replace(after, **{name: [_only(row, known[name]) for row in getattr(after, name)] for name in known})
 
@@ -100,7 +100,7 @@ async def balance_of(pool: Pool) -> int:
 
 
 async def tell(bot: Pool) -> int:
-    """Mark all due messages as sent, and return how many of them tell Anna of the new payment."""
+    """Mark all due messages as sent, and return the number of messages that tell Anna of the new payment."""
     now, told = datetime.now(UTC), 0
     for _ in range(50):
         due = await outbox.find_due_notifications(bot, operators=(), now=now, count_max=100)

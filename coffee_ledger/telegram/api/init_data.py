@@ -87,7 +87,7 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
         user = _User.model_validate_json(signed.user)
     except ValidationError:
         # The data is signed but contains no user. Telegram sends such data if the page was opened from a channel or an inline
-        # message. The text for FORGED fits this case: the page cannot verify who the user is.
+        # message. The Mini App's text for FORGED fits this case too: the page cannot verify who the user is.
         return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
     if user.is_bot:

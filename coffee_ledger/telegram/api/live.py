@@ -45,7 +45,7 @@ class Watcher:
 
 
 class Live:
-    """Wakes the open pages of a user when something may have changed for this user, but only while `run` is running."""
+    """Wakes the open pages of a user when something may have changed for this user. The method `run` finds the changes."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -57,7 +57,7 @@ class Live:
         self.is_stopping = False
 
     def wake(self) -> None:
-        """Make `run` look for changes without waiting for the end of `CHECK_SECONDS`. Call this method after a NOTIFY."""
+        """Make `run` look for changes soon, and not only at its next regular check. Call this method after a NOTIFY."""
         self._hint.set()
 
     def stop(self) -> None:
@@ -134,7 +134,7 @@ class Live:
             # even pages that were opened during the query, because they may have read the state before the change. A page that
             # read the state after the change makes one needless query.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Store the mark inside the loop. If the user closed all pages during the query, the loop does not run, and no
-                # mark is left in memory.
+                # Store the mark (a string that stands for the user's state) inside the loop. If the user closed all pages
+                # during the query, the loop does not run, and no mark is left in memory.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

@@ -60,7 +60,8 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text)
-        # Telegram refuses to edit some messages, for example old or deleted ones. The last line then sends a new message.
+        # Telegram refuses to edit some messages, for example old or deleted ones. Ignore the error, because a new message is
+        # sent below.
         except TelegramBadRequest:
             pass
         else:

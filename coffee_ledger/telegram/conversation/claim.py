@@ -94,7 +94,7 @@ class Given:
     message: AnyMessage
     """The message to which the bot sends its next question."""
     mark: Mapping[str, int | str]
-    """Identifies the update. It is stored beside the answers, to recognise the update if it arrives again."""
+    """The id of the message or of the button press. It is stored with the answers, to recognise a repeated update."""
 
 
 def _by_text(message: Message) -> Given:
@@ -103,7 +103,7 @@ def _by_text(message: Message) -> Given:
 
 
 def _by_press(press: CallbackQuery) -> Given | None:
-    """Return None if the message with the button is too old: Telegram then delivers the press without the message."""
+    """Convert a button press. Return None if Telegram delivers the press without the message that contains the button."""
     if press.message is None:
         return None
     return Given(TelegramId(press.from_user.id), press.message, {"press_id": press.id})

@@ -105,8 +105,8 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # If this filter raised the error, the operator would get no answer. If it returns False, a handler of the
-            # conversation gets the message. This handler fails, because it needs the database too. Then the middleware
+            # If this filter raised the database error, the operator would get no answer. If the filter returns False, a handler
+            # of the conversation gets the message. This handler fails, because it needs the database too. Then the middleware
             # `MeetUser` asks the operator to try later.
             return False
         return {"questions": questions} if questions.prompts else False
@@ -180,7 +180,8 @@ async def _take(message: Message, question: Question, said: str, bot: Bot, conte
     values = {"number": question.number, "said": said, "bot": bot, "context": context}
     await CallableObject(TAKERS[question.prompt]).call(message, **values)
     # Close the prompt only after the answer is taken. If the call above fails, the operator can send the answer again. If the
-    # answer was not understood, the bot has asked the question again. The new prompt is newer than *now*, so it stays open.
+    # answer was not understood, the call has asked the question again. This new prompt stays open, because only prompts that
+    # were sent before the call are closed.
     await close_prompts(context.pool, TelegramId(message.chat.id), [question.prompt], question.number, until=now)
 
 

@@ -255,8 +255,8 @@ async def dismiss_by_preset(press: CallbackQuery, callback_data: DismissAs, bot:
         operator=TelegramId(press.from_user.id),
         reason=context.speech.label(f"desk-preset-{callback_data.preset.name.lower()}"),
         now=context.clock(),
-        # Make the key from the press and not from the message. After an undo, the same message offers the button again, and a
-        # new press must take effect.
+        # Make the request key from the button press and not from the message. After an undo, the same message offers the
+        # button again, and a new press must take effect.
         request_key=f"press:{press.id}",
     )
     remember = remembered_by_preset(file.charge) if is_supporter else None
@@ -300,8 +300,8 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     """
     Dismiss the charge, or explain why the dismissal is refused.
 
-    If the button has a value for `remember`, also dismiss all waiting and later charges of the same supporter, subscription or
-    item. Charges that contain the code of a payment are not dismissed, because they may be from a user of the bot.
+    If the button also marks the supporter, subscription or item as an outsider, dismiss all its waiting and later charges too.
+    Charges that contain the code of a payment are not dismissed, because they may be from a user of the bot.
     """
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember

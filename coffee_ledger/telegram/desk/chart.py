@@ -51,7 +51,7 @@ class Labels(NamedTuple):
 
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     """Draw the number of payments per day as a PNG. Call this function in a thread, because drawing takes some 50 ms."""
-    # Import the two packages here, because most processes never draw a chart.
+    # Import fontpkg and resvg_py here, because most processes never draw a chart.
     import fontpkg  # type: ignore[import-untyped]  # noqa: PLC0415 — few processes need fontpkg; fontpkg declares no types
     import resvg_py  # noqa: PLC0415 — few processes need resvg_py
 

@@ -201,7 +201,7 @@ def _check_alerts(context: Context) -> Step:
 def _deliveries(found: Examination, now: datetime, context: Context) -> Iterator[str]:
     speech = context.speech
     # The database keeps the count of successive refused deliveries until the next delivery comes. Do not report this count if
-    # the last refusal is older than `STREAK_PAUSE`, because the next refusal then begins a new count.
+    # the last refusal is older than `STREAK_PAUSE` (six hours), because the next refusal then begins a new count.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         age, document = now - found.refused_at, _document("WebhookNearDisable", context)
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(age, speech), document=document)

@@ -69,7 +69,7 @@ def make_router() -> Router:
         router.message.register(_begin(listing), Command(command, ignore_case=True))
     router.callback_query.register(turn, TurnPage.filter())
     router.callback_query.register(turn_from, TurnFrom.filter())
-    # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
+    # Register the handler of confirmed requests first, because the filter of `ask_whether_again` matches them too.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())
@@ -170,7 +170,7 @@ async def list_card(listing: Listing, skip: int, context: Context) -> Card:
     if not lines:
         if not skip:
             return Card(speech.say(f"desk-{name}-none"))
-        # The page does not exist, or all its rows have left the list meanwhile. Show the last page.
+        # The page does not exist, or all its rows have left the list meanwhile. Show the last page, which depends on the total.
         total = (await kind.load(context.pool, skip=0, count_max=1)).total
         return await list_card(listing, max(total - 1, 0) // PAGE_LENGTH * PAGE_LENGTH, context)
     # Count the pages before this page. One of them may be incomplete, because this page may begin after any row. So round up.
@@ -241,7 +241,7 @@ class Kind:
     load: Callable[..., Awaitable[Page]]
     describe: Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]
     marks: Callable[[Page], Sequence[str]]
-    """Returns the ids of the rows on a page, in their order."""
+    """Returns the ids of the rows on a page, in the order of the rows."""
     count: str
     """The name of the SQL query that counts the rows before a given row."""
 
@@ -366,9 +366,9 @@ def _amount_seen(seen: Glimpse, speech: Speech) -> str:
 def _cause_of(event: KeptEvent) -> str:
     if event.glimpse.problem is not None:
         return event.glimpse.problem
-    # This version finds no problem in the body, so the outcome shows the cause. If the outcome is `failed`, the database
-    # refused the event. If the outcome is `unreadable`, an older version of this software could not read the event, but this
-    # version probably can.
+    # This version of the software finds no problem in the event's body, so the outcome shows the cause. If the outcome is
+    # `failed`, the database refused the event. If the outcome is `unreadable`, an older version could not read the event, but
+    # this version probably can.
     return "refused" if event.outcome is Outcome.FAILED else "readable"
 
 

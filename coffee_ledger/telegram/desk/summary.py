@@ -127,7 +127,8 @@ def _keys(waiting: Waiting, speech: Speech) -> InlineKeyboardMarkup | None:
 def _credit_key(probable: Probable, speech: Speech) -> InlineKeyboardButton:
     charge = probable.charge
     text = speech.label("waiting-summary-credit", user=_name(probable), amount=money(charge, speech))
-    # The button's data names either the pending payment or the user. With both, it could exceed Telegram's limit of 64 bytes.
+    # The button's data names either the pending payment or the user. With both, the data could exceed Telegram's limit of 64
+    # bytes.
     data = OnCharge(
         step=Step.PICK_BELOW,
         charge_id=charge.charge_id,

@@ -66,7 +66,7 @@ def make_router() -> Router:
     router = Router(name="desk-undo")
     router.message.register(begin_undo, Command("undo", ignore_case=True))
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
-    # Register the handler of confirmed requests first, because the second filter matches confirmed requests too.
+    # Register the handler of confirmed requests first, because the filter of `ask_why_undo` matches them too.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
