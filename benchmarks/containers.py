@@ -24,7 +24,7 @@ PORT = 8080
 
 def docker(*words: str, **settings: str) -> str:
     """
-    Run a docker command and return its output.
+    Run a docker command with *settings* as additional environment variables, and return its output.
 
     Raises:
         RuntimeError: The command failed.

@@ -42,7 +42,9 @@ RECORD = (
 @contextmanager
 def recording(container: str, picture: Path) -> Iterator[None]:
     """
-    Sample the service of a container while the context is open, and write the picture, an SVG file.
+    Sample the service of a container for `SAMPLED_SECONDS`, beginning when the context opens.
+
+    When the context ends, write the picture, an SVG file.
 
     Raises:
         LoadError: `py-spy` failed.

@@ -273,7 +273,7 @@ def play(history: History, settle_event: SettleEvent) -> list[Guess]:
 
 
 def settle_after(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules. The results of these rules are called "after"."""
+    """Settle an event by today's rules. In the chart, "after" means these rules."""
     done = settle([event], page.load_book(event), RULES, now=now)
     page.write(done, now)
     return next(iter(done.guesses.values()), None)
@@ -361,7 +361,11 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return the pending payments of *amount* that are open or ended at most `ROWS_KEPT` (two hours) ago."""
+        """
+        Return the pending payments of *amount* that are open or ended at most `ROWS_KEPT` (two hours) ago.
+
+        *amount* must not be None.
+        """
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 

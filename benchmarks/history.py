@@ -54,7 +54,9 @@ async def _create(containers: Containers, database: str, statements: str, rows: 
 
 async def measure_snapshot(containers: Containers, *, rounds: int) -> Measured:
     """
-    Measure the median time, in milliseconds, that the janitor needs for a snapshot of the database `large`.
+    Measure the time that the janitor needs for a snapshot of the database `large`.
+
+    Take *rounds* snapshots, and return the median of their times in milliseconds.
 
     Each statement of the snapshot has a time limit. If a statement exceeds the limit, the snapshot ends early, but its time is
     still included in the median. The *detail* of the result says how many snapshots ended early.

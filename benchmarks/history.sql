@@ -1,4 +1,5 @@
--- Fill a database with `bench.rows` open payments and the same number of settled payments of 100,000 users.
+-- Fill a database with open and settled payments of 100,000 users. The session's setting `bench.rows` is the number of open payments,
+-- and also the number of settled payments.
 -- Triggers and foreign keys are off, because they would check two million rows one by one. The rows are valid without a check.
 SET session_replication_role = replica;
 

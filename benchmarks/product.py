@@ -92,7 +92,11 @@ def measure_image() -> Measured:
 
 
 async def measure_messages(product: Product) -> tuple[float, float]:
-    """Let each person pay once. Return the median and the 99th percentile of the milliseconds from delivery to message."""
+    """
+    Let each person pay once, and measure the time from each delivery to the bot's next message to the payer.
+
+    Return the median and the 99th percentile of these times in milliseconds.
+    """
     await _join(product.stack)
     deliveries = product.payers.deliveries(PEOPLE)
     open_in_product(product.stack, deliveries)

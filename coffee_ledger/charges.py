@@ -180,7 +180,11 @@ class Charge:
 
     @property
     def may_match(self) -> bool:
-        """True if a rule may match the charge. Only an operator may match a charge whose match was taken back (`is_held`)."""
+        """
+        True if a rule may match the charge. This property ignores the *doubt*, which the rules check separately.
+
+        Only an operator may match a charge whose match was taken back (`is_held`).
+        """
         return self.can_be_matched and not self.is_held
 
     @property

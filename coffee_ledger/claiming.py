@@ -51,8 +51,8 @@ class DeclineLimit:
     """
     A rule that makes a user wait after several declined claims.
 
-    The rule applies if at least *declined_min* claims of the user were declined in the time *within* before now, for example
-    in the last 30 days. The next claim is allowed when the time *pause* has passed since the last decline.
+    The rule applies if at least *declined_min* claims of the user were declined recently. A decline is recent if it is younger
+    than *within*, for example 30 days. The next claim is allowed when the time *pause* has passed since the last decline.
     """
 
     declined_min: int
@@ -197,7 +197,7 @@ def _fold(text: str) -> str:
 
 
 _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
-"""Words that do not identify a person. Two names never match by these words alone."""
+"""Words that do not identify a person. Two names never agree because of these words alone."""
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:

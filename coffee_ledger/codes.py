@@ -197,7 +197,7 @@ def _read_closely(text: str) -> Reading:
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False)) if spelled.addresses else []
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     return Reading(
-        # Put the uncertain codes last, because only the first `CODES_READ_MAX` codes are kept.
+        # Put the codes in `unsure` last. They are dropped first if there are more than `CODES_READ_MAX` codes.
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         holds_code=bool(standing)
         or any(map(_looks_like_code, _shapes(by_shape)))
@@ -600,8 +600,8 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # If more than `SHAPES_CORRECTED_MAX` parts of the text have corrections, return no corrections. One part above this limit
-    # is enough to know that, so stop there.
+    # If more than `SHAPES_CORRECTED_MAX` parts of the text have corrections, return no corrections. So stop at the first part
+    # above this limit.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 

@@ -203,7 +203,7 @@ class BodyProblem(enum.StrEnum):
     NO_TYPE = "no_type"
     NO_DATA = "no_data"
     ROW_UNREADABLE = "row_unreadable"
-    """The body is a row of BMC's list whose number or amount cannot be read."""
+    """The body is a row of one of BMC's lists. The number or the amount of the row cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -464,7 +464,11 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
-    """Yield all texts and numbers in a value and in its nested lists and objects, but leave out the questions of Shop items."""
+    """
+    Yield all texts and numbers in a value and in its nested lists and objects, but leave out the questions of Shop items.
+
+    *depth* is the number of lists and objects around the value. Deeper levels than `ANSWERS_DEPTH_MAX` are not read.
+    """
     # Exclude bool, which is a subclass of int.
     if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool):
         text = read_text(str(value))

@@ -46,8 +46,8 @@ async def _listen_once(connect: Connector, database_url: str, wake: Callable[[],
     """
     Listen until the connection is lost.
 
-    Return if a working connection was lost, so that the caller reconnects at once. Raise an error if Postgres cannot be reached
-    or does not answer, so that the caller waits first.
+    If a working connection was lost, return, so that the caller reconnects at once. If Postgres cannot be reached or does not
+    answer, raise an error, so that the caller waits first.
     """
     db = await connect(database_url, command_timeout=CONNECT_TIMEOUT_SECONDS)
     lost = asyncio.Event()

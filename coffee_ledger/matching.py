@@ -92,8 +92,8 @@ class ChargeToMatch:
     """
     True if the supporter answered a question of a Shop item.
 
-    The supporter may have meant the answer as a code, but with too many typos to be recognised. A match by amount and time
-    could then credit the wrong user. So the charge is never matched by amount and time.
+    The answer may be a code with too many typos to be recognised. A match by amount and time could then credit the wrong user.
+    So the charge is never matched by amount and time.
     """
     doubt: Doubt | None = None
     """With a doubt, the rules only find candidates, and only an operator may match the charge. None means no doubt."""
@@ -251,7 +251,7 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
 def _by_corrected_code(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Match by the only issued code that is one typo away from the text, if its payment is still open."""
+    """Match by an issued code that is one typo away from a part of the text, if there is only one and its payment is open."""
     if not candidates.corrected:
         rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
     elif len(candidates.corrected) > 1:
@@ -300,8 +300,8 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # If the text contains a code of a user for whom this supporter has not paid before, the supporter probably pays for that
-    # user now. The code may have a typo. So do not match the charge to the user of the earlier charges.
+    # If the text contains a code, perhaps with a typo, of a user for whom this supporter has not paid before, the supporter
+    # probably pays for that user now. So do not match the charge to the user of the earlier charges.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)

@@ -103,7 +103,7 @@ class Doubt(enum.StrEnum):
     AMOUNT = "amount"
     """The amount could not be read."""
     PERIOD = "period"
-    """A subscription charge has no billing period. So a second event of the charge would look like a new charge."""
+    """BMC sent no billing period of a subscription charge. So a second event of the charge would look like a new charge."""
     IDENTITY = "identity"
     """BMC sent no id of the charge or of its subscription. So a second event of the charge would look like a new charge."""
     CONFLICT = "conflict"

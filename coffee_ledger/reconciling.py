@@ -40,11 +40,11 @@ class KnownCharges:
 
     transaction_ids: frozenset[str]
     period_starts: Mapping[str, Sequence[datetime]]
-    """For each subscription, named by its id at Stripe: the starts of the billing periods for which we have a charge."""
+    """Maps a subscription's id at Stripe to the starts of the billing periods for which we have a charge."""
     refunded: frozenset[str] = frozenset()
     """The transaction ids of the refunded charges."""
     numbers: frozenset[str] = field(default_factory=frozenset)
-    """The BMC numbers of charges that have no transaction id."""
+    """The numbers that BMC gave to charges without a transaction id."""
 
 
 class News(enum.Enum):

@@ -296,7 +296,7 @@ def _may_repeat(charge: Charge, other: Charge) -> bool:
     The result is True only if *other* is credited, or if a rule may credit *other*.
     """
     # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
-    # *other* is not credited. Then crediting *charge* credits the money only once.
+    # *other* is not credited. Then a rule may credit *charge*, because the money is still credited only once.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
     return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
@@ -600,7 +600,7 @@ class _Fold:
         # the user could spend the credits in the meantime.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
         # If the amounts differ, operators decide. If a part of the charge was refunded before, operators decide too, because
-        # then less than the amount of this refund is left.
+        # the rest of the charge is smaller than this refund.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key

@@ -29,10 +29,9 @@ NOTHING_FOUND = frozenset(
     }
 )
 """
-A charge that is unmatched for one of these causes needs no operator's decision.
+A reason with one of these values needs an operator's decision only if it also names a user or a pending payment.
 
-But if the reason also names a user or a payment, an operator must decide. An operator must also decide about a cause that only
-a newer version of this software knows.
+A value that only a newer version of this software knows is not in this set, so an operator must decide.
 """
 
 MEANT_AS_CODE = frozenset({Rejection.CODE_MEANT, Rejection.ANSWERED_WITHOUT_CODE})
@@ -137,7 +136,7 @@ def point_to_user(reasons: Iterable[Reason]) -> bool:
 
 
 def decisive_first(reasons: Sequence[Reason]) -> list[Reason]:
-    """Return the reasons in the order in which they help an operator. The first one explains best why the charge waits."""
+    """Sort the reasons. The reason that explains best to an operator why the charge waits comes first."""
     return sorted(reasons, key=_weight)
 
 

@@ -15,7 +15,7 @@ class Words:
 
 
 def read_words(note: str, side_text: str = "") -> Words:
-    """Read the *note* and the *side_text*, such as the supporter's name. In *side_text*, look only for exact codes."""
+    """Return the codes and mentions in *note*, and the exact codes in *side_text* (texts such as the supporter's name)."""
     reading = read_codes(note)
     aside = read_exact_codes(side_text) if side_text else frozenset()
     return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))

@@ -48,7 +48,7 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** Unicode has a script's digits 0 to 9 in a row: count back to 0. */
+/** In Unicode, a script's 0 to 9 are adjacent: count back to 0. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
@@ -75,7 +75,7 @@ export function readDeepLink(text) {
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** The server's error name for the amount; null if it is valid. */
+/** The server's error name for *cents*; null if *offer* allows it. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

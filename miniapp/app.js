@@ -1,4 +1,4 @@
-// Starts the page: finds out who opened it and how, fetches the offer, shows the right screen.
+// Starts the page: fetches the bot's amounts and rates, shows the right screens.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -24,7 +24,7 @@ class App {
   /** *speaking* is a promise that resolves to the texts. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // A keyboard button opened the page: Telegram names no user, and takes one answer for the chat.
+    // A keyboard button opened the page. Telegram names no user. The page can send one message.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -142,7 +142,7 @@ class App {
     return Boolean(this.state && this.openPayments().length);
   }
 
-  /** The deep link's amount, or `{}`. */
+  /** Return the deep link's amount, or `{}`. */
   wish() {
     return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? {};
   }
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state before an event brings it. */
+  /** Put a changed payment into the state before the server sends it. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));

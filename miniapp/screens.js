@@ -5,7 +5,7 @@ import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** Choose an amount; shows the balance and history as well. */
+/** Choose an amount, and see the balance and history. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -46,7 +46,7 @@ export function chooseForChat(app, wish) {
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now, if this client supports such answers.
+    // Telegram closes the page now, if this client supports `sendData`.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };

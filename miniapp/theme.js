@@ -10,7 +10,7 @@ const ENDS = ["#000000", "#ffffff"];
 const READABLE = 4.5;
 const VISIBLE = 3;
 
-/** Follow the theme of *telegram* while the page is open. */
+/** Follow *telegram*'s theme while the page is open. */
 export function followTheme(telegram) {
   const { style } = document.documentElement;
   const apply = () => {
@@ -27,7 +27,7 @@ export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // Use *wished* only if black or white text is readable on it and on *others*.
+  // If black or white is readable on all, use *wished*, else the last of *others*.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
@@ -50,7 +50,7 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
-/** The nearest shade towards black or white with enough contrast to all *grounds*. */
+/** Darken or lighten *colour* to contrast *least* on all backgrounds if possible. */
 function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
     const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);

@@ -29,7 +29,7 @@ export async function wordsOf(language) {
     payments: (number) => count("payments", number),
     /** Write a change of the balance with a plus or minus sign. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** For an input field, with the language's decimal sign. */
+    /** Write for an input: local decimal sign, no grouping. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;
@@ -44,7 +44,7 @@ export async function wordsOf(language) {
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** Leave out today's date and this year, unless *isFull*. */
+    /** Unless *isFull*, omit today's date or the current year. */
     time(iso, isFull) {
       const [time, now] = [new Date(iso), new Date()];
       const year = time.getFullYear() === now.getFullYear() && !isFull ? {} : { year: "numeric" };

@@ -104,8 +104,9 @@ class Lines:
     """
     The relays that carry the connections of the product's services.
 
-    *telegram* carries the bot's calls of the Bot API, and *bot* carries the requests to the bot. *telegram* and *database* are None
-    if the settings name no port or address for them.
+    *webhook* and *bot* carry the requests to the webhook and to the bot. *telegram* carries the bot's calls of the Bot API. It
+    is None if the settings name no port for it. *database* carries the connections to the database. It is None if the settings
+    name no address for it.
     """
 
     webhook: Relay

@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 class Demo:
-    """Serves the demo's page. *anything* is the signal that wakes waiting tasks at every change that the page shows."""
+    """Serves the demo's page. *anything* rings after each change that the page shows, and then wakes waiting requests."""
 
     def __init__(
         self, telegram: Telegram, dashboard: Dashboard, tally: Tally, plugs: Plugs, cast: Cast, anything: Bell

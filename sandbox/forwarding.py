@@ -76,8 +76,8 @@ class Forwarding:
     def _target(self, request: web.Request) -> URL:
         origin = self._origin.origin()
         if request.path.startswith("/api/"):
-            # The bot answers these requests, so send them through the bot's relay, which the demo can cut. The product's proxy
-            # answers all other requests itself, with the Mini App's files.
+            # The bot answers requests to `/api/`, so send them through the bot's relay, which the demo can cut. The product's
+            # proxy answers all other requests itself, with the Mini App's files.
             origin = origin.with_host(HERE).with_port(self._bot_line.port)
         return origin.join(URL(request.raw_path, encoded=True))
 

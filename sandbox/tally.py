@@ -106,8 +106,8 @@ class Paid:
         """
         Return the trail of the event that was credited. If no event was credited, return the newest trail.
 
-        Leave out trails that are FORGOTTEN, unless all are. Return None if there is no trail. A payment can have several
-        trails, because BMC reports a new subscription by two events.
+        Use FORGOTTEN trails only if there are no others. Return None if there is no trail. A payment can have several trails,
+        because BMC reports a new subscription by two events.
         """
         known = list(self.trails.values())
         trails = [one for one in known if one.sending is not Sending.FORGOTTEN] or known

@@ -81,8 +81,8 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name, service in OPTIONAL.items():
         _write(root / service / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
-    # `watcher` is the role of the Postgres exporter. It gets a password and no `postgresql://` address, because the exporter reads
-    # the password from its own file.
+    # `watcher` is the role of the Postgres exporter. Write only its password and no `postgresql://` address, because the
+    # exporter reads the address, the role and the password from three separate settings.
     watcher = _generate_once(root / "migrate" / "password_watcher", OWNER_ONLY)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
     _write_grafana_secrets(root)

@@ -261,7 +261,11 @@ class Frame:
 
 
 def shown_on_axis(value: float, frame: Frame, defaults: Json) -> str:
-    """Format a label of the axis with enough decimals to tell the labels apart, as Grafana does."""
+    """
+    Format a label of the vertical axis. *defaults* are the panel's field defaults, which contain the unit and the decimals.
+
+    If the axis covers a small range of plain numbers or rates, use at least two decimals, as Grafana does to tell labels apart.
+    """
     is_fine = (frame.high - frame.low) < 4 and defaults["unit"] in ("short", "ops", "opm")
     return shown(value, defaults | {"decimals": max(int(defaults["decimals"]), 2 if is_fine else 0), "mappings": []})
 
@@ -531,7 +535,11 @@ def _docker(*words: str) -> str:
 
 
 def draw_sheets(project: str, folder: Path = PICTURES, *, minutes: int, boards: Sequence[str] = ()) -> None:
-    """Draw the dashboards of a running stack into *folder*. If *boards* is empty, draw all of them."""
+    """
+    Draw the dashboards of a running stack into *folder*, with the values of the last *minutes* minutes.
+
+    *boards* are the uids of the dashboards to draw. If *boards* is empty, draw all dashboards.
+    """
     until = datetime.now(UTC)
     source = Source(prometheus_of(project), project, until - timedelta(minutes=minutes), until)
     files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))

@@ -262,7 +262,11 @@ async def start_monitoring(studio: Studio) -> None:
 
 
 async def pay_or_not(studio: Studio, number: int) -> None:
-    """Act as one of many users. Most pay with the code; some pay without the code or in another currency, and some do not pay."""
+    """
+    Act as one of many users. Most pay with the code. Some pay without the code or in another currency, and some do not pay.
+
+    Some payments are refunded.
+    """
     guest = await studio.invite(8_000 + number, "Guest", "uk" if number % 3 else "en")
     amount, currency = str(3 + number % 12), "EUR" if number % 5 == 4 else "USD"
     code = await guest.ask_to_pay(amount, currency)
@@ -303,7 +307,11 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for the alert message with the emoji *sign*. Most alert rules wait before they fire, so this may take minutes."""
+    """
+    Wait for the alert message with the emoji *sign*, and return its text.
+
+    Most alert rules wait before they fire, so this may take minutes.
+    """
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):

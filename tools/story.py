@@ -313,7 +313,8 @@ async def _notifications(story: Story) -> None:
     Make messages in each state: pending, sent, dead, unreachable, put off (later messages wait for the retry), and set aside
     (later messages do not wait for the retry).
 
-    Some messages to all operators are only counted in a summary. The others are replaced by one message to each operator.
+    At most five messages to all operators are each replaced by one message to each operator. The last two messages to all
+    operators stay unchanged. The rest are only counted in a summary.
     """
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)

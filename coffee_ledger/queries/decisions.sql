@@ -16,8 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. Only the action 'undo_match' makes a charge 'unmatched'. So if
--- the state does not fit the last action, the charge was changed after this action.
+-- rule or a user has changed the charge since the last decision. Only the action 'undo_match' makes a charge 'unmatched'. So the
+-- charge was changed later if it is 'unmatched' after another action, or if it has another state after 'undo_match'.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges

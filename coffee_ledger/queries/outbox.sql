@@ -87,7 +87,7 @@ WITH recent AS MATERIALIZED (
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
                   -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. If the maximum $3 stops this call from sending an urgent message, use one hour instead of one day.
+                  -- day. If this call does not send a message because of the maximum $3, use one hour instead of one day.
                   -- Ignore a sent summary without message_id, because the bot no longer updates this summary.
                   AND (
                       known.status = 'pending'
@@ -147,8 +147,8 @@ SELECT kind, count(*) AS messages
 SELECT charge_id FROM charges WHERE state = 'unmatched' AND is_paid ORDER BY charge_id LIMIT $1;
 
 -- name: find_charges_near_open_payments
--- Of these charges, find those for which a user had an open pending payment of the same amount and currency when the charge was
--- paid. The rules of coffee_ledger/matching.py use the same condition.
+-- Find the charges in $1 that were paid while any user had an open pending payment of the same amount and currency. The rules
+-- of coffee_ledger/matching.py use the same condition.
 -- $1 charge ids, $2 tolerance for comparing times
 SELECT charges.charge_id
   FROM charges
@@ -177,8 +177,8 @@ SELECT charges.charge_id
 SELECT paid_on, amount, currency, name, created_at FROM claims WHERE status = 'open' ORDER BY claim_id LIMIT $1;
 
 -- name: keep_offer
--- Return the id of the open offer to dismiss exactly these charges. An offer is open until an operator takes it. If there is no
--- open offer, add one.
+-- Return the id of the open offer to dismiss exactly the charges in $1. An offer is open until an operator takes it. If there
+-- is no open offer, add one.
 -- $1 charge ids, $2 now
 WITH known AS (
     SELECT offer_id FROM dismissal_offers WHERE charge_ids = $1::bigint [] AND taken_at IS NULL

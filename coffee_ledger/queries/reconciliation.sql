@@ -130,8 +130,7 @@ ON CONFLICT (claim_id) DO NOTHING
 RETURNING request_id;
 
 -- name: find_open_requests
--- Find the requests that are not answered yet. If a request is about a claim, the row contains the claim's user, amount and
--- currency.
+-- Find the requests that are not answered yet. For a request about a claim, also return the claim's user, amount and currency.
 -- $1 earliest time of the requests
 SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_id, claims.amount, claims.currency
   FROM reconciliation_requests AS requests
@@ -141,6 +140,7 @@ SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_i
  ORDER BY requests.request_id;
 
 -- name: answer_requests!
+-- Record that these requests are answered.
 -- $1 request ids, $2 now
 UPDATE reconciliation_requests SET answered_at = $2 WHERE request_id = ANY($1::bigint []) AND answered_at IS NULL;
 

@@ -177,10 +177,10 @@ SELECT array(
 -- $5 maximum difference from the times in $3, or null to find no waiting charges
 -- $6 maximum number of waiting charges, $7 maximum number of payments, for each amount
 -- $8 supporter ids
--- $9 names of subscriptions, $10 their psp ids or nulls, $11 families, $12 bmc ids: arrays of equal length
--- $13 kinds, $14 names of outsiders: arrays of equal length
+-- $9 keys of subscriptions (Charge.subscription), $10 their psp ids or nulls, $11 families, $12 bmc ids: arrays of equal length
+-- $13 kinds of possible outsiders, $14 their supporter ids, subscription keys or items: arrays of equal length
 -- $15 usernames in lower case, $16 Telegram ids
--- $17 users, $18 codes
+-- $17 users to whom the charges that load_known found are matched, $18 codes
 WITH supported AS MATERIALIZED (
     SELECT DISTINCT charges.supporter_id, charges.telegram_id
       FROM charges
@@ -343,8 +343,8 @@ SELECT *
 -- deadlock.
 -- $1 now
 -- $2 delivery keys, $3 types, $4 live modes, $5 attempts, $6 bodies, $7 outcomes, $8 charge keys, $9 times of receipt,
--- $10 positions of the verifying secrets, $11 supporter ids, $12 times at which the bodies were blanked, or nulls,
--- $13 channels: arrays of equal length
+-- $10 positions in BMC_WEBHOOK_SECRETS of the secrets that verified the signatures, or nulls, $11 supporter ids,
+-- $12 times at which the bodies were blanked, or nulls, $13 channels: arrays of equal length
 -- $14 supporter ids, $15 names, $16 e-mail addresses: arrays of equal length
 WITH kept_events AS (
     INSERT INTO events (

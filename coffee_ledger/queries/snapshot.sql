@@ -44,7 +44,7 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
 -- queued, or at its due_at if due_at is later. If due_at is later than $1, the present time, the delay is zero. The
 -- column `oldest_at` is the start of the longest delay. The column `queued_at` is the earliest time at which a notification was
 -- last queued.
--- $1 now, $2 kinds for users
+-- $1 now, $2 kinds of notifications that are sent to users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
        count(*) AS notifications, min(greatest(coalesce(requeued_at, created_at), least(due_at, $1))) AS oldest_at,

@@ -146,7 +146,8 @@ def render(logger: object, method: str, line: EventDict) -> str:
     """
     Turn the fields of a line into JSON, without secrets and without the texts of most exceptions.
 
-    A log call must not raise. So if a field cannot be written as JSON, the line contains only the event and the type of the error.
+    A log call must not raise an exception. So if a field cannot be written as JSON, the line contains only the field `event`
+    and the type of the error.
     """
     try:
         text = _to_json(logger, method, _render_exception(logger, method, line))

@@ -1,5 +1,5 @@
 """
-Make traces with OpenTelemetry. Tracing is off, and costs nothing, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
+Make traces with OpenTelemetry. Tracing is on only if `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Otherwise no spans are made.
 
 The code creates its spans explicitly. Automatic instrumentation would record URLs that contain the bot's token, and would
 create a trace for every poll that finds no work.

@@ -130,7 +130,9 @@ async def load_guessed(
     """
     Return the ids of charges of the claimed amount that a rule matched to a user other than *telegram_id*.
 
-    Leave out charges that were matched by an exact code, because these matches are reliable.
+    Each charge was paid within a few days of the claimed day, and before the claim was raised.
+
+    Leave out charges that were matched by an exact code or a subscription, because these matches are reliable.
     """
     filters = claimed.amount, claimed.currency, telegram_id
     rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *filters, CANDIDATES_MAX)
@@ -138,7 +140,11 @@ async def load_guessed(
 
 
 async def load_dismissed(db: Connection, claimed: ClaimedPayment, *, raised_at: datetime) -> Sequence[int]:
-    """Return the ids of charges of the claimed amount that an operator dismissed."""
+    """
+    Return the ids of charges of the claimed amount that an operator dismissed.
+
+    Each charge was paid within a few days of the claimed day, and before the claim was raised.
+    """
     filters = claimed.amount, claimed.currency, CANDIDATES_MAX
     rows = await db.fetch(sql("find_dismissed_charges"), *search_window(claimed), raised_at, *filters)
     return [row["charge_id"] for row in rows]

@@ -543,7 +543,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Remind one operator of a charge at the time *at*. Replace the operator's earlier reminder of this charge, if any."""
+    """Remind *operator* of the charge in *facts* at the time *at*. Replace the operator's earlier reminder of it, if any."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

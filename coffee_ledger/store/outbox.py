@@ -42,8 +42,8 @@ DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Messages about money explain the balance, so send them for up to a year. The janitor may delete them earlier
-    # (RETENTION_DAYS).
+    # Send these messages even if they are up to a year old, because they explain the balance. The janitor may delete them
+    # earlier (RETENTION_DAYS).
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
@@ -57,21 +57,21 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     # Do not send this after a day. Users who did not pay already know that they did not. Users who pay later need no message,
     # because their payment is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # Send these messages for a year, because they ask operators for a decision. After the decision, the query requeue_missed
-    # does not queue them again.
+    # Send these messages even if they are up to a year old, because they ask operators for a decision. After the decision, the
+    # query requeue_missed does not queue them again.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
-    # An operator must check these problems on Buy Me a Coffee. Send the messages for a month, because no other message reports
-    # these problems, and the database does not record whether an operator has checked them.
+    # An operator must check these problems on Buy Me a Coffee. Send the messages even if they are up to a month old, because no
+    # other message reports these problems, and the database does not record whether an operator has checked them.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
     NotificationKind.CHARGE_NOT_LISTED: 30 * DAY,
     # Do not send this after a month, because the user can no longer reject the guess then (`DISOWN_WITHIN`).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
-    # Send this for a month, because with this message an operator can correct the refund. The query requeue_missed leaves the
-    # message out if the charge is no longer refunded.
+    # Send this even if it is up to a month old, because with this message an operator can correct the refund. The query
+    # requeue_missed leaves the message out if the charge is no longer refunded.
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
     # Do not send these after a day. By then, the problem is probably solved or was reported again. The desk and the alerts show
     # problems that last.
@@ -319,7 +319,11 @@ async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: dat
 
 
 async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when the next message can be sent, or None if no message waits. Ignore messages to the chats in *except_for*."""
+    """
+    Return the time at which the next message can be sent, or None if no message waits.
+
+    Ignore messages to the chats in *except_for*.
+    """
     async with connected(pool) as db:
         due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

@@ -92,8 +92,8 @@ async def open_payment(
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no
     second one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
 
-    If a Web App made the id (`Request.payment_id`), the previous paragraph does not apply. Return a payment that already has
-    this id, if its user and amount are those of the request.
+    If a Web App made the id (`Request.payment_id`), do not return another open payment of the same amount. Return a payment
+    that already has this id, if its user and amount are those of the request.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.

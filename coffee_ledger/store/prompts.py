@@ -18,7 +18,12 @@ PROMPT_AGE_MAX = timedelta(days=1)
 
 @dataclass(frozen=True)
 class OpenPrompt:
-    """An open question to an operator. *number* is the id of the charge, claim, event or entry that the question is about."""
+    """
+    An open question to an operator.
+
+    *kind* is a `Prompt` of coffee_ledger/telegram/desk/messages.py, for example `who`. *number* is the id of the charge, claim,
+    event or ledger entry that the question is about.
+    """
 
     kind: str
     number: int

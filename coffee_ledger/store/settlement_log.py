@@ -18,10 +18,10 @@ log = structlog.stdlib.get_logger()
 
 def log_charges(done: Settlement) -> None:
     """
-    Log the decisions of a settlement that an operator, a rematch or a row of BMC's lists has caused.
+    Log the decisions of a settlement. Call this function after the commit, so that only committed decisions are logged.
 
-    Decisions caused by a webhook are logged in services/webhook/settlement_log.py. Call this function after the commit, so that
-    only committed decisions are logged.
+    The cause of the settlement was an operator, a new attempt to match waiting charges, or a row of BMC's lists. If the cause
+    was a webhook, services/webhook/settlement_log.py logs the decisions.
     """
     completed = find_completed(done)
     for key, charge in done.charges.items():

@@ -52,7 +52,11 @@ async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datet
 
 
 async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
-    """Set the user's language. If *is_lasting* is False, the language changes when Telegram reports a different language."""
+    """
+    Set the user's language. If *is_lasting* is True, a language that Telegram reports later does not replace it.
+
+    If *is_lasting* is False, the language that Telegram reports replaces it.
+    """
     async with connected(pool) as db:
         await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
 

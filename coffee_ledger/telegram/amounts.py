@@ -51,7 +51,11 @@ AMBIGUOUS = re.compile(r"\d+\.\d{3}", re.ASCII)
 
 @dataclass(frozen=True)
 class RequestedAmount:
-    """An amount and its currency, as read from a text or a Web App. *payment_id* is None unless the Web App chose an id."""
+    """
+    An amount and its currency, as read from a text or a Web App.
+
+    *payment_id* is the id that the Web App chose. It is None if the Web App chose no id, or if the amount is from a text.
+    """
 
     amount: Decimal
     currency: str
@@ -169,7 +173,7 @@ class _WebAppData(BaseModel):
     """
     The data of a Web App's `sendData`.
 
-    Users can send any data, so *user_id* is not trusted. The data is refused if *user_id* is not the sender.
+    Users can send any data, so *user_id* is not trusted. The data is refused if it has a *user_id* that is not the sender's.
     """
 
     amount: Annotated[

@@ -1,8 +1,9 @@
 """
 Replace or remove harmful characters. Some characters cannot be stored, and others change how the text around them is shown.
 
-Handlers need not check for these characters. `load_json` parses everything that Telegram sends, and replaces the characters that
-cannot be stored. `Speech.say` writes every text that people read, and removes the misleading characters.
+Functions that handle updates need not check for these characters. `load_json` parses everything that Telegram sends, and
+replaces the characters that cannot be stored. `Speech.say` writes every text that people read, and removes the misleading
+characters.
 """
 
 import json

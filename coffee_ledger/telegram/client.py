@@ -146,7 +146,7 @@ class RetryCalls(BaseRequestMiddleware):
                 return await make_request(bot, method)
             except TelegramBadRequest as error:
                 # Telegram refuses an answer to an old button press, for example if the button was pressed while the bot was down.
-                # Ignore the error, so that the handler continues.
+                # Ignore the error, so that the bot still handles the button press.
                 if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
                     return False
                 raise
@@ -235,7 +235,8 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
     """
     Make a client that sends messages without link previews.
 
-    The notifier's client is made with *retries* False, because the outbox retries.
+    If *retries* is True, the client repeats failed calls (see `RetryCalls`). It is False for the notifier, because the outbox
+    retries.
     """
     # aiogram uses the session's `json_loads` also for updates that arrive by webhook, so `load_json` parses these updates too.
     session = TelegramSession(
@@ -341,8 +342,8 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await retry_until_done("get the bot's own name", bot.me, stop)
     if stop.is_set():
         return
-    # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because running
-    # handlers still need it to answer. The caller closes the session.
+    # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because
+    # the bot may still be handling updates, and needs the session to answer them. The caller closes the session.
     polling = asyncio.create_task(
         dispatcher.start_polling(
             bot,

@@ -18,7 +18,8 @@ CHECK_SECONDS = 300.0
 
 OFFSET_SECONDS_MAX = 30
 """
-If two clocks differ by more seconds than this, /doctor and the alert ClockWrong report a wrong clock.
+If Telegram's clock differs from this machine's clock by more than this, /doctor and the alert ClockWrong report a wrong clock.
+/doctor reports a difference of the database's clock, too.
 
 If Telegram's clock is more than a minute ahead, the bot refuses users of the Mini App (coffee_ledger/telegram/api/init_data.py).
 OFFSET_SECONDS_MAX is less than a minute, so that operators learn of a wrong clock before users are refused.

@@ -25,7 +25,7 @@ class DialogueStorage(BaseStorage):
     Finds the open dialogue by the user's id and ignores the chat, because the bot asks questions only in private chats.
 
     The storage cannot change a dialogue. A change must be conditional, because another bot process may change the dialogue at
-    the same time. But aiogram's interface has no conditional change. So the handlers change a dialogue by the functions of
+    the same time. But aiogram's interface has no conditional change. So the bot changes a dialogue by the functions of
     `coffee_ledger.store.dialogues`.
     """
 

@@ -59,7 +59,11 @@ class ClaimAction(enum.StrEnum):
 
 class ClaimButton(CallbackData, prefix="claim"):
     what: str
-    """A value of `ClaimAction`. The type is `str`, because a client can send any text. Claim handlers ignore other texts."""
+    """
+    A value of `ClaimAction`. The type is `str`, because a client can send any text.
+
+    The bot treats any other text like a press of an outdated button.
+    """
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):
@@ -123,7 +127,11 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
 
 
 class Offer(enum.Enum):
-    """A button under the bot's answer to a message that has no handler of its own. The value is the id of the button's text."""
+    """
+    A button under the bot's answer to a message that the bot did not expect, such as thanks or a sticker.
+
+    The value is the id of the button's text.
+    """
 
     PAY = "choose-button"
     CLAIM = "claim-button"

@@ -1,4 +1,4 @@
-"""Middlewares that choose the user's language, report failures, limit rates, and let handlers finish before the bot stops."""
+"""Middlewares that choose the user's language, report failures, limit rates, and track the updates that are being handled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,7 +47,7 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class MeetUser(BaseMiddleware):
-    """Record the user, give the handler a context in their language, and answer the user if the handler fails."""
+    """Record the user, give aiogram's handler a context in the user's language, and answer the user if the handler fails."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user: User | None = data.get("event_from_user")
@@ -174,8 +174,8 @@ class InFlight(BaseMiddleware):
     """
     Tracks the updates that are being handled, so that the bot can wait for them before it stops.
 
-    When the bot stops, aiogram closes the session at once, so running handlers could not send their answers. Telegram would not
-    repeat their updates, because aiogram confirms an update while its handler still runs.
+    When the bot stops, aiogram closes the session at once, so the bot could not answer an update that is still being handled.
+    Telegram would not repeat this update, because aiogram confirms an update before it is completely handled.
 
     Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """

@@ -366,8 +366,8 @@ class Notifier:
         if self._summaries is not None and isinstance(notification.facts, WaitingSummary):
             self._summaries.expect_new()
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Measure the delay since the webhook, but not for a message that was queued again. The delay of such a message includes
-        # the time for which the user was unreachable.
+        # Measure the delay since the event was received, but not for a message that was queued again. The delay of such a
+        # message includes the time for which the user was unreachable.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())

@@ -129,7 +129,11 @@ class PollInTurn(BaseRequestMiddleware):
 
 @asynccontextmanager
 async def polling_in_turn(bot: Bot, database_url: str) -> AsyncIterator[None]:
-    """Let *bot* poll only in its turn while the context lasts. At the end, end the lease, so that another bot can poll."""
+    """
+    While the context is open, let *bot* poll only in its turn.
+
+    When the context closes, end the lease, so that another bot can poll.
+    """
     # Use a separate connection, because a handler that waits for the database must not delay the extension of the lease.
     async with open_pool(database_url, size_max=1) as pool, asyncio.TaskGroup() as tasks:
         lease = Lease(pool, POLLING_LEASE)

@@ -1,7 +1,7 @@
 """
 Make the router of the conversation with users. Our own bot and any other aiogram bot can include this router.
 
-The data of the Dispatcher must contain a `Context` under the key `context`, because the handlers need it.
+The data of the Dispatcher must contain a `Context` under the key `context`, because the conversation needs it.
 """
 
 from aiogram import F, Router
@@ -17,9 +17,9 @@ def make_router(dialogues: BaseStorage, *, answers_unknown: bool = True, throttl
     """
     Make the conversation's router, which handles private chats and ignores groups and channels.
 
-    *dialogues* is the storage of the users' open dialogues. If *answers_unknown* is False, messages that no handler of the
-    conversation knows are left to the other routers of the bot. *throttle* limits the rate of each user. It is None if the
-    Dispatcher already has a throttle for all updates.
+    *dialogues* is the storage of the users' open dialogues. If *answers_unknown* is True, the router also answers unknown
+    messages and button presses. Otherwise it leaves them to the other routers of the bot. *throttle* limits the rate of each
+    user. It is None if the Dispatcher already has a throttle for all updates.
     """
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)

@@ -75,8 +75,8 @@ class Speech:
 
     def word(self, kind: str, word: str) -> str:
         """
-        Return the text with the id `{kind}-{word}`, without HTML, to fill it into another text. If there is no such text,
-        return *word* itself.
+        Return the text with the id `{kind}-{word}` as plain text (see `label`), to fill it into another text. If there is no
+        such text, return *word* itself.
 
         Use this method for words from the database. A word may have no text if a newer version stored it before a rollback.
         """
@@ -84,7 +84,7 @@ class Speech:
         return self.label(text) if self._bundle.has_message(text) else word
 
     def label(self, text: str, **values: str | int) -> str:
-        """Return a text without HTML, for a button, a command or an alert."""
+        """Like `say`, but return plain text for a button, a command or an alert: remove HTML tags, and decode escapes."""
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
 
     def money(self, amount: Decimal, currency: str) -> str:

@@ -134,7 +134,7 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
-    """Mark the events that may explain a change in the panels: deployments, restarts and alerts."""
+    """Mark the times of deployments, restarts and alerts, because they may explain a change in the panels."""
     # Mark a version as a deployment only if it did not run in the last hour. If this time were much shorter, a version that
     # runs all the time would look like a new deployment after each missed scrape.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"

@@ -44,12 +44,12 @@ def row(title: str, *panels: Panel, width: int = 8, height: int = 7, empty: str 
 
 
 def stat(title: str, about: str, *queries: str | Query | Sql, **options: Unpack[Options]) -> Panel:
-    """Show the last value as a number."""
+    """Build a panel that shows the last value as a number."""
     return _panel(Kind.STAT, title, about, queries, options)
 
 
 def age(title: str, about: str, *queries: str | Query, **options: Unpack[Options]) -> Panel:
-    """Show a time span as a number."""
+    """Build a panel that shows a time span as a number."""
     options["unit"] = Unit.SECONDS
     return stat(title, about, *queries, **options)
 
@@ -61,13 +61,13 @@ def lines(title: str, about: str, *queries: str | Query | Sql, **options: Unpack
 
 
 def rates(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
-    """Draw events per minute as lines."""
+    """Build a panel that draws events per minute as lines."""
     options["unit"] = Unit.PER_MINUTE
     return lines(title, about, *queries, **options)
 
 
 def durations(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
-    """Draw durations as lines."""
+    """Build a panel that draws durations as lines."""
     options["unit"] = Unit.SECONDS
     return lines(title, about, *queries, **options)
 
@@ -81,7 +81,11 @@ def shares(title: str, about: str, *queries: Query, **options: Unpack[Options]) 
 
 
 def states(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
-    """Draw a state over time, such as up or down. Each state has a number as its value and is shown as a word."""
+    """
+    Build a panel that draws a state over time, such as up or down.
+
+    The query returns each state as a number, and the panel shows the state as a word.
+    """
     return _panel(Kind.STATES, title, about, queries, options)
 
 
@@ -92,7 +96,7 @@ def table(
 
 
 def heat(title: str, about: str, histogram: str, **options: Unpack[Options]) -> Panel:
-    """Draw a heat map of a histogram. It shows how many observations fell into each bucket over time."""
+    """Build a panel with a heat map of a histogram. It shows the number of observations in each bucket over time."""
     options["unit"] = Unit.SECONDS
     expr = f"sum by (le) (increase({histogram}_bucket{{$here}}[$__rate_interval]))"
     return _panel(Kind.HEAT, title, about, (Query(expr, "{{le}}", exemplars=True),), options)

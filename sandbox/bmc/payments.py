@@ -42,7 +42,7 @@ class Order:
     """
     The supporter's input in the checkout form.
 
-    A guest may leave out the name (*name* is "") and the e-mail (*email* is None).
+    A supporter may leave out the name (*name* is "") and the e-mail (*email* is None).
     """
 
     kind: Kind

@@ -113,7 +113,7 @@ function standingsOf(people) {
   return new Map(people.map(({ id, standing }) => [id, standing]));
 }
 
-/** Return true if a person with this standing has not pressed Start yet. *standing* is undefined for an unknown person. */
+/** Return true if a person has not pressed Start. *standing* is a value of `Standing`, or undefined for an unknown person. */
 function isNew(standing) {
   return standing === undefined || standing === "stranger";
 }

@@ -48,7 +48,11 @@ function collapsed(content) {
   return quotation;
 }
 
-/** Like Telegram's clients, write the time in the reader's zone and language. For the format `r` (relative), show *words*. */
+/**
+ * Like Telegram's clients, write the time in the reader's zone and language.
+ *
+ * *words* is the text that the bot sent in this place. Show it unchanged for the format `r` (relative).
+ */
 function time({ unix_time: unix, date_time_format: format }, words) {
   const date = new Date(unix * 1000);
   const styles = {

@@ -22,7 +22,10 @@ const OUTCOMES = {
   legacy: "an old event, nothing changed",
 };
 
-/** Return the meaning of the webhook's answer to one delivery. *story* is the payment that the event reports, or undefined. */
+/**
+ * Return the meaning of the webhook's answer to one delivery. *story* is the payment that the event reports. It is undefined
+ * if the page shows no such payment, for example for a test event.
+ */
 export function outcomeWords({ status, answer, error }, story) {
   if (status === null) return /no answer within/.test(error ?? "") ? "no answer in time" : "no connection";
   const { outcome, error: refusal } = read(answer);

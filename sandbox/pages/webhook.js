@@ -86,7 +86,11 @@ function payment(paid, old, onClaim) {
   return li;
 }
 
-/** Make the timeline of a payment. It is open for the newest payment. The visitor can open the timelines of other payments. */
+/**
+ * Make the timeline of a payment. It is open at first if the payment is the newest, and closes when a newer payment comes.
+ *
+ * *old* is the earlier element of the payment, if any. It shows whether the visitor has opened or closed the timeline.
+ */
 function journey({ story, isNewest, kind }, old, onClaim) {
   const { words, kind: look } = standing(story);
   const summary = make("summary", {}, "Timeline ", make("span", { className: `chip ${look}`, textContent: words }));

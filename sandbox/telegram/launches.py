@@ -122,7 +122,7 @@ class Launches:
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
     """
-    Find the button with this text, and return the launch of the Mini App that a press of the button starts.
+    Find the button with this text, and return the launch of the Mini App by this button.
 
     Search the current reply keyboard first, then the messages from the newest to the oldest. If *message_id* is not None, search
     only in the message with this id.

@@ -48,8 +48,8 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# The scopes for which a bot may set commands. Telegram's scopes `chat_administrators` and `chat_member` are refused: each is
-# for some members of one group, and the sandbox shows no commands in groups.
+# The scopes for which a bot may set commands. Telegram also has the scopes `chat_administrators` and `chat_member`, which are
+# for some members of one group. The sandbox refuses these two scopes.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 

@@ -9,7 +9,7 @@ _PEOPLE_MAX = 10_000
 
 
 class Standing(Enum):
-    """The relation of a person to the bot."""
+    """The state of a person's chat with the bot. The bot can write to the person only if the state is OPEN."""
 
     # A stranger has not written to the bot yet, so Telegram does not let the bot write to the person.
     STRANGER = "stranger"

@@ -68,9 +68,9 @@ class Updates:
 
     def add(self, kind: str, payload: dict[str, Any], *, copies: int = 1) -> int:
         """
-        Queue an update if the bot asked for updates of this kind.
+        Queue an update if the bot asked for updates of this kind. Return the id of the update, even if it is not queued.
 
-        Return the id of the update, even if the update is not queued.
+        The bot must confirm the update *copies* times before the update is dropped (see `confirm_before`).
         """
         update_id = self._ids.next()
         if self._is_wanted(kind):

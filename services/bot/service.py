@@ -17,8 +17,8 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     # them. So `disable_fsm` prevents aiogram from registering the FSM middleware itself. Instead, `payments_in` registers the
     # FSM middleware after `Throttle`.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
-    # Open the bot first, so that its HTTP session is closed last. Handlers that still run at shutdown need this session to send
-    # their answers.
+    # Open the bot first, so that its HTTP session is closed last. At shutdown, the bot may still be handling updates, and
+    # needs this session to answer them.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
         # Set up the bot's profile in the background, so that the bot answers users even while Telegram refuses to change
         # the profile.

@@ -49,7 +49,11 @@ class RequestBudget:
     _pause_ends_at: float = 0.0
 
     def take(self, now: float, *, for_claim: bool = False) -> float:
-        """Count a request and return 0. If no request is allowed now, return the seconds until a request is allowed."""
+        """
+        Count a request and return 0. If no request is allowed now, return the seconds until a request is allowed.
+
+        Only a request with *for_claim* may use the last `CLAIM_REQUESTS` requests of a minute.
+        """
         allowed_at = self._pause_ends_at
         requests_max = REQUESTS_PER_MINUTE_MAX - (0 if for_claim else CLAIM_REQUESTS)
         if len(self._sent_at) >= requests_max:

@@ -100,7 +100,7 @@ class Reading:
     news: list[Event] = field(default_factory=list)
     """The events made from the rows that show a payment or a refund that we do not know."""
     quiet: list[str] = field(default_factory=list)
-    """The names (see `row_name`) of the rows that show no unknown payment or refund."""
+    """The names (see `row_name`) of the rows without news."""
     seen: set[str] = field(default_factory=set)
     status: int | None = None
     """The HTTP status of the last answer; None if no answer came."""
@@ -126,7 +126,8 @@ class Reconciler:
         self._clock = clock
         self._passed_at: datetime | None = None
         self._has_failed = False
-        # Create the series at 0. If a series first appears with its first increase, `increase` in Prometheus misses this increase.
+        # Create each time series of these metrics at 0. If a series first appears with its first increase, `increase` in
+        # Prometheus misses this increase.
         for result in ("good", *(state for state in ApiState if not state.is_healthy)):
             PASSES.labels(result)
         for outcome in Outcome:

@@ -37,7 +37,7 @@ NOT_READY = (
     asyncpg.OperatorInterventionError,
     asyncpg.TargetServerAttributeNotMatched,
 )
-"""Errors that mean that the database is starting, or that a stand-by is being promoted."""
+"""Errors that mean that the database is starting, or that a standby server of Postgres is being promoted."""
 
 log = structlog.stdlib.get_logger()
 

@@ -273,7 +273,8 @@ class Intake:
         """
         Submit the events of these files to the batcher. Return the outcome or the error of each file that could be read.
 
-        If the database cannot even store the raw event, the result is an error. The file stays in the spool and is retried.
+        If the database cannot even store the raw event, return the error for its file. The file stays in the spool and is
+        retried.
         """
         found = await self._in_thread(_read, spool, names)
         # With `return_exceptions`, the error of one event does not hide the outcomes of the other events.

@@ -53,8 +53,8 @@ class WebhookSettings(MatchingSettings):
             },
         ),
     ]
-    # Keep this field below BMC_WEBHOOK_SECRETS. The validator of this field needs the signing secrets, and pydantic passes only
-    # the fields above to it.
+    # Keep this field below BMC_WEBHOOK_SECRETS. The validator of this field needs the signing secrets, and pydantic passes to a
+    # validator only the fields that are defined above its own field.
     PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,

@@ -20,7 +20,11 @@ COMMAND_SECONDS_MAX = 60
 
 @dataclass
 class Memory:
-    """The memory of each service in bytes, without the page cache, from `docker stats`."""
+    """
+    The limit of the memory of each service, its use now and its highest use so far, in bytes, from `docker stats`.
+
+    The use does not include the page cache.
+    """
 
     limits: dict[str, int] = field(default_factory=dict)
     now: dict[str, int] = field(default_factory=dict)

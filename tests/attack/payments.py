@@ -82,7 +82,7 @@ async def pay(session: aiohttp.ClientSession, url: str, number: int) -> Payment:
 
 def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
     """
-    Describe each payment that was not credited exactly once and in full.
+    Return a line of text for each payment that was not credited exactly once and in full.
 
     A payment whose delivery was not answered with 200 may have no credit, because Buy Me a Coffee would repeat the delivery.
     """

@@ -58,7 +58,11 @@ class Person:
         return code_in(await self.ask(f"/pay {amount}"))
 
     async def press(self, button: str, **which: Any) -> dict[str, Any]:
-        """Press the button with this text or callback data. Return the bot's answer to the callback query."""
+        """
+        Press the button with this text or callback data. Return the bot's answer to the callback query.
+
+        *which* contains further fields of the request to the sandbox, such as the `message_id` of the button's message.
+        """
         pressed = await self.sandbox.post(f"{self.path}/press", button=button, **which)
         query_id = pressed["callback_query_id"]
         chat = await self.sandbox.get(self.path, callback_query_id=query_id, wait=DEADLINE_SECONDS)

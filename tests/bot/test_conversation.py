@@ -182,8 +182,8 @@ async def test_an_update_delivered_twice_records_one_pending_payment(anna: Perso
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # The bot handles a user's updates one after the other. So when it answers /balance, it has handled the update with /pay
-    # both times.
+    # The bot received the update with /pay twice. It handles a user's updates one after the other. So when it answers /balance,
+    # it has handled both copies.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]

@@ -1,7 +1,7 @@
 """
-The desk's lists have pages. If an operator decides on rows of a page and then opens the next page, no row is skipped.
+The desk's lists have pages. If an operator decides on charges of a page and then opens the next page, no charge is skipped.
 
-Each row shows the facts that help to decide on it.
+Each item of a list shows the facts that help to decide on it.
 """
 
 import pytest

@@ -43,7 +43,11 @@ class Group:
         return int(said["message_id"])
 
     async def answer_to(self, person: Person, text: str, **how: Any) -> Message:
-        """Send *text* to the group as *person*. Return the bot's next message in the group, which must be a reply to *text*."""
+        """
+        Send *text* to the group as *person*. Return the bot's next message in the group, which must be a reply to *text*.
+
+        *how* contains further fields of the request to the sandbox, such as `thread_id`.
+        """
         message_id = await self.say(person, text, **how)
         read = await self.sandbox.get(self.path, after=message_id, wait=DEADLINE_SECONDS)
         answers = [one for one in read["messages"] if one["from"] == "bot"]

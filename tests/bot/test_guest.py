@@ -1,5 +1,5 @@
 """
-Coffee Ledger's handlers of updates can be added to the Dispatcher of another bot, the host bot.
+Coffee Ledger's routers can be added to the Dispatcher of another bot, the host bot.
 
 The host bot then keeps its own state, gets metrics, and stops cleanly.
 """

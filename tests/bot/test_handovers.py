@@ -37,7 +37,7 @@ SECRET = "the note of Anna"
 
 
 class Shop:
-    """The part of another bot that keeps balances."""
+    """Keeps the balances of another bot. Its method `add` is the handler that the bot registers."""
 
     def __init__(self) -> None:
         self.calls: list[Credit] = []

@@ -1,4 +1,4 @@
-"""The bot tolerates characters that a modified client or a payer can send and that no handler expects."""
+"""The bot tolerates unusual characters, such as U+0000, that a modified client or a payer sends."""
 
 import json
 import time

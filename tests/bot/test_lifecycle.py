@@ -301,7 +301,11 @@ class Telegram:
         self.number = 100
 
     async def send(self, *, secret: str | None = None, chat: dict[str, object] | None = None, text: str) -> int:
-        """Send one message from Anna to the webhook, and return the HTTP status of the answer."""
+        """
+        Send one message from Anna to the webhook, and return the HTTP status of the answer.
+
+        Without *secret*, the request has no secret. Without *chat*, Anna writes in her private chat with the bot.
+        """
         self.number += 1
         user = {"id": ANNA, "is_bot": False, "first_name": "Anna", "language_code": "en"}
         private = {"id": ANNA, "type": "private", "first_name": "Anna"}

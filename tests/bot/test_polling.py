@@ -64,7 +64,7 @@ class Process:
 
 @pytest.fixture
 def start(sandbox: Sandbox, role_url: Callable[[str], str]) -> Callable[[], AbstractAsyncContextManager[Process]]:
-    """Return a function that runs a bot in a separate process while its context is open."""
+    """Return a function that opens a context. While the context is open, a bot runs in a separate process."""
 
     @asynccontextmanager
     async def run() -> AsyncIterator[Process]:

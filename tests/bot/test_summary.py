@@ -35,7 +35,7 @@ def edits_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def flood(webhook: Webhook, count: int = FLOOD) -> None:
-    """Settle payments that need a decision, because their notes contain a code that the bot never issued."""
+    """Settle *count* payments that need an operator's decision. Their notes contain a code that the bot never issued."""
     await webhook.settle(*[a_payment(support_note=NO_CODE_OF_OURS, amount=3 + number) for number in range(count)])
 
 

@@ -60,7 +60,7 @@ class Balancer:
 
 @pytest.fixture
 async def balancer(run_bot: RunBot, sandbox: Sandbox) -> AsyncIterator[Balancer]:
-    """Run two bots behind a balancer."""
+    """Run two bots behind a balancer, and yield the balancer."""
     async with (
         run_bot(BOT_WEBHOOK_URL=NOWHERE) as first,
         run_bot(BOT_WEBHOOK_URL=NOWHERE) as second,

@@ -1,8 +1,8 @@
 """
 A simulated visitor of the Mini App.
 
-The library `init_data_py` signs Telegram's init data. Signatures of the product's own code could repeat mistakes of this
-code.
+The library `init_data_py` signs the init data, as Telegram does. If the product's own code signed the init data, the tests
+could not find a mistake in this code.
 """
 
 import asyncio

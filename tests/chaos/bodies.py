@@ -94,7 +94,12 @@ def membership(paid: Paid, *, psp_id: str, period_start: int, period_end: int) -
 
 
 def refund(data: Data, *, at: int, is_part: bool) -> Data:
-    """Return the `data` field of a refund. Buy Me a Coffee sends the whole amount even if only a part was refunded."""
+    """
+    Return the `data` field of a refund. *data* is the `data` field of the payment, and *at* is the Unix time of the refund.
+
+    If *is_part* is true, only a part was refunded: the status is `partially_refunded` and not `refunded`. Buy Me a Coffee sends
+    the whole amount in both cases.
+    """
     return {**data, "status": "partially_refunded" if is_part else "refunded", "refunded": "true", "refunded_at": at}
 
 

@@ -301,9 +301,10 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
     """
-    Yield each message after the first *allowed* messages as a repeat of the message directly before it.
+    Skip the first *allowed* messages. Yield each later message as a repeat of the message directly before it.
 
-    The bot sends a message again if it could not record in the database that the message was sent.
+    Each repeat names those of *faults* that may have caused it. The bot sends a message again if it could not record in the
+    database that the message was sent.
     """
     for place in range(allowed, len(heard)):
         first = heard[place - 1]

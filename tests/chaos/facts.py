@@ -96,7 +96,7 @@ class Answer:
 
 @dataclass
 class Sent:
-    """Everything that the load sent."""
+    """The charges and the events that the run has sent, and the results of the deliveries."""
 
     charges: dict[str, Charge] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)

@@ -20,7 +20,7 @@ Inflict = Callable[[Stack], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Plan:
-    """A fault that can be inflicted. Two faults at the same time must touch different services."""
+    """A fault that a run can cause. Two faults at the same time must affect different services."""
 
     name: str
     services: frozenset[str]

@@ -130,7 +130,7 @@ class Telegram:
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
         """
-        Request a code, but do not wait for the bot's answer. `follow` reads the answer later.
+        Request a code, but do not wait for the bot's answer. `follow` reads the answer later. *chance* chooses the amount.
 
         If the simulated Telegram server is down, do nothing.
         """

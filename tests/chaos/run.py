@@ -111,7 +111,7 @@ class Run:
     async def fault(
         self, name: str, services: frozenset[str], effect: AbstractAsyncContextManager[None]
     ) -> AsyncIterator[None]:
-        """Keep a fault in force in the context. Entering *effect* causes the fault, and leaving *effect* undoes the fault."""
+        """Enter *effect*, which causes the fault. When the context ends, leave *effect*, which undoes the fault."""
         fault = Fault(name, services, time.time())
         self.faults.append(fault)
         undoing = AsyncExitStack()

@@ -83,7 +83,7 @@ class Stack:
         return await run(*command, seconds=seconds, environment=settings)
 
     async def docker(self, command: str, service: str, *words: str) -> str:
-        """Run `docker COMMAND` on the container of a service."""
+        """Run `docker COMMAND CONTAINER WORDS` with the container of the service."""
         return await run("docker", *command.split(), self.containers[service], *words)
 
     async def find_networks(self, service: str) -> dict[str, list[str]]:

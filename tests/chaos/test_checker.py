@@ -375,7 +375,7 @@ def test_the_code_is_read_from_the_bots_real_message() -> None:
 
 
 def a_message(said: str) -> Message:
-    """Return a message with this text as Telegram shows it, without HTML tags."""
+    """Return a message to Anna with the text *said*. Remove its HTML tags and decode its HTML escapes, as Telegram does."""
     return Message(BEGAN_AT, ANNA, 1, html.unescape(re.sub("<[^>]+>", "", said)))
 
 

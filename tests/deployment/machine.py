@@ -85,7 +85,7 @@ class Machine:
         return self.in_db(*psql, given=statement.encode()).decode().strip()
 
     def in_db(self, *words: str, given: bytes = b"") -> bytes:
-        """Run a program in the container of the database, and return its output."""
+        """Run a program in the container of the database, and return its output. *given* is its standard input."""
         command = ["docker", "compose", "--project-name", self.project, "exec", "-T", "db", *words]
         environment = {**os.environ, **self.environment}
         done = subprocess.run(
@@ -150,9 +150,10 @@ class Machine:
 @contextmanager
 def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machine]:
     """
-    Copy to *folder* the parts of the checkout that a stack needs. Unless *is_new*, add the settings of the demo.
+    Copy to *folder* the parts of the checkout that a stack needs, and yield a `Machine` that uses this copy.
 
-    Start no container. Remove the project at the end.
+    By default, add the demo's `.env` and an override file. If *is_new* is True, add neither. Start no container. Remove the
+    project at the end.
     """
     build_image()
     checkout = folder / name
@@ -173,7 +174,8 @@ def machine(name: str, folder: Path, *, is_new: bool = False) -> Iterator[Machin
         yield one
     finally:
         with changing_network():
-            # Compose needs `.env` even to remove the project. With *is_new*, the test may have ended before it wrote this file.
+            # Compose needs `.env` even to remove the project. If *is_new* is True, the test may have ended before it wrote this
+            # file.
             shutil.copy(ROOT / ".env.sandbox", checkout / ".env")
             one.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
 

@@ -113,7 +113,10 @@ def test_an_unfinished_file_of_a_crash_is_removed(one: Machine, tmp_path: Path) 
 
 @pytest.fixture
 def stack(one: Machine, tmp_path: Path) -> Iterator[str]:
-    """Run a copy of the database in a container that is labelled like the database of a Swarm. Return the name of the stack."""
+    """
+    Run Postgres with a copy of the database of *one*, in a container with the label that a Swarm gives its database. Yield the
+    name of the stack.
+    """
     name = f"{one.project}-stack"
     label = f"com.docker.swarm.service.name={name}_db"
     settings = ("POSTGRES_USER=ledger_owner", "POSTGRES_DB=ledger", "POSTGRES_HOST_AUTH_METHOD=trust")

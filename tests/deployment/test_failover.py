@@ -136,7 +136,11 @@ async def loading(webhook: Webhook) -> AsyncIterator[Load]:
 
 
 async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None:
-    """Wait until the spool is empty. Then each acknowledged payment must have been credited exactly once."""
+    """
+    Wait until the spool is empty. Then assert that each acknowledged payment is credited exactly once.
+
+    The credits are read from the server *name*.
+    """
     async with asyncio.timeout(SECONDS_MAX):
         while spool.look():  # noqa: ASYNC110 — poll: no `asyncio.Event` reports an empty spool
             await asyncio.sleep(0.05)
@@ -146,7 +150,7 @@ async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None
 
 async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Event) -> None:
     """
-    Wait until the listener is connected to the server *name*. Then deliver a payment, which must wake the listener.
+    Wait until the listener is connected to the server *name*. Then deliver a payment. Assert that the listener sets *woken*.
 
     The listener is the connection on which the bot receives notifications of Postgres (LISTEN and NOTIFY).
     """

@@ -35,7 +35,7 @@ def new(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def paid(old: Machine) -> int:
-    """A user who has paid 5 USD and has 500 credits."""
+    """Return the id of a user who has paid 5 USD and has 500 credits."""
     user = next(users)
     old.pay(user)
     return user

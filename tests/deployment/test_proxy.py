@@ -266,6 +266,8 @@ async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: 
     """
     Send a part of a delivery and stop. Return the status of the answer, or None if the proxy closes without an answer.
 
+    If *has_length* is true, the request has a Content-Length. Otherwise its length is unknown to the proxy.
+
     Over HTTP/2, wait only for the status. Over HTTP/1.1, wait until the proxy closes the connection.
     """
     reader, writer = await Door(proxy.port).connect(protocol)

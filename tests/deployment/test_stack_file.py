@@ -82,7 +82,10 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swarm(state: Path, command: str, **settings: str) -> str:
-    """Run a function of swarm.sh with the settings of the demo, and return its output."""
+    """
+    Run the function *command* of swarm.sh, and return its output. The environment has the settings of the demo, except where
+    `SETTINGS` or *settings* gives another value.
+    """
     demo = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.sandbox").read_text(encoding="utf-8"), re.MULTILINE))
     environ = {**os.environ, **demo, "COMPOSE_PROFILES": "", **SETTINGS, "STATE": str(state), **settings}
     words = ["bash", "-c", f"source {SWARM}/swarm.sh; {command}"]

@@ -55,7 +55,7 @@ async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIter
 
 @pytest.fixture
 def elsewhere() -> list[str]:
-    """Return an empty list. The test stores the address of each request to a server other than the sandbox in this list."""
+    """Return an empty list, in which the test stores the address of each request to a server other than the sandbox."""
     return []
 
 

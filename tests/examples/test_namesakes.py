@@ -65,7 +65,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Run the whole product, with the bot from `namesakes/` in place of the product's own bot."""
+    """Run the whole product, with the bot from `namesakes/` in place of the product's own bot. Yield the stack."""
     override = tmp_path_factory.mktemp("guest") / "compose.override.yaml"
     override.write_text(
         f"services: {{bot: {{image: '{GUEST_IMAGE}', command: [python, main.py]}}}}\n", encoding="utf-8"

@@ -102,7 +102,11 @@ def _answer(list_: ApiList, body: dict[str, Any]) -> ApiResult:
 
 
 def payment_body(payment: Payment, event_id: int, *, verb: str = "created", attempt: int = 1) -> bytes:
-    """Return the body of a webhook about a payment. For the verb "refunded", pass a payment that is refunded."""
+    """
+    Return the body of a webhook about a payment. For the verb "refunded", pass a payment that is refunded.
+
+    *attempt* is 1 for the first delivery of the event.
+    """
     type_ = f"{payment.order.kind.value}.{verb}"
     return _body(type_, payment_data(payment), event_id, created=payment.created_at, attempt=attempt)
 

@@ -48,6 +48,8 @@ def run_migrate(database_url: str) -> None:
 def in_postgres(program: str, *words: str, given: bytes = b"", project: str = PROJECT) -> bytes:
     """
     Run a program of Postgres, such as `pg_dump`, as the database owner in the test container. Return the program's output.
+
+    *words* are the program's arguments, and *given* is its standard input. *project* is the Compose project of the container.
     """
     compose = ("docker", "compose", "--file", str(COMPOSE_FILE), "--project-name", project)
     command = [*compose, "exec", "-T", "db", program, "--username=ledger_owner", *words]

@@ -34,7 +34,7 @@ class Ledger:
         status: str = "pending",
         minutes_ago: float = 1,
     ) -> str:
-        """Insert a pending payment as the bot would."""
+        """Insert a pending payment with this code, as the bot would. Also insert the user if needed. Return the code."""
         await self.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
         created_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         await self.pool.execute(

@@ -172,8 +172,8 @@ async def test_no_request_is_sent_during_a_pause(sandbox: Sandbox) -> None:
 
     assert (refused.state, refused.status, refused.retry_after_seconds) == (ApiState.THROTTLED, 429, 7)
     assert (unsent.state, unsent.status, unsent.retry_after_seconds) == (ApiState.THROTTLED, None, 7)
-    # The sandbox allows 60 requests in a minute, and has received two: the first and the third. The client did not send the
-    # second request, because the first answer demanded a pause of 7 seconds.
+    # The sandbox allows 60 requests in a minute. 58 are left, because only the first and the third call of `read_page` sent a
+    # request. The second call sent none, because the first answer demanded a pause of 7 seconds.
     assert (read.state, read.requests_left) == (ApiState.EMPTY, 58)
 
 

@@ -59,7 +59,11 @@ NOBODYS: dict[str, Any] = a_payment(amount=5, support_note="from a friend")
 
 
 async def a_waiting_charge(webhook: Webhook, ledger: Ledger, payment: dict[str, Any] = NOBODYS) -> int:
-    """Create the users Anna and Bohdan without pending payments, and return the id of a charge that stays unmatched."""
+    """
+    Create the users Anna and Bohdan without pending payments. Settle *payment*, the body of an event.
+
+    The new charge must stay unmatched. Return its id.
+    """
     for user in (ANNA, BOHDAN):
         await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
     await webhook.settle(payment)
@@ -193,8 +197,8 @@ async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhoo
     """
     An operator undoes the match of a charge to Anna. Then an operator dismisses the charge and undoes the dismissal.
 
-    After that, no rule may match the charge to Anna again. Rules credit a charge only once, so Anna would get no credits for
-    this second match.
+    After that, no rule may match the charge to Anna again. A rule can credit a charge only once. So after a second
+    match by a rule, Anna would get no credits.
     """
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))

@@ -1007,8 +1007,8 @@ class MoneyMachine(RuleBasedStateMachine):
 
 def test_the_invariants_hold_after_every_sequence_of_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_world = world
-    # Make each snapshot of the metrics' numbers merge the rows of `counts`. By default, a snapshot merges the rows only if
-    # there are more than 1,000.
+    # With the value 0, each snapshot for the metrics merges the rows of `counts`. By default, a snapshot merges the rows only
+    # if there are more than 1,000.
     monkeypatch.setattr("coffee_ledger.store.snapshot.COUNTS_MAX", 0)
 
     class Machine(MoneyMachine):

@@ -544,7 +544,9 @@ class ReconcilingMachine(RuleBasedStateMachine):
     @rule(user=st.sampled_from(USERS), amount=st.sampled_from(["3", "4", "5", "10"]))
     def claim(self, user: TelegramId, amount: str) -> None:
         """
-        A user claims to have paid. The janitor reads the first page of each list, and at once settles a row for the claim.
+        A user claims to have paid. The janitor looks for the payment on the first pages of the lists.
+
+        It settles at once each row that it finds with the claimed amount or with a code of the user.
         """
         claimed = ClaimedPayment(self.now.date(), Decimal(amount), "USD", None)
         self.do(raise_claim(self.world.bot, user, claimed, now=self.now))

@@ -37,7 +37,7 @@ async def test_an_event_received_by_both_replicas_at_once_is_credited_once(
 
 
 def events_of(user: int) -> list[dict[str, Any]]:
-    """Return the event of the user's payment twice. For a user in REFUNDED, begin with the event of the refund."""
+    """Return two copies of the event of the user's payment. For a user in REFUNDED, the event of the refund precedes them."""
     payment = a_payment(support_note=f"{user}_1780405603")
     return [*([a_refund_of(payment)] if user in REFUNDED else []), payment, payment]
 

@@ -59,7 +59,7 @@ def order(reason: str = "a reason", *, at: datetime | None = None) -> OperatorRe
 
 
 async def ask(desk: Pool, user: int, amount: str, *, minutes_ago: float) -> PaymentId:
-    """Request a payment as the Mini App does."""
+    """Request a payment for the user *minutes_ago* minutes ago, as the Mini App does. Return the id of the pending payment."""
     await meet_user(desk, TelegramId(user), language="en", username=f"user{user}", now=now())
     request = Request(f"app:{secrets.token_hex(8)}", TelegramId(user), Decimal(amount), "USD")
     payment = await open_payment(

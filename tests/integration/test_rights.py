@@ -37,7 +37,7 @@ of_every_role = pytest.mark.parametrize("address", ROLES, indirect=True)
 async def refuse(address: str, statement: str) -> None:
     """Assert that the role in the URL *address* lacks a privilege that *statement* needs."""
     db = await asyncpg.connect(address)
-    # Remove the limits of the session, because every client can remove them. Only privileges protect the database.
+    # Turn off the session's read-only mode and time limit: every client can do so. Only privileges protect the database.
     await db.execute("SET default_transaction_read_only = off")
     await db.execute("SET statement_timeout = 0")
 

@@ -69,7 +69,8 @@ OURS = ("ledger_",)
 def test_dashboards_use_only_exported_metrics() -> None:
     used = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"ledger_db_pool_connections"}  # exported only while a database pool is open; the tests open none
+    # This metric is exported only while a database pool is open, and these tests open none.
+    of_a_pool = {"ledger_db_pool_connections"}
     assert {metric for metric in used if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 

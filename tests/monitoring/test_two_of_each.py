@@ -155,7 +155,11 @@ METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9000/me
 
 
 def inside(stack: Stack, index: int, program: str) -> str:
-    """Run a program in the container of one webhook replica, because a request through the proxy could reach either replica."""
+    """
+    Run a Python program in the container of the webhook replica with the number *index*, and return its output.
+
+    A request through the proxy could reach either replica.
+    """
     return stack.compose("exec", "-T", "--index", str(index), "webhook", "python", "-c", program)
 
 

@@ -19,7 +19,11 @@ AGENT = "Mozilla/5.0 (compatible; coffee-ledger/0.1.0; +https://example.org)"
 
 
 async def ask(sandbox: Sandbox, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> ClientResponse:
-    """Request a list with a valid token, and return the answer, which may be a refusal."""
+    """
+    Request a list, and return the answer, which may be a refusal.
+
+    The request has a valid token and the usual headers. *headers* override them.
+    """
     token = (await sandbox.get("/bmc/api/token"))["token"]
     sent = {"Authorization": f"Bearer {token}", "User-Agent": AGENT, "Accept": "application/json"} | dict(headers or {})
     response = await sandbox.client.get(f"/bmc/api/v1/{path}", params=query, headers=sent, allow_redirects=False)

@@ -14,7 +14,10 @@ NAME = "coffee_ledger_sandbox_bot"
 
 
 async def a_group(sandbox: Sandbox, *, standing: str = "member", **fields: Any) -> int:
-    """Create a group of Olha and Anna. Unless *standing* is `never_added`, let Olha add the bot. Return the id of the group."""
+    """
+    Create a group of Olha and Anna, in which the bot has the status *standing*, a value of `BotStanding`. Return the id of the
+    group.
+    """
     group = await sandbox.post("/telegram/groups", members=[OLHA, ANNA], **fields)
     if standing != "never_added":
         await sandbox.post(f"/telegram/groups/{group['id']}/bot", standing=standing, user_id=OLHA)
@@ -27,7 +30,10 @@ async def say(sandbox: Sandbox, group: int, text: str, user_id: int = ANNA, **fi
 
 
 async def updates(sandbox: Sandbox, kinds: tuple[str, ...] = ("message", "my_chat_member")) -> list[Update]:
-    """Fetch the bot's updates, confirm them so that the sandbox does not return them again, and return them parsed."""
+    """
+    Fetch the bot's updates of the types in *kinds*, and of edited messages. Confirm the updates, so that the sandbox does not
+    return them again. Return them parsed.
+    """
     found = await sandbox.bot("getUpdates", allowed_updates=[*kinds, "edited_message"])
     if found:
         await sandbox.bot("getUpdates", offset=found[-1]["update_id"] + 1)

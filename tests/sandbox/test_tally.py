@@ -30,7 +30,11 @@ class Story:
         self.paid = 0
 
     def pay(self, *, words: str = "", amount: str = "5") -> int:
-        """Tell the tally about a payment whose webhook is being sent. Return the id of the webhook's event."""
+        """
+        Tell the tally about a payment whose webhook is being sent. Return the id of the webhook's event.
+
+        *words* is the text that the supporter wrote.
+        """
         self.paid += 1
         key = str(self.paid)
         self.tally.note_payment(key, of=key, amount=Decimal(amount), words=words, at=self.tick())
@@ -75,7 +79,7 @@ class Story:
 
 @pytest.fixture
 def story() -> Story:
-    """Return a story at whose beginning the bot has shown a code to Anna."""
+    """Return a story in which the bot has already shown a code to Anna."""
     story = Story()
     story.say(ANNA, f"$5, your code: {CODE}", copied=[CODE])
     return story

@@ -127,7 +127,11 @@ class Sandbox:
             return body
 
     async def meet(self, user_id: int = 1) -> int:
-        """Send /start as the user, so that the bot may write to the user. Confirm the update, and return the message id."""
+        """
+        Send /start as the user, so that the bot may write to the user. Return the message id.
+
+        Also confirm the update as the bot, so that `getUpdates` does not return it again.
+        """
         said = await self.post(f"/telegram/chats/{user_id}/messages", text="/start")
         await self.bot("getUpdates", offset=said["update_id"] + 1)
         return int(said["message_id"])

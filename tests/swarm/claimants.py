@@ -70,7 +70,7 @@ class Claimants:
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(FIRST_ID))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
     _error: BaseException | None = None
-    """The exception that ended a task. It shows a mistake in this module, not in the product."""
+    """The exception of the last failed task, or None. It shows a mistake in this module, not in the product."""
 
     async def run(self, *, per_second: float) -> None:
         """Let new people come at random intervals until cancelled, on average *per_second* people per second."""
@@ -108,7 +108,7 @@ class Claimant:
 
     async def claim_some_payments(self) -> None:
         """
-        Claim one to three payments, one after the other.
+        Claim a random number of payments, from one to `DIALOGUES_MAX`, one after the other.
 
         The person withdraws each claim before the next one, because only one claim may be open. The person withdraws the last
         claim with a probability of 1/2.

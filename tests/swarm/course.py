@@ -52,7 +52,9 @@ class Course:
 
     @asynccontextmanager
     async def _recovered(self, what: str, effect: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-        """Cause a fault. When the fault has ended, wait until every service has all its replicas."""
+        """
+        Open the context *effect*, which causes the fault *what*. After its end, wait until every service has all its replicas.
+        """
         async with effect:
             yield
         seconds = self.seconds_until_whole[what] = await self.stack.await_whole()

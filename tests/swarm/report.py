@@ -29,7 +29,7 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
 """
 Maps the name of each number that must be zero to the kinds of violations that the number counts.
 
-Repeated messages need not be zero. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
+Repeated messages are allowed. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
 extend the lease in time, another bot takes over, and repeats the messages that were not marked as sent yet.
 """
 
@@ -68,8 +68,8 @@ def dialogues(found: Sequence[Dialogue]) -> Rows:
 
 def doors(probe: Probe, faults: Sequence[Fault], began_at: float) -> Rows:
     """
-    Return three kinds of rows: the longest time in which no proxy answered, the longest time in which each proxy did not
-    answer, and the number of probes.
+    Return one row with the longest time in which no proxy answered, one row for each proxy with the longest time in which this
+    proxy did not answer, and one row with the number of probes and of unanswered probes.
     """
 
     def gap(door: str | None) -> str:

@@ -124,7 +124,11 @@ class Stack:
         (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")
 
     def _with_sandbox(self) -> object:
-        """Return the sandbox's stack file, changed to record messages and to resolve the public name to all proxies."""
+        """
+        Read the sandbox's stack file, and return its content with additional settings.
+
+        With these settings, the sandbox records messages, and resolves the public name to all proxies.
+        """
         stack = yaml.safe_load((ROOT / "tests/swarm/sandbox.yaml").read_text("utf-8"))
         sandbox = stack["services"]["sandbox"]
         # The update must not restart the sandbox, because a restart would empty Telegram's queues of updates.
@@ -157,7 +161,7 @@ class Stack:
         return await self.lab.docker(DATABASE_NODE, *words)
 
     async def run_webhooks_on(self, nodes: Collection[int]) -> None:
-        """Run a webhook on each of these nodes and on no other, and wait until they are ready."""
+        """Run a webhook on each of the *nodes* and on no other node. Wait until every service has all its replicas."""
         for node in self.lab.nodes:
             await self._label(node, "webhook", value=node in nodes)
         self._webhooks = len(nodes)

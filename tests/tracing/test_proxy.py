@@ -25,7 +25,7 @@ def adapted(*, tracing: str) -> Any:
 
 
 def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
-    """Yield every handler of the kind *handler* at any depth of *content*, in order."""
+    """Yield all Caddy handlers of the kind *handler*, such as `headers`, at any depth of *content*, in order."""
     if isinstance(content, list):
         for one in content:
             yield from find(one, handler)
@@ -37,7 +37,7 @@ def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
 
 
 def routes_with(content: object, handler: str) -> Iterator[list[str]]:
-    """For each list of routes that has a handler of the kind *handler*, yield the kinds of all handlers in the list."""
+    """For each list of routes with a Caddy handler of the kind *handler*, yield the kinds of all handlers in the list."""
     if isinstance(content, list):
         kinds = [str(handle["handler"]) for one in content if isinstance(one, dict) for handle in one.get("handle", ())]
         if handler in kinds:

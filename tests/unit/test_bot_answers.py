@@ -1,4 +1,4 @@
-"""The bot answers messages that no other handler accepts."""
+"""The bot also answers messages that no other function of the bot has answered."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -129,7 +129,7 @@ def test_names_agree_in_any_case_order_and_alphabet(told: str, known: str) -> No
         ("Oleksandr Petrenko", "Oleksandra Petrenko"),
         ("Volodymyr Zghurskyi", "Володимир Згурський"),
         ("Dijk", "van Dijk"),
-        # The initial stands for the second word ("Anton", "Duran"), although the first word has the same initial.
+        # In "Anna A.", the initial stands for "Anton" and not for "Anna". In "Duran D.", it stands for the second "Duran".
         ("Anna A.", "Anna Anton"),
         ("Duran D.", "Duran Duran"),
     ],

@@ -1,4 +1,4 @@
-"""A real process writes safe log lines when it fails, and sends its spans to the tracing backend."""
+"""A real process logs no secrets and no personal data when it fails, and sends its spans to the tracing backend."""
 
 import json
 import subprocess

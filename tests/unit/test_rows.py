@@ -52,7 +52,7 @@ from coffee_ledger.notification_facts import (
     SignatureFailures,
     WaitingSummary,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # renamed, because pytest collects `Test*` classes
+from coffee_ledger.notification_facts import TestEvent as SentTest  # Rename it, because pytest collects `Test*` classes
 from coffee_ledger.store.database import encode_json
 from coffee_ledger.store.rows import charge_of, read_facts, reasons_of, row_of_charge, write_facts
 

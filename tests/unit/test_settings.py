@@ -326,9 +326,9 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
     """
-    If a delivery is signed with one of BMC_WEBHOOK_SECRETS, the webhook settles it as a payment.
+    A probe is a synthetic payment with a secret of its own. The webhook recognises it by this secret, and rolls it back.
 
-    So a probe that is signed with one of these secrets would be settled as a payment, and would not be rolled back.
+    If the secret were also one of BMC_WEBHOOK_SECRETS, the webhook would settle the probe as a real payment.
     """
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 

@@ -78,7 +78,11 @@ event_numbers = count(1)
 
 
 def donation(number: str | None = "1", **said: Any) -> ChargeReport:
-    """Return a donation of 5 USD without a note. Its transaction id is `pi_` + *number*, unless `transaction_id` is given."""
+    """
+    Return a donation of 5 USD without a note. *said* replaces fields of it (see `changed`).
+
+    Its `bmc_id` is *number*. Its transaction id is `pi_` + *number*, unless *said* contains a `transaction_id`.
+    """
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
     charge = Charge(
@@ -97,7 +101,11 @@ def donation(number: str | None = "1", **said: Any) -> ChargeReport:
 
 
 def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeReport:
-    """Return a membership's charge of 3 USD, *months* after its first charge. Later months are renewals."""
+    """
+    Return a membership's charge of 3 USD, *months* after its first charge. If *months* is not 0, the charge is a renewal.
+
+    Its `bmc_id` is *number*. *said* replaces fields of the charge (see `changed`).
+    """
     psp_id = said.get("psp_id", "sub_1")
     period_start = PAID_AT + months * MONTH
     report = donation(
@@ -123,7 +131,7 @@ def changed(report: ChargeReport, **said: Any) -> ChargeReport:
 
 
 def event_of(report: ChargeReport | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
-    """Return an event about *report*, with a new id."""
+    """Return an event about *report*, with a new id. *said* replaces fields of the event."""
     number = next(event_numbers)
     event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, report=report)
     return replace(event, **said)
@@ -155,7 +163,7 @@ def book_of(payments: Iterable[PendingPayment] = (), charges: Iterable[Charge] =
 
 
 def charge_of(report: ChargeReport, **known: Any) -> Charge:
-    """Return the charge as it is stored after an event reported it and no rule matched it."""
+    """Return the charge as it is stored after an event reported it and no rule matched it. *known* replaces fields of it."""
     return replace(report.charge, **known)
 
 

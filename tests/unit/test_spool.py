@@ -517,7 +517,7 @@ async def test_a_full_spool_refuses_a_delivery(folder: Path) -> None:
 
 @pytest.fixture
 def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the database hangs, stop waiting for it after 0.05 seconds, so that the tests are fast."""
+    """Let the webhook wait only 0.05 seconds for a hanging database, so that the tests are fast."""
     monkeypatch.setattr(intake_module, "ANSWER_SECONDS_MAX", 0.05)
 
 

@@ -118,7 +118,7 @@ def role_url(url: str, role: str) -> str:
 
 
 def a_new_payment(note: str = "", **data: Any) -> dict[str, Any]:
-    """Return an event about a payment that no snapshot contains."""
+    """Return an event about a payment that no snapshot contains. *data* has fields of the event's `data`."""
     number = next(_numbers)
     event = a_payment(id=number, transaction_id=f"pi_new_{number}", support_note=note, **data)
     return event | {"event_id": number}
@@ -126,7 +126,7 @@ def a_new_payment(note: str = "", **data: Any) -> dict[str, Any]:
 
 def write_migrations(folder: Path, **migrations: str) -> Path:
     """
-    Return a copy of the folder `db` that has additional migrations.
+    Copy the folder `db` into *folder*, and add migrations to the copy. Return the path of the copy.
 
     Each keyword is the name of a migration, and its value is the SQL. The migrations are applied in the order of the keywords.
     """

@@ -52,7 +52,11 @@ async def count_rows(db: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]
 
 
 def with_known_columns(after: Snapshot, before: Snapshot) -> Snapshot:
-    """Drop the columns that a migration added, because the invariants compare whole rows before and after the migration."""
+    """
+    Return *after* without the columns that a migration added.
+
+    The invariants compare whole rows before and after the migration, so the new columns would count as changes.
+    """
     known = {name: set(rows[0]) for name, rows in vars(before).items() if rows}
     return replace(after, **{name: [_only(row, known[name]) for row in getattr(after, name)] for name in known})
 

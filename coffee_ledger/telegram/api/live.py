@@ -39,7 +39,7 @@ class Watcher:
     """An open page of the Mini App that waits for changes."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """The event that is set when something may have changed for the user."""
+    """This `asyncio.Event` is set when something may have changed for the user."""
     is_displaced: bool = False
     """Whether the stream to this page must end, to make room for a newer page."""
 
@@ -115,8 +115,7 @@ class Live:
     async def run(self) -> None:
         while True:
             await wait_for_event(self._hint, seconds=CHECK_SECONDS)
-            # Clear the event before the query. If the event were cleared after the query, a NOTIFY during the query would be
-            # lost.
+            # Clear `_hint` before the query. If it were cleared after the query, a NOTIFY during the query would be lost.
             self._hint.clear()
             try:
                 await self._wake_watchers()

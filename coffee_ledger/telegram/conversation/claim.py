@@ -103,7 +103,7 @@ def _by_text(message: Message) -> Given:
 
 
 def _by_press(press: CallbackQuery) -> Given | None:
-    """Convert a button press. Return None if Telegram delivers the press without the message that contains the button."""
+    """Return the press as a `Given`, or None if Telegram delivers it without the message that contains the button."""
     if press.message is None:
         return None
     return Given(TelegramId(press.from_user.id), press.message, {"press_id": press.id})

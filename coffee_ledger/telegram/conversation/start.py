@@ -51,7 +51,7 @@ Telegram itself generates the messages of all other types, for example after a m
 
 
 class Answer(enum.Enum):
-    """An answer to a message that no other handler has answered. Each value is the id of the answer's text."""
+    """An answer to a message that no other router handles. Each value is the id of the answer's text."""
 
     CODE = "code-goes-elsewhere"
     CLAIM = "claim-offered"
@@ -150,7 +150,7 @@ async def answer_unknown(message: Message, context: Context) -> None:
 
 
 def answer_to(message: Message) -> Answer:
-    """Choose the answer to a message that no other handler has answered."""
+    """Choose the answer to a message that no other router handles."""
     words = message.text or message.caption or ""
     # Many users send the code to the bot by mistake. The answer explains that the code belongs in the note on Buy Me a Coffee.
     if read_codes(words).holds_code:

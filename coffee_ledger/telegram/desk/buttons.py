@@ -1,8 +1,8 @@
 """
 The desk's buttons, and the data that Telegram sends to the bot when an operator presses a button.
 
-The data contains only ids and short values. The handlers load everything else from the database, because the state may have
-changed since the message was sent.
+The data contains only ids and short values. The bot loads everything else from the database, because the state may have changed
+since the message was sent.
 """
 
 import enum
@@ -49,7 +49,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     """
     The id of the user, or 0 if the action needs no user.
 
-    If *payment_id* is set, *telegram_id* is 0 too, because the handler reads the user from the pending payment.
+    If *payment_id* is set, *telegram_id* is 0 too, because the bot reads the user from this pending payment.
     """
     payment_id: str = ""
 
@@ -101,7 +101,7 @@ class UndoAll(CallbackData, prefix="dz", sep="|"):
 
 
 class RefundPart(CallbackData, prefix="dr", sep="|"):
-    """Record that a part of a charge was refunded. The handler reads the reason from the message with this button."""
+    """Record that a part of a charge was refunded. The bot reads the reason from the message with this button."""
 
     charge_id: int
     amount: Decimal
@@ -166,7 +166,7 @@ class TurnFrom(CallbackData, prefix="dt", sep="|"):
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
-    """Add *credits* to a user's balance. The handler reads the reason from the message with this button."""
+    """Add *credits* to a user's balance. The bot reads the reason from the message with this button."""
 
     telegram_id: int
     credits: int
@@ -176,7 +176,7 @@ class Undo(CallbackData, prefix="du", sep="|"):
     """
     Undo the decision about a charge, or undo an entry of the ledger.
 
-    The message with this button contains the operator's reason for the undo. The handler reads the reason from there.
+    The message with this button contains the operator's reason for the undo. The bot reads the reason from there.
     """
 
     is_charge: bool

@@ -458,7 +458,11 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
 
 
 def _name_sign(told: str, known: str | None, speech: Speech) -> str:
-    """Return a mark and the word for "name". The mark is ✓ if the names agree, ≈ if they are similar, and ✗ if they differ."""
+    """
+    Compare the name in a claim (*told*) with the supporter's name (*known*). Return a mark and the word for "name".
+
+    The mark is ✓ if the names agree, ≈ if they are similar, and ✗ if they differ.
+    """
     if names_alike(told, known) and not names_agree(told, known):
         return "≈ " + speech.say("desk-fit-name")
     return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))

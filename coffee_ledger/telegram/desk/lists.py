@@ -69,7 +69,7 @@ def make_router() -> Router:
         router.message.register(_begin(listing), Command(command, ignore_case=True))
     router.callback_query.register(turn, TurnPage.filter())
     router.callback_query.register(turn_from, TurnFrom.filter())
-    # Register the handler of confirmed requests first, because the filter of `ask_whether_again` matches them too.
+    # Register `settle_event_again` first, because the filter of `ask_whether_again` also matches confirmed requests.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())

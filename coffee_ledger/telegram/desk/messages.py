@@ -56,7 +56,7 @@ class Prompt(enum.StrEnum):
     WHY_DECLINE = "decline"
     WHY_DISMISS_EVENT = "dismissevent"
     HOW_MUCH = "howmuch"
-    """Ask which part of a charge was refunded."""
+    """Ask how much of the amount of a charge was refunded."""
 
 
 async def show(press: CallbackQuery, card: Card) -> None:
@@ -92,7 +92,7 @@ async def show_everywhere(
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
-    # A decided charge needs no reminders.
+    # Operators may have requested reminders of this charge. If the charge is decided, cancel the reminders.
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     reminders = await find_reminders(context.pool, file.charge.charge_key)
@@ -138,7 +138,7 @@ async def refuse(
 
     After a button press, *card* replaces the message with the button. After a reply, *card* is sent as a new message.
 
-    *first* is the id of the text for a request that came too late. This text names the operator who decided first.
+    *first* is the id of the text that is shown if an operator has already decided. The text names this operator.
     """
     if isinstance(to, CallbackQuery):
         await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)

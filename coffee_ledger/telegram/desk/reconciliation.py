@@ -47,7 +47,11 @@ def make_router() -> Router:
 
 
 async def compare(message: Message, context: Context) -> None:
-    """Ask the janitor for a comparison, and show the report. A comparison takes seconds, so show a progress message first."""
+    """
+    Ask the janitor for a comparison, and show the differences between BMC's lists and our charges.
+
+    A comparison takes seconds, so show a progress message first.
+    """
     speech = context.speech
     request_id = await request_reconciliation(context.pool, "operator", now=context.clock())
     if request_id is None:

@@ -2,8 +2,8 @@
 Undo a match, a dismissal or an adjustment, or record the refund of a part of a charge.
 
 The bot first asks for the reason of an undo, or for the refunded part. Then it sends a message that shows the change, quotes the
-reason and asks for confirmation. After the confirmation, the handler reads the reason from this message. So the bot does not need
-to store the reason between the two steps.
+reason and asks for confirmation. After the confirmation, the bot reads the reason from this message. So it does not need to
+store the reason between the two steps.
 """
 
 import re
@@ -66,7 +66,7 @@ def make_router() -> Router:
     router = Router(name="desk-undo")
     router.message.register(begin_undo, Command("undo", ignore_case=True))
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
-    # Register the handler of confirmed requests first, because the filter of `ask_why_undo` matches them too.
+    # Register `undo` before `ask_why_undo`, because the filter of `ask_why_undo` also matches the button presses for `undo`.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
@@ -214,7 +214,11 @@ async def _show_entry(number: int, context: Context) -> _Shown | None:
 
 
 async def _offer_what_can_be_undone(said: str, context: Context) -> Card:
-    """List the matches and adjustments of a user, each with a button to undo it."""
+    """
+    List the matches and adjustments of the user whom *said* names, each with a button to undo it.
+
+    If *said* does not name exactly one user, or if the user has none of them, say so instead.
+    """
     speech = context.speech
     people = await find_people(context.pool, said)
     if len(people) != 1:
