@@ -18,8 +18,8 @@ def _replicas_of(service: str) -> Any:
         le=50,
         description=f"the number of {service} that run at the same time, from 1 to 50",
         json_schema_extra={
-            "note": f"The {service} may open twice as many connections to the database as this number needs, because an update may start "
-            f"new {service} before it stops the old ones. This setting does not start {service}: use --scale."
+            "note": f"The setting limits the database connections of all {service} together. The limit is twice the number that they "
+            f"need, because an update may start new {service} before it stops the old ones. To start more {service}, use --scale."
         },
     )
 
