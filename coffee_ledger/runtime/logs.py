@@ -52,7 +52,8 @@ def configure_logging(*, level: str, service: str) -> None:
         lambda _, __, line: {"service": service, **line, **trace_ids()},
     ]
     handler = QueuedHandler(sys.stdout)
-    find_logger = structlog.stdlib.LoggerFactory()
+    # A logger gets the name of the module that calls `get_logger`. Ignore this module, in which the lambda below is called.
+    find_logger = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
     structlog.configure(
         processors=[*facts, render],
         # Do not pass the lines of our own code through `logging`, because this would double the time to log a line.
@@ -146,13 +147,14 @@ def render(logger: object, method: str, line: EventDict) -> str:
     """
     Turn the fields of a line into JSON, without secrets and without the texts of most exceptions.
 
-    A log call must not raise an exception. So if a field cannot be written as JSON, the line contains only the field `event`
-    and the type of the error.
+    A log call must not raise an exception. So if a field cannot be written as JSON, the line contains only the fields that
+    every line has, and the type of the error.
     """
     try:
         text = _to_json(logger, method, _render_exception(logger, method, line))
     except Exception as error:  # noqa: BLE001 — for example, a field contains itself
-        text = _to_json(logger, method, {"event": str(line.get("event")), "not_rendered": type(error).__name__})
+        kept = {name: str(line.get(name)) for name in ("service", "level", "logger", "at", "event")}
+        text = _to_json(logger, method, {**kept, "not_rendered": type(error).__name__})
     return escape_surrogates(redact(str(text)))
 
 

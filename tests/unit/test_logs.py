@@ -82,6 +82,12 @@ def test_a_log_line_has_an_event_and_its_values_as_fields(lines: Lines) -> None:
     }
 
 
+def test_a_log_line_has_the_name_of_the_module_that_logs(lines: Lines) -> None:
+    structlog.stdlib.get_logger().info("charge credited")
+
+    assert [line["logger"] for line in lines()] == [__name__]
+
+
 def test_a_librarys_record_has_the_same_format(lines: Lines) -> None:
     logging.getLogger("aiohttp.server").warning("odd request from %s", "a client")
 
@@ -124,7 +130,10 @@ def test_a_field_that_cannot_be_written_as_json_does_not_fail_the_caller(lines: 
 
     structlog.stdlib.get_logger("a").info("odd", value=contains_itself)
 
-    assert lines() == [{"event": "odd", "not_rendered": "ValueError"}]
+    [line] = lines()
+    assert (line["level"], line["logger"], line["event"]) == ("info", "a", "odd")
+    assert line["not_rendered"] == "ValueError"
+    assert "value" not in line
 
 
 def test_events_below_the_level_are_not_logged(written: Callable[[], str]) -> None:
