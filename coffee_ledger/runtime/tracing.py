@@ -105,8 +105,10 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
     """Make a span for the `with` block. If the block raises an exception, record its type and mark the span as failed."""
-    # If tracing is off, make no span, because OpenTelemetry would spend several microseconds on it and never send it.
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    # If tracing is off, make no span, because OpenTelemetry would spend several microseconds on it and never send it. But with a
+    # parent, such as a span of the proxy, OpenTelemetry passes the ids of the parent on to log lines and to later work.
+    has_parent = trace.get_current_span(parent).get_span_context().is_valid
+    if not has_parent and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return nullcontext(trace.INVALID_SPAN)
     return _recording_span(name, kind, parent, links, attributes)
 

@@ -103,6 +103,16 @@ async def test_no_traceparent_is_stored_without_tracing(webhook: Webhook, ledger
     assert await ledger.pool.fetchval("SELECT count(traceparent) FROM notifications") == 0
 
 
+async def test_the_proxys_trace_is_passed_on_without_tracing(webhook: Webhook, ledger: Ledger) -> None:
+    """`OTEL_SDK_DISABLED` turns the spans of the services off, and not those of the proxy."""
+    await ledger.open(CODE)
+    body = raw(a_payment(support_note=CODE))
+
+    await webhook.post(body, headers={**sign(body), "traceparent": PROXYS})
+
+    assert await ledger.pool.fetchval("SELECT traceparent FROM notifications WHERE telegram_id IS NOT NULL") == PROXYS
+
+
 async def test_no_span_contains_texts_of_people(webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter) -> None:
     words: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna", "supporter_email": "anna@example.org"}
     await ledger.open(CODE)
