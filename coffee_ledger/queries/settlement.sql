@@ -140,6 +140,7 @@ SELECT array(
             CROSS JOIN LATERAL (
                       SELECT charges AS charge FROM charges WHERE charges.charge_id = found.charge_id ORDER BY charge_id OFFSET 0
                   ) AS stored
+            ORDER BY found.charge_id
        ) AS charges;
 
 -- name: load_candidates
