@@ -48,9 +48,9 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. When BROWSING has ended, `make test` starts RESTORING
-# (a part of DEPLOYING), the rest of DEPLOYING, and the folders that are in no group. All these tests start containers. While a
-# browser is open, no container may start, because the browser would abort the pages that it is loading (tests/network.py).
+# `make test` runs the groups BROWSING, TALKING and SETTLING in parallel. RESTORING (a part of DEPLOYING), the rest of DEPLOYING
+# and the folders that are in no group start when BROWSING has ended, because their tests start containers. While a browser is
+# open, no container may start: the browser would abort the pages that it is loading (tests/network.py).
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing

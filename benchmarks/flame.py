@@ -31,8 +31,8 @@ TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
 """Finds the title of the picture. `py-spy` uses its own command line as the title, and `CAPTION` replaces this title."""
 CAPTION = f"The webhook under load of {CALLERS} callers, {SAMPLED_SECONDS} s, busy samples"
 
-# The first process of the container is Docker's init. Its only child is the webhook. With the option `--nonblocking`, `py-spy`
-# does not stop the webhook for each sample. A stop would wake the webhook's idle threads, which would then count as busy.
+# Sample the webhook, which is the only child of process 1, Docker's init. With the option `--nonblocking`, `py-spy` does not
+# stop the webhook for each sample. A stop would wake the webhook's idle threads, which would then count as busy.
 RECORD = (
     f"/opt/peers/bin/py-spy record --nonblocking --pid $(cut -d' ' -f1 /proc/1/task/1/children) --duration {SAMPLED_SECONDS}"
     f" --rate {SAMPLES_PER_SECOND} --nolineno --format flamegraph --output /tmp/flame.svg >&2 && cat /tmp/flame.svg"

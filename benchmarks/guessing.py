@@ -319,8 +319,8 @@ def guess_as_before(
 
     - There is no open payment within the window, or more than one.
     - *waiting* is not empty: other charges of this amount are unmatched.
-    - A different user also requested this amount within the window, and this request was cancelled or expired after the charge
-      was paid. So the charge may have been meant for this request.
+    - Another user than that of the open payment also requested this amount within the window, and this second request was
+      cancelled or expired after the charge was paid. So the charge may have been meant for the second request.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]
@@ -364,7 +364,7 @@ class Page:
         """
         Return the pending payments of *amount* that are open or ended at most `ROWS_KEPT` (two hours) ago.
 
-        *amount* must not be None.
+        The field `Charge.amount` may be None, but every charge of the simulation has an amount.
         """
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))

@@ -105,8 +105,8 @@ async def send_at_rate(
     """
     Try to send one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
 
-    If *callers* deliveries wait for their answers, the next delivery is delayed until one of them is answered. Each response
-    time counts from the planned start of the delivery, so it includes such a delay.
+    At most *callers* deliveries wait for an answer at the same time. Further deliveries are delayed. Each response time counts
+    from the planned start of the delivery, so it includes such a delay.
 
     Raises:
         LoadError: A delivery was not answered with 200.

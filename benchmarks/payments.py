@@ -113,7 +113,7 @@ async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
     """
     Insert the users and the pending payments of *deliveries*.
 
-    The times of the payments are spread evenly over the last hour (`OPENED_WITHIN`).
+    The opening times of the pending payments are spread evenly over the last hour (`OPENED_WITHIN`).
     """
     now = datetime.now(UTC)
     pause = OPENED_WITHIN / len(deliveries)

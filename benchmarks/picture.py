@@ -1,4 +1,4 @@
-"""Draw the results of one benchmark run as bars. The bounds are fixed; all other numbers were measured in this run."""
+"""Draw the results of one benchmark run as bars, and the bounds of benchmarks/figures.py as lines."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ LEGEND = (
 
 
 def draw(results: Results, rates: Mapping[str, float], conditions: str, path: Path) -> None:
-    """Draw the deliveries per second of the webhook and its peers, and the figures of benchmarks/figures.py with bounds."""
+    """Draw two charts: the deliveries per second of the webhook and its peers, and the measured figures with their bounds."""
     measured = [figure for figure in FIGURES if figure.number in results]
     heights = [len(rates) + 2, len(measured) + 2]
     with mpl.rc_context({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}):

@@ -107,7 +107,7 @@ class SupportRow:
     note: str | None = field(repr=False)
     name: str | None = field(repr=False)
     created_at: datetime | None
-    """The time in the row, read as UTC. BMC does not document the zone."""
+    """BMC's `support_created_on`, read as UTC if it has no zone. BMC does not document the zone."""
     is_refunded: bool | None
     """True if BMC marks the payment as refunded; None if a field that marks refunds has an unknown value."""
     support_type: str | None = None
@@ -203,8 +203,8 @@ def _refusal(answer: ApiAnswer) -> ApiState | None:
         case 401:
             return ApiState.TOKEN_REFUSED
         case 403:
-            # BMC refuses a token in JSON. Cloudflare refuses a client in HTML, in a line of text, or in JSON with 1010, its
-            # number for a banned client. So JSON without 1010 comes from BMC.
+            # If BMC refuses the token, its answer is JSON. If Cloudflare refuses the client, its answer is HTML, a line of
+            # text, or JSON with 1010 (the number for a banned client). So JSON without 1010 comes from BMC.
             return ApiState.TOKEN_REFUSED if answer.is_json and b"1010" not in answer.body else ApiState.BLOCKED
         case 429:
             return ApiState.THROTTLED

@@ -119,8 +119,8 @@ def names_alike(told: str | None, known: str | None) -> bool:
     Return whether the name in a claim (*told*) is similar to the supporter's name (*known*).
 
     The result only affects the operator's card, so the check is less strict than `names_agree`: similar spellings fit, and an
-    initial fits a word that begins with this initial. Usual words (such as "thanks") do not count. An initial in *known* counts
-    only if it fits a word or an initial in *told*. Of the counted words of the longer name, more than half must fit.
+    initial fits a word that begins with this initial. More than half of the words and initials of the longer name must fit.
+    Usual words (such as "thanks") are ignored, and so are initials in *known* that fit nothing in *told*.
     """
     one, other = _read_name(told), _read_name(known)
     # A name that has only initials and usual words would fit too many supporters.
@@ -208,10 +208,9 @@ def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
 
 def _write_out(name: _Name, other: _Name) -> Counter[str]:
     """
-    Return the words of *name* without usual words, and write out its initials.
+    Return the words of *name* without usual words, and with its initials replaced by words of *other* that begin with them.
 
-    An initial that *other* also has is kept. Any other initial is replaced by a word of *other* that begins with it, or left out
-    if there is no such word.
+    Keep an initial that is also an initial in *other*. Leave out any other initial that fits no word of *other*.
     """
     written = name.full_words + (name.initials & other.initials)
     left = list((other.full_words - name.full_words).elements())

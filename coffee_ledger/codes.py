@@ -82,8 +82,8 @@ _WEIGHT_RATIOS = {
 """
 For each pair of places in a code, the weight of the first place divided by the weight of the second, modulo 31.
 
-If the value in the first place grows by 1, the weighted sum of the code modulo 31 stays the same only if the value in the second
-place falls by this number.
+If the value in the first place grows by 1, the value in the second place must fall by this number, so that the weighted sum of
+the code modulo 31 stays the same.
 """
 
 
@@ -208,15 +208,15 @@ def _read_closely(text: str) -> Reading:
 
 def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
-    Read the codes in a supporter's name, or in the text `message` of an event, which BMC composes.
+    Read the codes in a supporter's name, or in the `message` of an event, a text that BMC composes.
 
     This function is stricter than `read_codes`: it does not read codes in links or codes with other characters attached, and it
     corrects no typos.
     """
     text = text[:TEXT_LENGTH_MAX]
     digits = _possible_digits(text)
-    # Many names have only one number, at their end, such as `Olena 2024`. They contain no code: both halves of a code contain a
-    # digit, and the second half also contains a letter. So the digits of a code never form a single number at its end.
+    # Many names have only one number, at their end, such as `Olena 2024`. They contain no code: the first half of a code
+    # contains a digit, and the second half contains a letter. So a code always has a letter somewhere after a digit.
     if not digits or (digits <= _DIGITS and _ENDS_WITH_ONLY_NUMBER.fullmatch(text)):
         return frozenset()
     return _read_exactly(text)

@@ -124,8 +124,8 @@ class ChargeReport:
     """The codes and the mentioned users in the note and in *side_text*."""
 
     def __post_init__(self) -> None:
-        # Read the codes and mentions here and not during the settlement, because other events wait while a batch is settled.
-        # Under load, the event must wait for the previous batch anyway, and its texts are read during this wait.
+        # Read the codes and mentions here, before the settlement. During the settlement, this would delay the events of the
+        # next batch.
         object.__setattr__(self, "words", read_words(self.charge.note or "", self.side_text))
 
 
@@ -358,9 +358,9 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 def _unpaid_status(message: _Message) -> object:
     """
-    Return the status if it does not mean "paid". Return None if it means "paid" or is missing.
+    Return None if the payment was not refunded and its status means "paid" or is missing. Otherwise return the status.
 
-    For a refunded payment, return the status if this status means a refund, otherwise "refunded".
+    If the payment was refunded, but its status does not mean a refund, return "refunded" instead.
     """
     status = message.data.get("status")
     if _is_refunded(message.data):

@@ -83,7 +83,7 @@ def read_stored_event(channel: Channel | str, body: bytes, *, received_at: datet
 
 def glimpse_at_stored(channel: Channel | str, body: bytes) -> Glimpse:
     """
-    Return the few fields of a stored event that operators see even if the event cannot be read.
+    Return a few fields of a stored event for operators, even if the event cannot be read.
 
     Read the body of a webhook as `glimpse_at` does. For a row, return only the name of its list, and the problem if any.
     """

@@ -28,8 +28,8 @@ ChargeKey = NewType("ChargeKey", str)
 The permanent key of one charge, made from the first event of the charge.
 
 The key is `family:transaction_id`, or `family:number` (BMC's number) if there is no transaction id. For a subscription, it is
-`psp_id:period start`, or `family:number:period start` if there is no `psp_id`. If BMC sent no ids or no period, the key ends
-with the name of the first event: `event-` and the event's id, or a digest of the event if it has no id.
+`psp_id:period start`, or `family:number:period start` if there is no `psp_id`. If BMC sent too few of these values, the key
+ends with `event-` and the id of the first event, or with `event-` and a digest of the first event if it has no id.
 
 A later event of the same charge may have other ids, so its key may differ. Find a known charge by its ids (`Identity` in
 coffee_ledger/settling.py), not by a key.

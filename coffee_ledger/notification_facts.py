@@ -55,7 +55,7 @@ class PaymentCredited(Facts):
     kind = NotificationKind.PAYMENT_CREDITED
 
     amount: Decimal
-    """The amount paid minus a partial refund."""
+    """The amount paid, minus a partial refund if there was one."""
     currency: str
     credits: int
     method: Method | str | None = None

@@ -1,4 +1,4 @@
-"""Estimate the minimum length of an unusual pause between two payments, from the earlier payments of a BMC page."""
+"""Estimate a limit from the payments of a BMC page: a pause between two payments is unusual if it is longer than this limit."""
 
 import math
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ class History:
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return a duration g, at least `GAP_MIN`: about once a year, a gap between two payments of this page is longer than g.
+    Return a duration g: about once a year, a gap between two payments of this page is longer than g.
 
-    Return None if the page has too few payments.
+    If g is shorter than `GAP_MIN`, return `GAP_MIN`. Return None if the page has too few payments.
 
     Assume r payments a day that are independent of each other. Then the gaps between them are distributed exponentially. There
     are 365 * r gaps a year, and the share exp(-r * g) of these gaps is longer than g days. So about one gap a year is longer

@@ -121,7 +121,7 @@ class Book:
     requested and paid the charge's amount since the event.
     """
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The delivery keys of those events of the batch that were settled in an earlier batch, or earlier in this batch."""
+    """The delivery keys of the batch's events that are already settled, either by an earlier batch or by this one."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
@@ -160,10 +160,10 @@ class Book:
 
     def keep_rivals(self, waiting: Iterable[RivalCharge]) -> None:
         """
-        Replace the list of unmatched charges that may prevent a guess.
+        Store the unmatched charges that may prevent a guess, in place of those that were stored before.
 
-        The list does not change while the batch is settled. So a charge that the batch may change must also be added with
-        `keep`. `find_waiting` then returns the changed charge.
+        The settlement of the batch does not update them. So a charge that the batch may change must also be added with `keep`.
+        `find_waiting` then returns the changed charge.
         """
         self._waiting = {}
         for charge in waiting:
@@ -228,8 +228,8 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # Skip a charge of `_waiting` if the charge is in `charges` too. The batch may have changed the charge in `charges`, and
-        # `kept` contains the changed charge if it still waits.
+        # Skip the charges of `_waiting` that are in `charges` too, because the batch may have changed them there. `kept`
+        # contains those that still wait.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -684,7 +684,7 @@ class _Fold:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
             # The match proves that the supporter pays for a user, so the mark as an outsider was wrong. Keep the mark of an item,
-            # because other buyers of the item may still not be users.
+            # because it may have other buyers who are not users.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
@@ -795,10 +795,9 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """
-        Return all pending payments in the book that have the amount of *charge*.
+        Return the pending payments in the book that have the amount of *charge*, or all of them if the supporter is known.
 
-        If the supporter is known, return the payments of all amounts, because the rule for known supporters lists the payments of
-        other amounts as rejected candidates.
+        The rule for known supporters lists the payments of other amounts as rejected candidates.
         """
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())

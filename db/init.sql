@@ -11,9 +11,8 @@
 -- (coffee_ledger/store/database.py).
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 6;
 
--- Services that were written for the returned schema version or a later one can use this schema. A service that was written for
--- an earlier version refuses to use the database. Increase the number only when a migration removes a column or a table that
--- older services use.
+-- A service that was written for an earlier schema version than the returned one refuses to use the database. Increase the number
+-- only when a migration removes a column or a table that older services use.
 CREATE FUNCTION oldest_service() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 5;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -633,10 +632,9 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
--- A repeated call with the same key spends nothing. It returns the sum of all entries of the user up to and including the entry
--- of the first call. This sum is nearly always the balance that the first call returned. It differs if another entry of the
--- user got a lower credit_id but was committed after the first call had read the balance. The sum includes that entry, but the
--- balance did not.
+-- A repeated call with the same key spends nothing, and returns the sum of all entries of the user up to and including the entry
+-- of the first call. This sum is nearly always the balance that the first call returned. The two differ if another entry of
+-- the user got a lower credit_id, but was committed after the first call had read the balance.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -876,8 +874,8 @@ AFTER UPDATE ON balances
 FOR EACH ROW WHEN ((OLD.balance < 0) <> (NEW.balance < 0))
 EXECUTE FUNCTION count_overdrawn_balance();
 
--- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless someone deleted rows, or
--- changed rows while the triggers were disabled. The view counts all rows, so it takes seconds if there are millions of rows.
+-- The differences between the real numbers and the sums in the table `counts`. The view is empty, unless someone deleted counted
+-- rows, or changed them while the triggers were disabled. The view counts all rows, so it takes seconds if there are millions of rows.
 CREATE VIEW missing_counts AS
 SELECT counted, kind, method, currency, sum(number)::bigint AS number, sum(amount) AS amount
   FROM (

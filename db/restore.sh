@@ -95,8 +95,8 @@ start_database() {
     has_schema || create_schema
 }
 
-# Create the schema and the roles in a new volume. Keep this database closed to the services. Otherwise a running webhook would
-# settle its spool into the database, and the settled payments would be lost when the backup replaces the database.
+# Create the schema and the roles in the database of a new volume. Keep the services out of this database. Otherwise a running
+# webhook would settle its spool into it, and the settled payments would be lost when the backup replaces the database.
 create_schema() {
     is_new=yes
     closed=yes
@@ -253,8 +253,8 @@ list_lost() {
           FROM lost WHERE kind = 'erased' HAVING count(*) > 0"
 }
 
-# Stop the bot and the janitor, and remember which of them ran. The webhook keeps running, and keeps deliveries in its spool. In
-# a Docker Swarm stack, remember the number of containers too, for example bot=2.
+# Stop the bot and the janitor, and remember which of them ran. The webhook keeps running, and spools deliveries as soon as
+# `close_database` has closed the database. In a Docker Swarm stack, remember the number of containers too, for example bot=2.
 stop_writers() {
     local one
     if [ -n "${STACK:-}" ]; then

@@ -24,7 +24,7 @@ class App {
   /** *speaking* is a promise that resolves to the texts. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // A keyboard button opened the page. Telegram names no user. The page can send one message.
+    // A page that a keyboard button opens gets no user from Telegram, and can send one message.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state before the server sends it. */
+  /** Put a changed payment into the state until a new state comes. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));

@@ -40,7 +40,7 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount; the bot answers in the chat, because the user is not known here. */
+/** Choose an amount; the bot answers in the chat, because Telegram names no user. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. A native button could not copy the code, so there is none. */
+/** An open payment: its code, three steps and status. Telegram's button cannot copy the code, so none is shown. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;

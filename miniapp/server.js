@@ -77,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // If there is no JSON, the proxy has answered.
+  // An answer without JSON is from the proxy.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -85,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // If there is no JSON, the proxy has answered.
+  // An answer without JSON is from the proxy.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -169,7 +169,7 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Fetch the state once; give the problem, if any. */
+  /** Fetch the state once; return any problem. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }

@@ -1,4 +1,4 @@
-// Makes Telegram's theme legible. Users write themes, so a colour may be missing or unreadable.
+// Makes Telegram's theme legible. Users make themes; colours may be missing or illegible.
 
 const LIGHT = {
   page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", danger: "#b3261e",
@@ -27,7 +27,7 @@ export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // If black or white is readable on all, use *wished*, else the last of *others*.
+  // If black or white is readable on all these, use *wished*, else the last of *others*.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
@@ -50,7 +50,7 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
-/** Darken or lighten *colour* to contrast *least* on all backgrounds if possible. */
+/** Give *colour* a contrast of *least* or more on all backgrounds, if possible. */
 function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
     const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);
@@ -59,7 +59,7 @@ function legible(colour, grounds, least) {
   return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** The least contrast of *colour* to *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+/** The lowest contrast of *colour* to *grounds*. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
 function contrastOn(grounds, colour) {
   const ratios = grounds.map((ground) => {
     const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);

@@ -36,10 +36,10 @@ class Slo:
     """
     A service level objective.
 
-    *bad* is a query for the failures, and *total* is a query for all events. Both contain the placeholder `{window}`. Both must
-    have the same unit, add up all replicas, and return a value even if there were no events.
+    *bad* is a query for the failures, and *total* is a query for all events. The two queries contain the placeholder
+    `{window}`. They must have the same unit, add up all replicas, and return a value even if there were no events.
 
-    *harm* names the damage if the objective is missed, and *promise* states the objective. Alerts show both.
+    *harm* names the damage if the objective is missed, and *promise* states the objective. Alerts show *harm* and *promise*.
     """
 
     name: str

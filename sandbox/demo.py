@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 class Demo:
-    """Serves the demo's page. *anything* rings after each change that the page shows, and then wakes waiting requests."""
+    """Serves the demo's page. The signal *anything* wakes waiting requests after each change that the page shows."""
 
     def __init__(
         self, telegram: Telegram, dashboard: Dashboard, tally: Tally, plugs: Plugs, cast: Cast, anything: Bell
@@ -71,10 +71,10 @@ class Demo:
 
     async def start_over(self, request: web.Request) -> web.Response:
         """
-        Reset the demo to its initial state: new supporters, no payments, no faults, and all services connected.
+        Reset the demo to its initial state: no payments, no faults, and all services connected.
 
-        The ledger of the product keeps all entries, so the demo continues with new supporters. If nothing has happened since
-        the last reset, do not replace the supporters. So a second click on *Start over* does not replace them again.
+        The ledger of the product keeps all entries, so the demo continues with new supporters. But if nothing has happened
+        since the last reset, for example after a second click on *Start over*, it keeps the supporters.
         """
         await self._plugs.put_all_in()
         self._dashboard.end_faults()

@@ -54,7 +54,7 @@ ALL_IN_THE_VOLUME = 0o444
 The mode of the secrets for Postgres and Grafana. Postgres and Grafana run as other users than this program, so every user must
 be able to read the files.
 
-The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
+The mode is safe, because Postgres and Grafana have separate volumes, and no other running service mounts these volumes.
 """
 
 

@@ -1,8 +1,8 @@
 """
 Store a snapshot of this release. Later releases use the snapshot to test their migrations.
 
-`make snapshot` starts a temporary Postgres, uses the product until the database has rows of every kind, and writes these files
-into `tests/data/releases/VERSION`. `docs/releasing.md` says when to run it. All people in the snapshot are invented.
+`docs/releasing.md` says when to run `make snapshot`. All people in the snapshot are invented. The command starts a temporary
+Postgres, uses the product until the database has rows of every kind, and writes these files into `tests/data/releases/VERSION`:
 
 - `release.json`: the commit, the version of the schema, and the digests of the migrations
 - `schema.sql.gz`: an empty database with the schema of the release, as `pg_dump` writes it
@@ -57,7 +57,11 @@ def digests() -> dict[str, str]:
 
 
 def _read_commit() -> str:
-    """Return the current commit. It must contain all changes, because a test starts the release's services from this commit."""
+    """
+    Return the current commit. Exit if the product has uncommitted changes.
+
+    A test starts the services of the release from this commit, so the commit must contain all changes.
+    """
     changed = _git("status", "--porcelain", "--", *PRODUCT)
     if changed:
         sys.exit(f"commit these changes first, because the snapshot names the commit of the release:\n{changed}")

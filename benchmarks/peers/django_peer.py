@@ -23,7 +23,7 @@ settings.configure(
     INSTALLED_APPS=[PACKAGE],
     # The package has no migrations, so `migrate --run-syncdb` creates its tables from the models.
     MIGRATION_MODULES={PACKAGE: None},
-    # The package passes times without a zone. If USE_TZ were true, Django would warn about each of them.
+    # The package gives Django times without a zone. If USE_TZ were true, Django would warn about each of them.
     USE_TZ=False,
     DATABASES={
         "default": {

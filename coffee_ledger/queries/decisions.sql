@@ -16,8 +16,9 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. Only the action 'undo_match' makes a charge 'unmatched'. So the
--- charge was changed later if it is 'unmatched' after another action, or if it has another state after 'undo_match'.
+-- rule or a user has changed the charge since the last decision. Of the operators' actions, only 'undo_match' makes a charge
+-- 'unmatched'. So the charge was changed later if it is 'unmatched' after another action, or if it has another state after
+-- 'undo_match'.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -219,7 +220,7 @@ VALUES ($1, 'adjustment', $2, $3, $4, $5);
 -- name: close_claims_of_charge
 -- Confirm the user's open claim if this charge may be the claimed payment. The charge must have been paid before the claim was
 -- raised. The charge must also be a candidate of the claim, or have the amount of the claim.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of further candidates of the claim, found just now
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 ids of the candidates found now, in addition to those stored with the claim
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges

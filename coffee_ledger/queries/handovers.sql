@@ -12,10 +12,10 @@ SELECT exists(SELECT FROM handover_start);
 INSERT INTO handover_start DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- name: find_handovers
--- Find the oldest waiting entry of each user. To be fast, the query reads only the 1,000 oldest rows of the table `handovers`,
--- so it finds no entry for a user who has only newer rows. In $1, the caller passes users for whom the handler runs at the
--- moment, and users whose retry is not due yet. The query leaves these users out. Otherwise all of the 1,000 rows could belong
--- to them, and the query would find no entry of any other user.
+-- Find the oldest waiting entry of each user who is not in $1. To be fast, the query reads only the 1,000 oldest entries of
+-- these users, so it finds no entry of a user who has only newer entries. In $1, the caller passes users for whom the handler
+-- runs at the moment, and users whose retry is not due yet. If their entries were not left out, all of the 1,000 entries could
+-- belong to them, and the query would find no other user.
 -- $1 users to leave out, $2 maximum number of users
 WITH waiting AS MATERIALIZED (
     SELECT credit_id, telegram_id

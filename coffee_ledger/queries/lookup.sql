@@ -497,8 +497,8 @@ SELECT event_no, body, received_at, charge_key, channel
  LIMIT $4;
 
 -- name: find_reminders
--- Find the reminders of a charge that are not sent yet. The created_at of a reminder is the time at which it is due. So a
--- message about the charge is a reminder if its created_at is in the future.
+-- Find the reminders of a charge that are not due yet. The created_at of a reminder is the time at which it is due. So only
+-- reminders have a created_at in the future.
 -- $1 charge key, $2 operator, or null for all
 SELECT telegram_id, max(due_at) AS due_at
   FROM notifications

@@ -152,9 +152,9 @@ SELECT array(
 -- supporters: users to whom charges of the supporters $8 were matched by a code. Other matches do not prove for which user a
 -- supporter pays.
 -- subscribers: for each subscription, the users to whom its charges were matched. The last field is true if a match to the user
--- was undone and no charge of the subscription was matched to the user after that. A match by a guess is read only if the guess
--- was taken back. A charge belongs to a subscription if both have the same psp id (the id at the payment provider). If the
--- charge or the subscription has no psp id, both must have the same family and bmc id.
+-- was undone and no charge of the subscription was matched to the user after that. Guesses that were not taken back are left
+-- out. A charge belongs to a subscription if both have the same psp id (the id at the payment provider). If the charge or the
+-- subscription has no psp id, both must have the same family and bmc id.
 -- outsiders: the supporters, subscriptions and items in $13 and $14 that are marked as outsiders, because their payments do not
 -- come from our users.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
@@ -373,8 +373,8 @@ kept_supporters AS (
 SELECT;
 
 -- name: write_decisions
--- Write the decisions about charges, and wake the bot. One statement does both, because a settlement waits for each answer of
--- the database. Return the ids of the charges that this statement credited.
+-- Write the decisions about charges, and wake the bot. One statement does both, because a settlement would have to wait for
+-- the answer to each further statement. Return the ids of the charges that this statement credited.
 --
 -- Each charge is credited at most once: the unique index credited_once prevents a second credit. A pending payment that is
 -- cancelled or expired keeps its status. A fact key names the fact that a notification reports. A notification is skipped if an
@@ -483,8 +483,8 @@ SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
 -- Count deliveries with a wrong signature. Notify the operators only if no wrong signature was counted since $3, so that they get
--- one message for each burst. Returns no row if the operators are not notified.
--- $1 minute, $2 number of failures, $3 time
+-- one message for each burst. Return no row if the operators are not notified.
+-- $1 present minute, $2 number of deliveries, $3 time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)
     VALUES ($1, $2)
@@ -509,7 +509,7 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- added newer ones.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
 -- $3 time of its last refusal, or null
--- $4 if the last refusal was before this time, the number starts again at 0
+-- $4 if the last stored refusal was before this time, the stored number is set to 0 before $2 is added
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),
        refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END

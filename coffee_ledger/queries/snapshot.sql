@@ -40,10 +40,10 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
        ) AS unmatched_since;
 
 -- name: count_notifications
--- Count the notifications that are dead, due, or waiting for a retry. The delay of a notification starts when it was last
--- queued, or at its due_at if due_at is later. If due_at is later than $1, the present time, the delay is zero. The
--- column `oldest_at` is the start of the longest delay. The column `queued_at` is the earliest time at which a notification was
--- last queued.
+-- Count the notifications that are dead, due, or waiting for a retry.
+-- oldest_at: the start of the longest delay. The delay of a notification starts when it was last queued, or at due_at if due_at is
+-- later. If due_at is in the future, the delay is zero.
+-- queued_at: the earliest time at which a notification was last queued, even if its due_at is later.
 -- $1 now, $2 kinds of notifications that are sent to users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,

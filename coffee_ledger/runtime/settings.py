@@ -274,7 +274,7 @@ The two services declare this setting with two types, because only the webhook r
 
 
 def parse_rates(text: object) -> object:
-    """Read the credits for one unit of each currency, such as `USD=100,EUR=110`."""
+    """Read the rates (the credits for one unit of each currency), for example `USD=100,EUR=110`."""
     if not isinstance(text, str):
         return text
     rates: dict[str, Decimal] = {}

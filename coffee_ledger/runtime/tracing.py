@@ -68,7 +68,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
-    # Give each request the time limit of `end_tracing`, because a process that stops does not wait longer for a request.
+    # Limit each request of the exporter to the time for which `end_tracing` waits when the process stops.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)

@@ -105,7 +105,7 @@ def renumber(statement: str, *, after: str) -> str:
 
 
 class PooledConnection(asyncpg.Connection):
-    """A connection that is not reset when it returns to its pool, which saves one statement for each use of the connection."""
+    """A connection that is not reset when it returns to its pool. This saves one statement for each use of the connection."""
 
     def get_reset_query(self) -> str:
         # Nothing needs to be reset. Our code changes settings only until the end of a transaction, and it runs LISTEN only on
@@ -269,7 +269,7 @@ async def _leaving_a_lost_server(pool: Pool, db: Connection) -> AsyncIterator[No
 @asynccontextmanager
 async def settling_transaction(pool: Pool, *, is_kept: bool = True) -> AsyncIterator[Connection]:
     """
-    Begin a transaction that holds the settling turn, a lock, until its end, so that only one settlement runs at a time.
+    Begin a transaction, and take the settling turn. This lock lets only one settlement run at a time.
 
     The match of a charge depends on other charges and on pending payments. Without the lock, a second settlement could change
     these rows while the first settlement decides.

@@ -44,7 +44,7 @@ NOT_MINE = "not mine"
 
 UNDO_ALL_WITHIN = timedelta(days=1)
 """
-The time after the dismissal of a set of charges during which an operator can undo the whole dismissal with one tap.
+For this time after a set of charges was dismissed, operators can undo the whole dismissal with one tap.
 
 One day is enough for a mistake that an operator notices on the next morning. A later undo would make all these charges wait for
 a decision again, which would confuse operators who did not press the button.
@@ -410,9 +410,8 @@ async def refund_part(
     the charge still waits for a decision, no user has its credits yet. Then the partial refund is only stored, and a later
     match gives fewer credits.
 
-    *kept* is the amount of the charge that was not refunded yet (`Charge.amount_kept`) when the bot showed the charge to the
-    operator. If this amount has changed since then, the request is refused, because another operator was faster. If *kept* is
-    None, this check is skipped.
+    *kept* is the value that `Charge.amount_kept` had when the bot showed the charge to the operator. If the value has changed
+    since then, another operator was faster, and the request is refused. If *kept* is None, this check is skipped.
     """
     async with settling_transaction(pool) as db:
         if await _is_repeat(db, request):

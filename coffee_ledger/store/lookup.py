@@ -368,8 +368,8 @@ async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max:
     """
     Find users by a part of their username, ignoring case.
 
-    If *is_name* is True, *part* may also be a part of a payer's name. Then also find the users to whom charges of this payer
-    were matched.
+    If *is_name* is True, also find the users to whom charges with *part* in the supporter's name were matched. Ignore matches
+    by a guess.
 
     Return at most *count_max* users, and whether there are more.
     """

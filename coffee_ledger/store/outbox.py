@@ -190,9 +190,9 @@ async def address_operators(
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
     A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
-    counted, each operator whose last summary is older than a day gets a new summary of the open decisions. If a message exceeds
-    `CARDS_PER_MINUTE_MAX`, this age is an hour instead of a day. If all counted messages are in *quiet*, the new summary makes
-    no sound.
+    counted, each operator without a recent summary gets a new summary of the open decisions. A summary is recent for a day, or
+    for an hour if a message exceeds `CARDS_PER_MINUTE_MAX`. If all counted messages are in *quiet*, the new summary makes no
+    sound.
     """
     if not unaddressed:
         return Folded()
@@ -274,7 +274,7 @@ class Summary:
 
 
 async def find_summaries(pool: Pool) -> list[Summary]:
-    """Find the summaries that the bot still edits, grouped by operator, the newest first."""
+    """Find the summaries that the bot still edits. For each operator, the newest comes first."""
     async with connected(pool) as db:
         return [Summary(**row) for row in await db.fetch(sql("find_summaries"))]
 

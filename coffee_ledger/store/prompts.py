@@ -13,7 +13,11 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, connected, sql, transaction
 
 PROMPT_AGE_MAX = timedelta(days=1)
-"""The age at which the bot forgets a question. An operator can answer an older question only by replying to its message."""
+"""
+The age after which a stored question is no longer used.
+
+An operator can answer an older question only by replying to its message. The bot then does not need the stored question.
+"""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ def log_charges(done: Settlement) -> None:
     """
     Log the decisions of a settlement. Call this function after the commit, so that only committed decisions are logged.
 
-    The cause of the settlement was an operator, a new attempt to match waiting charges, or a row of BMC's lists. If the cause
-    was a webhook, services/webhook/settlement_log.py logs the decisions.
+    Do not call it for a settlement of webhook deliveries. services/webhook/settlement_log.py logs those decisions.
     """
     completed = find_completed(done)
     for key, charge in done.charges.items():

@@ -21,8 +21,8 @@ async def spend_credits(pool: Pool, telegram_id: int, credits: int, *, reason: s
     """
     Spend *credits* of a user, and return the new balance.
 
-    A repeat with the same *key* spends nothing and returns the balance after the first call. If a payment was credited during
-    the first call, the balance that the repeat returns may include this payment.
+    A repeat with the same *key* spends nothing and returns the balance after the first call. This balance may also include a
+    payment that was credited while the first call ran.
 
     The user sees *reason* in /history.
 

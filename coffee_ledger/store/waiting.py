@@ -78,7 +78,7 @@ class Waiting:
     events: int = 0
     """The number of events that failed or could not be read."""
     folded: Mapping[NotificationKind, int] = field(default_factory=dict)
-    """For each kind, the number of messages that the summary replaces, the most frequent kind first."""
+    """The number of messages of each kind that the summary replaces. The most frequent kind comes first."""
 
     @property
     def total(self) -> int:
@@ -137,8 +137,7 @@ async def sort_charges(db: Connection, ids: Collection[int]) -> list[tuple[Shown
     Load the charges *ids*, the longest waiting first, and find out which of them need a decision.
 
     Return each charge with the reason why it needs a decision, or with None if it looks like a payment of an ordinary
-    supporter. Charges that do not exist are left out. If a charge does not wait for a decision, the caller must ignore the
-    returned reason.
+    supporter. Charges that do not exist are left out. The reasons are valid only for waiting charges.
     """
     if not ids:
         return []

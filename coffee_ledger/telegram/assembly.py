@@ -102,8 +102,8 @@ async def payments_in(
     dispatcher.update.outer_middleware(MeasureUpdates())
     if is_alone:
         # Register the throttle before aiogram's FSM middleware, which queues the updates of one user. So updates of a user who
-        # sends too fast are refused before they are queued. Without `disable_fsm=True`, aiogram would have registered its FSM
-        # middleware when the Dispatcher was made.
+        # sends too fast are refused before they are queued. This order requires `disable_fsm=True`, because otherwise aiogram
+        # registers its FSM middleware when the Dispatcher is made.
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:

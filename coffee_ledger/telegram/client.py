@@ -264,8 +264,8 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
     """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # Set the texts of the default language without a language code. Telegram shows these texts to users of each language
-        # that has no texts of its own.
+        # Pass no language code with the texts of the default language. Telegram then shows these texts to users of each
+        # language that has no texts of its own.
         code = None if language == DEFAULT_LANGUAGE else language
         # Set the commands for private chats only, because in groups the bot only answers with a link to the private chat.
         await bot.set_my_commands(

@@ -1,5 +1,5 @@
 """
-Call the handler of a bot that keeps its own balances, once for each new entry of the ledger.
+Call the handler of a bot that keeps its own balances, for each new entry of the ledger.
 
 The handler is called for a user's entries one after another, in the order of the ledger. A call that fails is repeated until the
 handler returns. Until then, the newer entries of this user wait. Other users do not wait.

@@ -127,9 +127,9 @@ TROUBLE = (
     TelegramConflictError,
 )
 """
-Errors that come from Telegram, the network or the bot token.
+Errors that usually come from Telegram, the network or the bot token, and not from the message.
 
-A message cannot cause these errors, so it is retried until it succeeds.
+A message with such an error is retried and never given up.
 """
 
 BACKOFF_SECONDS_MAX = 600.0
@@ -190,7 +190,8 @@ class Notifier:
         self._hint = asyncio.Event()
         self._was_woken = False
         """
-        If True, the next new messages count as found by a NOTIFY. If False, they may count as found by polling.
+        If True, the next new messages count as found by a NOTIFY. If False, and one of them is older than `HINT_LATE`, they
+        count as found by polling.
 
         `wake` and `_note_end` set the value to True. `_count_round` sets it to False after it has counted new messages.
         """

@@ -46,7 +46,7 @@ class Turn(enum.Enum):
     """Tells whether it is this bot's turn to poll, as far as the bot knows."""
 
     UNKNOWN = enum.auto()
-    """The bot has not asked the database for the lease, or the lease has ended and the bot has not asked again."""
+    """The bot has not yet asked the database for the lease, or its lease has ended and it has not yet asked again."""
     POLLS = enum.auto()
     STANDS_BY = enum.auto()
 

@@ -51,7 +51,7 @@ class Receipts:
         self._woken.set()
 
     async def run(self) -> None:
-        """Rewrite messages until cancelled. A cancellation loses nothing: the next start finds the messages that are left."""
+        """Rewrite messages until the task is cancelled. The next start finds the messages that are left."""
         while True:
             # `wake` may be called during the query in `_rewrite_some`. Clear `_woken` before the query, so that the call is not
             # lost.

@@ -131,8 +131,8 @@ render() {
     docker stack config "${files[@]}" | sed "${edits[@]}" >"$state/stack.yaml"
 }
 
-# Print a stack file that gives each service its secrets and its configuration. $state has one folder for each of Compose's
-# volumes: secrets/FOLDER and configuration/FOLDER.
+# Print a stack file that gives each service its secrets and its configuration. $state/secrets and $state/configuration contain
+# one folder for each of Compose's volumes.
 write_additions() {
     local part file
     echo "services:"
@@ -160,7 +160,7 @@ folder_of() {
     [ "$1" = secrets ] && echo secrets || echo configuration
 }
 
-# Print the entry of stack.yaml that mounts files into the service $1. The next arguments are `secrets FOLDER USER`,
+# Print the entry of additions.yaml that mounts files into the service $1. The next arguments are `secrets FOLDER USER`,
 # `configs FOLDER TARGET…` (one or more pairs), or both.
 service() {
     local file

@@ -239,7 +239,7 @@ node_of() {
     docker --host "$1" version >/dev/null 2>&1 && docker --host "$1" info --format '{{.Swarm.NodeID}}'
 }
 
-# Give all our labels to this node if no node has any of them, because this is then the first deployment.
+# If no node has any of our labels, this is the first deployment. In this case, give all labels to this node.
 label_first_node() {
     local label
     for label in "${labels[@]}"; do

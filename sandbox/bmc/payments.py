@@ -154,7 +154,7 @@ class Payments:
 
     def second(self) -> int:
         """
-        Return the current second, rounded up.
+        Return the current Unix time, rounded up to a whole second.
 
         A test may pay in the same second in which the bot stored the code. If the time were rounded down, the payment would seem
         older than its code. In a real checkout this cannot happen, because a person needs more than a second.

@@ -145,7 +145,8 @@ export class Guide {
 }
 
 function unplugged(name, isDelivered) {
-  // While the database is unplugged, the webhook waits a moment, then keeps the payment on its disk and answers.
+  // While the database is unplugged, the webhook waits a moment before it keeps the payment on its disk and answers.
+  // Until then, do not ask the visitor to plug the database in.
   const isAsking = name === "database" && !isDelivered;
   return `The ${name} is unplugged. ${isAsking ? "The webhook waits a moment." : "Plug it in again."}`;
 }

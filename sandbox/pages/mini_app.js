@@ -1,4 +1,4 @@
-// The Mini App in its frame, and the part of Telegram's client that answers Telegram's script.
+// Show the Mini App in a frame, and answer the requests of Telegram's script in it as Telegram's client does.
 
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
@@ -9,7 +9,7 @@ const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 
 export class MiniApp {
-  /** The callbacks get the requests of the Mini App's page that this class cannot answer itself. */
+  /** The Mini App's page sends requests. The callbacks get those that this class cannot answer itself. */
   constructor({ onLink, onTelegramLink, onData, onCopy, onChange }) {
     this.handlers = { onLink, onTelegramLink, onData, onCopy, onChange };
     this.resizing = new ResizeObserver(() => this.tellSize());

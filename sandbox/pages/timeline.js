@@ -77,7 +77,7 @@ function delivered(story) {
   return { state: "held", words: attempts > 1 ? `Delivering, attempt ${attempts}` : "Delivering" };
 }
 
-/** Make the step “Found in the list” of a payment without a webhook. The step is done only when the bot has told the user. */
+/** Make the step “Found in the list” of a payment without a webhook. It is done only when the bot has notified the user. */
 function found(story, onClaim) {
   const { at, listed_at: listed, told: receipt, is_refunded: isRefunded } = story;
   if (receipt) return { state: "done", words: "Found in Buy Me a Coffee’s list", when: listed ? after(at, listed) : "" };

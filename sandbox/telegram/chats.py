@@ -212,7 +212,7 @@ class Chat(AnyChat):
 
 
 class Chats:
-    """All private chats of the bot. The messages of all chats are numbered in one sequence, as in a Telegram account."""
+    """All private chats of the bot. Their messages are numbered in one sequence, as in a Telegram account."""
 
     def __init__(self, changed: Bell) -> None:
         self.changed = changed

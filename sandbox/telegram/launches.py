@@ -158,7 +158,7 @@ def _age_seconds(fields: Fields) -> int:
 
 
 def _version(fields: Fields) -> str:
-    """Return the Mini App API version that the person's client supports. The request may set it in the field `version`."""
+    """Return the Mini App API version of the person's client: the request's field `version`, or else `_VERSION_NOW`."""
     version = fields.text("version") or _VERSION_NOW
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
         raise FieldError("version", "must be like 6.0")

@@ -49,7 +49,7 @@ class Telegram:
     record: Record = field(default_factory=Record)
     # This function is called after each message that the bot sends to a private chat.
     heard: Callable[[Chat, Message], None] = lambda _chat, _message: None
-    # The Unix time at which a person last pressed a button with callback data. Each of these presses sends the bot an update.
+    # The Unix time at which a person last pressed a button with callback data.
     pressed_at: float = 0.0
     chats: Chats = field(init=False)
     groups: Groups = field(init=False)

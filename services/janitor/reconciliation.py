@@ -286,7 +286,8 @@ class Reconciler:
         except DatabaseAwayError:
             raise
         except Exception:
-            # Keep the row for the operators. Otherwise one row that the database refuses would stop all later passes.
+            # Store the row as a failed event for the operators. If the error were raised instead, this row would stop every
+            # later pass.
             log.exception("row of the list refused", delivery_key=event.delivery_key)
             await keep_failed_event(self._pool, event)
             outcome = Outcome.FAILED

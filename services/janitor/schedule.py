@@ -21,7 +21,7 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock, tu
     """
     Run each task once per period until *stop* is set. Return after the last run has ended.
 
-    A task whose `is_for_all` is false runs only while this janitor holds the lease, which *turn* checks.
+    A task whose `is_for_all` is false runs only while this janitor holds the lease. *turn* checks the lease.
     """
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())

@@ -62,8 +62,8 @@ async def migrate(
     or None if this process cannot see that folder.
 
     Raises:
-        MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The schema is that of the last
-            migration that succeeded.
+        MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The migrations that succeeded
+            before the error stay applied.
     """
     # Use one server for all connections, because dbmate cannot read a URL that names several servers.
     db, database_url = await _connect(database_url)

@@ -21,7 +21,7 @@ COMMAND_SECONDS_MAX = 60
 @dataclass
 class Memory:
     """
-    The limit of the memory of each service, its use now and its highest use so far, in bytes, from `docker stats`.
+    The memory of each service in bytes, from `docker stats`: the limit, the current use and the highest use so far.
 
     The use does not include the page cache.
     """

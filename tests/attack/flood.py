@@ -58,7 +58,7 @@ class Counts:
     """The longest time for which a connection or stream was held, by kind."""
     uploads_begun: int = 0
     uploaders: "set[Upload]" = field(default_factory=set)
-    """The uploads that were begun at least once, one for each sender."""
+    """The uploads that were started. A sender always repeats the same upload, so the set has one upload for each sender."""
 
     @contextmanager
     def holding(self, kind: str) -> Iterator[None]:

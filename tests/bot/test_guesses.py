@@ -1,4 +1,4 @@
-"""Guesses are payments matched by amount and time. They are labelled for users and operators, and can be undone with one tap."""
+"""Guesses are matches by amount and time. They are labelled for users and operators, and can be undone with one tap."""
 
 from datetime import timedelta
 

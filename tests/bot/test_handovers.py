@@ -560,8 +560,8 @@ async def test_the_failures_of_a_user_are_remembered_while_other_users_take_all_
     role_url: Callable[[str], str], ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The bot calls the handler for a limited number of users at a time. In an earlier version, if this limit delayed the retry
-    of a failed call, the bot also counted the attempts from 1 again.
+    The bot calls the handler for a limited number of users at a time. In an earlier version, the bot counted the attempts of a
+    failed call from 1 again if this limit delayed the retry.
     """
     monkeypatch.setattr(handovers, "USERS_AT_ONCE_MAX", 1)
     await ready(role_url, ledger, BOHDAN, ANNA)

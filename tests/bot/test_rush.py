@@ -120,8 +120,8 @@ async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
     """
-    While all database connections of the bot wait for one lock, other queries must wait for a free connection. Even if these
-    queries wait for 6 seconds, all users get their answers.
+    For 6 seconds, all database connections of the bot wait for one lock, and other queries wait for a free connection. All
+    users still get their answers.
     """
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():

@@ -303,7 +303,7 @@ def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) ->
     """
     Skip the first *allowed* messages. Yield each later message as a repeat of the message directly before it.
 
-    Each repeat names those of *faults* that may have caused it. The bot sends a message again if it could not record in the
+    Each repeat contains the faults that may have caused it. The bot sends a message again if it could not record in the
     database that the message was sent.
     """
     for place in range(allowed, len(heard)):

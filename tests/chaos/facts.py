@@ -21,7 +21,7 @@ class Charge:
     """The transaction id, or for a membership the subscription id and the start of the paid period."""
     user: int | None
     """
-    The owner of the code that the supporter entered. None if the supporter entered no valid code, so no user may be credited.
+    The owner of the code that the supporter entered, or None if no valid code was entered. With None, no user may be credited.
     """
     amount: str
     """The amount as the bot writes it, such as "$12.34"."""
@@ -89,7 +89,7 @@ class Answer:
     began_at: float
     ended_at: float
     failure: str
-    """The HTTP status or the name of the error. The text is empty if the status was 2xx."""
+    """Empty if the whole answer arrived with status 2xx. Otherwise the HTTP status or the name of the error."""
     door: str
     """The address of the proxy to which the delivery was sent."""
 

@@ -70,7 +70,7 @@ class Load:
 
     async def run(self, *, per_second: float, only_codes: bool = False) -> None:
         """
-        Start actions at random intervals until cancelled. On average, start *per_second* actions per second.
+        Start actions at random intervals until this task is cancelled. On average, start *per_second* actions per second.
 
         If *only_codes* is true, each action is a payment with a user's code.
         """

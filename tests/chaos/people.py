@@ -40,10 +40,10 @@ class Person:
     paid_codes: list[str] = field(default_factory=list)
     slipped_codes: list[str] = field(default_factory=list)
     """
-    Codes of pending payments that the user paid with one wrong character in the code.
+    Codes that the user wrote with one wrong character when paying.
 
-    No other payment may contain the correct code. A payment with the correct code might be settled before the payment with the
-    wrong character, and would complete the pending payment. The product would then not correct the wrong character.
+    The user must never pay with the correct code. Such a payment might be settled first and complete the pending payment. The
+    product would then not correct the wrong character.
     """
     payments: int = 0
     wants: int = 0

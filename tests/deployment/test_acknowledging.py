@@ -1,5 +1,5 @@
 """
-Check that the proxy acknowledges no delivery by itself (with status 2xx), and that it ends each stalled delivery in time.
+Check that the proxy answers 2xx only if the service did, and that it ends each stalled delivery in time.
 
 The tests break requests and answers at many points. Caddy runs with the project's Caddyfile, in front of a stand-in for the
 services.

@@ -73,7 +73,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
     proxy = Proxy(request.param, services.port_for(request.param, 443), session)
     async with asyncio.timeout(20):
-        while True:  # retry: a proxy may need a moment to listen after the start of its container
+        while True:  # Retry, because a proxy in a new container may not listen yet.
             with suppress(aiohttp.ClientError):
                 await proxy.ask("/")
                 return proxy
@@ -102,7 +102,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # less than the 10 seconds that Caddy's retries would take
+    async with asyncio.timeout(8):  # Fail if Caddy retries the request, which takes 10 seconds.
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413

@@ -163,7 +163,7 @@ def documented(part: str) -> str:
 
 
 def update(stack: Project, part: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the documented commands that contain *part*. Each call passes a new revision, so Compose builds a new image."""
+    """Run the commands of the block that contains *part*. Each call passes a new revision, so Compose builds a new image."""
     commands = documented(part).replace("$(git rev-parse --short HEAD)", f"revision-{next(revisions)}")
     project_of_stack = {"COMPOSE_PROJECT_NAME": stack.name, "COMPOSE_ENV_FILES": ".env.sandbox"}
     return subprocess.run(

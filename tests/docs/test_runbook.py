@@ -88,7 +88,7 @@ IN_THE_CHAT = {
     for heading, section in SECTIONS.items()
     if (found := re.findall(r"^/\w+ .+$", section, re.MULTILINE))
 }
-"""Maps each heading of the runbook to the commands in its section that operators send in the chat."""
+"""Maps a heading of the runbook to the chat commands in its section. Headings without chat commands are left out."""
 
 FIXED: set[str] = set()
 """The headings with a test that runs their remedy. The decorator `fixes` adds them."""
@@ -137,7 +137,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """Return one text for each value that the column `status` of the table may have: *word*, a space and the value."""
+    """Return the values that the column `status` of the table may have. Put *word* and a space before each value."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,

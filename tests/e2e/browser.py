@@ -70,8 +70,8 @@ class Screen:
         """
         Return the address of the Mini App that Telegram would open for a person.
 
-        By default, the person opens the app with the menu button. *launch* contains fields of the request to the sandbox. They
-        can choose another way to open the app: for example, `button` is the text of a button in the chat.
+        By default, the person opens the app with the menu button. For another way, *launch* contains the fields of the
+        request to the sandbox: for example, `button` is the text of a button in the chat.
         """
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:

@@ -728,9 +728,9 @@ async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice
     """
     In an earlier version, the page pressed Start twice for a new supporter if an old state of the demo arrived late.
 
-    The sandbox had read this state before the first Start. So the state did not show the first Start, and the page sent
-    another Start. *Start over* replaces the supporters if one of them has sent more than one message, and the second Start was
-    the second message. So the next click on *Start over* replaced the new supporters, although the user had done nothing.
+    The old state did not show the first Start, so the page sent another Start. *Start over* replaces the supporters if one of
+    them has sent more than one message. So the next click on *Start over* replaced the new supporters, although the user had
+    done nothing.
     """
     acts: list[str] = []
     people_and_starts = ["users", "messages"] * 2

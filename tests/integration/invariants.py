@@ -152,7 +152,11 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def rows_to_count(after: Snapshot) -> Iterator[tuple[CountKey, Any]]:
-    """Yield two values for each item that the table `counts` must count: its key in this table, and its amount or 0."""
+    """
+    For each item that the table `counts` must count, yield the item's key in `counts` and the item's amount.
+
+    The amount is 0 if there is none to add up.
+    """
     for payment in after.payments:
         yield ("pending_payments", payment["status"], None, None), 0
     for charge in after.charges:

@@ -1,5 +1,5 @@
 """
-The table `counts` contains the numbers for the metrics. So a snapshot of these numbers does not count all payments.
+The metrics get their numbers from the table `counts`. So a snapshot of these numbers need not read all payments.
 
 Writing to the table delays no other transaction. The janitor merges the rows of the table and corrects them.
 """

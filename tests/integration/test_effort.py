@@ -29,7 +29,7 @@ from tests.integration.relay import RoundTrips, counting_round_trips
 from tests.integration.webhook import RULES, Webhook
 
 ROUND_TRIPS_MAX = 4
-"""The maximum number of round trips of a batch: begin the transaction and lock, load, write, commit."""
+"""The maximum number of round trips of a batch: one each to begin and lock, to load, to write, and to commit."""
 
 CALLS_PER_PAYMENT_MAX = 620
 """

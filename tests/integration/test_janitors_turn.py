@@ -21,7 +21,11 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Janitor:
-    """Runs one task of each kind, and counts the runs. Like a separate process, it has its own connections."""
+    """
+    Counts the runs of two tasks. Only the active janitor runs `upkeep`. All janitors run `measuring`.
+
+    Like a separate process, each object has its own connections.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.turn = Turn(Lease(pool, UPKEEP))

@@ -104,7 +104,7 @@ class Outbox:
         return sent
 
     async def miss(self, *users: int, now: datetime = NOW) -> None:
-        """Record that the bot cannot reach these users, as the bot does after Telegram's refusal. Insert new users first."""
+        """Insert the users if they are new, and record that the bot cannot reach them because of a refusal by Telegram."""
         for user in users:
             await self.owner.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
             self.sending = {number: chat for number, chat in self.sending.items() if chat != user}
@@ -542,7 +542,7 @@ async def test_only_the_newest_missed_messages_are_sent_later(outbox: Outbox) ->
 
 async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> None:
     """
-    Given a user who missed a message and then gets a newer one, the bot sends the missed message first.
+    If a user missed a message and the bot has a newer one for this user, the bot sends the missed message first.
 
     Telegram sends an update when a user unblocks the bot. If the bot is down at that time, it may never get the update. So the
     bot must not wait for this update.

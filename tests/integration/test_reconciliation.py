@@ -554,9 +554,9 @@ async def test_reading_stops_at_known_ground(
     await reconciler.run_once(NOW + timedelta(days=2))
     await reconciler.run_once(NOW + timedelta(days=4))
 
-    # A pass stops at a page whose rows are a day older than the last complete pass. In the second pass, no row is old enough,
-    # so this pass reads all four pages. The third pass stops after page 1. Then it reads page 2, because each pass also reads
-    # one older page.
+    # A pass reads the newest pages up to one whose rows are a day older than the last complete pass. It also reads one older
+    # page, if there is one. In the second pass, no row is old enough, so this pass reads all four pages. In the third pass, all
+    # rows are old enough, so this pass reads page 1, and page 2 as the older page.
     assert read == [1, 2, 3, 4, 1, 2]
 
 

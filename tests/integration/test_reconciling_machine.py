@@ -60,9 +60,7 @@ MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""
-The amount of a pending payment that no guess may match is `UNUSUAL_AMOUNT` plus a new number. No supporter pays this amount.
-"""
+"""No supporter pays `UNUSUAL_AMOUNT` plus the next number, so no guess matches a pending payment of this amount."""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]

@@ -159,7 +159,7 @@ async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Led
 
 
 async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> list[int | str]:
-    """Run all *spendings* (amount, key, user) concurrently. Return each remaining balance, or the SQLSTATE of the error."""
+    """Run all *spendings* (amount, key, user) concurrently. Return the balance after each, or the SQLSTATE of its error."""
     start = asyncio.Barrier(len(spendings))
 
     async def spend(amount: int, key: str, user: int) -> int | str:

@@ -330,14 +330,14 @@ SAID_OF = {
     "reset": "TelegramNetworkError",
 }
 """
-Maps a kind of failure to its exception in the bot's log.
+Maps a kind of failure to the exception that the bot's log names.
 
-For a kind that is missing here, the log only says that a call failed.
+For a kind that is missing here, `failed_calls` counts the lines about failures of any kind.
 """
 
 
 def failed_calls(stack: Stack, kind: str) -> int:
-    """Count the bot's log lines about failures of the given kind."""
+    """Count the log lines of the bot that may report failures of the given kind."""
     said = SAID_OF.get(kind, 'notification not sent|call to telegram failed, retrying|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 

@@ -73,7 +73,7 @@ class Claimants:
     """The exception of the last failed task, or None. It shows a mistake in this module, not in the product."""
 
     async def run(self, *, per_second: float) -> None:
-        """Let new people come at random intervals until cancelled, on average *per_second* people per second."""
+        """Let new people come at random intervals, on average *per_second* per second, until this task is cancelled."""
         while True:
             self._start(Claimant(self.telegram, next(self._ids), self.chance, self.dialogues).claim_some_payments())
             await asyncio.sleep(self.chance.expovariate(per_second))

@@ -53,7 +53,7 @@ class Course:
     @asynccontextmanager
     async def _recovered(self, what: str, effect: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         """
-        Open the context *effect*, which causes the fault *what*. After its end, wait until every service has all its replicas.
+        Cause the fault *what* by the context manager *effect*. After the fault, wait until every service has all its replicas.
         """
         async with effect:
             yield

@@ -35,7 +35,7 @@ extend the lease in time, another bot takes over, and repeats the messages that 
 
 
 def failures(violations: Sequence[Violation]) -> list[Violation]:
-    """Return the violations that make the run fail, those of the kinds in `ZEROS`."""
+    """Return the violations of the kinds in `ZEROS`. Each of them makes the run fail."""
     return [one for one in violations if any(one.kind in kinds for kinds in ZEROS.values())]
 
 

@@ -42,7 +42,7 @@ class Contest:
 
     async def run(self) -> None:
         """
-        Run the bursts. Each round has one burst for each number of webhooks, and the first number changes from round to round.
+        Run the bursts. Each round has one burst for each number of webhooks. The order changes from round to round.
 
         Stop the bots first. Otherwise they would still send messages about earlier bursts while a later burst is measured.
         """

@@ -1,4 +1,4 @@
-"""The service `migrate` reads a password for each role that has a file."""
+"""Test the settings of `migrate`: the passwords of the roles, each in its own file, and the numbers of replicas."""
 
 from pathlib import Path
 

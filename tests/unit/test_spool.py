@@ -1,4 +1,4 @@
-"""The spool stores deliveries on disk while the database is away, and settles them in order when it is back."""
+"""The spool stores deliveries on disk while the database is away. They are settled in order when the database is back."""
 
 import asyncio
 import hashlib

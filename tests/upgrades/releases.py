@@ -118,7 +118,7 @@ def role_url(url: str, role: str) -> str:
 
 
 def a_new_payment(note: str = "", **data: Any) -> dict[str, Any]:
-    """Return an event about a payment that no snapshot contains. *data* has fields of the event's `data`."""
+    """Return an event about a payment that no snapshot contains. *data* adds or replaces fields of the event's `data`."""
     number = next(_numbers)
     event = a_payment(id=number, transaction_id=f"pi_new_{number}", support_note=note, **data)
     return event | {"event_id": number}

@@ -1,4 +1,4 @@
-"""While a release's database is migrated, the release's services keep working. No delivery is lost or gets an error."""
+"""The services of each release keep working while their database is migrated. No delivery is lost or gets an error."""
 
 import asyncio
 import io

@@ -73,7 +73,7 @@ def describe(done: Cancelling | None, speech: Speech) -> str:
     """
     Return the answer to /cancel. If *done* is None, the answer is that there is nothing to cancel.
 
-    The payment may have ended after the bot found it open. The answer then says how the payment ended.
+    If the payment ended after the bot found it open, the answer says how the payment ended.
     """
     if done is None:
         return speech.say("cancel-nothing")

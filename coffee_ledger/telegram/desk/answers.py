@@ -1,8 +1,8 @@
 """
 Take the answers of operators to the bot's prompts, and hand each answer to the part of the desk that asked.
 
-An operator can answer by a reply to a prompt. A text that is not a reply is an answer only if exactly one question to this
-operator is open, and the bot asked it less than ten minutes ago. If several questions are open, the bot asks which one is meant.
+An operator can answer by a reply to a prompt. A text that is not a reply answers the only open question to this operator. If
+several questions are open, the bot asks which one is meant. Only prompts of the last ten minutes count as open here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -105,9 +105,9 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # If this filter raised the database error, the operator would get no answer. If the filter returns False, a handler
-            # of the conversation gets the message. This handler fails, because it needs the database too. Then the middleware
-            # `MeetUser` asks the operator to try later.
+            # If this filter raised the error, the operator would get no answer. After False, a handler of the conversation gets
+            # the message. This handler needs the database too and fails. Then the middleware `MeetUser` asks the operator to
+            # try later.
             return False
         return {"questions": questions} if questions.prompts else False
 

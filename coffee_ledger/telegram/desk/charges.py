@@ -227,7 +227,7 @@ def _payment_key(name: str, payment: PendingPayment, number: int, speech: Speech
 
 
 async def _suggest(charge: ShownCharge, context: Context) -> list[InlineKeyboardButton]:
-    """Build a button for each user to whom the charge may belong. The button asks for confirmation."""
+    """Build a button for each user to whom the charge may belong. After a press, the bot asks for confirmation."""
     suggestions = await find_suggestions(context.pool, charge)
     users = await find_users(context.pool, [one.telegram_id for one in suggestions])
     return [_suggestion_key(one, users.get(one.telegram_id), charge.charge_id, context.speech) for one in suggestions]

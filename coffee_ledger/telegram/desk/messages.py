@@ -240,8 +240,8 @@ async def balance_text(text: str, done: Done, context: Context, **values: str) -
     """
     Return the text with the id *text*.
 
-    Fill in *values*, the user, the change of credits and the user's new balance. *done* is the result of the operator's
-    request.
+    Fill in the user, the change of the user's credits and the new balance, and also *values*. *done* is the result of the
+    operator's request.
     """
     assert done.telegram_id is not None
     speech = context.speech

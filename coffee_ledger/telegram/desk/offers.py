@@ -66,7 +66,7 @@ def _list(text: str, charge_ids: tuple[int, ...], speech: Speech) -> str:
 
 
 def _skipped(skipped: Mapping[int, SkipCause], speech: Speech) -> list[str]:
-    """Return a line for each skipped charge. The line says why the charge was skipped. Lines that do not fit are left out."""
+    """Return a line for each skipped charge, with the reason. Lines that do not fit in a message are left out."""
     return as_many_as_fit(
         speech.say("desk-skipped", number=str(number), why=speech.label(f"desk-skipped-{why}"))
         for number, why in skipped.items()

@@ -104,8 +104,7 @@ async def search_people(pool: Pool, said: str) -> People:
     """
     Find users by a code, a Telegram id, or a part of a username or of a name on Buy Me a Coffee.
 
-    A known code or a known @username identifies one user, and a number is read only as a Telegram id. Parts of names are
-    searched only for other texts.
+    A number is read only as a Telegram id. If the text is a known @username or contains a known code, no parts are searched.
     """
     exact = (await find_people(pool, said))[:PEOPLE_MAX]
     if TELEGRAM_ID.fullmatch(said):

@@ -217,7 +217,7 @@ async def _offer_what_can_be_undone(said: str, context: Context) -> Card:
     """
     List the matches and adjustments of the user whom *said* names, each with a button to undo it.
 
-    If *said* does not name exactly one user, or if the user has none of them, say so instead.
+    If *said* does not name exactly one user, or if the user has no matches and no adjustments, say so instead.
     """
     speech = context.speech
     people = await find_people(context.pool, said)
