@@ -67,8 +67,8 @@ def read_service_cpu(pid: int) -> float:
     """
     Return the CPU seconds of a process and its descendants.
 
-    The health checks of a container are not descendants of its first process. So the result does not include the health checks if
-    *pid* is the id of this first process.
+    If *pid* is the first process of a container, the result does not include the container's health checks, because they are
+    not descendants of this process.
     """
     return sum(_read_cpu(one) for one in _family(pid))
 

@@ -160,7 +160,7 @@ class Unmatched:
 
 @dataclass
 class _Rejections:
-    """The reasons why the rules applied so far did not match. If *is_final* is true, no further rule may be applied."""
+    """The reasons why the rules so far did not match the charge. If *is_final* is true, no further rule may be applied."""
 
     reasons: list[Reason] = field(default_factory=list)
     is_final: bool = False
@@ -300,8 +300,8 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # If the text contains a code, perhaps with a typo, of a user for whom this supporter has not paid before, the supporter
-    # probably pays for that user now. So do not match the charge to the user of the earlier charges.
+    # If the text contains another user's code, perhaps with a typo, the supporter probably pays for this other user now. So do
+    # not match the charge to the user of the earlier charges.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)

@@ -151,8 +151,8 @@ async def tell_story(url: Callable[[str], str]) -> None:
             _operation,
         ):
             await chapter(story)
-        # The database sets the due time of each message by its own clock. Continue with the current time, because no message is
-        # due at the older time of the story.
+        # Messages become due at the time of the database's clock. `story.now` is earlier, so no message would be due. Continue
+        # with the current time.
         story.now = datetime.now(UTC)
         await _notifications(story)
         await _erasure(story)
@@ -313,8 +313,8 @@ async def _notifications(story: Story) -> None:
     Make messages in each state: pending, sent, dead, unreachable, put off (later messages wait for the retry), and set aside
     (later messages do not wait for the retry).
 
-    At most five messages to all operators are each replaced by one message to each operator. The last two messages to all
-    operators stay unchanged. The rest are only counted in a summary.
+    Leave the last two messages to all operators pending. Of the other messages to all operators, up to five are sent to each
+    operator, and the rest are only counted in a summary.
     """
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)

@@ -87,7 +87,7 @@ WITH recent AS MATERIALIZED (
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
                   -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. If this call does not send a message because of the maximum $3, use one hour instead of one day.
+                  -- day. The limit is one hour, not one day, if the maximum $3 stopped a message in this call.
                   -- Ignore a sent summary without message_id, because the bot no longer updates this summary.
                   AND (
                       known.status = 'pending'
@@ -177,8 +177,8 @@ SELECT charges.charge_id
 SELECT paid_on, amount, currency, name, created_at FROM claims WHERE status = 'open' ORDER BY claim_id LIMIT $1;
 
 -- name: keep_offer
--- Return the id of the open offer to dismiss exactly the charges in $1. An offer is open until an operator takes it. If there
--- is no open offer, add one.
+-- Return the id of the offer that contains exactly the charges in $1 and that no operator has taken yet. If there is no such
+-- offer, add one.
 -- $1 charge ids, $2 now
 WITH known AS (
     SELECT offer_id FROM dismissal_offers WHERE charge_ids = $1::bigint [] AND taken_at IS NULL

@@ -157,9 +157,9 @@ SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []) AND 
 -- Find charges that were reported by webhooks but are in none of BMC's lists. A charge is returned only if the lists for its
 -- kind of payment were read completely after the charge was settled. Refunded charges are left out, because they give no
 -- credits.
--- $1 earliest time of payment, $5 maximum number of charges
--- The charges must be settled before these times: $2 one-time payments, $3 Shop purchases, $4 subscriptions. A time is null
--- if the lists for its kind of payment were never read completely.
+-- $1 earliest time of payment, $2 only one-time payments settled before this time, $3 only Shop purchases settled before this
+-- time, $4 only subscription charges settled before this time (each of $2 to $4 is null if its lists were never read
+-- completely), $5 maximum number of charges
 SELECT charges.charge_key
   FROM charges
  WHERE charges.paid_at >= $1

@@ -20,9 +20,9 @@ from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
 """
-The maximum number of request times that are stored for each payment. Only the newest times are kept.
+If a user requests an amount for which the user already has an open payment, the time of the request is stored with the payment.
 
-A time is stored if a user requests an amount for which the user already has an open payment (see `open_payment`).
+For each payment, only the newest times are kept, at most this many. See `open_payment`.
 """
 
 OPEN_MAX = 10
@@ -90,7 +90,7 @@ async def open_payment(
     Open a pending payment. If an earlier request had the same key, return the payment that the earlier request opened.
 
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no
-    second one. Then also store the time of the request, because matching by amount and time needs the times of recent requests.
+    second one. In this case, store the time of the request, because matching by amount and time needs it.
 
     If a Web App made the id (`Request.payment_id`), do not return another open payment of the same amount. Return a payment
     that already has this id, if its user and amount are those of the request.

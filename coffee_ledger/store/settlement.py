@@ -132,10 +132,10 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time of receipt, which becomes the time of the payment if BMC sent none. The current
-        # time may be later than the user's claim, and a payment after the claim would not confirm the claim.
-        # Settle the event with the current time as its time of receipt, because the delay of the user's message is measured
-        # from the time of receipt.
+        # If BMC sent no time of payment, the time of receipt becomes the time of payment. So read the event with its original
+        # time of receipt. With the current time, the payment could seem later than the user's claim, and would not confirm it.
+        # Then settle the event with the current time as its time of receipt, because the delay of the user's message is
+        # measured from the time of receipt.
         read = read_stored_event(kept["channel"], kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         book = await load_book(db, [event], rules)
@@ -296,16 +296,16 @@ def _candidate_parameters(
     """
     Return the parameters of `load_candidates`, which finds the users and the pending payments that charges may belong to.
 
-    The charges come from *noted* and from *book*. *noted* contains each charge with the codes and mentions in its texts. *book*
-    is None before the first query. If *window* is None, the charges are not matched by amount and time. Only a match by amount
-    and time needs other waiting charges, so none are loaded in this case.
+    *noted* contains charges, each with the codes and mentions in its texts. *book* contains stored charges, and is None until
+    they are loaded. If *window* is None, the charges are not matched by amount and time. Only a match by amount and time needs
+    other waiting charges, so none are loaded in this case.
     """
     known = list(book.charges.values()) if book else []
     # The corrections of a text are the codes that are one typo away from a part of the text. Use the corrections only if the
     # text has no code, because computing them takes long.
     codes = {code for _, words in noted for code in words.reading.codes or words.reading.corrections}
     # If no code in a text was ever issued, use the corrections of the text too, because a different part of the text may be an
-    # issued code with a typo. The candidates are then loaded a second time. This is acceptable, because the case is rare.
+    # issued code with a typo. Such a text is rare, so a second query for its candidates is acceptable.
     unknown = [(charge, words.reading) for charge, words in noted if book and _has_unknown_code(words.reading, book)]
     codes |= {code for _, reading in unknown for code in reading.corrections}
     # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an

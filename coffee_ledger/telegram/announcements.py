@@ -181,10 +181,10 @@ def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
 
 def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
     """
-    Return the text about the rate, that is, the credits for one unit of the currency.
+    Return a text that tells the rate of the payment's currency.
 
-    Return an empty text if the message already shows the rate, such as "$1 = 100 credits" for a payment of $1. Also return an
-    empty text if the rate was changed or removed since the payment.
+    Return an empty text if the amount and the credits of the payment already show the rate, such as $1 and 100 credits. Also
+    return an empty text if the rate was changed or removed since the payment.
     """
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:

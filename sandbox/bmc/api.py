@@ -31,9 +31,8 @@ _PER_PAGE = 5
 _REQUESTS_MAX = 60
 _WINDOW_SECONDS = 60.0
 _DAY_SECONDS = 24 * 3600
-# Refuse a client whose User-Agent begins with the name of an HTTP library. Cloudflare, which receives the requests to BMC,
-# refuses such clients. Accept any other User-Agent, because Cloudflare accepted a published client whose User-Agent does not
-# begin with the name of a library.
+# Refuse a client whose User-Agent begins with the name of an HTTP library, as Cloudflare does before a request reaches BMC.
+# Accept any other User-Agent. For example, Cloudflare has accepted a public program whose User-Agent begins with another word.
 _LIBRARY = re.compile(
     r"(?:python|aiohttp|httpx|urllib|curl|wget|go-http-client|okhttp|java|axios|node|undici|got|guzzle|ruby|php)",
     re.IGNORECASE,
@@ -166,8 +165,8 @@ class Api:
             shown.reverse()
         if self._take(Fault.API_RESHAPED) is not None:
             return {"supports": shown, "meta": {"page": number}}
-        # With this fault, a stranger pays after the client has read a page. The rows of this page are already chosen, so a
-        # payment that is stored here shifts only the rows of the next page.
+        # With this fault, a stranger pays while a client reads page after page. The new payment does not change the current
+        # page, because the rows in `shown` are already chosen. It shifts the rows of the next page.
         if self._take(Fault.API_SHIFTED) is not None:
             self._let_a_stranger_pay()
         if not shown:

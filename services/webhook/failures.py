@@ -54,8 +54,8 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # Do not `await` between the next two lines. Otherwise `count` may run between them. `clear` then removes the signal
-            # of the new failure, so the new failure is not written until another failure arrives.
+            # Do not `await` between the next two lines. Otherwise `count` could add a failure between them, and `clear` would
+            # remove the signal of this failure. The failure would not be written until the next failure.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
@@ -112,8 +112,8 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # `_known` does not include the answers in `_writing` and `_unwritten`. If one of these answers accepted a
-        # delivery, it has ended the failed streak. Then count only the refusals after this answer.
+        # `_known` does not include the answers in `_writing` and `_unwritten`. If a delivery was accepted since `_known` was
+        # read, the failed streak has ended, so count only the later refusals.
         streak = self._known
         for answers in (self._writing, self._unwritten):
             streak = answers.refused + (0 if answers.accepted_at else streak)
@@ -151,8 +151,7 @@ class FailedStreak:
         """
         Keep the answers of a failed write for the next write.
 
-        If a newer answer accepted a delivery, drop the answers of the failed write, because the accepted delivery has ended
-        their streak of refusals.
+        If this replica has accepted a delivery since the write began, drop these answers, because the failed streak has ended.
         """
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:

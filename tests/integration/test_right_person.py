@@ -123,10 +123,10 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text that is this code with one wrong character (a slip). The text does not look like a code.
+    Return a code, and a text with a slip: the code with one wrong character. The text does not look like a code.
 
-    The text is the two halves of the code with a space between them. The first half of the code contains one digit. In the text,
-    a similar letter replaces this digit, so that the first half looks like a word.
+    In the text, a space separates the halves of the code. A similar letter replaces the only digit of the first half, so that
+    this half looks like a word.
     """
     chance = Random(5)
     while True:

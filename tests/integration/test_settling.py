@@ -1,4 +1,4 @@
-"""Each kind of payment is settled correctly, with its repeats and its refund in any order."""
+"""Each kind of payment is settled correctly, even if its events are repeated or a refund arrives before the payment."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

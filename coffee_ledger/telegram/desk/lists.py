@@ -99,7 +99,7 @@ async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) 
 
 
 async def turn_from(press: CallbackQuery, callback_data: TurnFrom, context: Context) -> None:
-    """Show the page after or before a row. No row is skipped, even if other rows have left the list since the page was shown."""
+    """Show the page after or before the row in *callback_data*. If rows have left the list meanwhile, no row is skipped."""
     listing, is_back = callback_data.listing, callback_data.is_back
     mark = _read_mark(listing, callback_data.mark)
     await press.answer()
