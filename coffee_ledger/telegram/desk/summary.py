@@ -161,7 +161,7 @@ class Summaries:
 
     def note_change(self) -> None:
         """Record that the open decisions may have changed."""
-        self._has_changed = self._has_summaries
+        self._has_changed = self._has_changed or self._has_summaries
 
     def expect_new(self) -> None:
         """Record that a new summary was sent. It needs refreshes, even if there were no summaries before."""
@@ -177,9 +177,11 @@ class Summaries:
         if now < self._due_at:
             return self._due_at - now if self._has_changed else float("inf")
         self._has_changed = False
-        self._has_summaries = await self.refresh()
+        has_summaries = await self.refresh()
+        # A summary that was sent during the refresh is missing in the result. In this case, `expect_new` has set `_has_changed`.
+        self._has_summaries = has_summaries or self._has_changed
         self._due_at = now + REFRESH_SECONDS
-        return float("inf")
+        return REFRESH_SECONDS if self._has_changed else float("inf")
 
     async def refresh(self) -> bool:
         """Edit the newest summary of each operator and delete the older ones. Return whether there were any summaries."""
