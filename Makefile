@@ -59,8 +59,8 @@ DEPLOYING := tests/deployment
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, end to end
-	@# Run the groups in parallel, because most tests wait for I/O. While a browser is open, a lock in tests/network.py delays the start
-	@# of containers.
+	@# Run the groups in parallel, because most tests wait for I/O. If a container started while a browser is open, the browser would
+	@# abort the pages that it is loading. A lock in tests/network.py prevents this.
 	@beside=$$(mktemp -d); status=0; \
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \

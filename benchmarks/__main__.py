@@ -91,7 +91,8 @@ async def compare_peers(
     """
     Measure the webhook and its peers (benchmarks/peers), and return the figures F1 to F4 of benchmarks/figures.py.
 
-    F1 to F3 compare payments per second, and F4 is the answer time. A full run adds F11, for which other processes use the CPU.
+    F1 to F3 compare payments per second, and F4 is the answer time. A full run adds F11: two processors are kept
+    busy by other processes, and the loss of speed of the webhook is compared with that of the naive peer.
     """
     containers.start([one.service for one in PEERS])
     burned = tuple(
@@ -159,7 +160,7 @@ async def compare_replicas(containers: Containers, contest: Contest, form: Form)
 
 async def compare_databases(containers: Containers, contest: Contest, form: Form) -> Results:
     """
-    Compare the payments per second of the webhook with a large, a crowded and a small database.
+    Compare the speed of the webhook, in payments per second, on three databases: large, crowded and small.
 
     The crowded database has very many open payments of one amount. Also measure the time of the janitor's snapshot of the large
     database. The results are the figures F6 and F7 of benchmarks/figures.py.

@@ -45,7 +45,7 @@ USERS = 1000
 
 AMOUNTS = 50
 """
-The pending payments have only this number of different amounts, so each amount belongs to 20 pending payments.
+The 1,000 pending payments (see `USERS`) share this number of different amounts, so each amount belongs to 20 of them.
 
 With `--payers strangers`, the payments in the deliveries take these amounts in turn.
 """

@@ -49,7 +49,11 @@ from coffee_ledger.settling import Book, Settlement, settle
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""The simulated rates: unpaid requests per hour for each amount. Each rate is simulated in separate runs."""
+"""
+The simulated rates: the pending payments per hour, for each amount, that users open and never pay.
+
+Each rate is simulated in separate runs.
+"""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"
@@ -112,7 +116,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ended:
-    """A step in which a request expires or its user cancels it. The step is ignored if the request has ended already."""
+    """A pending payment expires, or its user cancels it. The step is ignored if the payment has ended already."""
 
     payment_id: PaymentId
     status: PaymentStatus
@@ -138,8 +142,8 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # The sort keeps the order of steps that have the same time. So the requests that the camper cancels (see `let_camp`) end before
-        # the camper's new requests begin.
+        # The sort is stable: steps that have the same time keep their order. For example, `let_camp` cancels pending payments
+        # and opens new ones at the same time, and the old ones end before the new ones begin.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:
@@ -286,7 +290,11 @@ def settle_without_pause(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules, and let an operator take each guess back immediately."""
+    """
+    Settle an event by today's rules. If the event is matched by a guess, let an operator take the guess back immediately.
+
+    Return the user whom the guess credited, or None if there was no guess.
+    """
     user = settle_after(page, event, now)
     if user is not None:
         page.take_back_guess(user, now)
@@ -319,8 +327,8 @@ def guess_as_before(
 
     - There is no open payment within the window, or more than one.
     - *waiting* is not empty: other charges of this amount are unmatched.
-    - Another user than that of the open payment also requested this amount within the window, and this second request was
-      cancelled or expired after the charge was paid. So the charge may have been meant for the second request.
+    - Another user also requested this amount within the window. This request was open when the charge was paid, and was
+      cancelled or expired later. So the charge may have been meant for this request.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]
@@ -426,7 +434,11 @@ class Result:
     camper_total: int
     """Guesses in the whole run that credited the camper, a user who tries to get the payments of others (`let_camp`)."""
     camper_most: int
-    """The largest number of guesses that credited the camper within any 30 days of the run."""
+    """
+    The largest number of guesses within any 30 days of the run that credited the camper.
+
+    The camper is a simulated user who tries to get the payments of others (`let_camp`).
+    """
 
 
 @dataclass(frozen=True)
@@ -476,10 +488,11 @@ def _row(one: Comparison) -> list[str]:
 
 def table_of_pauses(setup: Setup) -> str:
     """
-    Return a table of the number of guesses that credit the camper (see `let_camp`), with one row for each rule.
+    Return a table of the number of guesses that credit the camper, a user who tries to get the payments of others.
 
-    The rules are the rule of revision 87790ae, today's rule, and two variants of today's rule. The table uses the lowest rate
-    of unpaid requests, because the camper then has the fewest rivals and gets the most guesses.
+    The table has one row for each of four rules: the rule of revision 87790ae, today's rule, and two variants of today's rule.
+    After a guess for a user, today's rule pauses: for 30 days, no guess credits this user. Other users have few open requests
+    in this history, because it has the lowest rate of unpaid requests. So the camper gets more guesses than at a higher rate.
     """
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {

@@ -23,7 +23,7 @@ LEGEND = (
 
 
 def draw(results: Results, rates: Mapping[str, float], conditions: str, path: Path) -> None:
-    """Draw two charts: the deliveries per second of the webhook and its peers, and the measured figures with their bounds."""
+    """Draw two charts: the deliveries per second of the webhook and comparable programs, and *results* with their bounds."""
     measured = [figure for figure in FIGURES if figure.number in results]
     heights = [len(rates) + 2, len(measured) + 2]
     with mpl.rc_context({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}):

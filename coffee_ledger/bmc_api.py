@@ -146,7 +146,7 @@ class ExtraRow:
     row_id: str
     transaction_id: str | None
     support_id: str | None
-    """The `row_id` of the payment in the list of supporters; None if the row of the purchase does not contain it."""
+    """The `row_id` of the same payment in the list of one-time payments. None if BMC did not send this id with the purchase."""
     amount: Decimal
     currency: str
     name: str | None = field(repr=False)
@@ -350,7 +350,7 @@ def _any_mark(*marks: bool | None) -> bool | None:
 
 
 def _read_mark(value: object) -> bool | None:
-    """Read a flag. Return False if it is missing, and None if its value is unknown."""
+    """Read a flag. Return False if it is missing or null, and None if its value cannot be read as true or false."""
     return False if value is None else read_flag(value)
 
 

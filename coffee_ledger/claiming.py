@@ -60,8 +60,8 @@ class DeclineLimit:
     pause: timedelta
 
 
-# A user may make three claims a day. Without these pauses, one user could send operators 90 claims a month. The pauses reduce
-# this number to 4 (docs/why.md: "Declined claims delay the next one").
+# A user may make three claims a day, which is 90 a month. These rules delay the next claim after several declined ones, so a
+# user whose claims are all declined can make only 4 a month (docs/why.md: "Declined claims delay the next one").
 DECLINE_LIMITS = (
     DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
@@ -208,9 +208,10 @@ def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
 
 def _write_out(name: _Name, other: _Name) -> Counter[str]:
     """
-    Return the words of *name* without usual words, and with its initials replaced by words of *other* that begin with them.
+    Return the words of *name* for the comparison with *other*. Leave out usual words, such as "thanks".
 
-    Keep an initial that is also an initial in *other*. Leave out any other initial that fits no word of *other*.
+    Keep an initial that *other* has too. Replace any other initial by a word of *other* that begins with it, or leave it out if
+    there is no such word.
     """
     written = name.full_words + (name.initials & other.initials)
     left = list((other.full_words - name.full_words).elements())

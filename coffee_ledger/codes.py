@@ -62,7 +62,7 @@ CODES_READ_MAX = 100
 SHAPES_CORRECTED_MAX = 20
 """If more than this many parts of a text look like mistyped codes, none is corrected. A real note has only a few such parts."""
 HALVES_PAIRED_MAX = 12
-"""At most this many halves of codes in a text are combined in pairs, because each pair must be checked. Twelve make 66 pairs."""
+"""The maximum number of halves of codes in a text that are combined in pairs. Each pair must be checked; 12 halves make 66."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
@@ -253,7 +253,7 @@ def _is_mixed(signs: str) -> bool:
     return not _DIGITS.isdisjoint(signs) and not _DIGITS.issuperset(signs)
 
 
-# Spelling: convert a text to A-Z and 0-9, any other letter to "!", a dash to "-", and the rest to " " -----------------
+# Spelling: letters become A-Z or "!", digits become 0-9, dashes become "-", all other characters become " " -----------
 
 _FOREIGN = "!"
 _LOOK_ALIKES = {
@@ -303,9 +303,10 @@ class _Spelled:
     """The text without *addresses*. Each letter is replaced by the Latin capital letter that it looks like."""
     by_key: str
     """
-    The text without *addresses*. Cyrillic letters become the Latin capitals on the same keys. Latin letters become `!`.
+    The text without *addresses*, read as if a code was typed with a Cyrillic keyboard layout.
 
-    It is empty if the text is in ASCII.
+    Each Cyrillic letter is replaced by the Latin capital letter on the same key. Latin letters are replaced by `!`, because
+    *by_shape* already contains them. The field is an empty string if the text has no Cyrillic or other non-ASCII characters.
     """
 
 
@@ -350,10 +351,10 @@ def _split_addresses(text: str) -> tuple[str, str]:
 
 def _spell(text: str, *, keyboard: bool) -> str:
     """
-    Without *keyboard*, replace each letter of *text* by the Latin letter that it looks like.
+    Without *keyboard*, replace each letter of *text* by the Latin letter that it looks like, or by `!` if there is none.
 
-    With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard, and each
-    Latin letter by `!`.
+    With *keyboard*, replace each Cyrillic letter by the Latin letter on the same key of a Ukrainian or Russian keyboard.
+    Replace all other letters by `!`, because a code that was typed on such a keyboard contains no Latin letters.
     """
     spelled = text.translate(_BY_KEY if keyboard else _BY_SHAPE)
     spelled = _GAPS.sub(lambda gap: " " if " " in gap[0] else "-", spelled)
@@ -393,7 +394,7 @@ _BY_SHAPE, _BY_KEY = CharTable(_spell_by_shape), CharTable(_spell_by_key)
 
 
 def _standing_codes(spelled: str) -> list[PaymentId]:
-    """Find complete codes. Letters that `_spell` has replaced by `!` separate words, as spaces do."""
+    """Find complete codes. `_spell` writes `!` for a letter that cannot belong to a code, so no code extends across a `!`."""
     found: list[PaymentId] = []
     for clause in _clauses(spelled, signs_min=CODE_LENGTH):
         words = _words(clause)

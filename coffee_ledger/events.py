@@ -5,8 +5,9 @@ The bodies of BMC are not consistent: booleans may be strings, amounts may be nu
 these forms are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a
 charge has a `Doubt`, and an operator decides. Only a body without a type or without data is `EventKind.UNREADABLE`.
 
-Source: bodies of deliveries and of "Send test" that their receivers published, https://studio.buymeacoffee.com/webhooks/docs
-and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
+Sources: webhook bodies that users of BMC published, from payments and from BMC's button "Send test";
+https://studio.buymeacoffee.com/webhooks/docs and
+http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
 """
 
 import enum
@@ -358,14 +359,14 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 def _unpaid_status(message: _Message) -> object:
     """
-    Return None if the payment was not refunded and its status means "paid" or is missing. Otherwise return the status.
+    Return the status of a payment that is refunded or not paid; None if the status means "paid" or is missing.
 
-    If the payment was refunded, but its status does not mean a refund, return "refunded" instead.
+    For a refunded payment, never return None: return the status if it means a refund, and "refunded" if not.
     """
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # A missing status causes no doubt: *status* is then None, and None is returned.
+    # If the status is missing, the last line returns None, so the payment gets no doubt about its status.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 

@@ -139,8 +139,9 @@ def _report_payment(row: SupportRow | ExtraRow, kind: EventKind, *, received_at:
     doubt, told = (None, None) if kind is EventKind.REFUNDED else _doubt_about_payment(row)
     item_name = row.item_name if isinstance(row, ExtraRow) else None
     charge = Charge(
-        # A webhook of this payment and family gets the same key. So the payment is stored as one charge, even if `Book.find`
-        # does not find this charge for the webhook.
+        # A webhook with this transaction id and family gets the same key. So the payment is stored as one charge, even if
+        # `Book.find` does not find this charge for the webhook. Without a transaction id, no webhook gets the same key, so the
+        # charge has a doubt unless it was refunded.
         charge_key=ChargeKey(f"{family}:{row.transaction_id or f'api:{row.row_id}'}"),
         family=family,
         # Do not use the row's number. The webhook of this payment may have a different number, and would then look like a
@@ -223,8 +224,8 @@ def _paid_at(told: datetime | None, *, received_at: datetime) -> datetime:
 
 
 def _is_renewal(row: SubscriptionRow) -> bool:
-    # If one of the times is missing, treat the row as a renewal. Otherwise `_compare_with_earlier` in settling.py, which skips
-    # renewals, could mistake the row for a first payment that BMC has also reported as a donation.
+    # If one of the times is missing, treat the row as a renewal. `_compare_with_earlier` in settling.py skips renewals. This
+    # function looks for a first payment that BMC also reported as a donation, and could add a wrong doubt to a renewal.
     if row.created_at is None or row.period_start is None:
         return True
     return row.period_start - row.created_at > RENEWED_AFTER

@@ -251,7 +251,11 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
 def _by_corrected_code(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Match by an issued code that is one typo away from a part of the text, if there is only one and its payment is open."""
+    """
+    Match by a mistyped code: a part of the text is one typo away from an issued code.
+
+    The rule matches only if exactly one issued code fits the text in this way, and the payment of this code is open.
+    """
     if not candidates.corrected:
         rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
     elif len(candidates.corrected) > 1:

@@ -16,7 +16,8 @@ MENTIONS_MAX = 10
 """The maximum number of usernames, and of ids, read from a text. This limit bounds the size of the database query."""
 
 # Telegram's rules, as in `is_allowed_username` of TDLib: a username begins with a letter and does not end with an underscore. It
-# has at least five characters, or four if it is a collectible username.
+# has at least five characters, or four if it is a collectible username. The pattern also accepts one or two underscores
+# after the username, as in `__@olena__`. They are not part of it.
 # Source: https://github.com/tdlib/td, td/telegram/misc.cpp; https://core.telegram.org/api/fragment
 _NAME = r"([a-z][a-z0-9_]{2,30}[a-z0-9])_{0,2}(?![\w@])(?![.-]\w)"
 _AT_NAME = re.compile(rf"(?<![^\W_])(?<![.+@/-])@{_NAME}")

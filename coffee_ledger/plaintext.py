@@ -21,7 +21,7 @@ The longest note that was found in public had 160 characters.
 _ROUNDS_MAX = 3
 """Escapes are undone in at most this many rounds, because a text may be escaped repeatedly: `&amp;ndash;` needs two rounds."""
 ESCAPE_SIGNS = frozenset("&%\\<âÂ")
-"""Each escape begins with one of these characters."""
+"""Each escape, HTML tag and wrongly decoded character that `undo_escapes` replaces begins with one of these characters."""
 # Limit the number of digits, because `html.unescape` raises an error for a number with thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")

@@ -154,7 +154,8 @@ def is_known_ground(rows: Sequence[Row], known: KnownCharges, *, before: datetim
     This is the case if all rows are older than *before*, no row shows a payment that we do not have (`News.MISSING`), and the
     rows are sorted from the newest to the oldest. The order is checked because BMC does not promise it: if rows are unsorted,
     an older page may contain a newer row. Rows that may never become known, such as rows without an id, are ignored. Otherwise
-    every pass would have to read the older pages too.
+    every pass would have to read the older pages too. A row older than *since* is never missing, because Coffee Ledger did not
+    run before that time.
     """
     times = [time for row in rows if (time := _created_at(row)) is not None]
     is_in_order = times == sorted(times, reverse=True)
@@ -173,9 +174,11 @@ def differs_in_zone(row: Row) -> bool:
     """
     Tell whether the time in the row is probably in another zone than UTC.
 
+    It probably is if it differs from the time in the row's Stripe id by more than `ZONE_SLACK`. The result is False if the row
+    has no Stripe id or no time.
+
     The five characters after the prefix of a Stripe id are the time of the payment in base 62, in seconds after
-    `STRIPE_EPOCH_SECONDS`. Stripe does not document this. So the result is only shown to operators, and decides nothing. The
-    result is False if the row has no such id or no time.
+    `STRIPE_EPOCH_SECONDS`. Stripe does not document this. So the result is only shown to operators, and decides nothing.
 
     Source: BMC's test bodies and one live payment. Their Stripe ids were compared with their `created_at` on 2026-11-29.
     """

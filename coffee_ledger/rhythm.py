@@ -1,4 +1,4 @@
-"""Estimate a limit from the payments of a BMC page: a pause between two payments is unusual if it is longer than this limit."""
+"""Estimate a limit from a creator's payments: a pause between two payments is unusual if it is longer than this limit."""
 
 import math
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ SPAN_MIN = timedelta(days=14)
 The minimum length of the interval from which the rate of payments is computed.
 
 The interval begins at the first payment and ends at the last. A shorter interval is replaced by an interval of this length.
-Otherwise a page with a single busy day would get a much too high rate of payments.
+Otherwise the rate would be much too high if all payments were made on the same day.
 """
 
 GAP_MIN = timedelta(hours=12)
-"""The minimum of the estimate. Payments are rare at night. With a shorter minimum, each night would look unusual."""
+"""The minimum of the limit. Payments are rare at night. With a shorter minimum, the pause of each night would look unusual."""
 
 DAYS_PER_YEAR = 365
 
@@ -43,9 +43,9 @@ class History:
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return a duration g: about once a year, a gap between two payments of this page is longer than g.
+    Return the length g of a gap between two payments that is exceeded about once a year.
 
-    If g is shorter than `GAP_MIN`, return `GAP_MIN`. Return None if the page has too few payments.
+    If g is shorter than `GAP_MIN`, return `GAP_MIN`. Return None if there are too few payments.
 
     Assume r payments a day that are independent of each other. Then the gaps between them are distributed exponentially. There
     are 365 * r gaps a year, and the share exp(-r * g) of these gaps is longer than g days. So about one gap a year is longer

@@ -160,10 +160,10 @@ class Book:
 
     def keep_rivals(self, waiting: Iterable[RivalCharge]) -> None:
         """
-        Store the unmatched charges that may prevent a guess, in place of those that were stored before.
+        Replace the stored copies of the unmatched charges that may prevent a guess.
 
-        The settlement of the batch does not update them. So a charge that the batch may change must also be added with `keep`.
-        `find_waiting` then returns the changed charge.
+        The copies stay the same while the batch is settled. If the batch may change one of these charges, the whole charge must
+        also be added with `keep`. `find_waiting` then uses the whole charge instead of the copy.
         """
         self._waiting = {}
         for charge in waiting:
@@ -171,8 +171,8 @@ class Book:
 
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
-        # With one of these doubts, *other* lacks its billing period or its ids, so a search by ids could find a wrong charge. Search
-        # only by the charge key. The key of such a charge names its event, so an equal key means that BMC repeats the event.
+        # *other* lacks its billing period or its ids, so a search by ids could find a wrong charge. Search only by the charge
+        # key. This key identifies the event or the row, so a charge with the same key comes from the same event or row.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -191,7 +191,8 @@ class Book:
 
     def find_conflict(self, other: Charge) -> Charge | None:
         """Find a charge of the same family that has the transaction id of *other* but a different `bmc_id`."""
-        # Several charges may conflict with one original charge. Skip the conflicting charges, and return the original charge.
+        # Several charges with this transaction id may conflict with *other*. Return the one that was stored first. Its
+        # `conflicts_with` is None, and the `conflicts_with` of the others is its key.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
@@ -228,8 +229,8 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # Skip the charges of `_waiting` that are in `charges` too, because the batch may have changed them there. `kept`
-        # contains those that still wait.
+        # If a charge is both in `charges` and in `_waiting`, skip the copy in `_waiting`, because it may be out of date. If the
+        # charge still waits, `kept` contains it.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -295,8 +296,8 @@ def _may_repeat(charge: Charge, other: Charge) -> bool:
 
     The result is True only if *other* is credited, or if a rule may credit *other*.
     """
-    # A charge with a doubt is credited only if an operator matches it. If *other* has a doubt and no operator has matched it,
-    # *other* is not credited. Then a rule may credit *charge*, because the money is still credited only once.
+    # No rule credits a charge with a doubt. So if *other* has a doubt and no operator has matched it, the payment is not yet
+    # credited, and a rule may credit it by *charge*.
     is_credited = other.doubt is None or other.state is ChargeState.MATCHED
     return other.is_paid and is_credited and other.charge_key != charge.charge_key and other.money == charge.money
 
@@ -377,7 +378,8 @@ def match_by_operator(
     Match an unmatched or dismissed charge to the user whom an operator chose.
 
     *payment* is the pending payment that the charge pays, or None if the charge pays no pending payment. *is_own* is True if
-    this charge completed *payment* before the match was undone. Then the charge is not flagged as a second charge for *payment*.
+    *payment* was completed by this charge, in an earlier match that an operator has undone. Then the charge is not flagged as a
+    second charge for *payment*.
     """
     done = Settlement()
     # The operator has decided, so no rule is applied. The rules are only needed for their rates.
@@ -599,8 +601,8 @@ class _Fold:
         # Treat a refund without an amount as a full refund, because most refunds are full. If an operator had to decide first,
         # the user could spend the credits in the meantime.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
-        # If the amounts differ, operators decide. If a part of the charge was refunded before, operators decide too, because
-        # the rest of the charge is smaller than this refund.
+        # Let operators decide if the amount of the refund is in doubt or differs from the amount of the charge. Let them also
+        # decide if a part of the charge was refunded before, because this refund is then larger than the rest of the charge.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -807,8 +809,9 @@ class _Fold:
         """
         Return whether *report* may be confused with *charge* in a guess.
 
-        Return True if *report* describes a different charge that has the same amount and was paid within the fallback window.
-        The texts of *report* must contain no issued code, because a code shows which pending payment the reported charge pays.
+        Return True if *report* describes a different charge of the same amount, the two charges were paid within the fallback
+        window, and the texts of *report* contain no issued code. An issued code shows which pending payment the reported charge
+        pays, so the two charges cannot be confused.
         """
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(report.words.reading.codes)
@@ -869,7 +872,7 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
         supporter_id=known.supporter_id or later.supporter_id,
-        # Take the newer note, because a buyer in the Shop of BMC may enter the code only after paying.
+        # Take the later note. In BMC's Shop, a buyer can write the code after paying, and then only the later note contains it.
         note=later.note or known.note,
         item=known.item or later.item,
         item_name=known.item_name or later.item_name,
@@ -883,8 +886,8 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
     Add the fields of the payment *paid* to the charge *known*. Until now, only a refund of this charge was received.
 
-    If the amounts differ, the refund was partial. Then the charge is matched like any other charge, and operators decide
-    about the refund.
+    If the amounts differ, the refund was partial. The returned charge is then unmatched, so the rules may match it, and
+    operators decide about the refund. Otherwise the returned charge is refunded.
     """
     charge = replace(
         _add_known_fields(known, paid),
@@ -895,7 +898,8 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
         doubt=paid.doubt,
         told=paid.told,
     )
-    # If the refund is full, the charge stays refunded. If a user is found for it, the credits are added and taken back at once.
+    # The refund was full, or an amount is unknown. Do not change the state, which is refunded. If a rule later finds the user
+    # of the charge, the ledger gets both entries: the credit and its refund.
     if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)

@@ -103,7 +103,7 @@ def find_attention(case: Case, claims: Iterable[RaisedClaim]) -> Attention | Non
     if read_codes(charge.note or "").holds_code:
         return Attention.CODE
     # An open pending payment may fit although no reason names it, because matching by amount and time may be switched off.
-    # Skip this check for a renewal of a subscription, because a renewal never pays a pending payment.
+    # Ignore the pending payment if the charge renews a subscription, because a renewal never pays a pending payment.
     is_renewal = any(reason.why == Rejection.RENEWAL for reason in charge.reasons)
     if case.has_open_payment and not is_renewal:
         return Attention.CANDIDATE

@@ -41,8 +41,9 @@ def parse_object(body: bytes) -> Json | None:
     Each number in the object becomes an int or a Decimal. A number that is too long for these types becomes a text.
     """
     try:
-        # Parse fractions as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
+        # Parse fractions as Decimal, because a float would change amounts.
         value = json.loads(body, parse_float=_decimal, parse_int=_integer)
+    # `json.loads` raises RecursionError if the body is nested too deeply.
     except (ValueError, RecursionError):
         return None
     return as_object(value)
@@ -100,9 +101,9 @@ def read_amount(value: object) -> Decimal | None:
     """
     Read an amount in major units. Zero is allowed. Return None if the amount is not a number, is negative, or is 1e9 or more.
 
-    `str` converts a number to text, and the text must fit the pattern `AMOUNT`. The number `1e-05`, which many encoders write,
-    becomes 0.00001 and fits. The number `1e3` becomes 1E+3 and does not fit. Then the function returns None, and an operator
-    decides about the charge. BMC has never sent a number like `1e3`.
+    JSON numbers with a fraction or an exponent arrive as Decimals. The number `1e-05`, which many encoders write, is accepted,
+    because `str(Decimal("1e-05"))` is 0.00001 and fits the pattern `AMOUNT`. For the number `1e3`, the function returns None,
+    because the text is 1E+3. Then an operator decides about the charge. BMC has never sent a number like `1e3`.
     """
     text = str(value).strip() if isinstance(value, (str, int, Decimal)) else ""
     return _round_down(text) if AMOUNT.fullmatch(text) else None

@@ -447,9 +447,9 @@ COMMENT ON COLUMN credits.action_id
 IS 'The operator''s action that caused the entry. Null if a rule, an event from BMC or the user caused it.';
 COMMENT ON COLUMN credits.is_not_mine IS 'True if the user pressed Not mine on a guess.';
 COMMENT ON COLUMN credits.cause IS 'The reason as text: the purpose of a spending, or the reason of an adjustment or a reversal.';
--- These two indexes ensure that at most one credit of a charge is in force. The index credited_once allows only one credit of a charge
--- with a null in the column `follows`. Each later credit must name a reversal there, and no two credits may name the same reversal. The
--- index reversed_once allows only one reversal of an entry.
+-- These two indexes ensure that at most one credit of a charge is in force. In the first credit of a charge, the column `follows` is null.
+-- The index credited_once allows no second credit with a null there. So each later credit must name a reversal in `follows`,
+-- and two credits of a charge cannot name the same reversal. The index reversed_once allows only one reversal of an entry.
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
 CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
 CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
@@ -633,8 +633,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- Spends *amount* credits once per key and returns the new balance. Bots in any programming language can call this function.
 -- A repeated call with the same key spends nothing, and returns the sum of all entries of the user up to and including the entry
--- of the first call. This sum is nearly always the balance that the first call returned. The two differ if another entry of
--- the user got a lower credit_id, but was committed after the first call had read the balance.
+-- of the first call. This sum is nearly always the balance that the first call returned. Another entry of the user makes the sum
+-- different if it was committed after the first call had read the balance, but has a lower credit_id than the first call's entry.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -704,8 +704,8 @@ CREATE TABLE handovers (
     CONSTRAINT has_the_user_of_its_entry FOREIGN KEY (credit_id, telegram_id) REFERENCES credits (credit_id, telegram_id)
 );
 
--- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out.
--- The other bot spends credits from its own balances, so its handler must not get the spendings of this ledger.
+-- Queues each new entry for the handler, in the transaction that inserts the entry. Entries of the kind spend are left out. Only
+-- `spend_credits` adds them. They reduce a balance of this database, and must not reduce a balance that the other bot keeps itself.
 -- The function runs as the owner, so that the services need no privilege to insert handovers.
 -- A table of waiting entries is needed, because Postgres assigns a credit_id before the commit. So an entry may become visible after an
 -- entry with a higher id. If only the last handled credit_id were stored, the entry with the lower id would be missed.
@@ -835,9 +835,9 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION count_credits();
 
--- Counts a refund if the sum of the user's entries up to and including the refund is below zero. The trigger runs at the
--- commit, when the transaction has locked the user's balance. A later spending therefore gets a higher credit_id, and does not
--- change this sum.
+-- Counts a refund if the sum of the user's entries up to and including the refund is below zero. The trigger runs at the commit.
+-- At that time, the transaction already holds the lock on the user's balance. A later spending waits for this lock before it inserts
+-- its entry, so its entry gets a higher credit_id and does not change this sum.
 CREATE FUNCTION count_overdrawn_refund() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -1369,8 +1369,8 @@ GRANT SELECT, INSERT, DELETE ON missing_rows TO janitor;
 GRANT SELECT, UPDATE (answered_at) ON reconciliation_requests TO janitor;
 GRANT SELECT, INSERT, UPDATE (listed_at, reported_at) ON charge_listings TO janitor;
 
--- The bot needs these privileges for the conversation, the notifications, the decisions of operators and replays (schema past). The
--- janitor also needs the privileges on the table leases.
+-- The bot needs these privileges for the conversation, the notifications, the decisions of operators and the dry run, which uses the
+-- schema past. The janitor takes leases too, so it gets the same privileges as the bot on the table leases.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot, janitor;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;

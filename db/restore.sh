@@ -70,8 +70,8 @@ clean_up() {
         return 0
     fi
     drop_database "$new" || true
-    # If `create_schema` made a new schema, replace the database by an empty one. While the database has no schema, the webhook
-    # keeps payments in its spool.
+    # The backup is not in place. If `create_schema` made a schema, undo this with a new empty database. The webhook keeps
+    # payments in its spool while the database has no schema, so a later restore does not lose them.
     [ "$is_new" = no ] || create_database ledger || true
     for role in "${added_roles[@]}"; do
         ask postgres "DROP ROLE $role" || true
@@ -117,7 +117,7 @@ read_contents() {
     grep -q ' TABLE public credits ' <<<"$contents" || fail "$file is a dump of another database: it has no ledger"
 }
 
-# Print the roles that the statements in the dump name, one on each line, quoted as in SQL.
+# Print the roles that occur in the dump's statements, one on each line, quoted as in SQL.
 roles_in_dump() {
     in_db pg_restore --schema-only --file - <"$file" |
         sed -nE -e 's/^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) .* (TO|FROM) ("[^"]+"|[^ ";]+)( WITH GRANT OPTION)?;$/\3/p' \
@@ -287,9 +287,9 @@ back_up_running() {
     say "   A backup of the running database: $kept"
 }
 
-# Swap the two databases in one transaction. A session that connects during the transaction waits, and then finds the new
-# database. If a session connects after `try_swap` has ended the sessions and before it renames the database, the transaction
-# fails and is tried again.
+# Swap the two databases. In one transaction, `try_swap` ends all sessions and then renames both databases. If a session
+# connects before the renames, the transaction fails and is tried again. If a session connects during the renames, it waits for
+# the end of the transaction. Postgres then refuses it, because its database was renamed.
 swap() {
     drop_database "$old"
     local attempt
@@ -314,8 +314,8 @@ try_swap() {
         \$\$"
 }
 
-# Return whether the databases were swapped. If the connection broke, `try_swap` reports a failure even after a swap. A database
-# named $old exists only after a swap, because `swap` deletes it first.
+# Return whether the databases were swapped. If the connection broke, `try_swap` reports a failure even after a swap. `swap`
+# deletes the database $old before the first attempt, so if it exists now, a swap has renamed the running database to $old.
 is_swapped() {
     [ "$(ask postgres "SELECT count(*) FROM pg_database WHERE datname = '$old'")" = 1 ]
 }

@@ -10,7 +10,7 @@ const CURRENCIES = {
 };
 const WRITTEN = /^([^\d\s.,'+-]*) ?([\d.,' ]*\d)(?: ?([^\d\s.,'+-]+)\.?)?$/;
 const SIMPLE = /^(\d{1,9})?(?:[.,](\d{1,2}))?$/;
-// Thousands do not begin with 0: "0,500" means a half.
+// Refuse a leading 0: "0,500" means 0.5, not 500.
 const GROUPED = /^([1-9]\d{0,2}(?:([ ',.])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
@@ -27,7 +27,7 @@ export function readAmount(text) {
   return { cents: Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0")), currency: named[0] ?? null };
 }
 
-/** Read an amount without a currency as cents; null otherwise. */
+/** Read `7.5` as 750 cents; null if unclear or with a currency. */
 export function centsOf(text) {
   const read = readAmount(text);
   return read?.currency === null ? read.cents : null;
@@ -38,7 +38,7 @@ function currencyOf(name) {
   return known ?? /^[A-Z]{3,10}$/.exec(name)?.[0];
 }
 
-/** Write digits of all scripts as ASCII digits, and each kind of space and separator in one way. */
+/** Normalise digits, spaces, separators, case; drop invisible characters. */
 function normal(text) {
   return text
     .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "")
@@ -48,7 +48,7 @@ function normal(text) {
     .replace(/٫/g, ".").replace(/[٬’]/g, "'");
 }
 
-/** In Unicode, a script's 0 to 9 are adjacent: count back to 0. */
+/** Count the digits before *char* in Unicode's run of 0 to 9. */
 function digitOf(char) {
   let before = 0;
   while (/\p{Nd}/u.test(String.fromCodePoint(char.codePointAt(0) - before - 1))) before += 1;
@@ -68,14 +68,14 @@ export function creditsFor(cents, rate) {
   return (product - (product % divisor)) / divisor;
 }
 
-/** Read `10`, `7_50`, `10-EUR` of a deep link; null for anything else. */
+/** Read a deep link's `7_50-EUR` as `{cents: 750, currency: "EUR"}`; null if malformed. */
 export function readDeepLink(text) {
   const read = DEEP_LINK.exec(text ?? "");
   if (!read) return null;
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** The server's error name for *cents*; null if *offer* allows it. */
+/** Return an error name if *offer* does not allow *cents*, else null. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

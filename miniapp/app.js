@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Keep a final problem on the screen.
+          // Keep a final problem shown: no retry helps.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.ononline = retry;
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -64,14 +64,14 @@ class App {
 
   async takeState(state) {
     const language = languageOf(state.language);
-    // The language may change. If its texts do not load, the next call tries again.
+    // If a new language does not load, keep the old one; the next call retries.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     if (words) this.speakAnew(words);
     this.state = state;
     this.settle();
   }
 
-  /** *trouble* is null if the connection is fine. */
+  /** *trouble*: the connection's `Problem`, or null. */
   takeConnection(trouble) {
     const { words, state } = this;
     const wasAway = this.trouble !== null;
@@ -119,7 +119,7 @@ class App {
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
   }
 
-  /** Announce payments that came while another screen was shown. */
+  /** Announce payments that were open and are now paid. */
   tellOfOthers() {
     for (const { payment_id: id, paid } of this.state.payments) if (paid && this.wasOpen?.has(id)) this.toast(this.rejoice(paid));
     this.rememberOpen();
@@ -172,7 +172,7 @@ class App {
     this.telegram.openTelegramLink(`https://t.me/share/url?${shared}`);
   }
 
-  /** Put a changed payment into the state until a new state comes. */
+  /** Put *payment* into `state`, the data last sent by the bot. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -184,7 +184,7 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // Ignore errors: a later event has the state.
+      // Ignore: the event stream sends the state too.
     }
   }
 

@@ -4,7 +4,7 @@
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // The bot's buttons add `lang=uk` to the address; Telegram adds "language_code":"uk" to it, encoded.
+  // The bot's buttons add `lang=uk` to the address, Telegram a percent-encoded "language_code":"uk".
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
@@ -18,7 +18,7 @@
     paint("card", theme.section_bg_color ?? theme.bg_color);
     paint("text", theme.text_color);
   } catch {
-    // Without valid colours, theme.js chooses them.
+    // theme.js sets colours if the address has none.
   }
 
   // Load only one language, in parallel with the other scripts.

@@ -1,11 +1,11 @@
-// Each screen is `{name, element, action, back, update}`. The last three are optional: `action` gives the main button's text and `run`,
-// `back` shows the previous screen, `update` shows a new state.
+// Each screen is `{name, element, action, back, update}`, the last three optional. `action` returns the main button's text and
+// its handler `run`. `back` shows the previous screen. `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** Choose an amount, and see the balance and history. */
+/** The amount form, with the balance and history. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -40,13 +40,13 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount; the bot answers in the chat, because Telegram names no user. */
+/** The amount form for an unknown user. It sends the amount to the chat. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now, if this client supports `sendData`.
+    // If `sendData` works, Telegram closes the page before this notice.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
@@ -66,7 +66,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, three steps and status. Telegram's button cannot copy the code, so none is shown. */
+/** An open payment: its code, steps and status. It has no main button, because Telegram's cannot copy the code. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -238,7 +238,7 @@ function codeCard(app, { code, page_url: page }, onCopied) {
     return true;
   };
   const copyAndOpen = async () => {
-    // `page` will hide the code. So if the client refuses to copy, the user must copy by hand first, and the next press opens `page`.
+    // Buy Me a Coffee's page hides the code. So if copying fails, let the user copy by hand. The next press opens the page.
     const isCopied = await copyCode();
     if (isCopied || isToldToCopy) app.telegram.openLink(page);
     isToldToCopy = !isCopied;

@@ -2,7 +2,7 @@
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends data every 15 seconds. Poll after one empty interval, reconnect after two. */
+/** Data comes every 15 s. If data is 2 s late, poll the state. If it is 25 s late, reconnect. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
@@ -123,7 +123,7 @@ export class Listening {
   current = new AbortController();
   wake = () => {};
 
-  /** *listener* has `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`. */
+  /** *listener* takes states and problems (null: none). `isWaiting`: a payment is open. */
   constructor(server, listener) {
     this.server = server;
     this.listener = listener;
@@ -203,7 +203,7 @@ export class Listening {
     this.wake();
   }
 
-  /** Check the stream when the page is visible again. */
+  /** Reconnect if the stream is late or a fetch fails. */
   async catchUp() {
     if (this.isOver) return;
     if (this.isDoubtful || (await this.ask())) this.hurry();

@@ -10,7 +10,7 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // At "complete", scripts have loaded or failed. "load" may have fired already.
+    // At "complete", "load" may have fired already, so do not wait for it.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);

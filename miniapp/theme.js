@@ -27,7 +27,7 @@ export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  // If black or white is readable on all these, use *wished*, else the last of *others*.
+  // Use *wished* if black or white is legible on all colours, else the last of *others*.
   const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
   const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");

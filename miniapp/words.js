@@ -29,7 +29,7 @@ export async function wordsOf(language) {
     payments: (number) => count("payments", number),
     /** Write a change of the balance with a plus or minus sign. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** Write for an input: local decimal sign, no grouping. */
+    /** Write an amount for an input field: no grouping. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;

@@ -307,9 +307,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "RefundAfterSpend",
-        # Do not use `increase`: it misses a refund that is already counted in the first value of a new series. Subtract the
-        # lowest value of the day from the last value instead. This is possible because the janitor reads the counter from the
-        # ledger, so a restart of the janitor does not reset the counter.
+        # Do not use `increase`: it computes each series alone, so it misses a refund that the first value of a new series
+        # already includes. Instead, subtract the lowest value of all series of the day, also of older ones, from the last
+        # value. All series continue the same count, because the janitor reads the counter from the ledger.
         f"max({latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
         summary="A payment was refunded after its credits were spent: a user owes credits",
         description="In the last day: {{ $value }}. New credits of such a user fill the gap first.",

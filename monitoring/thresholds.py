@@ -112,7 +112,7 @@ A pass is due every ten minutes, so at the third failure the cause has lasted fo
 """
 
 CLOCK_OFFSET_SECONDS = OFFSET_SECONDS_MAX
-"""This machine's clock may differ from Telegram's clock by this time before an alert fires."""
+"""An alert fires if this machine's clock differs from Telegram's clock by more than this time."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60

@@ -2,7 +2,7 @@
 Choose the source of Telegram's script, which every Mini App loads.
 
 Pages load the script from telegram.org, as in production. If telegram.org cannot be reached, pages load a local copy, which
-`make sandbox/telegram-web-app.js` fetches. Without a copy, the demo works only in the chat, without the Mini App.
+`make sandbox/telegram-web-app.js` fetches. If there is no copy either, the demo works only in the chat, without the Mini App.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 class Script:
     """
-    Decides whether pages load the script from telegram.org or from the local copy.
+    Decides whether pages load `telegram-web-app.js`, the script that Mini Apps need, from telegram.org or from a local copy.
 
-    *origin* is the address of the script at telegram.org.
+    *origin* is the address of this script at telegram.org.
     """
 
     def __init__(self, *, origin: URL) -> None:

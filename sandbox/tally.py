@@ -94,8 +94,8 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
-    # The time when BMC's API last listed this payment before the bot reported its credit. None if the API has not
-    # listed the payment.
+    # The time when BMC's API last listed this payment. It no longer changes after the bot has reported the payment's credit,
+    # or after a refund. None if the API did not list the payment before that.
     listed_at: float | None = None
     is_refunded: bool = False
     # True if an answer of the webhook or a message of the bot has shown a second credit for this payment.
@@ -144,7 +144,7 @@ class Tally:
         self._is_code_new = False
 
     def known(self) -> set[str]:
-        """Return the ids of the transactions and subscriptions of the kept payments."""
+        """Return the ids of the transactions and subscriptions of the newest payments since the last `clear`."""
         return {paid.of for paid in self._payments.values()}
 
     def as_read(self) -> dict[str, Any]:
@@ -166,7 +166,11 @@ class Tally:
             self._payments.popitem(last=False)
 
     def note_words(self, key: str, words: str) -> None:
-        """Read the supporter's words again: the supporter may send the code later, in the answer to a Shop item's question."""
+        """
+        Look for a code in *words*, which replace the earlier words of the supporter.
+
+        The supporter may send the code after the payment, in the answer to a Shop item's question.
+        """
         if (paid := self._payments.get(key)) is not None:
             paid.reading, paid.owner_id = self._read_words(words)
 
@@ -262,8 +266,9 @@ class Tally:
                 paid.told.repeats += 1
                 return
         for paid in reversed(before):
-            # If a button was pressed since the first message about the credit, an operator may have matched another payment to
-            # this user by hand. Then the new message does not prove a second credit for the same payment.
+            # A second message about an equal credit shows that the payment was credited twice, but only if no button was
+            # pressed after the first message. After a press, the second message may be about another payment, which an
+            # operator matched to this user by hand.
             if paid.told is not None and _shape(paid.told.text) == _shape(told.text) and pressed_at < paid.told.at:
                 paid.is_twice = True
                 return
@@ -298,7 +303,7 @@ class Tally:
         return None if found is None else found[1]
 
     def _find(self, event_id: int) -> tuple[Paid, Trail] | None:
-        # An event is sent soon after its payment, so begin the search at the newest payment.
+        # Search for the payment of the event from the newest payment on, because an event is sent soon after its payment.
         for paid in reversed(self._payments.values()):
             if event_id in paid.trails:
                 return paid, paid.trails[event_id]

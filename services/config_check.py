@@ -80,7 +80,8 @@ def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
         rest = VARIABLE.sub("", written)
-        # Report the setting only if Compose removed each `$word`. If a variable exists, it was probably used on purpose.
+        # If the setting equals *rest*, Compose found no value for any `$word`, so report the setting. If Compose found a value,
+        # the variable was probably used on purpose.
         if rest != written and environ.get(name) == rest:
             yield f"{name} lost a part that begins with $: write its value between single quotes, {name}='…'"
 

@@ -24,7 +24,11 @@ _browsers = 0
 
 @contextmanager
 def unchanging_network() -> Iterator[None]:
-    """Hold the shared lock while a browser is open, so that no other process starts or stops containers."""
+    """
+    Hold the shared lock while a browser is open, so that no other process starts or stops containers.
+
+    Each start or stop changes the machine's network, and Chromium then aborts the pages that it is loading.
+    """
     global _browsers
     with _locked(fcntl.LOCK_SH):
         _browsers += 1

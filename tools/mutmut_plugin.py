@@ -1,5 +1,8 @@
 """
-A pytest plugin for mutation testing. mutmut tests each mutant in a fork of a process that has run all tests before.
+A pytest plugin for mutation testing with mutmut. It empties caches, collects tests faster, and stops endless loops.
+
+mutmut tests each mutant in a fork of a process that has run all tests before. So the caches contain results of the unchanged
+code, and the plugin empties them.
 
 mutmut passes hundreds of tests to pytest by name. pytest would compare each name with all ids of its file, which takes seconds.
 So the plugin collects whole files, and then leaves out the tests that were not named.

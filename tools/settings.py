@@ -103,7 +103,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """The settings that `.env.example` contains, by heading and in the order of the file."""
 
 SELDOM_SET = ("SANDBOX_PORT", "DATABASE_ADDRESS", "REVISION")
-"""Settings that a user can change but that `.env.example` omits. Only the demo or the build of the image uses them."""
+"""Settings that can be set in `.env`, but that `.env.example` omits: only the demo or the build of the image needs them."""
 
 SET_BY_COMPOSE = (
     "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "ALERTS", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",

@@ -118,7 +118,7 @@ class Story:
 
 @asynccontextmanager
 async def open_story(url: Callable[[str], str], *, now: datetime) -> AsyncIterator[Story]:
-    """Connect to the database as each service does. *url* returns the address of the database for a role."""
+    """Connect to the database as its owner and in the role of each service. *url* returns the database's address for a role."""
     async with (
         open_pool(url("ledger_owner")) as owner,
         open_pool(url("webhook")) as webhook,
@@ -129,7 +129,11 @@ async def open_story(url: Callable[[str], str], *, now: datetime) -> AsyncIterat
 
 
 async def tell_story(url: Callable[[str], str]) -> None:
-    """Fill a database that has the current schema and no rows. *url* returns the address of the database for a role."""
+    """
+    Use the product until the database has rows of every kind. Before, it has the current schema and no rows.
+
+    *url* returns the address of the database for a role.
+    """
     now = datetime.now(UTC)
     async with open_story(url, now=now - LONG_AGO) as story:
         for user in (*LANGUAGES, *OPERATORS):
@@ -159,7 +163,7 @@ async def tell_story(url: Callable[[str], str]) -> None:
 
 
 async def _happen_long_ago(story: Story) -> None:
-    """Make payments so old that `blank_personal_fields` blanks their personal data afterwards."""
+    """Add payments from before the retention period, so that `blank_personal_fields` has personal data to blank."""
     await story.pay(await story.request(ANNA, "5"), supporter="s-anna")
     await story.pay("An old tip", amount=9, supporter="s-old")
     await story.request(BOHDAN, "25")
@@ -313,8 +317,8 @@ async def _notifications(story: Story) -> None:
     Make messages in each state: pending, sent, dead, unreachable, put off (later messages wait for the retry), and set aside
     (later messages do not wait for the retry).
 
-    Leave the last two messages to all operators pending. Of the other messages to all operators, up to five are sent to each
-    operator, and the rest are only counted in a summary.
+    Leave the last two messages to all operators unchanged. Replace up to five of the earlier ones by one message to each
+    operator, and only count the rest in a summary.
     """
     bot, now = story.bot, story.now
     unaddressed = await outbox.find_unaddressed(bot)

@@ -23,7 +23,7 @@ settings.configure(
     INSTALLED_APPS=[PACKAGE],
     # The package has no migrations, so `migrate --run-syncdb` creates its tables from the models.
     MIGRATION_MODULES={PACKAGE: None},
-    # The package gives Django times without a zone. If USE_TZ were true, Django would warn about each of them.
+    # django-buymeacoffee passes times without a zone to Django. If USE_TZ were true, Django would warn about each of them.
     USE_TZ=False,
     DATABASES={
         "default": {
@@ -37,8 +37,8 @@ settings.configure(
     },
 )
 
-# The package imports django-ninja as `django_ninja`, but the Python package is called `ninja`. So register `ninja` under the
-# name `django_ninja`. Do so after `settings.configure`, because `ninja` reads the settings when it is imported.
+# django-buymeacoffee imports a module `django_ninja`, but the module that django-ninja installs is called `ninja`. So register
+# `ninja` as `django_ninja` too. Do so after `settings.configure`, because `ninja` reads the settings when it is imported.
 sys.modules["django_ninja"] = importlib.import_module("ninja")
 application = get_wsgi_application()
 urlpatterns = [path("", include(f"{PACKAGE}.urls"))]

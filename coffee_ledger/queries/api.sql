@@ -6,11 +6,11 @@
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
--- Find a user's open payments, and the $2 payments that ended last. The payment that was requested last comes first. The
--- columns `paid_*` describe the matched charge that paid the payment, and are null if there is none. If several charges paid
--- the payment, the columns describe the charge that completed it. `paid_credits` is the sum of the user's ledger entries for
--- the charge, because a charge has several entries if its credits were taken back and given again. Without a matched charge,
--- `paid_credits` is 0 and not null.
+-- Find a user's open payments, and the payments that ended last, up to a maximum number. The payment that was requested last
+-- comes first. The columns `paid_*` describe the matched charge that paid the payment, and are null if there is none. If several
+-- charges paid the payment, the columns describe the charge that completed it. `paid_credits` is the sum of the user's ledger
+-- entries for the charge, because a charge has several entries if its credits were taken back and given again. Without a matched
+-- charge, `paid_credits` is 0 and not null.
 -- $1 Telegram id, $2 maximum number of ended payments
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')

@@ -16,9 +16,8 @@ SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHE
 
 -- name: find_decider
 -- Find the operator who made the last decision about a charge. Returns no row if no operator decided about the charge, or if a
--- rule or a user has changed the charge since the last decision. Of the operators' actions, only 'undo_match' makes a charge
--- 'unmatched'. So the charge was changed later if it is 'unmatched' after another action, or if it has another state after
--- 'undo_match'.
+-- rule or a user has changed the charge since the last decision. After the action 'undo_match', an unchanged charge is
+-- 'unmatched'. After every other action of an operator, an unchanged charge is not 'unmatched'.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -77,8 +76,8 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      -- If the match of the charge was wrong, its credit was reversed, and the user must get nothing back. The view
-      -- standing_credits contains no reversed credit, so this join then finds no refund.
+      -- If the match of the charge was wrong, its credit was reversed. The user must then get no credits when the refund is
+      -- reversed. The view standing_credits contains no reversed credit, so this join leaves such a refund out.
       JOIN standing_credits AS given ON given.charge_id = charges.charge_id
       JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1

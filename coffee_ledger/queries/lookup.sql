@@ -531,7 +531,8 @@ SELECT $1, 'charge_unmatched', $2, $3, $3
  WHERE NOT EXISTS (SELECT FROM moved);
 
 -- name: drop_reminders!
--- Cancel the reminders of a charge, because an operator decided about the charge or wants no reminder.
+-- Cancel the reminders of a charge for the operators $1: for one operator who cancels the reminder, or for all operators if the
+-- charge no longer waits for a decision.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'

@@ -86,14 +86,14 @@ WITH recent AS MATERIALIZED (
                SELECT FROM notifications AS known
                 WHERE known.telegram_id = operators.telegram_id
                   AND known.kind = 'waiting_summary'
-                  -- Queue no summary for an operator who has a pending summary, or a summary that was queued within the last
-                  -- day. The limit is one hour, not one day, if the maximum $3 stopped a message in this call.
-                  -- Ignore a sent summary without message_id, because the bot no longer updates this summary.
+                  -- Queue no summary for an operator who has a recent one. A summary is recent while it is pending, and for one
+                  -- day after it was queued, or only for one hour if the maximum $3 stopped a message in this call.
                   AND (
                       known.status = 'pending'
                       OR known.created_at > $2::timestamptz
                       - CASE WHEN (SELECT folded FROM counted) > 0 THEN interval '1 hour' ELSE interval '1 day' END
                   )
+                  -- The bot no longer updates a sent summary without message_id, so such a summary does not count.
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
      -- Insert the summary last, so that it is sent after the messages that this statement adds for the same operator.
@@ -210,10 +210,10 @@ UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status I
 -- name: find_due_chats
 -- Find chats that have a due message. The chat whose message became due first comes first. Skip a chat in which a failed
 -- message waits for its retry.
--- Each call reads only the $4 messages that have been due longest. The caller sends messages to the found chats, and leaves
--- these chats out of its next call ($3). So the next call reads the messages of further chats.
--- Use NOT IN, because Postgres then puts the blocked chats into a hash table, which is fast. With NOT EXISTS, Postgres compared
--- each waiting message with each message that blocks a chat, which took seconds.
+-- Each call reads a limited number of messages ($4), and those that have been due longest come first. The caller sends messages
+-- to the found chats, and leaves these chats out of its next call ($3). So the next call reads the messages of further chats.
+-- Use NOT IN, because Postgres then puts the skipped chats into a hash table, which is fast. With NOT EXISTS, Postgres compared
+-- each due message with each message that waits for its retry, which took seconds.
 -- $1 now, $2 maximum number of chats, $3 chats to leave out, $4 maximum number of messages, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at

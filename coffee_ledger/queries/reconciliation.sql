@@ -21,8 +21,7 @@ SELECT psp_id, period_start
    AND period_start IS NOT NULL;
 
 -- name: find_known_numbers
--- BMC gives each payment a number that is unique in its family. Return which of the numbers $3 belong to a charge that has no
--- transaction id.
+-- Return which of the numbers $3 belong to a charge that has no transaction id and is of any of the families $2.
 -- $1 source, $2 families, $3 BMC numbers
 SELECT bmc_id
   FROM charges

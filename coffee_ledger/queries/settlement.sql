@@ -159,10 +159,10 @@ SELECT array(
 -- come from our users.
 -- mentioned: users with these usernames or Telegram ids. The name is null if the user was found by the id.
 -- payments: pending payments that a charge may pay. They are the payments with the codes $18, the open payments of the users in
--- `supporters`, and the payments of the charge's amount that are open now or were open when the charge was paid. For each
--- amount, only the $7 oldest payments are read. A user has at most ten open payments and $7 is more than ten, so $7 payments
--- belong to several users. A charge whose amount fits payments of several users is not matched by a guess. Reading more
--- payments would not change this. The open payments are read once for each amount, because the oldest ones are the same for all
+-- `supporters`, and the payments of the charge's amount that are open now or ended after the charge was paid. Of the payments of
+-- one amount, only the $7 oldest open ones are read, and for each charge the $7 oldest ended ones. More are not needed: $7 is
+-- greater than the number of payments that a user can have open at the same time, so $7 payments belong to several users, and then
+-- no charge is matched by a guess. The open payments are read once for each amount, because the oldest ones are the same for all
 -- charges of the amount.
 -- guesses: for each owner of these payments, the times of the last guess and of the last guess that was taken back.
 -- erased: the users who asked to be erased. Only the users in `supporters`, `subscribers` and $17, and the owners of the
@@ -458,8 +458,8 @@ ON CONFLICT (charge_id) DO NOTHING;
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators about each of these users whose balance is negative. A balance becomes negative if a user has already
--- spent the credits that are taken back. Credits are taken back after a refund, or if the user rejects a guess.
+-- Notify the operators about each user whose balance is negative after credits were taken back. Credits are taken back after a
+-- refund, or if the user rejects a guess. The balance becomes negative if the user has already spent the credits.
 -- $1 users whose credits were just taken back
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
@@ -505,11 +505,11 @@ SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 -- name: keep_answers
 -- Update the number of deliveries that all webhook replicas together have refused since the last accepted delivery. Each call
 -- adds the answers of one replica.
--- Compare the times of the answers with the stored times, because a replica may add older answers after another replica has
+-- Set the stored number to 0 if $1 is later than the stored accepted delivery, or if the last stored refusal is older than $4. Then
+-- add $2, but only if $3 is later than the stored accepted delivery: a replica may add older answers after another replica has
 -- added newer ones.
 -- $1 time of the last accepted delivery of the replica, or null, $2 number of its refusals after $1
--- $3 time of its last refusal, or null
--- $4 if the last stored refusal was before this time, the stored number is set to 0 before $2 is added
+-- $3 time of its last refusal, or null, $4 time before which a refusal no longer counts
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),
        refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END

@@ -41,9 +41,10 @@ SELECT (SELECT min(created_at) FROM pending_payments WHERE status = 'pending') A
 
 -- name: count_notifications
 -- Count the notifications that are dead, due, or waiting for a retry.
--- oldest_at: the start of the longest delay. The delay of a notification starts when it was last queued, or at due_at if due_at is
--- later. If due_at is in the future, the delay is zero.
--- queued_at: the earliest time at which a notification was last queued, even if its due_at is later.
+-- A notification can be queued several times. Only the last time counts here.
+-- queued_at: the earliest of these times.
+-- oldest_at: the start of the longest delay. The delay of a notification starts when it is queued, or at due_at if due_at is later.
+-- A delay that has not started yet counts as zero.
 -- $1 now, $2 kinds of notifications that are sent to users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -77,7 +78,7 @@ SELECT max(received_at) AS received_at FROM events WHERE channel = 'webhook';
 -- Count the payments in the interval of length $2 that ends at the newest payment. Count at most $3 payments, the newest ones.
 -- If the interval ended at the present time, a long pause after the newest payment would make payments look rarer than they
 -- usually are.
--- $1 now, $2 length of the interval, $3 maximum
+-- $1 now (payments with a later time are ignored), $2 length of the interval, $3 maximum
 SELECT count(*) AS payments, min(newest.paid_at) AS first_at, max(newest.paid_at) AS last_at
   FROM (
            SELECT charges.paid_at

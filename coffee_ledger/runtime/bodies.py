@@ -63,9 +63,10 @@ class BodyReader:
         """
         Read the whole body, or return the reason why it was not read.
 
-        If the result is an `Unread`, the caller must pass its response to `close_after`.
+        If this method returns an `Unread`, the caller must pass the HTTP response to `close_after`.
 
-        A body of unknown length is read up to the application's `client_max_size`.
+        A body without `Content-Length` is read until it ends or exceeds the application's `client_max_size`. In the second
+        case, the result is `TOO_LARGE`.
         """
         # Refuse a body whose `Content-Length` is too large before calling `_drop_oldest`. Otherwise `_drop_oldest` could drop
         # another body to make room for a body that is refused anyway.

@@ -103,7 +103,12 @@ class QueuedHandler(logging.Handler):
             self.put(line, may_drop=record.levelno < logging.WARNING)
 
     def put(self, line: str, *, may_drop: bool) -> None:
-        """Queue a line. If the queue is full and *may_drop* is True, drop the line and count it."""
+        """
+        Queue a line without waiting.
+
+        If `QUEUED_MAX` lines are queued already and *may_drop* is True, drop the line and count it. If *may_drop* is False, the
+        queue may become longer than `QUEUED_MAX`.
+        """
         if may_drop and self._queue.qsize() >= QUEUED_MAX:
             LINES_DROPPED.inc()
         else:
@@ -133,8 +138,9 @@ class QueuedHandler(logging.Handler):
 
 class LineLogger:
     """
-    Puts the rendered lines of our own code into the queue of *handler*. For a line of the level `info`, structlog calls the
-    method `info`.
+    Puts the log lines of our own code into the queue of *handler*.
+
+    `render` has already turned each line into JSON. For a line of the level `info`, structlog calls the method `info`.
     """
 
     def __init__(self, name: str, handler: QueuedHandler) -> None:

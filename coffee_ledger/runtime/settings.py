@@ -210,8 +210,9 @@ def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError
     """
     Return the error for a well-formed value that must not be used.
 
-    The error message is "NAME *fault*: write *write*". If *write* is None, the message ends with the description of the
-    setting. *fault* and *write* must not contain a secret.
+    *fault* says why the value is refused, and *write* says which value to write instead. An example of the message:
+    "PUBLIC_HOST is an international name: write its punycode form, xn--80aaf4a.xn--j1amh". If *write* is None, the message ends
+    with the description of the setting. *fault* and *write* must not contain a secret.
     """
     return PydanticCustomError(REFUSED, "{fault}", {"fault": fault, "write": write})
 

@@ -75,7 +75,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Return the sampler that OpenTelemetry calls *name*. A `traceidratio` sampler keeps the fraction *share* of all traces."""
+    """Return OpenTelemetry's sampler *name*. A `traceidratio` sampler keeps the fraction *share* of all traces."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
@@ -105,8 +105,8 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
     """Make a span for the `with` block. If the block raises an exception, record its type and mark the span as failed."""
-    # If tracing is off, make no span, because OpenTelemetry would spend several microseconds on it and never send it. But with a
-    # parent, such as a span of the proxy, OpenTelemetry passes the ids of the parent on to log lines and to later work.
+    # If tracing is off, make a span only if it has a parent, such as a span of the proxy. OpenTelemetry then passes the ids of
+    # the parent on to log lines and to later work. A span without a parent would take several microseconds and never be sent.
     has_parent = trace.get_current_span(parent).get_span_context().is_valid
     if not has_parent and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return nullcontext(trace.INVALID_SPAN)

@@ -44,7 +44,7 @@ NOT_MINE = "not mine"
 
 UNDO_ALL_WITHIN = timedelta(days=1)
 """
-For this time after a set of charges was dismissed, operators can undo the whole dismissal with one tap.
+The time limit for undoing the dismissal of a whole set of charges with one tap, counted from the dismissal.
 
 One day is enough for a mistake that an operator notices on the next morning. A later undo would make all these charges wait for
 a decision again, which would confuse operators who did not press the button.
@@ -88,8 +88,8 @@ class RefusalCause(enum.StrEnum):
     UNDONE_BEFORE = "undone_before"
     UNKNOWN_OFFER = "unknown_offer"
     """
-    The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS. An undo is also refused with
-    this cause if no operator has taken the offer.
+    The offer to dismiss a set of charges was deleted, because it was older than RETENTION_DAYS. Or an operator asked to undo
+    the dismissals of an offer, but no operator had dismissed the offered charges.
     """
     UNDO_TOO_LATE = "undo_too_late"
     """

@@ -86,7 +86,7 @@ class ChargeFile:
     decisions: Sequence[Decision]
     """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
     reminder_at: datetime | None = None
-    """The time at which the operator who gets the message will be reminded of the charge; None if there is no reminder."""
+    """The time at which the operator to whom this is shown will be reminded of the charge; None if there is no reminder."""
     other: ShownCharge | None = None
     """
     Another charge that makes *charge* doubtful; None if there is none.
@@ -270,7 +270,7 @@ class Examination:
     """
     The number of deliveries that the webhook refused since it last accepted one.
 
-    If six hours pass without a refusal, the count starts again at the next refusal.
+    The number does not change when six hours pass without a refusal. But the next refusal then starts a new count.
     """
     refused_at: datetime
     backup_at: datetime | None
@@ -368,8 +368,8 @@ async def find_users_by_part(pool: Pool, part: str, *, is_name: bool, count_max:
     """
     Find users by a part of their username, ignoring case.
 
-    If *is_name* is True, also find the users to whom charges with *part* in the supporter's name were matched. Ignore matches
-    by a guess.
+    If *is_name* is True, *part* may also be a part of a supporter's name. Then also find the users to whom charges of this
+    supporter were matched, but ignore matches by a guess.
 
     Return at most *count_max* users, and whether there are more.
     """
@@ -562,9 +562,9 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
 
 async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
     """
-    For each time in *since*, compute the totals of the period from that time until now.
+    Compute the totals of several periods. Each period begins at one of the times in *since*, and all periods end now.
 
-    Also count the charges of each day from the earliest time in *since* to *until*.
+    Also count the charges of each day, from the day of the earliest time in *since* to the day of *until*.
     """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

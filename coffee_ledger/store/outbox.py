@@ -189,10 +189,10 @@ async def address_operators(
     """
     Replace each of the *unaddressed* messages by one message for each operator, or only count the message in a summary.
 
-    A message is counted and not sent if it is in *quiet*, or if it exceeds `CARDS_PER_MINUTE_MAX`. If at least one message is
-    counted, each operator without a recent summary gets a new summary of the open decisions. A summary is recent for a day, or
-    for an hour if a message exceeds `CARDS_PER_MINUTE_MAX`. If all counted messages are in *quiet*, the new summary makes no
-    sound.
+    A message is counted and not sent if it is in *quiet*, or if `CARDS_PER_MINUTE_MAX` other messages were sent within the last
+    minute. If at least one message is counted, queue a new summary of the open decisions for each operator. Leave out operators
+    who have a pending summary, or a summary that is less than a day old. If a message was counted because of
+    `CARDS_PER_MINUTE_MAX`, this limit is an hour. If all counted messages are in *quiet*, the new summary makes no sound.
     """
     if not unaddressed:
         return Folded()

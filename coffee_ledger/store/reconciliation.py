@@ -262,9 +262,10 @@ async def note_missing_rows(
     pool: Pool, list_: ApiList, events: Sequence[Event], *, now: datetime
 ) -> dict[str, datetime]:
     """
-    Record the rows of *list_* with a payment or a refund that our tables do not contain. *events* were made from these rows.
+    Record missing rows of *list_*: our tables do not contain the payment or the refund that the row shows.
 
-    Return a mapping from the name of each row (see `row_name`) to the time at which the row was first seen.
+    Each of the *events* was made from one missing row. Return a mapping from the name of each of these rows (see `row_name`) to
+    the time at which the row was first recorded.
     """
     charges = [event.report.charge if event.report else None for event in events]
     async with connected(pool) as db:
@@ -325,7 +326,8 @@ async def request_reconciliation(pool: Pool, cause: str, *, now: datetime) -> in
     """
     Ask the janitor to compare BMC's lists with the stored charges at once, and return the id of this request.
 
-    Return None if the janitor has read no list within `CHECKED_WITHIN`.
+    If the janitor has read no list within `CHECKED_WITHIN`, make no request and return None. The janitor probably reads no
+    lists at all then, and would not answer.
     """
     async with connected(pool) as db:
         return await request_within(db, cause, None, now=now)
@@ -335,7 +337,8 @@ async def request_within(db: Connection, cause: str, claim_id: int | None, *, no
     """
     Do the same as `request_reconciliation`, in the caller's transaction.
 
-    *claim_id* is the claim to look up, or None. Return None, too, if there is an earlier request about this claim.
+    *claim_id* is the claim to look up, or None. Make no request and return None if the janitor has read no list within
+    `CHECKED_WITHIN`, or if there is an earlier request about this claim.
     """
     request_id: int | None = await db.fetchval(
         sql("request_reconciliation"), cause, claim_id, now, now - CHECKED_WITHIN

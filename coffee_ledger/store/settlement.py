@@ -71,7 +71,7 @@ class Answers:
     accepted_at: datetime | None = None
     refused: int = 0
     refused_at: datetime | None = None
-    """The time of the last refusal; None if there was none."""
+    """The time when the replica last refused a delivery; None if it refused none."""
 
 
 async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
@@ -308,8 +308,8 @@ def _candidate_parameters(
     # issued code with a typo. Such a text is rare, so a second query for its candidates is acceptable.
     unknown = [(charge, words.reading) for charge, words in noted if book and _has_unknown_code(words.reading, book)]
     codes |= {code for _, reading in unknown for code in reading.corrections}
-    # If a charge has a code, the code decides and the amount is not needed. But for a charge of a subscription, the code of an
-    # ended payment does not decide, so the amount may be needed.
+    # Pending payments of a charge's amount are usually not needed if the charge has a code, because the code decides. But a
+    # code in a charge of a subscription may be old, because a renewal repeats the note of the first charge.
     uncoded = [charge for charge, words in noted if not words.reading.codes or charge.subscription]
     paid = [charge for charge in (*uncoded, *(charge for charge, _ in unknown)) if charge.amount]
     concerned = [*(charge for charge, _ in noted), *known]

@@ -163,9 +163,9 @@ def _undelivered_since(rows: list[Any]) -> dict[Audience, datetime]:
 
 def _totals(counts: list[Any], counted: str, label: str, value: str = "number") -> Counter[str]:
     """
-    For each value of the column *label*, return the sum of the column *value*.
+    Group the rows by the column named *label*, and sum up the column named *value* in each group.
 
-    Use only rows in which the column `counted` has the value *counted* and the column *label* is not None.
+    Skip rows without a label, and rows that count anything other than *counted*.
     """
     totals: Counter[str] = Counter()
     for row in counts:

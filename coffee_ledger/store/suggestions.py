@@ -42,7 +42,12 @@ class Suggestion:
 
 
 async def find_suggestions(pool: Pool, charge: ShownCharge) -> Sequence[Suggestion]:
-    """Find at most `SUGGESTED_MAX` users: first by their open payments, then by the supporter or the name, then by claims."""
+    """
+    Find at most `SUGGESTED_MAX` users to whom the charge may belong.
+
+    First come users who had an open payment. Then come users to whom another charge of the same supporter, or of the same
+    supporter name, was matched. Users with a claim come last.
+    """
     money = charge.amount, charge.currency
     # Do not search for a word that is used instead of a name, such as "Someone". The search would suggest all users who paid
     # anonymously. For such a word, `names_agree` returns False even if both names are equal.

@@ -63,10 +63,10 @@ class Waiting:
     The number may be higher than `OFFERED_MAX`, the maximum number of charges in *offered*.
     """
     to_decide: int = 0
-    """The number of charges among the first `SORTED_MAX` waiting charges that need a decision."""
+    """The number of charges that need a decision. Only the first `SORTED_MAX` waiting charges are examined."""
     unsorted: int = 0
     """
-    The number of waiting charges beyond the first `SORTED_MAX`. They are sorted later, after decisions about older charges.
+    The number of waiting charges beyond the first `SORTED_MAX`. They are counted in neither *ordinary* nor *to_decide*.
     """
     probable: Sequence[Probable] = ()
     """

@@ -183,8 +183,9 @@ def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
     """
     Return a text that tells the rate of the payment's currency.
 
-    Return an empty text if the amount and the credits of the payment already show the rate, such as $1 and 100 credits. Also
-    return an empty text if the rate was changed or removed since the payment.
+    Return an empty text if the amount and the credits of the payment already show the rate. For example, if $1 brought 100
+    credits, the text "$1 = 100 credits" would be a repetition. Also return an empty text if the rate was changed or removed
+    since the payment.
     """
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:

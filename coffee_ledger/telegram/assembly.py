@@ -1,7 +1,7 @@
 """
 Add the conversation, the operators' desk, the Mini App's endpoints and the notifier to an aiogram Dispatcher.
 
-Both the project's own bot (services/bot) and other bots that embed the payments call `payments_in`.
+The function `payments_in` does this, both for our own bot (services/bot) and for other bots that include Coffee Ledger.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ registered a handler with `Payments.on_credited`.
 
 @dataclass(frozen=True)
 class Payments:
-    """The functions of the ledger for the handlers of a bot that embeds the payments."""
+    """Lets a bot that embeds the payments register a function for new entries of the ledger, and spend a user's credits."""
 
     pool: Pool
     handovers: Handovers

@@ -27,7 +27,7 @@ MISLEADING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 
 def load_json(content: str) -> Any:
     """
-    Parse JSON, and replace each character that cannot be stored by U+FFFD.
+    Parse JSON, and put U+FFFD in place of each character that cannot be stored.
 
     A middleware would replace the characters too late. Before any middleware runs, pydantic refuses the whole batch of updates
     if one contains a lone surrogate, and polling would request this batch forever. The characters are not deleted, because a

@@ -1,4 +1,4 @@
-"""The client of Telegram's Bot API: retries and rate limits, the bot's profile, and the receipt of updates."""
+"""The client of Telegram's Bot API. It retries calls, obeys rate limits, sets the bot's profile and receives updates."""
 
 import asyncio
 import hashlib
@@ -94,7 +94,11 @@ RATE_LIMITED_SECONDS_MAX = 600
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""The maximum number of polled updates that are handled at the same time. A bot that stops can still answer all of them."""
+"""
+The maximum number of polled updates that are handled at the same time.
+
+A bot that stops waits `DRAIN_SECONDS` for its handlers. The rate limit allows one answer to each of these updates in this time.
+"""
 
 COMMANDS = (
     "pay",
@@ -189,8 +193,8 @@ class LimitCalls(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
                 # Do not retry a request for updates here, because aiogram's polling waits and retries by itself.
-                # Do not retry a message to a group. A retry pauses the messages to all chats, but the limit may concern only the
-                # group, for example in slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
+                # Do not retry a message to a group. A retry pauses the messages to all chats, but Telegram may have limited
+                # only this group, for example in slow mode (https://github.com/tdlib/telegram-bot-api/issues/75).
                 # Do not retry any call for longer than `RATE_LIMITED_SECONDS_MAX`.
                 is_in_group = (_chat_of(method) or 0) < 0
                 if isinstance(method, GetUpdates) or is_in_group or waited_seconds > RATE_LIMITED_SECONDS_MAX:

@@ -136,7 +136,8 @@ class Throttle(BaseMiddleware):
             self._speeches[user.id] = await _speech_of(user, context)
         texts = self._speeches[user.id]
         if isinstance(act, CallbackQuery):
-            # Answer each button press, because the button shows a spinner until the answer. For messages, one answer is enough.
+            # Answer every button press over the limit, because the button shows a spinner until the answer. Of the messages
+            # over the limit, only the first is answered.
             await act.answer(texts.label("slow-down"))
         elif not is_warned:
             await _answer_failure(act, "slow-down", texts)

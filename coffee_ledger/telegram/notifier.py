@@ -190,8 +190,8 @@ class Notifier:
         self._hint = asyncio.Event()
         self._was_woken = False
         """
-        If True, the next new messages count as found by a NOTIFY. If False, and one of them is older than `HINT_LATE`, they
-        count as found by polling.
+        Decides how `_count_round` counts the next new messages. If True, they count as found by a NOTIFY. If False, they count
+        as found by polling if one of them is older than `HINT_LATE`, and otherwise as found by a NOTIFY.
 
         `wake` and `_note_end` set the value to True. `_count_round` sets it to False after it has counted new messages.
         """
@@ -200,7 +200,7 @@ class Notifier:
         """The time at which Telegram last accepted a message."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
         """
-        The running deliveries: for each chat, the task that is sending a message to it.
+        For each chat to which a message is being sent, the task that sends it.
 
         Each chat has its own task, so that a slow chat does not delay others.
         """

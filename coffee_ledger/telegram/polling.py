@@ -10,8 +10,9 @@ later. A bot that starts during this time polls too. If only the polling bot can
 lease and polls too. Telegram then ends a request of the first bot with HTTP 409. A bot that gets this error and does not hold
 the lease stands by until it holds the lease.
 
-A frozen bot does not notice that its lease has ended. So a bot drops the updates that it receives after the end of its lease.
-Telegram sends these updates again, because the bot does not confirm them.
+A bot that was frozen may receive updates after the end of its lease. When a bot receives updates, it checks its lease. If the
+lease has ended although the database seemed reachable, the bot drops the updates. Telegram sends these updates again, because
+the bot does not confirm them.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ class PollInTurn(BaseRequestMiddleware):
         self._request: asyncio.Future[Any] | None = None
 
     async def run(self) -> None:
-        """Take the lease and extend it, until the task is cancelled. Change the turn when the lease is taken or lost."""
+        """Until the task is cancelled, take or extend the lease repeatedly, and decide each time whether this bot may poll."""
         while True:
             try:
                 is_ours = await self._lease.keep()
@@ -105,8 +106,9 @@ class PollInTurn(BaseRequestMiddleware):
 
     def _note_conflict(self, error: TelegramConflictError) -> None:
         if self._lease.is_held:
-            # Telegram's error message says whether the other program polls or has set a webhook. The other program may be a bot
-            # without the lease that cannot reach the database. That bot stops polling when it gets the same error.
+            # Telegram's error message says whether the other program polls or has set a webhook. The other program may be a
+            # second bot that cannot reach the database and so cannot know that this bot holds the lease. The second bot stops
+            # polling when it gets the same error.
             log.warning("another program with this token takes updates", problem=error.message)
         else:
             self._change(Turn.STANDS_BY)

@@ -92,7 +92,7 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """
-        Send nothing during the pause that Telegram demanded (*seconds*) and a random extension of this pause.
+        Send nothing for *seconds*, as Telegram demanded, plus a short random time (`JITTER`).
 
         No burst is allowed directly after the pause, so that the waiting messages are not all sent at the same moment.
         """

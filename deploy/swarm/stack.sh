@@ -160,8 +160,9 @@ folder_of() {
     [ "$1" = secrets ] && echo secrets || echo configuration
 }
 
-# Print the entry of additions.yaml that mounts files into the service $1. The next arguments are `secrets FOLDER USER`,
-# `configs FOLDER TARGET…` (one or more pairs), or both.
+# Print the entry of additions.yaml that mounts files into the service $1. One or both of these follow, in this order:
+# - `secrets FOLDER USER` mounts secrets that only the user id USER may read.
+# - `configs FOLDER TARGET` mounts files of the configuration into the directory TARGET. More pairs FOLDER TARGET may follow.
 service() {
     local file
     echo "  $1:"

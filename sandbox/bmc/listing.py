@@ -81,10 +81,10 @@ def _shift(key: str, value: Any) -> Any:
 
 def _for_extra(row: Row, changes: Mapping[str, Any]) -> Row:
     """
-    Return the new fields for *row*, the row of a Shop purchase.
+    Return the fields that replace fields of *row*, the row of a Shop purchase. *row* itself stays unchanged.
 
-    The field `support` of this row contains the payment's row in the list of supporters. *changes* may name fields of both
-    rows, so change both rows.
+    The field `support` of *row* contains the payment's row in the list of supporters. *changes* may name fields of both rows,
+    so the result also contains a changed copy of `support`.
     """
     own = {key: value for key, value in changes.items() if key in row}
     inner = {key: value for key, value in changes.items() if key in row["support"]}

@@ -14,8 +14,8 @@ export class Guide {
     this.copied = null;
     this.paid = null;
     // Maps each person to a message id: the id of the bot's newest message at the time of the person's last payment. The guide
-    // ignores the codes in messages up to this id, because the last payment may belong to one of these codes. This is possible
-    // even if the note of the payment contains the code with a typo, or no code.
+    // ignores the codes in messages up to this id. The person may have paid for one of these codes, even if the note has a typo
+    // in the code, or no code.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     find("guide").hidden = this.isHidden;

@@ -1,4 +1,4 @@
-// Show the Mini App in a frame, and answer the requests of Telegram's script in it as Telegram's client does.
+// Show the Mini App in a frame. Like Telegram's client, answer the requests that Telegram's script sends from this frame.
 
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
@@ -169,7 +169,7 @@ export class MiniApp {
     this.tell("write_access_requested", { status });
   }
 
-  /** Report each text that is copied in the Mini App, because the Mini App and the chat of a phone share one clipboard. */
+  /** Pass each text that is copied in the Mini App to `onCopy`, so that the demo can paste the text outside the Mini App. */
   shareClipboard() {
     try {
       const { clipboard } = this.frame.contentWindow.navigator;

@@ -44,7 +44,7 @@ export class People {
   /**
    * Create the people in `cast` who have not pressed Start, and press Start for them. A restarted sandbox knows no people.
    *
-   * *asked* are the ids that the page asked for. *known* are the people with these ids that the sandbox knows.
+   * The page asked the sandbox about the ids *asked*; *known* is the answer. Do nothing if *asked* lacks an id of `cast`.
    */
   async bring(known, asked) {
     if (this.isBringing || this.cast.some(({ id }) => !asked.includes(id)) || !this.isAnyNew(known)) return;
@@ -56,7 +56,7 @@ export class People {
       const standings = standingsOf(people);
       for (const person of this.cast) await this.meet(person, standings.get(person.id));
     } catch {
-      // Ignore the error, because `bring` is called again with the next state.
+      // Ignore a failed request here: the next state calls `bring` again.
     } finally {
       this.isBringing = false;
     }
@@ -69,8 +69,8 @@ export class People {
 
   async meet({ role, is_operator, ...person }, standing) {
     if (!isNew(standing)) return;
-    // Send the name even if the sandbox knows the person: when a page asks for an unknown person's chat, the sandbox creates a
-    // person without a name.
+    // Send the name even if the sandbox knows the person, because the person may have no name yet: the sandbox creates a person
+    // without a name when a page asks for an unknown person's chat.
     await post("/telegram/users", person);
     await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
   }

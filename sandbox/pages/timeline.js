@@ -102,8 +102,8 @@ function matched(story) {
 }
 
 /**
- * Return how a payment without a webhook was matched. For Shop items and subscriptions, BMC's list may lack the code that the
- * payer wrote. Then either the code or an operator may have decided, so return only "Matched".
+ * Return how a payment without a webhook was matched. If the payer of a Shop item or a subscription wrote a code, return only
+ * "Matched": BMC's list may lack this code, so the match was made either by the code or by an operator.
  */
 function matchWords(story) {
   if (isCodeListed(story)) return MATCHES.code;

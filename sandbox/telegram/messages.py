@@ -9,7 +9,7 @@ from sandbox.telegram.state import Telegram
 
 def as_bot_api(telegram: Telegram, chat: AnyChat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
     """
-    Return the message in the form in which the bot gets it, in the answers to the bot's calls and in updates.
+    Return the message as an object of the Bot API. The bot gets it in an update, or in the answer to a call.
 
     A reply contains the message to which it replies. If this inner message is a reply too, it contains no further message.
     """

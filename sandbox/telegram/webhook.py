@@ -40,7 +40,7 @@ class Webhook:
     changed: Bell = field(default_factory=Bell)
 
     def set(self, url: str, *, secret_token: str | None, max_connections: int) -> None:
-        """Set the webhook. Like Telegram, keep the address and the last error if *url* and *max_connections* do not change."""
+        """Set the webhook. Like Telegram, keep `ip_address` and the last error if *url* and *max_connections* do not change."""
         self.secret_token = secret_token
         if (url, max_connections) == (self.url, self.max_connections):
             return

@@ -74,7 +74,7 @@ class RequestBudget:
 
 
 class BmcClient:
-    """Reads pages of BMC's lists. Calls may run at the same time; they share one budget."""
+    """Reads pages of BMC's lists. Calls may run at the same time. One `RequestBudget` limits the requests of all calls."""
 
     def __init__(
         self,

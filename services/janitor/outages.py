@@ -1,4 +1,4 @@
-"""Notice when an outage has ended, because payments may have been missed during the outage."""
+"""Notice the end of an outage of our proxy, webhook or database, because payments may have been missed during the outage."""
 
 from dataclasses import dataclass, field
 

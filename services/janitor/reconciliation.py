@@ -62,7 +62,11 @@ log = structlog.stdlib.get_logger()
 
 PASS_PERIOD = timedelta(minutes=10)
 RETRY_PAUSE = timedelta(minutes=1)
-"""When an outage has ended, a pass starts at once, but not earlier than this time after a failed pass."""
+"""
+The shortest time between the start of a failed pass and an early pass.
+
+When an outage has ended, a pass starts early, without waiting for `PASS_PERIOD`.
+"""
 
 WEBHOOK_WAIT = timedelta(minutes=15)
 """The time that a row with an unknown payment or refund waits for its webhook. BMC may still be retrying the delivery."""
@@ -100,7 +104,7 @@ class Reading:
     news: list[Event] = field(default_factory=list)
     """The events made from the rows that show a payment or a refund that we do not know."""
     quiet: list[str] = field(default_factory=list)
-    """The names (see `row_name`) of the rows without news."""
+    """The names (see `row_name`) of the rows for which `find_news` returned None, so they need not be settled."""
     seen: set[str] = field(default_factory=set)
     status: int | None = None
     """The HTTP status of the last answer; None if no answer came."""
@@ -250,7 +254,7 @@ class Reconciler:
         """
         Read one older page, and return the new state of the list.
 
-        The new state contains the number of the older page for the next pass. After the last page, the rotation begins again.
+        The new state contains the page with which the next pass continues. After the last page, this is `OLD_PAGE_FIRST`.
         """
         page = max(state.old_page, newest + 1)
         began_at = (
@@ -268,7 +272,12 @@ class Reconciler:
         return replace(state, old_page=page + 1, rotation_began_at=began_at)
 
     async def _find_due(self, reading: Reading, *, waits: bool, now: datetime) -> list[Event]:
-        """Return the events that must be settled now. The rows of the other events still wait for their webhook."""
+        """
+        Return the events that must be settled now.
+
+        If *waits* is True, leave out the rows that were first seen less than `WEBHOOK_WAIT` ago, because their webhooks may
+        still come.
+        """
         if reading.quiet:
             await forget_missing_rows(self._pool, reading.quiet)
         if not reading.news:

@@ -11,10 +11,10 @@ One process needs at most these connections:
 | watcher | 5 | the exporter of the server's statistics |
 | grafana_reader | 5 | the panels of Grafana that read the database |
 
-A service gets twice the connections that its replicas need, because an update may start new processes before it stops the old
-ones. The sum of all limits, of the connections that Postgres keeps for superusers, and of `RESERVE` must not exceed the setting
-`max_connections` of the server. With one replica of each service, the sum is 48 + 3 + 9 = 60. compose.yaml sets
-`max_connections` to 60.
+The webhook, the bot and the janitor get twice the connections that their replicas need, because an update may start new
+processes before it stops the old ones. The last two roles get 5 connections each. The sum of all limits, of the connections
+that Postgres keeps for superusers, and of `RESERVE` must not exceed the setting `max_connections` of the server. With one
+replica of each service, the sum is 48 + 3 + 9 = 60. compose.yaml sets `max_connections` to 60.
 """
 
 from collections.abc import Mapping

@@ -58,8 +58,8 @@ async def migrate(
     Create or update the roles and the schema. If several processes call this at the same time, they take turns.
 
     *database_url* must contain the login of the owner of the database. *replicas* decides the connection limits of the roles.
-    *folder* contains the SQL files. *volume* is the folder in which the image of Postgres has a folder for each major version,
-    or None if this process cannot see that folder.
+    *folder* contains the SQL files. *volume* is the folder of the database's volume, which has a subfolder for each major
+    version of Postgres. It is None if this process cannot see the volume.
 
     Raises:
         MigrationError: The database is unsuitable, a migration failed, or tables stayed locked. The migrations that succeeded

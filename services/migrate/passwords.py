@@ -1,4 +1,4 @@
-"""Set the passwords of the database's roles, without sending them to the server."""
+"""Set the passwords of the database's roles. Send only SCRAM verifiers, which Postgres stores in place of the passwords."""
 
 import base64
 import hashlib

@@ -54,7 +54,11 @@ def make_app(
     streak: FailedStreak,
     probe: Probe | None = None,
 ) -> web.Application:
-    """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
+    """
+    Make the application. *probe* contains the settings for probes, which are synthetic test deliveries.
+
+    If *probe* is None, probes are refused like any delivery with a wrong signature.
+    """
     # `client_max_size` limits chunked bodies. They have no `Content-Length`, so BodyReader cannot know their size in advance.
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
@@ -90,7 +94,8 @@ class DeliveryHandler:
             return _refuse_unread(body)
         # Pass all values of the header, so that `find_secret` can refuse a request with two signatures.
         signatures = request.headers.getall(HEADER, [])
-        # Try the signing secrets first, so that a payment is never taken for a probe, even if both have the same secret.
+        # Try the signing secrets before the probe's secret. Then a payment is never taken for a probe, even if the probe's
+        # secret is also a signing secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._settle_probe(body, self._probe)

@@ -149,7 +149,7 @@ class FailedStreak:
 
     def _put_back(self) -> None:
         """
-        Keep the answers of a failed write for the next write.
+        Keep the HTTP answers that could not be written into the database, so that the next write includes them.
 
         If this replica has accepted a delivery since the write began, drop these answers, because the failed streak has ended.
         """

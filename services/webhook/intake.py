@@ -83,7 +83,7 @@ class Intake:
 
     async def open(self) -> None:
         """
-        List the files that an earlier process left in the spool.
+        Make the spool find the files that an earlier process left in its folder.
 
         Call this before the first delivery, so that new events are settled after the events in those files.
         """
@@ -181,7 +181,9 @@ class Intake:
 
     async def _drain(self, spool: Spool) -> bool:
         """
-        List the folder once and settle the events in its files, oldest first. Events that needed a locked row come last.
+        List the folder once, and settle the events in its files, oldest first.
+
+        Then retry the events that failed in an earlier attempt because another client had locked a row of the database.
 
         Return False if the database is away, or if the batcher is full. A delivery that is spooled meanwhile is newer than all
         listed files, so it can wait for the next call.
@@ -201,7 +203,8 @@ class Intake:
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
-            # At most two batches are in the batcher at a time, so half of its capacity is left for new deliveries.
+            # At most two batches of spooled events are in the batcher at a time, so half of its capacity is left for new
+            # deliveries.
             for start in range(0, len(names), BATCH_MAX):
                 following = tasks.create_task(self._settle_and_forget(spool, names[start : start + BATCH_MAX]))
                 if under_way is not None and not await under_way:
@@ -239,8 +242,8 @@ class Intake:
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
         await self._show(spool)
-        # Remove these names from `_locked`. Then append the names of the files whose events still need a locked row. So the
-        # name that was least recently tried stays first.
+        # All files in *names* were tried just now. Remove them from `_locked`. Then append those whose rows are still locked, so
+        # that the file that was least recently tried comes first.
         for name in names:
             self._locked.pop(name, None)
         for name, outcome in outcomes.items():

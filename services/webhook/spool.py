@@ -131,7 +131,8 @@ class Spool:
             self._put(begun, content)
         except OSError as error:
             with suppress(OSError):
-                # If the file cannot be removed either, `sweep` removes it at a later start.
+                # The delivery could not be stored, so remove its unfinished file. If this fails too, `sweep` removes the file
+                # at a later start.
                 begun.unlink(missing_ok=True)
             raise NotSpooledError(error.strerror or type(error).__name__) from error
         self._waiting[f"{name}{WAITS}"] = _File(len(content), time.time())

@@ -55,7 +55,7 @@ class Counts:
     ended: Counter[str] = field(default_factory=Counter)
     """The number of connections or streams that ended, by kind and result."""
     longest_seconds: Counter[str] = field(default_factory=Counter)
-    """The longest time for which a connection or stream was held, by kind."""
+    """The longest time for which the server kept a connection or stream open, for `UPLOADS`, `IDLE` and `STREAMS` each."""
     uploads_begun: int = 0
     uploaders: "set[Upload]" = field(default_factory=set)
     """The uploads that were started. A sender always repeats the same upload, so the set has one upload for each sender."""
@@ -143,7 +143,7 @@ async def hold_idle(door: Door, counts: Counts, protocol: str) -> None:
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """Wait until the server closes the connection, and return the first bytes that the server sent."""
+    """Read until the server closes the connection. Return the first chunk, at most `FRAME_BYTES` long, and discard the rest."""
     first = b""
     with suppress(ConnectionError):
         while received := await reader.read(FRAME_BYTES):

@@ -95,7 +95,7 @@ def environment_of(sandbox: Sandbox, database_url: str, **changed: str) -> dict[
 
 @pytest.fixture
 def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
-    """Return a function whose context manager runs the bot. Keyword arguments of the function override settings."""
+    """Return a function for `async with`. The bot runs during the block. Keyword arguments override settings."""
 
     @asynccontextmanager
     async def run(**changed: str) -> AsyncIterator[Running]:

@@ -1012,7 +1012,7 @@ async def test_a_streak_of_refused_deliveries_ends_after_six_quiet_hours(operato
     """
     A streak of refused deliveries ends six hours after the last refusal.
 
-    After nine refusals, /doctor reports the streak one minute before the six hours end, but not one minute after they end.
+    /doctor reports a streak of nine refusals 5 hours and 59 minutes after the last refusal. Two minutes later, it does not.
     """
     await operator.ask("/start")
     said = []

@@ -181,9 +181,9 @@ async def test_a_sender_without_a_name_is_answered(sandbox: Sandbox, bohdan: Per
 @pytest.mark.usefixtures("bot")
 async def test_the_answer_stays_in_the_topic(sandbox: Sandbox, anna: Person) -> None:
     """
-    Given a topic that the bot created and a topic that Anna created, when Anna writes in both, but addresses the bot only in her
-    own topic, then the bot answers only there.
+    The bot answers a message in the topic in which a user addresses the bot, and does not answer in other topics.
 
+    Anna writes in two topics: in a topic that the bot created, and in her own topic. She addresses the bot only in hers.
     Telegram presents every message in the bot's topic as a reply to the bot, even if the sender did not reply to a message. The
     bot must not answer this kind of message.
     """
@@ -265,8 +265,9 @@ async def test_a_refused_answer_is_no_failure_and_is_not_tried_again_soon(
     sandbox: Sandbox, anna: Person, standing: str, status: int
 ) -> None:
     """
-    Given a bot that loses its right to write in a group while it sends an answer, then the refused answer does not count as an
-    error. The bot answers in other groups, but not in this group for a while, even if it gets the right back at once.
+    The bot loses its right to write in a group while it sends an answer. The refused answer does not count as an error.
+
+    The bot still answers in other groups. It does not answer in this group for a while, even if it gets the right back at once.
     """
     group, before = await a_group(sandbox, anna), failed_updates()
     await sandbox.post("/telegram/pause", method="sendMessage")

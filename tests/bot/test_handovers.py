@@ -381,8 +381,8 @@ async def test_an_entry_whose_transaction_began_before_the_first_handler_is_eith
     """
     Only entries that are added after the first registration of a handler are handed over.
 
-    Given a running settlement, when a handler is first registered, then the registration waits until the settlement ends. An
-    entry that is added after the registration is handed over.
+    The registration waits until a running settlement ends. So the entries of this settlement are earlier than the registration
+    and are not handed over.
     """
     await ledger.open("K7QM2XHD")
     async with open_pool(role_url("bot")) as bot:
@@ -560,8 +560,8 @@ async def test_the_failures_of_a_user_are_remembered_while_other_users_take_all_
     role_url: Callable[[str], str], ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The bot calls the handler for a limited number of users at a time. In an earlier version, the bot counted the attempts of a
-    failed call from 1 again if this limit delayed the retry.
+    The bot calls the handler for a limited number of users at a time, so the retry of a failed call may have to wait. In an
+    earlier version, the bot forgot the failed attempts during this wait, and counted from 1 again.
     """
     monkeypatch.setattr(handovers, "USERS_AT_ONCE_MAX", 1)
     await ready(role_url, ledger, BOHDAN, ANNA)

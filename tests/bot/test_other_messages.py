@@ -42,7 +42,7 @@ async def send(person: Person, kind: str = "message", **message: Any) -> None:
 
 async def says_nothing_to(person: Person, kind: str = "message", **message: Any) -> None:
     """
-    Send a message and then a text, and check that the bot answers only the text.
+    Send a message and then the command /balance, and check that the bot answers only the command.
 
     *kind* is the kind of the update that contains the message, such as `edited_message`.
     """

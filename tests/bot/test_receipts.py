@@ -22,7 +22,7 @@ SOON = timedelta(minutes=1)
 
 
 async def request_of(person: Person, code: PaymentId) -> Message:
-    """Wait until a message with the code has no buttons, and return the message."""
+    """Return the request to pay, which is the message with the code, as soon as it has lost its buttons."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             found = [one for one in await person.messages() if show_code(code) in one["text"]]

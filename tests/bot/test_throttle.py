@@ -84,7 +84,7 @@ async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_ch
 async def test_a_button_press_over_the_limit_does_not_use_up_the_warning_in_the_chat(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The warning after a button press disappears within seconds. So the user's next message still causes one in the chat."""
+    """The warning after a button press disappears within seconds. So the bot answers the next message with a warning too."""
     await anna.ask("/language")
     monkeypatch.setattr(TokenBucket, "take", lambda *_: 1.0)
 

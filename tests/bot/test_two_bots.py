@@ -208,7 +208,11 @@ async def test_a_claim_whose_updates_all_arrive_twice_is_made_once_with_the_righ
 async def test_a_question_is_sent_again_if_the_press_before_it_arrives_again(
     anna: Person, balancer: Balancer, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """The second bot also sends the question, because the first bot may have died after it had stored the answer."""
+    """
+    Each press on an answer arrives at both bots, and each bot must then send the next question.
+
+    The second bot cannot know whether the first bot died after it had stored the answer and before it sent the question.
+    """
     await claim_until(anna)
     balancer.repeats = True
 

@@ -271,7 +271,8 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     Return the allowed number of messages about each fact that a user must or may be told.
 
     The message about a refund is always required. If the refund's event arrives before the payment's event, one transaction
-    settles both, and the bot reports only the refund. So the message about the payment is optional in this case.
+    records both, and the bot reports only the refund. If the recorded times of a payment and its refund are equal, they do not
+    show which event came first. So the message about the payment is optional then.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():

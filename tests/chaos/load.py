@@ -221,7 +221,7 @@ class Load:
         """Choose a user and one of the user's codes. Prefer codes that were never paid."""
         people = self.telegram.people.values()
         fresh = [person for person in people if person.codes]
-        # Do not choose a user whose codes were all paid with a wrong character, because this user has no code left.
+        # If all codes were paid, choose a user with a code in `paid_codes`. A code in `slipped_codes` must not be paid again.
         person = self.chance.choice(fresh or [person for person in people if person.paid_codes])
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
 

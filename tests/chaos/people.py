@@ -42,8 +42,8 @@ class Person:
     """
     Codes that the user wrote with one wrong character when paying.
 
-    The user must never pay with the correct code. Such a payment might be settled first and complete the pending payment. The
-    product would then not correct the wrong character.
+    The test never pays these codes again. Otherwise a second payment with the correct code might be settled first and complete
+    the pending payment. The product corrects a wrong character only while the code's payment is pending.
     """
     payments: int = 0
     wants: int = 0
@@ -123,7 +123,8 @@ class Telegram:
     async def read_press_answers(self, telegram_id: int) -> dict[str, str]:
         """Return the texts with which the bot answered button presses of the user, by the ids of the presses."""
         chat = f"{self.url}/telegram/chats/{telegram_id}"
-        # Request only the answers to button presses. The method `follow` reads the messages from the record.
+        # No message has an id greater than *after*, so the server returns no messages, only the answers to button presses. The
+        # method `follow` reads the messages from the file `self.record`.
         async with self.session.get(chat, params={"after": 2**53}, timeout=aiohttp.ClientTimeout(total=5)) as answer:
             answers = (await answer.json())["callback_answers"]
         return {one["callback_query_id"]: one["text"] or "" for one in answers}

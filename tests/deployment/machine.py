@@ -61,7 +61,11 @@ class Machine:
     def call(
         self, command: list[str], *, stdin: int = subprocess.DEVNULL, **changed: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command. The working directory is the checkout, or its parent directory if the path of the command is absolute."""
+        """
+        Run a command in the checkout, where Docker Compose finds its files.
+
+        Run a command with an absolute path in the parent directory, because the scripts of `db/` must work from any directory.
+        """
         return subprocess.run(
             command,
             cwd=self.checkout.parent if command[0].startswith("/") else self.checkout,
@@ -74,7 +78,7 @@ class Machine:
         )
 
     def back_up(self, folder: Path) -> Path:
-        # A backup neither starts nor stops containers, so it does not disturb browsers (tests/network.py).
+        # Do not use the lock `changing_network`. It is only for starting or stopping containers, and a backup does neither.
         done = self.run_beside("backup.sh", folder)
         assert done.returncode == 0, done.stderr
         return Path(done.stdout.strip())
@@ -201,7 +205,7 @@ class Gate:
 
     def __init__(self, folder: Path, words: str) -> None:
         self._reached, self._open = folder / "bin" / "reached", folder / "open"
-        # Opening a pipe blocks until the other side opens it too.
+        # The script opens this pipe for reading. This blocks the script until the test opens the pipe for writing.
         os.mkfifo(self._open)
         self.path = hooked_docker(folder / "bin", words, f': >"{self._reached}"; : <"{self._open}"; exec "$real" "$@"')
 

@@ -89,7 +89,8 @@ class Service:
     """
     The stand-in for the services.
 
-    It records the cases that it acknowledged, which means that it sent the complete head of an answer with status 200.
+    It records the deliveries (as `Case`) that it acknowledged. A delivery is acknowledged if the service sends the complete
+    head of an answer with status 200.
     """
 
     cases: dict[str, Case] = field(default_factory=dict)

@@ -110,8 +110,8 @@ def test_only_these_services_reach_the_internet() -> None:
     """
     The proxy obtains its certificate, the bot calls Telegram, Alertmanager sends alerts, and the janitor calls BMC's API.
 
-    Grafana's network is not internal, but leads only to this machine. The sandbox reaches the internet, but does not run in
-    production.
+    The sandbox does not run in production. Grafana is in the set, because its network is not internal. But this network has no
+    masquerading, so Grafana cannot reach the internet.
     """
     reach = {name for name in SERVICES if not all(is_internal(network) for network in networks(name))}
 

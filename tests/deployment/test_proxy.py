@@ -102,7 +102,8 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # Fail if Caddy retries the request, which takes 10 seconds.
+    # Caddy's retries take 10 seconds. So if Caddy retries the request, the timeout of 8 seconds makes the test fail.
+    async with asyncio.timeout(8):
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413

@@ -31,9 +31,9 @@ TAG = f"{IMAGE_TAG}-update"
 UP = "up -d --build"
 CAREFUL = "run --rm --no-deps migrate"
 """
-Each of the two documented ways to update is a block of commands. `UP` is a part of one block, `CAREFUL` of the other.
+A part of the commands for the careful way to update. `UP` is a part of the commands for the ordinary way.
 
-The function `documented` finds a block by such a part.
+docs/deploy.md has one block of commands for each way. The function `documented` finds the block that contains the given part.
 """
 
 versions = itertools.count(29990101000000)
@@ -163,7 +163,11 @@ def documented(part: str) -> str:
 
 
 def update(stack: Project, part: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the commands of the block that contains *part*. Each call passes a new revision, so Compose builds a new image."""
+    """
+    Run the block of commands in docs/deploy.md that contains *part*, but without its first command, `git pull`.
+
+    Each call passes a new revision, so Compose builds a new image.
+    """
     commands = documented(part).replace("$(git rev-parse --short HEAD)", f"revision-{next(revisions)}")
     project_of_stack = {"COMPOSE_PROJECT_NAME": stack.name, "COMPOSE_ENV_FILES": ".env.sandbox"}
     return subprocess.run(

@@ -68,7 +68,7 @@ Follow = Callable[..., Any]
 
 @pytest.fixture
 def follow(sandbox: Sandbox, role_url: Callable[[str], str]) -> Follow:
-    """Return a function that returns a context manager. The bot of a guide runs until the context is left."""
+    """Return a function for `async with`. It runs the bot from the given guide's code during the block."""
 
     @asynccontextmanager
     async def run(guide: str, **names: object) -> AsyncIterator[None]:

@@ -486,7 +486,7 @@ async def forget_next_webhook(page: Page) -> Locator:
 
 
 async def answer_claim(page: Page) -> None:
-    """After /claim, answer the bot that the open payment was paid today, and skip the bot's next question."""
+    """Answer the bot's first question after /claim with "Yes, paid today", and skip the next question."""
     messages = page.locator("#messages")
     await messages.get_by_role("button", name="Yes, paid today").click()
     await messages.get_by_role("button", name="Skip").click()

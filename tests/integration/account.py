@@ -80,7 +80,7 @@ class ListClient:
         self.shifts: list[OneTime] = []
         """The payments that supporters make while the janitor reads `ApiList.SUPPORTERS`: one payment after each page."""
         self.failures: list[ApiState] = []
-        """The errors to return. As long as the list is not empty, each request removes its first error and fails with it."""
+        """The errors of the next requests. Each request removes the first error and fails with it, until the list is empty."""
 
     async def read_page(self, list_: ApiList, page: int, *, for_claim: bool = False) -> ApiResult:
         if self.failures:

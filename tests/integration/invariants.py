@@ -93,7 +93,7 @@ class Known:
     owners: dict[str, int] = field(default_factory=dict)
     """Maps each code to the user who requested it."""
     written: dict[str, Written] = field(default_factory=dict)
-    """Maps the name of each charge (see `name_of`) to the codes written for the charge."""
+    """Maps the name of each charge (see `name_of`) to the codes that the supporter wrote in the texts of its events."""
     delivered: set[str] = field(default_factory=set)
     """
     Contains the delivery key of each delivered event, or the start of this key.
@@ -153,9 +153,10 @@ def check_counts(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 def rows_to_count(after: Snapshot) -> Iterator[tuple[CountKey, Any]]:
     """
-    For each item that the table `counts` must count, yield the item's key in `counts` and the item's amount.
+    Yield a key of the table `counts` and an amount for each payment, charge, entry and negative balance that it must count.
 
-    The amount is 0 if there is none to add up.
+    The amount is the money of a charge or the credits of an entry. It is 0 for everything else, because `counts` adds up no
+    amounts there.
     """
     for payment in after.payments:
         yield ("pending_payments", payment["status"], None, None), 0

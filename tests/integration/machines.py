@@ -40,7 +40,7 @@ SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND rel
 
 
 class World:
-    """Gives access to the database that all sequences use, and counts the states that the sequences reached."""
+    """Gives access to the database of a test that runs random steps. Counts the steps, and the states that they reached."""
 
     def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
         self.runner = runner

@@ -209,7 +209,11 @@ async def keep_charges(ledger: Ledger, first: int, end: int) -> None:
 
 
 async def count_rows_read(pool: Pool, ledger: Ledger) -> int:
-    """Return how many rows the server has read. *pool* must have only one connection."""
+    """
+    Return how many rows the server has read from the tables so far.
+
+    *pool* must have only one connection, because the function publishes the statistics of only one.
+    """
     # Publish the statistics of this connection now. Otherwise Postgres may publish them a second later.
     await pool.execute("SELECT pg_stat_force_next_flush()")
     rows: int = await ledger.pool.fetchval(ROWS_READ)

@@ -27,7 +27,7 @@ async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
 
 
 async def kept_bodies(ledger: Ledger) -> list[int]:
-    """Return the numbers of the events that still have a body."""
+    """Return the `event_no` of each event that still has a body."""
     rows = await ledger.pool.fetch("SELECT event_no FROM events WHERE body IS NOT NULL ORDER BY event_no")
     return [row["event_no"] for row in rows]
 

@@ -56,7 +56,7 @@ def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int 
     """
     Expect a charge that only an operator may match, because the event does not contain the period of the subscription.
 
-    Charges of two months differ only in the period. Without a period, two events about one charge look like two charges.
+    BMC may send two events about one charge. Without the period, they look like two charges.
     """
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)

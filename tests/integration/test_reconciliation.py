@@ -554,9 +554,10 @@ async def test_reading_stops_at_known_ground(
     await reconciler.run_once(NOW + timedelta(days=2))
     await reconciler.run_once(NOW + timedelta(days=4))
 
-    # A pass reads the newest pages up to one whose rows are a day older than the last complete pass. It also reads one older
-    # page, if there is one. In the second pass, no row is old enough, so this pass reads all four pages. In the third pass, all
-    # rows are old enough, so this pass reads page 1, and page 2 as the older page.
+    # The pages of the first pass are not in `read`. A pass reads from page 1 to the first page whose rows are all known and are
+    # dated more than a day before the last complete pass. Then it reads one older page, if there is one. In the second pass, no
+    # row is old enough, so this pass reads all four pages. In the third pass, all rows are old enough, so this pass reads
+    # page 1, and page 2 as the older page.
     assert read == [1, 2, 3, 4, 1, 2]
 
 
@@ -814,8 +815,8 @@ async def test_passes_leave_requests_for_a_claim(
     """
     In each minute, three of our requests to BMC are reserved for claims, so passes cannot use them up.
 
-    A pass follows each outage. Without the reserve, the passes after two outages could use all requests of a minute, and a user
-    who claims a payment would have to wait.
+    A pass starts whenever BMC can deliver again after an outage of the webhook or the database. Without the reserve, two passes
+    within a minute could use all requests of this minute, and a user who claims a payment would have to wait.
     """
     within_one_minute = await client_of(sandbox, lambda: 0.0)
     reconciler = Reconciler(within_one_minute, janitor, RULES, outages, clock=lambda: datetime.now(UTC))

@@ -60,7 +60,7 @@ MONTH = timedelta(days=31)
 SUBSCRIBED_AMOUNT = "3"
 STRANGERS_AMOUNT = "4"
 UNUSUAL_AMOUNT = 100
-"""No supporter pays `UNUSUAL_AMOUNT` plus the next number, so no guess matches a pending payment of this amount."""
+"""All supporters pay less than this amount, so no guess matches a pending payment of a larger amount."""
 
 ONE_TIME_KINDS = [Kind.DONATION, Kind.EXTRA_PURCHASE, Kind.COMMISSION_ORDER, Kind.WISHLIST_PAYMENT]
 SUBSCRIPTION_KINDS = [Kind.MEMBERSHIP, Kind.RECURRING_DONATION]
@@ -108,7 +108,9 @@ REACHED = {
     "api unmatched listed_only", "api unmatched announced_twice", "webhook unmatched announced_twice",
 }  # fmt: skip
 """
-Each item is the channel of a charge, its state, and its method or doubt. At least one history must reach each item.
+Each item describes a charge by its channel, its state, and its method or doubt.
+
+Each item must describe a charge of at least one of the random histories of payments.
 """
 
 
@@ -125,7 +127,7 @@ class Deal:
     """The one-time payment as it was before any refund. None if the deal has no one-time payment."""
     subscribed: Subscribed | None = None
     period: Subscription | None = None
-    """The subscription in the period that this deal pays for."""
+    """The subscription as it was in the billing period that this deal pays for. None if the deal pays for no subscription."""
     is_weak: bool = False
     """True if a row must not credit the payment: it was made with PayPal, or the lists do not show the supporter's text."""
     is_first: bool = True
@@ -154,7 +156,7 @@ class Deal:
         return self.note is Note.CODE and self.paid is not None and self.paid.is_listed and not self.is_weak
 
     def body(self, event: str, *, attempt: int = 1, family: Kind | None = None) -> bytes:
-        """Return the body of an event's webhook. If *family* is given, the event has this family and another id."""
+        """Return the body of the webhook about *event*. With a *family*, this is a new event of this family with its own id."""
         number = self.webhooks[event] + (0 if family is None else 500_000)
         if event == "period":
             assert self.period is not None
@@ -182,7 +184,11 @@ def _period_in(period: Subscription, kind: Kind) -> Subscription:
 
 
 class ReconcilingMachine(RuleBasedStateMachine):
-    """Defines the steps of supporters, BMC and the janitor. Compares the ledgers of the two databases at the end."""
+    """
+    Defines the steps of supporters, BMC and the janitor in a database under test.
+
+    At the end, compares its ledger with that of a reference database, which got each event once and without delay.
+    """
 
     world: ClassVar[World]
     reference: ClassVar[World]
@@ -267,14 +273,14 @@ class ReconcilingMachine(RuleBasedStateMachine):
         unusual = str(UNUSUAL_AMOUNT + self.next_number())
         match note:
             case Note.CODE:
-                # Never use one code for both a subscription and a donation. The donation could look like the subscription's
-                # first month.
+                # For a subscription, request an unusual amount, so that `pay` never uses the subscription's code. Otherwise a
+                # donation with this code could look like the subscription's first month.
                 asked = unusual if is_subscription else amount
                 code = self.codes.get((user, asked)) or self.request(user, asked)
                 return show_code(code), Written(frozenset({code}))
             case Note.TYPO:
-                # A typo is corrected only while the pending payment is open. So use an amount that no charge has. Otherwise a
-                # guess could end the pending payment.
+                # Request an amount that no charge has, so that no guess completes the pending payment. A typo in its code is
+                # corrected only while the pending payment is open.
                 code = self.request(user, unusual)
                 return f"{code[:4]}-{_other(code[4])}{code[5:]}", Written(corrected=frozenset({code}))
             case Note.TWO_CODES:
@@ -307,9 +313,10 @@ class ReconcilingMachine(RuleBasedStateMachine):
 
     def add(self, deal: Deal, events: Sequence[str], sights: Sequence[Sight]) -> None:
         """
-        Add a deal and settle its events in the reference database.
+        Add a payment of a supporter, and settle its events in the reference database.
 
-        Then report the deal to the database under test once for each item of *sights*, in this order.
+        Then, for each item of *sights* in turn, deliver a webhook about the payment to the database under test, or let the
+        janitor read BMC's lists.
         """
         self.deals.append(deal)
         for event in events:
@@ -410,7 +417,11 @@ class ReconcilingMachine(RuleBasedStateMachine):
         row_seconds_ahead: int,
         sights: Sequence[Sight],
     ) -> None:
-        """Subscribe. If there is a *twin*, BMC also announces the first month as a donation, before or after the subscription."""
+        """
+        Subscribe.
+
+        If *twin* is "before" or "after", BMC also announces the first month as a donation, before or after the subscription.
+        """
         words, written = self.write(note, user, SUBSCRIBED_AMOUNT, is_subscription=True)
         order = self.an_order(kind, words, SUBSCRIBED_AMOUNT, None, Place.NOTE)
         number = self.next_number()
@@ -605,9 +616,9 @@ class ReconcilingMachine(RuleBasedStateMachine):
             assert not found, story
             assert all(charge["state"] in ("unmatched", "refunded") for charge in charges), story
         elif self.is_in_order or deal.note in (Note.CODE, Note.TYPO, Note.TWO_CODES):
-            # A code with a typo is corrected only once. BMC may announce the first month of a subscription twice: as a
-            # subscription and as a donation. If the donation comes first, its code is corrected. Then the subscription is not
-            # linked to the user, and its renewals are not credited. So the credits depend on the order of the announcements.
+            # BMC may announce the first month of a subscription twice: as a subscription and as a donation. A typo in the code
+            # is corrected only in the first announcement, because this completes the pending payment. If the subscription comes
+            # first, it is linked to the user, and its renewals are credited. If the donation comes first, neither happens.
             is_decided_by_order = deal.note is Note.TYPO and _is_of_twin(deal, self.deals)
             assert found == expected or is_decided_by_order, story
         told = {row["facts"].get("charge_key") for row in self.seen.notifications if row["kind"] == "charge_unmatched"}
@@ -621,7 +632,7 @@ class ReconcilingMachine(RuleBasedStateMachine):
 
 
 def credited(snapshot: Snapshot, deal: Deal) -> list[tuple[int, int]]:
-    """Return a pair for each credit of the deal that has credits left: the user, and the number of credits left."""
+    """Return the user and the credits left for each ledger entry of the payment. Leave out entries without credits left."""
     entries = [
         entry for charge in snapshot.charges if deal.is_about(charge) for entry in payment_entries(snapshot, charge)
     ]
@@ -638,7 +649,7 @@ def _other(sign: str) -> str:
 
 
 def _event_of(deal: Deal, sight: Sight) -> str | None:
-    """Return the name of the event that *sight* delivers. Return None for a row, or if the deal has no such event."""
+    """Return the name of the event that *sight* delivers. Return None for `ROW`, and for `TWIN` if the payment has no twin."""
     if sight is TWIN:
         return "payment" if deal.is_announced_twice else None
     return None if sight is ROW else "payment" if deal.period is None else "period"
@@ -650,10 +661,11 @@ def _can_be_refunded(deal: Deal) -> bool:
 
 def _other_family(deal: Deal, event: str) -> Kind | None:
     """
-    Return a family that is not the deal's own, so that a webhook can report *event* under this family.
+    Return another family under which a webhook can report *event*, or None if *event* must keep its own family.
 
-    Return None if the supporter's text is an answer or the details of a commission, because webhooks of other families do not
-    show this text. Also return None for a donation that announces the first month of a subscription.
+    It must keep its family if the supporter's text is the answer to a Shop item's question or the details of a commission,
+    because webhooks of other families do not show this text. In this test, a donation that announces the first month of a
+    subscription also keeps its family.
     """
     if event == "period":
         assert deal.period is not None

@@ -123,10 +123,10 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
     """
-    Return a code, and a text with a slip: the code with one wrong character. The text does not look like a code.
+    Return a code, and the same code with one wrong character, written so that it does not look like a code.
 
-    In the text, a space separates the halves of the code. A similar letter replaces the only digit of the first half, so that
-    this half looks like a word.
+    A similar letter replaces the only digit of the first half, so that this half looks like a word. A space separates the
+    halves.
     """
     chance = Random(5)
     while True:
@@ -968,8 +968,8 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # An operator decided that all buyers of this item are outsiders. The third event has a code, so it is credited. The
-    # decision still holds for the last event, which has no code. So the last event is only recorded.
+    # An operator marked the item as an outsider. The third event has a code, so it is credited. A code does not end the mark of
+    # an item, because other buyers of the item may not be users. So the last event, which has no code, is only recorded.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

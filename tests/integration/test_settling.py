@@ -136,7 +136,8 @@ async def test_rivals_prevent_a_guess_about_a_note_that_only_looks_like_a_code(
     """
     A charge has rivals if other charges of its amount wait, or if several pending payments of its amount are open.
 
-    If the bot issued none of the codes in the note, a second query loads the rivals.
+    The first query loads no rivals for a note with codes, because an issued code decides alone. If the bot issued none of the
+    codes, a second query must load the rivals. Otherwise the ledger would guess as if there were none.
     """
     await webhook.settle(a_payment())
     await ledger.open(CODE)

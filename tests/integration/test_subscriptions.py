@@ -45,8 +45,8 @@ async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subs
     """
     If an operator undoes the match of a subscription, its renewals must not be matched to the same user by a code.
 
-    An operator undoes the match of the first month to Anna. Then a renewal arrives with Anna's code in the note.
-    The renewal must stay unmatched.
+    An operator undoes the match of the first month to Anna. Then a renewal arrives with Anna's code in the note. The renewal
+    must stay unmatched, even if the event of the first month or of the renewal lacks the subscription id.
     """
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))

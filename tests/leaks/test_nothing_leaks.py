@@ -74,7 +74,7 @@ VOLUMES = {
     "postgres-exporter": "password",
     "alertmanager": "alerts_bot_token alerts_watchdog_url",
 }
-"""Maps each service to the names of its secret files in /run/secrets, separated by spaces."""
+"""Maps each service to the files to read from its volume of secrets, mounted at /run/secrets: names separated by spaces."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
@@ -236,8 +236,8 @@ async def pay_without_webhooks(session: aiohttp.ClientSession, stack: Stack, bmc
     """
     Make payments that no webhook reports, so that the janitor has to read them from Buy Me a Coffee's lists.
 
-    When Anna makes her claim (in `talk`), the janitor settles the two payments of 5 USD. It tries to settle the other payments
-    after an outage of the database (in `break_the_database`).
+    Anna's claim in `talk` makes the janitor settle the two payments of 5 USD. The janitor processes the other payments after
+    the outage in `break_the_database`. Then the database refuses one amount, and one row cannot be read.
     """
     orders: tuple[dict[str, str], ...] = (
         {"amount": "5", "note": f"{NOTE} {await anna.ask_to_pay('5')}"},
@@ -337,7 +337,7 @@ For a kind that is missing here, `failed_calls` counts the lines about failures 
 
 
 def failed_calls(stack: Stack, kind: str) -> int:
-    """Count the log lines of the bot that may report failures of the given kind."""
+    """Count the bot's log lines about failures of *kind*. If *kind* is not in `SAID_OF`, count the lines about any failure."""
     said = SAID_OF.get(kind, 'notification not sent|call to telegram failed, retrying|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 

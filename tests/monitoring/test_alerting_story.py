@@ -40,7 +40,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def write_fast(folder: Path) -> Path:
-    """Write a configuration with short intervals, and return the compose file that mounts this configuration."""
+    """
+    Copy the configurations of Prometheus and Alertmanager, and shorten their intervals, so that alerts come sooner.
+
+    Return the compose file that mounts the copies.
+    """
     for name in ("prometheus", "alertmanager"):
         shutil.copytree(ROOT / name, folder / name)
     _change(folder / "prometheus" / "prometheus.yml", _shorten_scrapes)

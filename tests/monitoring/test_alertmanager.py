@@ -264,7 +264,7 @@ def test_the_log_has_the_names_of_secrets_in_place_of_their_values(both_secrets:
 
 def test_the_last_lines_and_the_exit_status_of_alertmanager_are_kept(secrets: Path) -> None:
     """
-    When the main process of a container ends, the kernel kills the other processes of the container.
+    The script start.sh is the main process of its container. When it ends, the kernel kills all other processes there.
 
     So start.sh waits for the process that writes the log. In a version without this wait, only the first 30 to 130 of the 5,000
     lines of this test were logged.

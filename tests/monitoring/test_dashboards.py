@@ -115,7 +115,11 @@ COUNTED = [
     for _, panel in limited_panels()
     if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
 ]
-"""Panels of whole numbers with a limit below 100. Their value often equals the limit, so `>` and `>=` make a difference."""
+"""
+The panels that show a whole number and have a limit below 100.
+
+The number often equals the limit. The panel is red then, but an alert with `>` instead of `>=` would not fire.
+"""
 
 each_count = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
 

@@ -57,7 +57,11 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """Return the address of Prometheus, after Prometheus has scraped the results of all kinds of payments."""
+    """
+    Make payments, a refund and refused requests (see `exercise`), and wait until Prometheus has scraped the changed metrics.
+
+    Return the address of Prometheus.
+    """
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS

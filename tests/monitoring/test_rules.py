@@ -206,10 +206,10 @@ def _series(metric: Metric) -> list[str]:
 
 # Missing series ---------------------------------------------------------------------------------------------------------
 
-# An alert cannot fire while its series is missing, so another alert must report the missing series.
+# An alert cannot fire while a series in its expression is missing. So another alert must report each missing series.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
-"""All series that alerts use, except the series that Prometheus computes: the results of rules, and the series ALERTS."""
+"""The series that the alerts use, except those that Prometheus computes: the results of rules, and the series ALERTS."""
 
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (

@@ -159,8 +159,8 @@ class Claimant:
         dialogue.amount = BUTTON_AMOUNTS[number]
         acts = [("press", f"paid:{dialogue.amount}:USD")]
         if self.chance.random() < SHARE_OF_PAIRS:
-            # If the bot gets the press first, it treats the message as the answer to its next question, which is the
-            # question about the name.
+            # Also send the amount as a message. If the bot gets the button press first, it asks for the name next, and takes
+            # the amount in the message as the name.
             acts.append(("say", dialogue.amount))
             dialogue.names = frozenset({dialogue.amount})
         reply = await self._do(dialogue, acts, [Reply.WHICH_NAME, *ENDS])

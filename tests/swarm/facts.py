@@ -21,7 +21,7 @@ class Step:
     repeats: int = 0
     """The number of times that the person repeated `acts`, because the bot had asked for it or had not answered."""
     surprises: list[str] = field(default_factory=list)
-    """The texts of other messages that came before the answer."""
+    """The texts, up to 80 characters each, of unexpected messages that the bot sent before the expected answer."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ ZEROS: Mapping[str, Sequence[PaymentKind | Kind]] = {
     "unknown rows": (PaymentKind.UNKNOWN, Kind.CLAIM_UNKNOWN),
 }
 """
-Maps the name of each number that must be zero to the kinds of violations that the number counts.
+Maps the name of a number in the report to the kinds of violations that are counted in it. Each number must be zero.
 
 Repeated messages are allowed. The bot that sends messages holds a lease of three seconds. If this machine is too busy to
 extend the lease in time, another bot takes over, and repeats the messages that were not marked as sent yet.

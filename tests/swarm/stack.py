@@ -54,7 +54,7 @@ class Images:
         await lab.docker(node, *build, given=f"FROM {NAME}:{self.first}\n")
 
     async def find_first(self) -> list[str]:
-        """Return the names of the images that every node needs at the start."""
+        """Return the names of the images that every node needs for the first deployment of the stack."""
         words = ("docker", "compose", "--env-file", ".env.sandbox", "config", "--format", "json")
         services = yaml.safe_load(await run(*words))["services"]
         return [*(f"{name}:{self.first}" for name in BUILT), *(services[name]["image"] for name in FOREIGN)]

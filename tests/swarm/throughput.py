@@ -42,9 +42,9 @@ class Contest:
 
     async def run(self) -> None:
         """
-        Run the bursts. Each round has one burst for each number of webhooks. The order changes from round to round.
+        Stop the bots, and then run the bursts. Each round has one burst for each number of webhooks, in a different order.
 
-        Stop the bots first. Otherwise they would still send messages about earlier bursts while a later burst is measured.
+        Running bots would still send messages about earlier bursts while a later burst is measured.
         """
         await self.stack.stop_bots()
         door = self.stack.doors[0]

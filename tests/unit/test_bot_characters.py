@@ -1,4 +1,4 @@
-"""Replace or remove characters that Postgres cannot store, or that change the display of the text around them."""
+"""Unstorable characters are replaced. Characters that change the display of the text around them are removed."""
 
 import json
 

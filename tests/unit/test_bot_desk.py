@@ -183,7 +183,8 @@ def test_the_doctor_and_the_alert_use_the_same_limit_for_clocks(ahead: int) -> N
             "🟡 Links such as https://t.me/coffee_bot?startapp=10 do not",
         ),
         ("pay.example", True, "https://pay.example/app/", True, "✅ The Mini App opens from the button"),
-        # If Coffee Ledger is embedded in another bot, the other bot sets the menu button. So /doctor does not check the button.
+        # If Coffee Ledger is embedded in another bot, the other bot sets the menu button. So /doctor does not check the button,
+        # and assumes that it opens the Mini App.
         ("pay.example", False, None, True, "✅ The Mini App opens from the button"),
     ],
 )

@@ -162,7 +162,8 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial or a similar word can match only one word. So at least half of the words of the longer name match nothing.
+        # Each initial, and each word with a similar spelling, fits only one word. So at most half of the longer name fits: two
+        # of five words, one of two, and one of three.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),

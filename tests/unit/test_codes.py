@@ -191,7 +191,12 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """Remove two characters from all codes, for each pair of positions. Codes that differ only there would become equal."""
+    """
+    Check that no two codes in use differ only in one or two characters.
+
+    Without these characters, such codes would be equal. So remove two characters from all codes, for each pair of positions,
+    and check that all codes still differ.
+    """
     live = live_codes()
 
     assert len(live) == 1000

@@ -22,7 +22,7 @@ NOTES = [Note(row["note"], row["expect"]) for row in TABLE["notes"]]
 
 
 def decide(text: str) -> str:
-    """Return the decision of the rules for codes, if the only pending payments are those under `cast` in the table."""
+    """Return the decision of the rules for codes, if the only pending payments are those under `cast` in `notes.yaml`."""
     reading = read_codes(text)
     standing = reading.codes & CAST.keys()
     near = reading.corrections & CAST.keys()

@@ -3,8 +3,8 @@ Comments, docstrings and documents are clear at the first reading.
 
 The tests count two signs of unclear prose:
 
-- Words such as "what" and "whoever". The prose of two other projects, procrastinate and River, has about 0.4 of them per 1,000
-  words.
+- Words such as "what" and "whoever". At most `FREE_RELATIVES_MAX` per 1,000 words are allowed. The prose of two other projects,
+  procrastinate and River, has about 0.4.
 - Sentences that begin with a noun clause ("What it does is …"). Questions are allowed.
 """
 
@@ -73,8 +73,8 @@ def test_the_prose_of_a_folder_is_plain(folder: str) -> None:
     relatives = sum(len(FREE_RELATIVE.findall(text)) for _, text in texts)
 
     assert {f"{path.relative_to(ROOT)}: {one}" for path, text in texts for one in noun_clauses(text)} == set()
-    # Allow at least one word such as "what" in each folder. In a folder with fewer than 500 words of prose, the limit is below
-    # one. Then even a single question with such a word would exceed the limit, although questions are allowed.
+    # Allow one word such as "what" even in a folder with fewer than 500 words of prose. Otherwise a single question with such a
+    # word would fail the test there, although questions are allowed.
     assert relatives <= max(FREE_RELATIVES_MAX * words / 1000, 1)
 
 

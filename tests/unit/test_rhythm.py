@@ -1,4 +1,4 @@
-"""Estimate the longest usual pause between the payments of a BMC page. A longer pause occurs about once a year."""
+"""`yearly_gap` returns a limit that a pause between two payments of a BMC page exceeds about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -53,6 +53,6 @@ def test_payments_of_a_first_hour_are_spread_over_the_minimum_time() -> None:
 
 @pytest.mark.parametrize("span", [timedelta(hours=1), SPAN_MIN, HISTORY])
 def test_a_busy_page_has_the_minimum_gap(span: timedelta) -> None:
-    """With `PAYMENTS_MAX` payments, the estimated pause is `GAP_MIN`. More payments cannot make the pause shorter."""
+    """With `PAYMENTS_MAX` payments or more, the estimated gap between payments is `GAP_MIN`, the minimum of all estimates."""
     assert yearly_gap(a_history(PAYMENTS_MAX, span)) == GAP_MIN
     assert yearly_gap(a_history(90 * 50, span)) == GAP_MIN

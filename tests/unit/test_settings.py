@@ -119,7 +119,10 @@ def test_a_setting_with_two_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_does_not_count_as_a_second_source(tmp_path: Path) -> None:
-    """Compose passes an unset variable as an empty text. The service must ignore this text, and read the file."""
+    """
+    Compose passes an unset variable as an empty text. If DATABASE_URL is such an empty text, the service must ignore it, and
+    read the file that DATABASE_URL_FILE names.
+    """
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 

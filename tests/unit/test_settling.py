@@ -1072,7 +1072,7 @@ def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
     """
-    A subscription's first month is held if it may be the same payment as a donation whose note was erased.
+    No rule matches a subscription's first month if it may be the same payment as a donation whose note was erased.
 
     BMC may announce one payment twice: as a donation and as a first month. The donation's note was deleted when its user was
     erased. So the ledger compares the two charges without their notes.

@@ -92,7 +92,7 @@ class Given:
 
     user: TelegramId
     message: AnyMessage
-    """The message to which the bot sends its next question."""
+    """The user's text, or the message with the pressed button. The bot sends its next question to the chat of this message."""
     mark: Mapping[str, int | str]
     """The id of the message or of the button press. It is stored with the answers, to recognise a repeated update."""
 

@@ -82,9 +82,10 @@ class AnswerTo(CallbackData, prefix="dw", sep="|"):
 
 class AnswerToClaim(CallbackData, prefix="dwc", sep="|"):
     """
-    A button by which the operator chooses the claim dialogue.
+    A button by which the operator chooses the claim dialogue's question, and not one of the open prompts.
 
-    The operator's next text answers the open question of the dialogue.
+    The bot shows this button if a text of the operator may answer the claim dialogue or a prompt. After a press of the button,
+    the operator's next text answers the claim dialogue.
     """
 
 
@@ -105,9 +106,9 @@ class Asked(Filter):
         try:
             questions = await _find_questions(TelegramId(message.chat.id), context)
         except DatabaseAwayError:
-            # If this filter raised the error, the operator would get no answer. After False, a handler of the conversation gets
-            # the message. This handler needs the database too and fails. Then the middleware `MeetUser` asks the operator to
-            # try later.
+            # The database is unreachable. Return False, so that a handler of the conversation gets the message. This handler
+            # fails too, and the middleware `MeetUser` then asks the operator to try later. If this filter raised the error,
+            # the operator would get no answer.
             return False
         return {"questions": questions} if questions.prompts else False
 

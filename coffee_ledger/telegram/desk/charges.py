@@ -156,8 +156,8 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Update the cards of all operators. The pressed button may be on the card of a claim. In this case, `show` has put the
-    # charge into the message in place of the claim, and `show_everywhere` puts the claim back.
+    # Update the cards of all operators. If the pressed button was on the card of a claim, this also restores that card, which
+    # `show` has replaced by the card of the charge.
     await show_everywhere(bot, context, charge_id)
 
 

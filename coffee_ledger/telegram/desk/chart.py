@@ -58,8 +58,8 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     return resvg_py.svg_to_bytes(
         svg_string=compose_svg(days, labels),
         zoom=PIXELS_PER_UNIT,
-        # Use only the font of the package fontpkg, because the container image has no other fonts. Without a font, the chart
-        # would have no text.
+        # Use only the font of the package fontpkg, so that the chart does not depend on the machine's fonts. The container
+        # image has no fonts.
         skip_system_fonts=True,
         font_files=[str(fontpkg.path(FONT))],
         font_family=FONT,

@@ -318,7 +318,7 @@ def find_section(runbook_url: str | None, file: str, heading: str) -> str | None
 
 
 def ago(span: timedelta, speech: Speech) -> str:
-    """Format an age in the largest unit that fits into the age at least twice, such as "90 minutes ago"."""
+    """Format an age in the largest unit that gives a number of at least 2: "90 minutes ago", not "1 hour ago"."""
     seconds = max(0, int(span.total_seconds()))
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:

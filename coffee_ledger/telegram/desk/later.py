@@ -52,8 +52,8 @@ async def postpone(press: CallbackQuery, callback_data: Postpone, bot: Bot, cont
     card = await find_charge_card(context, charge.charge_id, operator=operator)
     if card is not None:
         await show(press, card)
-    # Besides this card, update the notification about the charge. If the operator opened this card from a list, the
-    # notification is a separate message.
+    # This card is either the notification about the charge, or a card that the operator opened from a list. In the second case,
+    # the notification is another message, so update it too.
     await show_everywhere(bot, context, charge.charge_id, operators=[operator])
 
 

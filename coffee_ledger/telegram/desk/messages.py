@@ -183,7 +183,8 @@ async def end_prompts(context: Context, operator: int, number: int, *prompts: Pr
 def prompt_replied_to(message: Message, bot: Bot) -> tuple[Prompt, int] | None:
     """Return the kind and the number of the prompt that *message* replies to. Return None if it replies to no prompt."""
     asked = message.reply_to_message
-    # Accept only a reply to a message of this bot, because anyone can write the link of a prompt.
+    # Each prompt contains a link that identifies it. Anyone can write such a link, so accept only a reply to a message of this
+    # bot.
     if asked is None or asked.from_user is None or asked.from_user.id != bot.id:
         return None
     for entity in asked.entities or ():
@@ -200,10 +201,10 @@ def one_line(said: str | None) -> str:
 
 def request_of_reply(message: Message, said: str, context: Context) -> OperatorRequest:
     """
-    Make an operator request from the answer to a prompt. The answer is the reason.
+    Make an operator request from *said*, the operator's answer to a prompt. The answer is the reason.
 
-    *message* is a message in the operator's private chat. Usually it is the answer. If the bot had to ask which of several open
-    prompts the operator answers, *message* is the bot's question.
+    *message* identifies the request, so that a repeat has no effect. It is the message with the answer or, if the operator had
+    to choose one of several open prompts by a button, the bot's message with this button.
     """
     return OperatorRequest(
         # In a private chat, the id of the chat is the id of the user.

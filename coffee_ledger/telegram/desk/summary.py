@@ -151,7 +151,7 @@ class Summaries:
         self._limiter = limiter
         self._clock = clock
         self._shown: dict[int, Card] = {}
-        """The card that this process last wrote into each summary. The key is the notification id of the summary."""
+        """The last known text and buttons of each summary. The key is the notification id of the summary."""
         self._due_at = 0.0
         """The earliest time of the next refresh, in seconds of the event loop's clock."""
         self._has_summaries = True

@@ -184,7 +184,11 @@ class _Shown:
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
-    """Describe a charge and the balance after an undo. Return None if no charge with this number is matched or dismissed."""
+    """
+    Describe a matched or dismissed charge, and the balance that its user would have if the match was undone.
+
+    Return None if no charge with this number is matched or dismissed.
+    """
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
