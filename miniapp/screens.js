@@ -52,7 +52,7 @@ export function chooseForChat(app, wish) {
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
 }
 
-/** The form for the amount, between the elements *above* and *below*. *take* is called with the chosen amount. */
+/** The form between *above* and *below*. It begins with *wish*, and calls *take* with the chosen amount. */
 function choice(app, wish, take, above, below) {
   const { say, money } = app.words;
   const form = new AmountForm(app, wish);

@@ -114,7 +114,7 @@ EXAMPLE_HEADER = """\
 Copy this file to .env and fill in the first six settings. Every other setting has a good default: remove the # to change it.
 Put single quotes around a value that contains a $: NAME='…'. Otherwise, Compose drops the word after the $.
 A service that runs without this project's compose.yaml can read a setting from a file: set NAME_FILE to a path in its container.
-`make settings` writes this file."""
+`make settings` writes .env.example, and never .env."""
 
 BETWEEN_TABLES = """\
 `compose.yaml` sets the next ones by itself, and `.env` does not reach them. Set them only if you run the services without this

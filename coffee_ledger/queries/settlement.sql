@@ -33,7 +33,8 @@ SELECT take_settling_turn();
 -- OFFSET 0 makes Postgres look the charges up for each event of the batch. Without OFFSET 0 and with a small or empty table,
 -- Postgres may choose a plan that compares each event with each charge. Postgres would keep this plan after the table has grown.
 -- The rows are sorted by a column of the index that finds them. If the rows were sorted by charge_id, Postgres could make a
--- plan that reads the whole primary key while the table is empty, and keep the plan.
+-- plan that reads the whole primary key while the table is empty, and keep the plan. Only the few charges found are sorted by
+-- charge_id, because the book looks for the charge that was stored first.
 -- In by_supporter, the condition on paid_at is written so that Postgres cannot use an index on paid_at. Otherwise Postgres may
 -- choose this index while the table is small, and keep the plan after the table has grown.
 -- $1 delivery keys, $2 supporter ids of all events

@@ -59,7 +59,8 @@ class JanitorSettings(MatchingSettings):
             description="the token that the dashboard at https://developers.buymeacoffee.com generates for Buy Me a Coffee's API, "
             "without the word Bearer",
             json_schema_extra={
-                "note": "Everything works without a token. Coffee Ledger only reads from the API. Only the janitor gets the token."
+                "note": "With it, the janitor finds payments whose webhook was lost. Coffee Ledger only reads from the API. Only the "
+                "janitor gets the token."
             },
         ),
     ]

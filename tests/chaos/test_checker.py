@@ -1,4 +1,4 @@
-"""The checker finds each violation that a test creates in the real schema, and reports nothing else."""
+"""The checker finds each error that a test writes into the tables, such as a payment credited twice, and reports nothing else."""
 
 import ast
 import html

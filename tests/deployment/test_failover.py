@@ -150,9 +150,9 @@ async def settled(servers: Servers, name: str, spool: Spool, load: Load) -> None
 
 async def announced(servers: Servers, name: str, load: Load, woken: asyncio.Event) -> None:
     """
-    Wait until the listener is connected to the server *name*. Then deliver a payment. Assert that the listener sets *woken*.
+    Check that the bot learns of a payment by a NOTIFY of the server *name*. The NOTIFY sets *woken*.
 
-    The listener is the connection on which the bot receives notifications of Postgres (LISTEN and NOTIFY).
+    First wait until the bot's connection for LISTEN leads to this server, then deliver a payment.
     """
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bot' AND query LIKE 'LISTEN%'"
     async with asyncio.timeout(SECONDS_MAX):

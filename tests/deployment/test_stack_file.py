@@ -474,7 +474,8 @@ def test_the_document_lists_the_settings_that_only_a_swarm_has() -> None:
     # swarm.sh computes these variables, so operators do not set them.
     computed = {"ALERTS", "TELEGRAM_WEBHOOK", "TRACING", "ACME_THUMBPRINT", "WEBHOOK_REPLICAS", "DATABASE_IS_INSIDE"}
     computed |= {"OWNER", "STATE", "IMAGE_TAG"}
-    # docs/scaling.md lists no settings that compose.yaml has, except these two, because their defaults differ in a Swarm.
+    # The settings of compose.yaml are described elsewhere. docs/scaling.md lists only two of them, whose defaults differ in a
+    # Swarm.
     in_compose = set(re.findall(r"\$\{([A-Z_]+)", compose)) - {"BOT_REPLICAS", "JANITOR_REPLICAS"}
 
     assert set(listed) == used - computed - in_compose

@@ -26,8 +26,8 @@ async def test_a_door_whose_address_has_no_port_gets_the_posts_for_the_public_na
     """
     The door is the address of the product's proxy. If it contains no port, `Postman` uses the default port of the URL's scheme.
 
-    In an earlier version, `http://proxy` and `http://proxy:80` counted as different doors, so bots in webhook mode got no
-    updates.
+    In an earlier version, `http://proxy` and `http://proxy:80` counted as different addresses. `Postman` did not recognise the
+    door then, and bots in webhook mode got no updates.
     """
     line = Relay(Address(HERE, sandbox.product_url.port or 0))
     await line.mend()

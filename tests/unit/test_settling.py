@@ -175,7 +175,7 @@ def credited_charge(facts: ChargeReport, user: TelegramId = ANNA, **known: Any) 
 def settle_all(
     *events: Event | ChargeReport, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
-    """Settle the events as one batch. Each charge report becomes an event of the kind `PAID`."""
+    """Settle the events as one batch. A `ChargeReport` stands for an event of the kind `PAID` with this report."""
     batch = [event_of(one) if isinstance(one, ChargeReport) else one for one in events]
     return settle(batch, book or Book(), rules, now=now)
 

@@ -233,7 +233,11 @@ async def test_another_major_version_of_postgres_is_refused(
 async def test_an_empty_database_beside_the_files_of_another_major_version_is_refused(
     postgres_address: str, tmp_path: Path, folders: tuple[str, ...], is_refused: bool
 ) -> None:
-    """If an operator updates Postgres without a dump, the new version starts with an empty database, without the credits."""
+    """
+    Refuse to migrate if the files of an older Postgres are beside the new database.
+
+    An operator who updates Postgres without a dump gets an empty database, without the credits.
+    """
     for name in folders:
         (tmp_path / name).mkdir()
     async with new_database(postgres_address, "beside") as url:
