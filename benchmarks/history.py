@@ -4,7 +4,6 @@ Create the databases `large` and `crowded` with many payments, and measure the j
 The snapshot is the set of numbers that the janitor reads from the database for its metrics.
 """
 
-import logging
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,8 +60,6 @@ async def measure_snapshot(containers: Containers, *, rounds: int) -> Measured:
     Each statement of the snapshot has a time limit. If a statement exceeds the limit, the snapshot ends early, but its time is
     still included in the median. The *detail* of the result says how many snapshots ended early.
     """
-    # Hide the warnings of aiosql about statements that it does not recognise as queries.
-    logging.getLogger("aiosql").setLevel(logging.ERROR)
     times, cancelled = [], 0
     async with open_pool(containers.database_url(LARGE, role="janitor")) as pool:
         for _ in range(rounds):

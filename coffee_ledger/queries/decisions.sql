@@ -48,7 +48,7 @@ WITH kept AS (
 )
 SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
--- name: credit_charge_again!
+-- name: credit_charge_again
 -- Credit a charge again after its credit was reversed. The column `follows` refers to the newest reversal. The unique index
 -- credited_once allows only one new credit for each reversal.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
@@ -105,7 +105,7 @@ SELECT -sum(taken.credits)::bigint
 -- $1 charge id
 SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
 
--- name: refund_credits!
+-- name: refund_credits
 -- Take back some of the credits of a charge, because a part of the payment was refunded.
 -- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
@@ -126,7 +126,7 @@ SELECT guesses.guessed_at
    AND charges.state = 'matched'
    AND charges.method = 'amount_and_time';
 
--- name: take_back_guess!
+-- name: take_back_guess
 -- Record that the guess about a charge was taken back.
 -- $1 charge id, $2 now
 UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
@@ -202,7 +202,7 @@ SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHE
  WHERE given.credit_id = $1
    AND given.kind = 'adjustment';
 
--- name: reverse_adjustment!
+-- name: reverse_adjustment
 -- Reverse an operator's adjustment of a balance.
 -- $1 credit id, $2 cause, $3 action id, $4 now
 INSERT INTO credits (kind, telegram_id, credits, cause, reverses, action_id, created_at)
@@ -210,7 +210,7 @@ SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
   FROM credits
  WHERE credit_id = $1;
 
--- name: adjust_balance!
+-- name: adjust_balance
 -- Change a balance by an operator's decision. Negative credits lower the balance.
 -- $1 Telegram id, $2 credits, $3 cause, $4 action id, $5 now
 INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)

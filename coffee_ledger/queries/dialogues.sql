@@ -8,7 +8,7 @@
 -- $1 Telegram id, $2 time
 SELECT state, answers, updated_at FROM dialogues WHERE telegram_id = $1 AND updated_at > $2;
 
--- name: begin_dialogue!
+-- name: begin_dialogue
 -- Begin a dialogue with its first question. If the user has another dialogue, replace it.
 -- $1 Telegram id, $2 state, $3 first answers, $4 now
 INSERT INTO dialogues (telegram_id, state, answers, updated_at)
@@ -27,6 +27,6 @@ RETURNING true;
 -- $1 Telegram id, $2 question
 SELECT true FROM dialogues WHERE telegram_id = $1 AND state = $2 FOR UPDATE;
 
--- name: end_dialogue!
+-- name: end_dialogue
 -- $1 Telegram id
 DELETE FROM dialogues WHERE telegram_id = $1;

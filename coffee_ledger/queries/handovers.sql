@@ -4,7 +4,7 @@
 -- name: are_handovers_started
 SELECT exists(SELECT FROM handover_start);
 
--- name: start_handovers!
+-- name: start_handovers
 -- Insert the row of `handover_start`. With this row, a trigger queues each new entry of the ledger for the handler, except
 -- entries for spent credits. The trigger queues an entry only if the entry's transaction sees this row. The caller takes a lock
 -- with the statement lock_settling. Every transaction that inserts entries, except entries for spent credits, takes the same
@@ -32,6 +32,6 @@ SELECT entries.credit_id, entries.telegram_id, entries.kind, entries.credits, en
  ORDER BY entries.credit_id
  LIMIT $2;
 
--- name: end_handover!
+-- name: end_handover
 -- $1 credit id
 DELETE FROM handovers WHERE credit_id = $1;

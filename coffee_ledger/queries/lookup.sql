@@ -509,7 +509,7 @@ SELECT telegram_id, max(due_at) AS due_at
    AND telegram_id = coalesce($2, telegram_id)
  GROUP BY telegram_id;
 
--- name: remind_of_charge!
+-- name: remind_of_charge
 -- Queue a reminder that shows a charge to one operator again at the time $3. If this operator already has a reminder of the
 -- charge, move that reminder to $3. Set not only due_at but also created_at to $3, for two reasons. First, the delay of a
 -- message is measured from created_at. If created_at were the current time, the reminder would count as delayed as soon as it
@@ -530,7 +530,7 @@ INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3
  WHERE NOT EXISTS (SELECT FROM moved);
 
--- name: drop_reminders!
+-- name: drop_reminders
 -- Cancel the reminders of a charge for the operators $1: for one operator who cancels the reminder, or for all operators if the
 -- charge no longer waits for a decision.
 -- $1 operators, $2 charge key

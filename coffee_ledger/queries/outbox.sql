@@ -16,7 +16,7 @@ ON CONFLICT (lease) DO UPDATE
  WHERE known.holder = excluded.holder OR known.ends_at <= clock_timestamp()
 RETURNING true;
 
--- name: end_lease!
+-- name: end_lease
 -- End a lease before its time is over, so that another process can take it at once.
 -- $1 lease, $2 holder
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
@@ -110,12 +110,12 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
  WHERE summary.kind = 'waiting_summary' AND summary.status = 'sent' AND summary.message_id IS NOT NULL
  ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
--- name: end_summary!
+-- name: end_summary
 -- Delete the message_id of a summary, so that the bot no longer updates the summary.
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
--- name: queue_summary!
+-- name: queue_summary
 -- Queue a new summary for one operator, without a sound. Queue nothing if a summary is pending. After sending the new summary,
 -- the bot deletes the previous one.
 -- $1 operator, $2 now
@@ -192,7 +192,7 @@ SELECT offer_id FROM known
 UNION ALL
 SELECT offer_id FROM added;
 
--- name: withhold_from_erased!
+-- name: withhold_from_erased
 -- Withhold the pending messages to users who asked to be erased.
 UPDATE notifications
    SET status = 'withheld'
@@ -201,7 +201,7 @@ UPDATE notifications
    AND users.telegram_id = notifications.telegram_id
    AND users.erased_at IS NOT NULL;
 
--- name: withhold_missed!
+-- name: withhold_missed
 -- Withhold all messages to a user that were not sent yet. The bot runs this statement when an erased user writes again, so that
 -- the user gets only messages that are queued from now on.
 -- $1 Telegram id
@@ -305,7 +305,7 @@ SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stor
   LEFT JOIN charges ON charges.charge_key = first.facts ->> 'charge_key'
  ORDER BY first.created_at, first.notification_id;
 
--- name: mark_sent!
+-- name: mark_sent
 -- Mark a message as sent, and its recipient as reachable.
 -- $1 notification id, $2 now, $3 Telegram's message id
 WITH sent AS (
@@ -319,7 +319,7 @@ UPDATE users
   FROM sent
  WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
--- name: put_off_notification!
+-- name: put_off_notification
 -- Count a failed attempt, and schedule the next attempt. A message that is set aside no longer blocks newer messages of its
 -- chat.
 -- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
@@ -327,12 +327,12 @@ UPDATE notifications
    SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4
  WHERE notification_id = $1 AND status = 'pending';
 
--- name: mark_dead!
+-- name: mark_dead
 -- Give up a pending message. It is not sent again.
 -- $1 notification id
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
--- name: mark_chat_unreachable!
+-- name: mark_chat_unreachable
 -- Mark messages to a user as unreachable, so that they are not sent: the due messages, and the messages that wait for a retry.
 -- Reminders that are due later stay pending.
 -- $1 Telegram id, $2 now

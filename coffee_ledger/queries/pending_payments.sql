@@ -1,6 +1,6 @@
 -- Statements for a user's pending payments, balance and history.
 
--- name: lock_opening!
+-- name: lock_opening
 -- Let only one transaction at a time open a pending payment. The transaction compares its new code with all earlier codes,
 -- because the new code must differ enough from each of them. Without the lock, a second transaction could store a similar code
 -- after the comparison.

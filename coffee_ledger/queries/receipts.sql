@@ -1,7 +1,7 @@
 -- Statements about the bot's messages that show how to pay a pending payment. A message is stored until its payment has ended and
 -- the bot has rewritten the message.
 
--- name: remember_payment_message!
+-- name: remember_payment_message
 -- $1 payment id, $2 message id
 INSERT INTO payment_messages (payment_id, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
@@ -31,6 +31,6 @@ SELECT shown.payment_id, shown.message_id, payments.telegram_id, payments.status
  ORDER BY payments.ended_at, shown.message_id
  LIMIT $1;
 
--- name: forget_payment_message!
+-- name: forget_payment_message
 -- $1 payment id, $2 message id
 DELETE FROM payment_messages WHERE payment_id = $1 AND message_id = $2;

@@ -30,7 +30,7 @@ SELECT bmc_id
    AND bmc_id = ANY($3::text [])
    AND transaction_id IS NULL;
 
--- name: keep_listings!
+-- name: keep_listings
 -- Record that BMC's lists contain these charges. BMC lists a subscription in one row, which shows only the last period. This
 -- row also counts as proof of the charges of all earlier periods since the start of the subscription.
 -- $1 source, $2 transaction ids
@@ -75,7 +75,7 @@ SELECT list, state, checked_at, completed_at, old_page, rotation_began_at, cover
   FROM reconciliation_lists
  ORDER BY list;
 
--- name: keep_list!
+-- name: keep_list
 -- Store the state of the reconciliation of one of BMC's lists. Each pass reads the newest pages and one older page. A rotation
 -- is the series of passes that reads all older pages.
 -- $1 list, $2 state, $3 now, $4 start of the last pass that read all new rows, $5 older page that the next pass reads, $6 start
@@ -110,7 +110,7 @@ SELECT missing_rows.row_name, missing_rows.first_seen_at
   FROM missing_rows
   JOIN missing USING (row_name);
 
--- name: forget_missing_rows!
+-- name: forget_missing_rows
 -- Delete rows from the table `missing_rows`, because their payments or refunds are now in our other tables.
 -- $1 names of the rows: `api`, the name of the list, and the id
 DELETE FROM missing_rows WHERE row_name = ANY($1::text []);
@@ -138,7 +138,7 @@ SELECT requests.request_id, requests.cause, requests.claim_id, claims.telegram_i
    AND requests.requested_at >= $1
  ORDER BY requests.request_id;
 
--- name: answer_requests!
+-- name: answer_requests
 -- Record that these requests are answered.
 -- $1 request ids, $2 now
 UPDATE reconciliation_requests SET answered_at = $2 WHERE request_id = ANY($1::bigint []) AND answered_at IS NULL;
@@ -174,7 +174,7 @@ SELECT charges.charge_key
  ORDER BY charges.charge_id
  LIMIT $5;
 
--- name: keep_unlisted!
+-- name: keep_unlisted
 -- Record that the operators were notified of these charges, which are in none of BMC's lists.
 -- $1 charge keys, $2 now
 INSERT INTO charge_listings (charge_id, reported_at)

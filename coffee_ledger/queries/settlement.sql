@@ -339,7 +339,7 @@ SELECT *
   FROM charges
  WHERE charge_key = ANY($1::text []);
 
--- name: keep_events!
+-- name: keep_events
 -- Store the events of a batch and their supporters. An event that is already stored is skipped. The newest name and e-mail address of
 -- each supporter are stored. The rows of supporters are sorted, so that concurrent transactions lock them in the same order and cannot
 -- deadlock.
@@ -452,7 +452,7 @@ SELECT charges.charge_id, guessed.telegram_id, $3
   JOIN charges ON charges.charge_key = guessed.charge_key
 ON CONFLICT (charge_id) DO NOTHING;
 
--- name: end_outsiders!
+-- name: end_outsiders
 -- End these marks of outsiders. A mark ends if a match to a user shows that the mark was wrong. A mark also ends if an operator
 -- undoes the dismissal that created the mark, or a dismissal that the mark caused.
 -- $1 outsider ids, $2 now

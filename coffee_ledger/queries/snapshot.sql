@@ -1,7 +1,7 @@
 -- Statements for the metrics. All statements except merge_counts run in one read-only transaction with a single snapshot, so
 -- that all numbers describe the same moment.
 
--- name: merge_counts!
+-- name: merge_counts
 -- If the table `counts` has more than $1 rows, replace all rows that have equal values of `counted`, `kind`, `method` and
 -- `currency` by one row with their sum. If two calls run at the same time, each row is merged by only one of the two calls.
 -- $1 number of rows
@@ -16,7 +16,7 @@ SELECT counted, kind, method, currency, sum(number), sum(amount)
  GROUP BY counted, kind, method, currency
 HAVING sum(number) <> 0 OR sum(amount) <> 0;
 
--- name: limit_snapshot!
+-- name: limit_snapshot
 -- Limit the time of each statement, so that the metrics do not slow down a database that is already busy.
 SET LOCAL statement_timeout = '2s';
 

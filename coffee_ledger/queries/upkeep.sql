@@ -47,7 +47,7 @@ SELECT delivery_key, body, received_at, channel
   FROM events
  WHERE event_no = $1 AND body IS NOT NULL AND retry_requested_at IS NOT NULL;
 
--- name: end_retry!
+-- name: end_retry
 -- Store the outcome of a retry, and end the request to retry.
 -- $1 event number, $2 outcome, $3 charge key or null
 UPDATE events
@@ -182,7 +182,7 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
   FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered
     ON entered.telegram_id = balances.telegram_id;
 
--- name: lock_counts!
+-- name: lock_counts
 -- Let only one janitor at a time correct the counts. This lock mode conflicts with itself, but not with the triggers that
 -- insert counts.
 LOCK TABLE counts IN SHARE UPDATE EXCLUSIVE MODE;

@@ -35,7 +35,7 @@ SELECT coalesce(
        -- messages.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
--- name: choose_language!
+-- name: choose_language
 -- Set a user's language. If $3 is true, a language that Telegram reports later does not replace the chosen language.
 -- $1 Telegram id, $2 language, $3 whether the user chose the language
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
@@ -44,7 +44,7 @@ UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 -- $1 Telegram id
 SELECT erase_user($1);
 
--- name: mark_unreachable!
+-- name: mark_unreachable
 -- $1 Telegram id, $2 now
 UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
 

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-import aiosql
 import asyncpg
 import asyncpg.pool
 import structlog
@@ -38,6 +37,7 @@ If this version is lower than `SCHEMA_VERSION`, this code also runs on a databas
 
 QUERIES = Path(__file__).parent.parent / "queries"
 PARAMETER = re.compile(r"\$([0-9]+)")
+COMMENT_LINE = re.compile(r"^ *--.*\n?", re.MULTILINE)
 COMMAND_TIMEOUT_SECONDS = 15.0
 """The time limit for each statement, so that a database that hangs does not block a service forever."""
 
@@ -85,13 +85,14 @@ the server does not answer, each would fail only after `COMMAND_TIMEOUT_SECONDS`
 
 @functools.cache
 def statements() -> dict[str, str]:
-    """Read all statements in `queries/`. The keys of the result are their names, which are unique across the files."""
-    queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
-    return {
-        name: getattr(queries, name).sql.removesuffix(";")
-        for name in queries.available_queries
-        if not name.endswith("_cursor")
-    }
+    """
+    Read all statements in `queries/`, without their comments. The keys of the result are the statements' names.
+
+    A line such as `-- name: ping` begins a statement. Its name is unique across the files.
+    """
+    text = "\n".join(file.read_text(encoding="utf-8") for file in QUERIES.glob("*.sql"))
+    named = (part.partition("\n") for part in text.split("-- name: ")[1:])
+    return {name: COMMENT_LINE.sub("", lines).strip().removesuffix(";") for name, _, lines in named}
 
 
 def sql(name: str) -> str:

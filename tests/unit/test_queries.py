@@ -1,11 +1,8 @@
 """The code uses every SQL statement in coffee_ledger/queries, and every statement that the code uses exists there."""
 
-import logging
 import re
 
-import pytest
-
-from coffee_ledger.store.database import statements
+from coffee_ledger.store.database import QUERIES, statements
 from tests.files import ROOT
 
 LEDGER = ROOT / "coffee_ledger"
@@ -22,15 +19,16 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     assert {name for name in kept - asked if f'"{name}"' not in code} == set()
 
 
-def test_the_statements_are_loaded_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    A statement that returns nothing must be marked with `!`.
+def test_each_name_belongs_to_one_statement() -> None:
+    text = "\n".join(file.read_text(encoding="utf-8") for file in QUERIES.glob("*.sql"))
 
-    Otherwise aiosql warns about the statement, and each service logs this warning at its start.
-    """
-    statements.cache_clear()
+    names = re.findall(r"^-- name: (.*)$", text, re.MULTILINE)
 
-    with caplog.at_level(logging.WARNING):
-        statements()
+    assert sorted(names) == sorted(statements())
 
-    assert caplog.messages == []
+
+def test_a_statement_has_neither_comments_nor_a_semicolon() -> None:
+    for statement in statements().values():
+        assert statement.startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "LOCK", "SET"))
+        assert "--" not in statement
+        assert ";" not in statement
