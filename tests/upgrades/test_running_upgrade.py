@@ -9,7 +9,7 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,7 +109,9 @@ async def running(service: str, code: Path, environ: Mapping[str, str]) -> Async
             await healthy(port)
             yield port
         finally:
-            process.terminate()
+            # If the service has ended by itself, its log shows the reason.
+            with suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
             logged = (code / f"{service}.log").read_text(encoding="utf-8").splitlines()
             print(*(line for line in logged if '"level": "info"' not in line and "aiosql" not in line), sep="\n")
