@@ -130,7 +130,7 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
     # More than half of the words of the longer name must fit. If the shorter name has too few words for that, skip the slow
-    # comparison of spellings, because a caller may hold the settling turn (docs/glossary.md), for which all settlements wait.
+    # comparison of spellings. The caller may hold the settling turn (docs/glossary.md), and all settlements wait for this turn.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 

@@ -450,7 +450,7 @@ def _words(data: Json) -> Iterator[str]:
 
 
 def _answers(data: Json) -> Iterator[str]:
-    """Yield the answers to the questions of the Shop items bought."""
+    """Yield the supporter's answers to the questions of the Shop items that the supporter bought."""
     for extra in _extras(data):
         for key in ("question_answers", "answers", "answer"):
             yield from _texts(extra.get(key))

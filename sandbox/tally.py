@@ -94,8 +94,8 @@ class Paid:
     owner_id: int | None
     trails: dict[int, Trail] = field(default_factory=dict)
     told: Told | None = None
-    # The time when BMC's API last listed this payment. It no longer changes after the bot has reported the payment's credit,
-    # or after a refund. None if the API did not list the payment before that.
+    # The time when BMC's API last listed this payment. Lists that come after the bot's report of the credit, or after a refund,
+    # do not count. None if no list counted.
     listed_at: float | None = None
     is_refunded: bool = False
     # True if an answer of the webhook or a message of the bot has shown a second credit for this payment.

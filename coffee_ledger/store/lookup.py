@@ -564,7 +564,8 @@ async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) 
     """
     Compute the totals of several periods. Each period begins at one of the times in *since*, and all periods end now.
 
-    Also count the charges of each day, from the day of the earliest time in *since* to the day of *until*.
+    Also count the charges of each day, from the day of the earliest time in *since* to the day of *until*. Pass the present time
+    as *until*.
     """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

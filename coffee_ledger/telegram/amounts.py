@@ -91,7 +91,7 @@ def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
     """
     Read the amount that a person claims to have paid, in any currency.
 
-    Return None if the text is no amount, or if the amount is zero or not below `PAID_MOST`.
+    Return None if the text is no amount, or if the amount is zero, equal to `PAID_MOST`, or greater.
     """
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH

@@ -51,11 +51,11 @@ embeds the payments waits only for the running handlers.
 
 NOTIFIER_CONNECTIONS = 2
 """
-The number of database connections that only the notifier and the handovers use, so that the handlers of updates cannot delay
-them.
+The number of database connections that only the notifier and the handovers use.
 
-One connection reads the outbox, and the other marks messages as sent. The handovers use these connections only if a bot has
-registered a handler with `Payments.on_credited`.
+The handlers of updates have other connections, so that they cannot delay the notifier and the handovers. One connection reads
+the outbox, and the other marks messages as sent. The handovers use these connections only if a bot has registered a handler
+with `Payments.on_credited`.
 """
 
 

@@ -17,7 +17,7 @@ from sandbox.telegram.people import Person, Standing
 _CHATS_MAX = 10_000
 _MESSAGES_MAX = 1_000
 _ANSWERS_MAX = 200
-# Telegram documents: "The status is set for 5 seconds or less."
+# A chat shows an action of the bot, such as "typing", for this time. Telegram documents: "The status is set for 5 seconds or less."
 # Source: https://core.telegram.org/bots/api#sendchataction, read 2026-11-22.
 _ACTION_SECONDS = 5.0
 

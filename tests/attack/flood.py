@@ -36,7 +36,7 @@ from tests.deployment.standing import Door
 
 UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams"
 STREAMS_PER_CONNECTION = 5
-"""The number of streams on one connection. The server's flow-control window for a connection has space for this many bodies."""
+"""The number of streams on one connection. The bodies of this many streams fit the server's flow-control window for a connection."""
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
 """The maximum size of a delivery to the webhook, and of an update from Telegram to the bot, in bytes."""
 MISSING_BYTES = 1024

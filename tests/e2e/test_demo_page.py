@@ -726,11 +726,10 @@ async def test_starting_over_shows_a_new_supporter_and_the_guide_and_a_second_cl
 
 async def test_a_state_that_arrives_late_lets_no_new_supporter_press_start_twice(screen: Screen, fresh: Page) -> None:
     """
-    In an earlier version, the page pressed Start twice for a new supporter if an old state of the demo arrived late.
+    The page presses Start once for a new supporter, even if an old state of the demo, without this Start, arrives late.
 
-    The old state did not show the first Start, so the page sent another Start. *Start over* replaces the supporters if one of
-    them has sent more than one message. So the next click on *Start over* replaced the new supporters, although the user had
-    done nothing.
+    In an earlier version, the page then pressed Start again. *Start over* replaces all supporters if one of them has sent more
+    than one message, so it replaced supporters for whom only the page had acted.
     """
     acts: list[str] = []
     people_and_starts = ["users", "messages"] * 2
