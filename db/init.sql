@@ -106,7 +106,6 @@ IS 'The charge that completed the payment: charge key, event, amount and currenc
 COMMENT ON COLUMN pending_payments.request_key
 IS 'Names the Telegram message that requested the payment, so that a repeated update opens no second one.';
 CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
-CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 -- The query load_candidates uses this index to find the oldest open payments of an amount. The query sorts by the last
 -- expression of the index. If the query sorted by the column created_at, Postgres would often use pending_payments_created_at

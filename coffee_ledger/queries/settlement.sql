@@ -169,7 +169,9 @@ SELECT array(
 -- erased: the users who asked to be erased. Only the users in `supporters`, `subscribers` and $17, and the owners of the
 -- payments are looked up.
 --
--- OFFSET 0 makes Postgres look up the rows of each subscription separately. The comment of load_known gives the reason.
+-- OFFSET 0 makes Postgres look up the rows of each subscription and each payer separately. The comment of load_known gives the
+-- reason. The condition on the status of a payer's payments is written so that Postgres cannot use an index of the open payments:
+-- it would read all open payments for each payer.
 --
 -- The payments are sorted by an expression with created_at, so that Postgres uses an index that begins with the amount. If they were
 -- sorted by the column created_at, Postgres would often read the index of created_at from the oldest payment on, once for each charge.
@@ -248,7 +250,14 @@ candidates AS MATERIALIZED (
      UNION
     SELECT theirs.*
       FROM (SELECT DISTINCT telegram_id FROM supported) AS payers
-      JOIN pending_payments AS theirs ON theirs.telegram_id = payers.telegram_id AND theirs.status = 'pending'
+     CROSS JOIN LATERAL (
+               SELECT open.*
+                 FROM pending_payments AS open
+                WHERE open.telegram_id = payers.telegram_id
+                  AND open.status || '' = 'pending'
+                ORDER BY open.telegram_id
+               OFFSET 0
+           ) AS theirs
      UNION
     SELECT open_rivals.*
       FROM (SELECT amount, currency, max(until) AS until FROM paid GROUP BY amount, currency) AS asked
@@ -381,9 +390,13 @@ SELECT;
 -- cancelled or expired keeps its status. A fact key names the fact that a notification reports. A notification is skipped if an
 -- earlier notification has the same fact key, so that no fact is reported twice.
 --
+-- In completed, the condition on the status is written so that Postgres cannot use an index of the open payments. Otherwise
+-- Postgres could plan, while there are few open payments, to read all of them for each payment, and keep this plan.
+--
 -- $1 now
--- $2 to $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $4 completed pending
--- payments, each with the charge that completed the payment, $5 notifications, whose `telegram_id` is null for the operators
+-- $2, $3 and $5 are JSON arrays of objects, whose keys are columns: $2 charges, $3 new credits of charges, $5 notifications, whose
+-- `telegram_id` is null for the operators
+-- $4 JSON object: for each completed pending payment, its id and the charge that completed it
 WITH kept AS (
     INSERT INTO charges AS kept (
         charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
@@ -416,10 +429,9 @@ credited AS (
 
 completed AS (
     UPDATE pending_payments
-       SET status = 'completed', completed_at = $1, ended_at = $1, bmc_data = paid.bmc_data
-      FROM jsonb_to_recordset($4::jsonb) AS paid (payment_id text, bmc_data jsonb)
-     WHERE pending_payments.payment_id = paid.payment_id
-       AND pending_payments.status = 'pending'
+       SET status = 'completed', completed_at = $1, ended_at = $1, bmc_data = $4::jsonb -> payment_id
+     WHERE payment_id = ANY(array(SELECT jsonb_object_keys($4::jsonb)))
+       AND status || '' = 'pending'
 ),
 
 queued AS (

@@ -437,18 +437,18 @@ def _keep_events_and_write_decisions() -> str:
     return f"{events.removesuffix('SELECT')}, {decisions.removeprefix('WITH')}"
 
 
-def _decision_rows(done: Settlement) -> Iterator[Sequence[object]]:
+def _decision_rows(done: Settlement) -> Iterator[object]:
     """
     Yield the parameters $2 to $4 of `write_decisions`.
 
-    Each parameter is a list of rows, passed as JSON, because asyncpg takes longer to encode an array for each column.
+    The rows are passed as JSON, because asyncpg takes longer to encode an array for each column.
     """
     yield [row_of_charge(charge) for charge in done.charges.values()]
     yield [
         {"charge_key": key, "telegram_id": user, "credits": credits}
         for key, (user, credits) in done.payment_credits.items()
     ]
-    yield [{"payment_id": one.payment_id, "bmc_data": _bmc_data(one.charge)} for one in done.completions]
+    yield {one.payment_id: _bmc_data(one.charge) for one in done.completions}
 
 
 def _event_columns(done: Settlement, now: datetime) -> Iterator[Sequence[object]]:

@@ -78,6 +78,12 @@ SELECT 'old:' || n, 'donation', 'old-' || n, 'pi_old_' || n, 'old-' || n, 5, 'US
   FROM generate_series($1::integer, $2::integer) AS n
 """
 
+KEEP_USERS = "INSERT INTO users (telegram_id) SELECT generate_series(5001, 8000)"
+KEEP_OPEN_PAYMENTS = """
+INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount)
+SELECT 'open-' || n, n, n, 7 FROM generate_series(5001, 8000) AS n
+"""
+
 ROWS_READ = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables"
 
 
@@ -193,6 +199,26 @@ async def test_a_plan_made_for_a_small_table_is_good_for_a_large_one(
             await ledger.pool.execute("ANALYZE")
         await settle_batch(pool, await open_batch(ledger, seed=1))
         await keep_charges(ledger, charges, charges + 3000)
+        bodies = await open_batch(ledger, seed=2)
+        before = await count_rows_read(pool, ledger)
+
+        await settle_batch(pool, bodies)
+
+        rows = await count_rows_read(pool, ledger) - before
+        assert 0 < rows <= ROWS_READ_BY_BATCH_MAX
+
+
+@pytest.mark.parametrize("is_analysed", [False, True])
+async def test_a_plan_made_for_few_open_payments_is_good_for_many(
+    ledger: Ledger, role_url: Callable[[str], str], *, is_analysed: bool
+) -> None:
+    async with open_pool(role_url("webhook"), size_max=1, keeps_plans=True) as pool:
+        bodies = await open_batch(ledger, seed=1)
+        if is_analysed:
+            await ledger.pool.execute("ANALYZE")
+        await settle_batch(pool, bodies)
+        await ledger.pool.execute(KEEP_USERS)
+        await ledger.pool.execute(KEEP_OPEN_PAYMENTS)
         bodies = await open_batch(ledger, seed=2)
         before = await count_rows_read(pool, ledger)
 
