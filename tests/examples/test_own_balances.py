@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from coffee_ledger.store.database import sql
 from tests.bot.fixtures import OPERATOR
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.files import ROOT
@@ -50,11 +52,20 @@ class Example:
         )
         try:
             await self.sandbox.get("/telegram/calls", method="getUpdates", count=polls + 1, wait=20)
+            await self._handovers_have_started()
             yield
         finally:
             process.kill()
             async with asyncio.timeout(STOP_SECONDS_MAX):
                 await process.wait()
+
+    async def _handovers_have_started(self) -> None:
+        """Wait until the ledger hands over new credits. Credits from before the first start of the handovers are not handed over."""
+        db = await asyncpg.connect(self.environment["DATABASE_URL"])
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await db.fetchval(sql("are_handovers_started")):  # noqa: ASYNC110 — Postgres sends no signal when rows change
+                await asyncio.sleep(0.02)
+        await db.close()
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[sqlite3.Connection]:
