@@ -50,7 +50,7 @@ from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
 """
-The simulated rates: the pending payments per hour, for each amount, that users open and never pay.
+The simulated rates at which users open pending payments that they never pay: the number of such payments per hour and amount.
 
 Each rate is simulated in separate runs.
 """

@@ -578,7 +578,7 @@ class _Fold:
     def _compare_with_earlier(self, charge: Charge, report: ChargeReport) -> Charge:
         """Add a doubt if an earlier charge is probably the same payment as *charge*, because BMC reported the payment twice."""
         # BMC may report the first month of a subscription a second time, as a donation. BMC never reports a renewal as a
-        # donation, so do not compare a renewal.
+        # donation, so do not look for an earlier charge if *charge* is a renewal.
         before = None if report.is_renewal else self._book.find_announced_before(charge)
         return charge if before is None else replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
 

@@ -105,7 +105,7 @@ class Throttle(BaseMiddleware):
     def __init__(self, *, burst: int = BURST_MAX) -> None:
         self._bucket = TokenBucket(burst=burst, per_second=UPDATES_PER_SECOND)
         self._speeches: dict[int, Speech] = {}
-        """The language of each user who is over the limit."""
+        """For each user who is over the limit, the texts in their language, with which the bot asks them to slow down."""
         self._warned: set[int] = set()
         """The users over the limit to whom the bot has sent a message that asks them to slow down."""
 

@@ -108,9 +108,8 @@ def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[s
         assert up.returncode != 0
         assert 'service "config-check" didn\'t complete successfully' in up.stderr
         assert f"config-check: {line}" in stack.compose("logs", "--no-color", "config-check").stdout
-        assert stack.services("--status", "running") <= {
-            "sandbox"
-        }  # `sandbox` may run, because this service does not wait for `config-check`
+        # The sandbox does not wait for `config-check`, so it may run although the check failed.
+        assert stack.services("--status", "running") <= {"sandbox"}
 
 
 def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(

@@ -91,7 +91,7 @@ IN_THE_CHAT = {
 """Maps a heading of the runbook to the chat commands in its section. Headings without chat commands are left out."""
 
 FIXED: set[str] = set()
-"""The headings with a test that runs their remedy. The decorator `fixes` adds them."""
+"""The headings of the runbook whose remedy a test runs. The decorator `fixes` adds them."""
 
 Test = Callable[..., Any]
 
