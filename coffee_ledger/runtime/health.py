@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 from aiohttp import web
@@ -16,16 +17,19 @@ from coffee_ledger.errors import DatabaseAwayError, SchemaDiffersError
 from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
-TURNS_BEFORE_CLOSING = 10
-"""
-A stopping server waits for this number of iterations of the event loop before it closes its listening socket.
+LISTEN_BACKLOG = 128
+"""The number of connections that the kernel keeps while the server is too busy to accept them."""
 
-Four iterations are enough to accept a connection, read its request and begin the answer. The others are a reserve.
+TURNS_TO_OPEN = 10
+"""
+The number of iterations of the event loop in which asyncio opens every connection that it has accepted.
+
+asyncio needs three iterations. The others are a reserve.
 """
 
-ARRIVAL_SECONDS = 0.1
+ARRIVAL_SECONDS_MAX = 1.0
 """
-The time after which a stopping server closes the connections that have no open request.
+The time for which a stopping server waits for the requests of the connections that are already open.
 
 The proxy may have connected a moment ago and may still be sending its request. The request arrives within a millisecond, unless
 the machine is busy.
@@ -98,22 +102,49 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
 
     app.on_response_prepare.append(close_connection)
     await runner.setup()
+    loop = asyncio.get_running_loop()
+    serve = runner.server
+    assert serve is not None
     # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
-    site = web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port)
+    server = await loop.create_server(serve, "127.0.0.1" if port == 0 else None, port, backlog=LISTEN_BACKLOG)
     try:
-        await site.start()
-        yield int(runner.addresses[0][1])
+        yield int(server.sockets[0].getsockname()[1])
     finally:
         is_stopping.set()
-        # Before closing the listening socket, accept the connections that wait in the kernel's backlog. Otherwise the kernel
-        # would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
-        for _ in range(TURNS_BEFORE_CLOSING):
-            await asyncio.sleep(0)
-        await site.stop()
-        # Wait for the requests of the connections that were just accepted, because `cleanup` closes every connection without an
-        # open request.
-        await asyncio.sleep(ARRIVAL_SECONDS)
+        # The proxy cannot repeat a delivery that it has begun to send, so serve every connection that is open now. First stop
+        # accepting, because `server.close` would drop the connections that asyncio has accepted but not yet opened.
+        for one in server.sockets:
+            loop.remove_reader(one)
+        # Sleep, because the kernel seldom interrupts a process that has just slept. An interruption between the last `accept` and
+        # the end of `accept_all_and_close` would lose the connections that arrive meanwhile.
+        for _ in range(TURNS_TO_OPEN):
+            await asyncio.sleep(0.001)
+        # More connections wait in the kernel's backlog. If `server.close` closed the last file descriptor of the listening socket,
+        # the kernel would reset them. So duplicate this descriptor, and accept these connections through the duplicate.
+        listeners = [one.dup() for one in server.sockets]
+        server.close()
+        for listener in listeners:
+            for connection in accept_all_and_close(listener):
+                await loop.connect_accepted_socket(serve, connection)
+        # Wait for the requests of connections that were accepted a moment ago, because `cleanup` closes every connection without
+        # an open request.
+        arrived_by = loop.time() + min(ARRIVAL_SECONDS_MAX, drain_seconds)
+        while serve.connections and loop.time() < arrived_by:  # noqa: ASYNC110 — aiohttp has no event for this
+            await asyncio.sleep(0.01)
         await runner.cleanup()
+
+
+def accept_all_and_close(listener: socket.socket) -> list[socket.socket]:
+    """Accept the connections that wait in the backlog of *listener*, a socket that does not block, and close *listener*."""
+    accepted: list[socket.socket] = []
+    # Do not `await` in this block, because the kernel resets a connection that arrives after the last `accept`. `accept` raises
+    # BlockingIOError when no connection is left, and another OSError when no file descriptor is left.
+    with listener, suppress(OSError):
+        while True:
+            accepted.append(listener.accept()[0])
+    for connection in accepted:
+        connection.settimeout(0)
+    return accepted
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:

@@ -273,9 +273,9 @@ async def test_a_restart_of_the_webhook_loses_nothing(bmc: BuyMeACoffee, anna: P
     await restarting
     attempts = [await bmc.delivered(one) for one in paid]
 
-    assert all([one["status"] for one in attempt] == [200] for attempt in attempts), (
-        "the proxy did not hold every delivery until the webhook was back"
-    )
+    # Each delivery succeeded at its first attempt, because the proxy held it until the webhook was back.
+    answers = [[(one["status"], one["error"], one["milliseconds"]) for one in attempt] for attempt in attempts]
+    assert [answer for answer in answers if [status for status, *_ in answer] != [200]] == []
     assert stack.sql(f"SELECT sum(credits) FROM credits WHERE telegram_id = {anna.telegram_id}") == "10000"
 
 
