@@ -646,7 +646,7 @@ class _Fold:
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         # Compute `is_known_payer` before this call, because `_learn` adds the user to the known users of the supporter.
         self._learn(matched, found)
-        # Compute the credits from the paid amount and the current rate, not from the amount and the rate of the request.
+        # Compute the credits from the paid amount and the current rate, not from the amount and the rate of the pending payment.
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:

@@ -158,7 +158,7 @@ class App {
     this.show(payment.status === "pending" && !payment.paid ? screens.payment(this, payment) : screens.ended(this, payment));
   }
 
-  /** Open the chat with the bot, which gets *word* as the payload of /start. */
+  /** Open the chat with the bot. The payload of /start is *word*. */
   goToChat(word) {
     this.telegram.openTelegramLink(`${this.offer.bot_url}?start=${word}`);
     // Close the page, because some clients open the chat behind it.

@@ -32,7 +32,7 @@ WATCHDOG = "ALERTS_WATCHDOG_URL"
 """
 The address to which Alertmanager sends a regular heartbeat.
 
-The address is a secret: anyone who knows it can send the heartbeat and so hide that Alertmanager is down.
+The address is a secret, because anyone who knows it can send heartbeats, and so hide that Alertmanager is down.
 """
 
 OPTIONAL = {**dict.fromkeys((*ALERTS, WATCHDOG), "alertmanager"), "BMC_API_TOKEN": "janitor"}

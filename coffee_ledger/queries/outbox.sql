@@ -93,7 +93,7 @@ WITH recent AS MATERIALIZED (
                       OR known.created_at > $2::timestamptz
                       - CASE WHEN (SELECT folded FROM counted) > 0 THEN interval '1 hour' ELSE interval '1 day' END
                   )
-                  -- The bot no longer updates a sent summary without message_id, so such a summary does not count.
+                  -- Ignore a sent summary without message_id, because the bot can no longer update it.
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
      -- Insert the summary last, so that it is sent after the messages that this statement adds for the same operator.

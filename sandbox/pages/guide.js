@@ -37,7 +37,7 @@ export class Guide {
     this.refresh();
   }
 
-  /** Remember the payment and its note; the next step waits for the bot's answer. */
+  /** Remember the payment and its note, because the next step of the guide waits for the bot's answer to this payment. */
   takePaid({ note }, { event_id: id }) {
     // The page of a creator, such as /bmc/name, shows only the checkout. It has no phone and no guide.
     if (!this.state?.chat) return;

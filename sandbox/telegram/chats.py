@@ -81,7 +81,7 @@ class CallbackAnswer:
 class AnyChat(ABC):
     """One chat of the bot. *version* grows by 1 with every change."""
 
-    def __init__(self, within: Bell | None = None) -> None:
+    def __init__(self, parent: Bell | None = None) -> None:
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
@@ -89,7 +89,7 @@ class AnyChat(ABC):
         self.force_reply: dict[str, Any] | None = None
         self._action: tuple[str, float] | None = None
         self.version = 0
-        self.changed = Bell(within)
+        self.changed = Bell(parent)
 
     @property
     @abstractmethod
@@ -186,8 +186,8 @@ class AnyChat(ABC):
 class Chat(AnyChat):
     """One private chat."""
 
-    def __init__(self, person: Person, within: Bell | None = None) -> None:
-        super().__init__(within)
+    def __init__(self, person: Person, parent: Bell | None = None) -> None:
+        super().__init__(parent)
         self.person = person
 
     @property

@@ -108,8 +108,8 @@ class BotStanding(Enum):
 
 
 class Group(AnyChat):
-    def __init__(self, group_id: int, *, title: str, type_: GroupType, is_forum: bool, within: Bell) -> None:
-        super().__init__(within)
+    def __init__(self, group_id: int, *, title: str, type_: GroupType, is_forum: bool, parent: Bell) -> None:
+        super().__init__(parent)
         self._id = group_id
         self.title = title
         self.type = type_
@@ -195,7 +195,7 @@ class Groups:
         if group_id is None:
             number = next(self._numbers)
             group_id = -number if type_ is GroupType.GROUP else -_SUPERGROUP_IDS - number
-        group = Group(group_id, title=title, type_=type_, is_forum=is_forum, within=self._changed)
+        group = Group(group_id, title=title, type_=type_, is_forum=is_forum, parent=self._changed)
         self._groups[group_id] = group
         if len(self._groups) > _GROUPS_MAX:
             self._groups.popitem(last=False)

@@ -155,6 +155,11 @@ async def seconds_until_closed(door: Door, case: Case, name: str) -> float | Non
     return seconds
 
 
+def find_late(cases: list[Case], ends: list[float | None], seconds_max: float) -> dict[Case, float | None]:
+    """Return the cases whose connection was closed after more than *seconds_max* seconds, or not at all."""
+    return {case: end for case, end in zip(cases, ends, strict=True) if end is None or end > seconds_max}
+
+
 async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
     chunked = case.framing == "chunked"
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
@@ -319,14 +324,14 @@ async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_
         service.cases = {str(number): case for number, case in enumerate(STALLED)}
         ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
 
-    assert [case for case, end in zip(STALLED, ends, strict=True) if end is None or end > ENDS_WITHIN_SECONDS] == []
+    assert find_late(STALLED, ends, ENDS_WITHIN_SECONDS) == {}
 
 
 async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(tmp_path: Path) -> None:
     async with caddy(tmp_path, free_port()) as door:
         ends = await asyncio.gather(*(seconds_until_closed(door, case, "0") for case in STALLED))
 
-    assert [case for case, end in zip(STALLED, ends, strict=True) if end is None or end > ENDS_WITHIN_SECONDS] == []
+    assert find_late(STALLED, ends, ENDS_WITHIN_SECONDS) == {}
 
 
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
@@ -340,8 +345,7 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
         service.cases = {str(number): case for number, case in enumerate(dropped)}
         ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
 
-    late = {case: end for case, end in zip(dropped, ends, strict=True) if end is None or end > DROPPED_WITHIN_SECONDS}
-    assert late == {}
+    assert find_late(dropped, ends, DROPPED_WITHIN_SECONDS) == {}
 
 
 @pytest.mark.parametrize("is_up", [True, False])

@@ -118,7 +118,7 @@ class Stack:
         lines = [*kept, *(f"{name}={value}" for name, value in settings.items())]
         (self.folder / "env").write_text("\n".join(lines) + "\n", "utf-8")
         self.record.parent.mkdir()
-        # The sandbox runs as another Unix user than the test. Let all users enter the folder and write the record.
+        # The sandbox runs as another Unix user than the test, so give all users access to the folder and to the record.
         self.folder.chmod(0o755)
         self.record.parent.chmod(0o777)
         (self.folder / "override.yaml").write_text(yaml.safe_dump(self._with_sandbox()), "utf-8")

@@ -431,8 +431,8 @@ async def stop_by_command(message: Message, context: Context) -> None:
 
 
 async def stop(press: CallbackQuery, context: Context) -> None:
-    # If another bot process is raising the claim at this moment, `end_dialogue` waits until the claim is stored. So
-    # `find_open_claim` below finds the claim.
+    # If another bot process is storing the claim at this moment, `end_dialogue` waits until the claim is stored, so that
+    # `find_open_claim` below finds it.
     await end_dialogue(context.pool, TelegramId(press.from_user.id))
     await press.answer()
     if press.message is None:
