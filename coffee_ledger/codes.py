@@ -334,9 +334,9 @@ def _spell_text(text: str) -> _Spelled:
         escaped=text if text != undone else "",
         plain=plain,
         addresses=addresses,
-        by_shape=_DASH_WORD.sub(" ", _spell(prose, keyboard=False)),
+        by_shape=_DASH_WORD_BY_SHAPE.sub(" ", _spell(prose, keyboard=False)),
         # This spelling converts only Cyrillic letters to Latin. Skip it for an ASCII text, which has no Cyrillic letters.
-        by_key="" if prose.isascii() else _spell(prose, keyboard=True),
+        by_key="" if prose.isascii() else _DASH_WORD_BY_KEY.sub(" ", _spell(prose, keyboard=True)),
     )
 
 
@@ -470,19 +470,27 @@ _NINE_SIGNS = re.compile(r"(?<![A-Z0-9-])-?[A-Z0-9](?:-?[A-Z0-9]){8}-?(?![A-Z0-9
 _UUID = re.compile(r"(?<![A-Z0-9])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![A-Z0-9])")
 
 
-def _words_as_spelled(words: str) -> frozenset[str]:
-    return frozenset(_spell(word, keyboard=False) for word in words.split())
+def _words_as_spelled(words: str, *, keyboard: bool = False) -> frozenset[str]:
+    return frozenset(_spell(word, keyboard=keyboard) for word in words.split())
 
 
-_DASH_WORDS = _words_as_spelled(
-    "dash ndash mdash hyphen minus тире дефіс дефис мінус минус strich bindestrich myślnik kreska łącznik guión menos"
+def _dash_word(words: frozenset[str]) -> re.Pattern[str]:
+    """Find a dash written as a word, alone or between two halves: `K7QMdash2XHD`. The word is replaced by a space."""
+    return re.compile(
+        r"(?:(?<![A-Z0-9!])|(?<=[A-Z0-9]{4}))"
+        f"(?:{'|'.join(sorted(words))})"
+        r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
+    )
+
+
+_CYRILLIC_DASH_WORDS = "тире дефіс дефис мінус минус"
+_DASH_WORD_BY_SHAPE = _dash_word(
+    _words_as_spelled(
+        f"dash ndash mdash hyphen minus {_CYRILLIC_DASH_WORDS} strich bindestrich myślnik kreska łącznik guión menos"
+    )
 )
-_DASH_WORD = re.compile(
-    r"(?:(?<![A-Z0-9!])|(?<=[A-Z0-9]{4}))"
-    f"(?:{'|'.join(sorted(_DASH_WORDS))})"
-    r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
-)
-"""A dash written as a word, alone or between two halves: `K7QMdash2XHD`. The word is replaced by a space."""
+_DASH_WORD_BY_KEY = _dash_word(_words_as_spelled(_CYRILLIC_DASH_WORDS, keyboard=True))
+"""Finds only the Cyrillic words, because the letters of the others are `!` in the text `by_key`."""
 _JOINING_WORDS = _words_as_spelled(
     """
     and plus then next the is code part half first second one two 1 2 1st 2nd
