@@ -26,6 +26,12 @@ ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
 """The time for which the services wait for the body of a request: `SECONDS_MAX` in coffee_ledger/runtime/bodies.py."""
 DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
+TRIES = 3
+"""
+The number of times that each stalled delivery is tried at once. A case has failed if at least two tries have failed.
+
+After about one in 600 dropped uploads, Go's server keeps the connection open (docs/why.md: "An upload that the service drops").
+"""
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 HEAD_ENDS = GOOD.index(b"\r\n\r\n") + 4
@@ -155,9 +161,18 @@ async def seconds_until_closed(door: Door, case: Case, name: str) -> float | Non
     return seconds
 
 
-def find_late(cases: list[Case], ends: list[float | None], seconds_max: float) -> dict[Case, float | None]:
-    """Return the cases whose connection was closed after more than *seconds_max* seconds, or not at all."""
-    return {case: end for case, end in zip(cases, ends, strict=True) if end is None or end > seconds_max}
+async def find_late(
+    door: Door, service: Service, cases: list[Case], seconds_max: float
+) -> dict[Case, list[float | None]]:
+    """Return the cases whose connection was closed after more than *seconds_max* seconds, or not at all, in at least two tries."""
+    tries = [case for case in cases for _ in range(TRIES)]
+    service.cases = {str(number): case for number, case in enumerate(tries)}
+    ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
+    late: dict[Case, list[float | None]] = {}
+    for case, end in zip(tries, ends, strict=True):
+        if end is None or end > seconds_max:
+            late.setdefault(case, []).append(end)
+    return {case: ends for case, ends in late.items() if len(ends) > 1}
 
 
 async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
@@ -321,17 +336,12 @@ async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_
     time.
     """
     async with standing(tmp_path) as (door, service):
-        service.cases = {str(number): case for number, case in enumerate(STALLED)}
-        ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
-
-    assert find_late(STALLED, ends, ENDS_WITHIN_SECONDS) == {}
+        assert await find_late(door, service, STALLED, ENDS_WITHIN_SECONDS) == {}
 
 
 async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(tmp_path: Path) -> None:
     async with caddy(tmp_path, free_port()) as door:
-        ends = await asyncio.gather(*(seconds_until_closed(door, case, "0") for case in STALLED))
-
-    assert find_late(STALLED, ends, ENDS_WITHIN_SECONDS) == {}
+        assert await find_late(door, Service(), STALLED, ENDS_WITHIN_SECONDS) == {}
 
 
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
@@ -342,10 +352,7 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
     """
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):
-        service.cases = {str(number): case for number, case in enumerate(dropped)}
-        ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
-
-    assert find_late(dropped, ends, DROPPED_WITHIN_SECONDS) == {}
+        assert await find_late(door, service, dropped, DROPPED_WITHIN_SECONDS) == {}
 
 
 @pytest.mark.parametrize("is_up", [True, False])
@@ -362,13 +369,14 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
         writer.write(ANSWERS["refused"][0])
 
     async with stand_in(refuse) as port, caddy(tmp_path, port if is_up else free_port()) as door:
-        sent_first = (0, 1, len(BODY) // 2, len(BODY) - 1)
+        sent_first = (0, 1, len(BODY) // 2, len(BODY) - 1) * TRIES
         statuses = await asyncio.gather(*(statuses_of_late_rest(door, count) for count in sent_first))
 
     assert {first for first, _ in statuses} == {401 if is_up else 502}
     # The path of the second request does not exist, so the proxy answers 404. If the proxy has closed the connection, there is no
     # answer.
-    assert set().union(*(others for _, others in statuses)) <= {404}
+    wrong = [(count, others) for count, (_, others) in zip(sent_first, statuses, strict=True) if not others <= {404}]
+    assert [count for count, _ in wrong if [other for other, _ in wrong].count(count) > 1] == [], wrong
     assert "panic" not in (tmp_path / "caddy.log").read_text()
 
 
