@@ -1,4 +1,4 @@
-"""Helpers that queue notifications and read their status."""
+"""Helpers that queue notifications, read their status, and wait for a change in the database."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,6 +18,13 @@ UNMATCHED: Mapping[str, Any] = {
     "paid_at": 1_780_405_603,
     "code": None,
 }
+
+
+async def until_true(pool: Pool, query: str) -> None:
+    """Wait until a query returns true. Poll, because Postgres sends the test no signal when rows change."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await pool.fetchval(query):  # noqa: ASYNC110 — Postgres sends no signal when rows change
+            await asyncio.sleep(0.01)
 
 
 class Outbox:

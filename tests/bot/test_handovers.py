@@ -27,6 +27,7 @@ from coffee_ledger.telegram import handovers
 from coffee_ledger.telegram.handovers import Handler, Handovers
 from tests.bot.desk import answer, card_of, data_of, shown
 from tests.bot.fixtures import settings_of
+from tests.bot.outbox import until_true
 from tests.bot.people import DEADLINE_SECONDS, Person, labels
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
@@ -117,7 +118,7 @@ def run_host(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunHost:
 @pytest.fixture
 async def host(run_host: RunHost, shop: Shop, pool: Pool) -> AsyncIterator[Payments]:
     async with run_host(shop.add) as payments:
-        await become(pool, "SELECT count(*) = 1 FROM handover_start")
+        await until_true(pool, "SELECT count(*) = 1 FROM handover_start")
         yield payments
 
 
@@ -141,19 +142,12 @@ async def handing_over(url: str, handler: Handler) -> AsyncIterator[asyncio.Task
             await task
 
 
-async def become(pool: Pool, condition: str) -> None:
-    """Wait until a query returns true. Poll, because Postgres sends the test no signal when rows change."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval(condition):  # noqa: ASYNC110 — Postgres sends no signal when rows change
-            await asyncio.sleep(0.01)
-
-
 async def announce(pool: Pool) -> None:
     await pool.execute("SELECT pg_notify('payments', '')")
 
 
 async def all_handed_over(pool: Pool) -> None:
-    await become(pool, "SELECT NOT EXISTS (SELECT FROM handovers)")
+    await until_true(pool, "SELECT NOT EXISTS (SELECT FROM handovers)")
 
 
 async def pay(person: Person, webhook: Webhook, amount: int = 5) -> dict[str, Any]:
@@ -367,7 +361,7 @@ async def test_entries_from_before_the_first_handler_are_not_handed_over(
         assert await pool.fetchval("SELECT count(*) FROM handovers") == 0
 
         host.on_credited(shop.add)
-        await become(pool, "SELECT count(*) = 1 FROM handover_start")
+        await until_true(pool, "SELECT count(*) = 1 FROM handover_start")
         await pay(anna, webhook, amount=7)
 
         await shop.until(lambda: len(shop.added) == 1)
@@ -401,7 +395,7 @@ async def test_entries_that_come_while_no_bot_runs_are_handed_over_at_the_next_s
     run_host: RunHost, anna: Person, webhook: Webhook, shop: Shop, pool: Pool
 ) -> None:
     async with run_host(shop.add):
-        await become(pool, "SELECT count(*) = 1 FROM handover_start")
+        await until_true(pool, "SELECT count(*) = 1 FROM handover_start")
         payment = a_payment(support_note=await anna.ask_for_code("5"), amount=5)
     await webhook.settle(payment)
 

@@ -13,6 +13,7 @@ from aiogram.types import Message
 
 from coffee_ledger.store.database import Pool
 from tests.bot.fixtures import settings_of
+from tests.bot.outbox import until_true
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of
@@ -49,9 +50,7 @@ async def handing_over_has_begun(pool: Pool) -> None:
 
     Entries from before this registration are not handed over, so a test must add its entries later.
     """
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval("SELECT EXISTS (SELECT FROM handover_start)"):  # noqa: ASYNC110 — a table must be polled
-            await asyncio.sleep(0.01)
+    await until_true(pool, "SELECT EXISTS (SELECT FROM handover_start)")
 
 
 def code_of(guide: str) -> str:
