@@ -172,7 +172,7 @@ class Book:
     def find(self, other: Charge) -> Charge | None:
         """Find the charge in the book that describes the same payment as *other*, even if the two charge keys differ."""
         # *other* lacks its billing period or its ids, so a search by ids could find a wrong charge. Search only by the charge
-        # key. This key identifies the event or the row, so a charge with the same key comes from the same event or row.
+        # key. The key of such a charge is made from its event or row, so a charge with the same key comes from the same one.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))

@@ -97,7 +97,8 @@ POLLED_AT_ONCE_MAX = 200
 """
 The maximum number of polled updates that are handled at the same time.
 
-A bot that stops waits `DRAIN_SECONDS` for its handlers. The rate limit allows one answer to each of these updates in this time.
+When the bot stops, it waits for its handlers for at most `DRAIN_SECONDS`. In this time, the rate limit allows one answer to each
+of the updates.
 """
 
 COMMANDS = (

@@ -50,7 +50,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 class Reading(BaseHTTPRequestHandler):
-    """Answers GET with the received spans or with the number of connections. DELETE deletes the spans and resets the number."""
+    """Answers GET /connections with the number of connections, and any other GET with the spans. DELETE resets both."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)

@@ -178,7 +178,7 @@ class Summaries:
             return self._due_at - now if self._has_changed else float("inf")
         self._has_changed = False
         has_summaries = await self.refresh()
-        # A summary that was sent during the refresh is missing in the result. In this case, `expect_new` has set `_has_changed`.
+        # `refresh` does not find a summary that is sent while it runs. For such a summary, `expect_new` has set `_has_changed`.
         self._has_summaries = has_summaries or self._has_changed
         self._due_at = now + REFRESH_SECONDS
         return REFRESH_SECONDS if self._has_changed else float("inf")
