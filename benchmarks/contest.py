@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.containers import Containers
 from benchmarks.load import CALLERS, LoadError, Throughput, p50, p99, run_wrk, send_at_rate
 from benchmarks.machine import OtherLoad, sample_other_load
-from benchmarks.payments import AMOUNTS, Delivery, Payers, delete_open_payments, open_payments, write_deliveries
+from benchmarks.payments import AMOUNTS, Payers, SignedDelivery, delete_open_payments, open_payments, write_deliveries
 from services.webhook.app import PATH
 
 PAYMENTS_PER_SECOND_MAX = 4000
@@ -124,7 +124,7 @@ class Contest:
         times = [one.milliseconds for one in answered]
         return p50(times), p99(times)
 
-    async def _prepare(self, contender: Contender, count: int) -> list[Delivery]:
+    async def _prepare(self, contender: Contender, count: int) -> list[SignedDelivery]:
         deliveries = self._payers.deliveries(count, amounts=contender.amounts)
         if contender.count != COUNT_CREDITS:
             return deliveries
@@ -160,7 +160,7 @@ class Contest:
             before, now = now, await self._count(contender)
         return now
 
-    async def _clean_up(self, contender: Contender, deliveries: Sequence[Delivery]) -> None:
+    async def _clean_up(self, contender: Contender, deliveries: Sequence[SignedDelivery]) -> None:
         if contender.count != COUNT_CREDITS:
             return
         db = await self._containers.connect(contender.database)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from benchmarks.payments import Delivery
+from benchmarks.payments import SignedDelivery
 
 CALLERS = 64
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -90,7 +90,7 @@ def run_wrk(
 class Answered:
     """A delivery that `send_at_rate` sent, with its planned time and the time of its answer, both in Unix seconds."""
 
-    delivery: Delivery
+    delivery: SignedDelivery
     intended_at: float
     answered_at: float
 
@@ -100,7 +100,7 @@ class Answered:
 
 
 async def send_at_rate(
-    url: str, deliveries: Sequence[Delivery], *, per_second: float, callers: int = CALLERS
+    url: str, deliveries: Sequence[SignedDelivery], *, per_second: float, callers: int = CALLERS
 ) -> list[Answered]:
     """
     Try to send one delivery every 1/*per_second* seconds, even if earlier deliveries are not answered yet.
@@ -129,7 +129,7 @@ async def _sleep_until(due: float) -> None:
         await asyncio.sleep(0)
 
 
-async def _send(session: aiohttp.ClientSession, url: str, delivery: Delivery, intended_at: float) -> Answered:
+async def _send(session: aiohttp.ClientSession, url: str, delivery: SignedDelivery, intended_at: float) -> Answered:
     headers = {"x-signature-sha256": delivery.signature, "Content-Type": "application/json"}
     async with session.post(url, data=delivery.body, headers=headers) as answer:
         told = await answer.text()

@@ -32,8 +32,8 @@ OPENED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A signed delivery of one payment, and the pending payment that it completes."""
+class SignedDelivery:
+    """A delivery of one payment, with its signature, and the pending payment that it completes."""
 
     code: PaymentId
     user: int
@@ -52,15 +52,15 @@ class Payers:
         self._issued: set[PaymentId] = set()
         self._first_user, self._users = first_user, users
 
-    def deliveries(self, count: int, *, amounts: Sequence[int] = AMOUNTS) -> list[Delivery]:
+    def deliveries(self, count: int, *, amounts: Sequence[int] = AMOUNTS) -> list[SignedDelivery]:
         """Make *count* deliveries. The payments take their amounts from *amounts* in turn."""
         return [self._deliver(next(self._numbers), amounts[index % len(amounts)]) for index in range(count)]
 
-    def _deliver(self, number: int, amount: int) -> Delivery:
+    def _deliver(self, number: int, amount: int) -> SignedDelivery:
         user = self._first_user + number % self._users
         code = self._new_code()
         body = json.dumps(_event(number, user, amount, code), separators=(",", ":")).encode()
-        return Delivery(code, user, amount, hmac.new(self._secret, body, hashlib.sha256).hexdigest(), body)
+        return SignedDelivery(code, user, amount, hmac.new(self._secret, body, hashlib.sha256).hexdigest(), body)
 
     def _new_code(self) -> PaymentId:
         while (code := issue_code(self._chance)) in self._issued:
@@ -109,7 +109,7 @@ def _event(number: int, user: int, amount: int, code: PaymentId) -> dict[str, ob
     }
 
 
-async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
+async def open_payments(db: Connection, deliveries: Sequence[SignedDelivery]) -> None:
     """
     Insert the users and the pending payments of *deliveries*.
 
@@ -129,7 +129,7 @@ async def open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
     )
 
 
-async def delete_open_payments(db: Connection, deliveries: Sequence[Delivery]) -> None:
+async def delete_open_payments(db: Connection, deliveries: Sequence[SignedDelivery]) -> None:
     """Delete the open pending payments of *deliveries*, so that each round begins with the same number of open payments."""
     await db.execute(
         "DELETE FROM pending_payments WHERE status = 'pending' AND payment_id = ANY($1::text [])",
@@ -141,6 +141,6 @@ async def count_credits(db: "asyncpg.Connection[asyncpg.Record]") -> int:
     return int(await db.fetchval("SELECT count(*) FROM credits"))
 
 
-def write_deliveries(path: Path, deliveries: Sequence[Delivery]) -> None:
+def write_deliveries(path: Path, deliveries: Sequence[SignedDelivery]) -> None:
     """Write a file with the signature and the body of one delivery per line. The load generator's script wrk.lua reads it."""
     path.write_bytes(b"".join(one.signature.encode() + b" " + one.body + b"\n" for one in deliveries))

@@ -21,7 +21,7 @@ from benchmarks.containers import base_image, container_of, image_mb, read_pid, 
 from benchmarks.figures import Measured
 from benchmarks.load import Answered, LoadError, p50, p99, send_at_rate
 from benchmarks.machine import read_resident_mb, read_service_cpu
-from benchmarks.payments import Delivery, Payers
+from benchmarks.payments import Payers, SignedDelivery
 from tests.attack.payments import SECRET
 from tests.e2e.stack import NOWHERE, SERVICES, Stack
 from tests.network import free_ports
@@ -75,7 +75,7 @@ def running_product() -> Iterator[Product]:
         stack.compose("down", "--volumes", "--timeout", "2")
 
 
-def open_in_product(stack: Stack, deliveries: Sequence[Delivery]) -> None:
+def open_in_product(stack: Stack, deliveries: Sequence[SignedDelivery]) -> None:
     users = ", ".join(f"({user})" for user in sorted({one.user for one in deliveries}))
     rows = ", ".join(f"('{one.code}', {one.user}, {one.user}, {one.amount})" for one in deliveries)
     stack.sql(f"INSERT INTO users (telegram_id) VALUES {users} ON CONFLICT DO NOTHING")  # noqa: S608 — numbers

@@ -12,7 +12,7 @@ from sandbox.bmc.api import Api
 from sandbox.bmc.checkout import Checkout
 from sandbox.bmc.dashboard import Dashboard
 from sandbox.bmc.deliveries import Deliveries
-from sandbox.bmc.payments import Payments
+from sandbox.bmc.payments import PaymentStore
 from sandbox.bmc.token import ApiToken
 from sandbox.bmc.webhook import Webhook
 from sandbox.cast import Cast
@@ -58,7 +58,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     pusher = Pusher(telegram.webhook, telegram.updates, telegram_postman, lines.bot)
 
     webhook = Webhook(settings.webhook_url, settings.bmc_secret)
-    payments = Payments(time.time)
+    payments = PaymentStore(time.time)
     deliveries = Deliveries(
         webhook,
         bmc_postman,

@@ -19,7 +19,7 @@ from aiohttp import web
 from sandbox.bmc.deliveries import Deliveries
 from sandbox.bmc.listing import Choice, Listing, Row, in_other_zone
 from sandbox.bmc.misbehaviour import Fault
-from sandbox.bmc.payments import Kind, Order, Payments, supporter_id_of
+from sandbox.bmc.payments import Kind, Order, PaymentStore, supporter_id_of
 from sandbox.bmc.token import ApiToken
 from sandbox.fields import FieldError, read_fields
 from sandbox.journal import log
@@ -63,7 +63,7 @@ class RequestLimit:
 class Api:
     def __init__(
         self,
-        payments: Payments,
+        payments: PaymentStore,
         deliveries: Deliveries,
         token: ApiToken,
         tally: Tally,

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sandbox.bmc.bodies import Event, payment_data, subscription_data
 from sandbox.bmc.deliveries import Deliveries
-from sandbox.bmc.payments import Kind, Order, Payment, Payments, Status, Subscription, supporter_id_of
+from sandbox.bmc.payments import Kind, Order, Payment, PaymentStore, Status, Subscription, supporter_id_of
 from sandbox.counters import Counter
 from sandbox.fields import FieldError, Fields, read_fields
 from sandbox.journal import log
@@ -20,7 +20,7 @@ _AMOUNT_MAX = Decimal(10000000)
 
 
 class Checkout:
-    def __init__(self, payments: Payments, deliveries: Deliveries, tally: Tally, *, event_ids: Counter) -> None:
+    def __init__(self, payments: PaymentStore, deliveries: Deliveries, tally: Tally, *, event_ids: Counter) -> None:
         self._payments = payments
         self._deliveries = deliveries
         self._tally = tally

@@ -8,7 +8,7 @@ from aiohttp import web
 from sandbox.bmc.bodies import Event
 from sandbox.bmc.deliveries import Deliveries, Delivery
 from sandbox.bmc.misbehaviour import Fault, rule
-from sandbox.bmc.payments import Order, Payment, Payments, Subscription
+from sandbox.bmc.payments import Order, Payment, PaymentStore, Subscription
 from sandbox.bmc.samples import SAMPLES
 from sandbox.bmc.webhook import Webhook
 from sandbox.fields import FieldError, read_fields
@@ -22,7 +22,7 @@ _TEST_EVENT_ID = 1
 
 
 class Dashboard:
-    def __init__(self, webhook: Webhook, payments: Payments, deliveries: Deliveries) -> None:
+    def __init__(self, webhook: Webhook, payments: PaymentStore, deliveries: Deliveries) -> None:
         self._webhook = webhook
         self._payments = payments
         self._deliveries = deliveries

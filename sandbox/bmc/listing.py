@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
 
-from sandbox.bmc.payments import Kind, Payment, Payments, Status, Subscription
+from sandbox.bmc.payments import Kind, Payment, PaymentStore, Status, Subscription
 from sandbox.bmc.rows import extra_row, subscription_row, support_row
 
 Row = dict[str, Any]
@@ -28,7 +28,7 @@ class Choice(Enum):
 class Listing:
     """Builds the rows of each list, the newest payment first. A refund or a renewal does not move a row."""
 
-    def __init__(self, payments: Payments) -> None:
+    def __init__(self, payments: PaymentStore) -> None:
         self._payments = payments
         # The changed fields of each row, by transaction id or subscription id. The value is None if BMC has deleted the row.
         self._changes: OrderedDict[str, Mapping[str, Any] | None] = OrderedDict()

@@ -91,7 +91,7 @@ class Subscription:
     feedback: str | None = None
 
 
-class Payments:
+class PaymentStore:
     """Stores the newest `_KEPT_MAX` payments and the newest `_KEPT_MAX` subscriptions."""
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.load import LoadError, Throughput, run_wrk
 from benchmarks.machine import sample_other_load
-from benchmarks.payments import Delivery, Payers, write_deliveries
+from benchmarks.payments import Payers, SignedDelivery, write_deliveries
 from tests.chaos.doors import Door
 from tests.chaos.load import WEBHOOK_PATH
 from tests.chaos.report import Record
@@ -96,7 +96,7 @@ class Contest:
         return rows
 
 
-def _open(deliveries: Sequence[Delivery]) -> str:
+def _open(deliveries: Sequence[SignedDelivery]) -> str:
     """Return the SQL that inserts the users and the pending payments of *deliveries*."""
     rows = "\n".join(f"{one.code}\t{one.user}\t{one.user}\t{one.amount}" for one in deliveries)
     users = "\n".join(str(user) for user in sorted({one.user for one in deliveries}))
