@@ -24,7 +24,7 @@ from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.dialogues import begin_dialogue
 from coffee_ledger.store.handovers import end_handover, find_handovers, start_handovers
 from coffee_ledger.store.lease import Lease
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.prompts import open_prompt
 from coffee_ledger.store.receipts import remember_payment_message
 from coffee_ledger.store.settlement import (
@@ -71,7 +71,7 @@ class Story:
         number = next(self.numbers)
         payment = await open_payment(
             self.bot,
-            Request(f"ask-{number}", user, Decimal(amount), "USD"),
+            PaymentRequest(f"ask-{number}", user, Decimal(amount), "USD"),
             draw_code=lambda: issue_code(self.chance),
             now=self.now,
             reuse_within=timedelta(hours=1),

@@ -30,7 +30,7 @@ OPEN_MAX = 10
 
 
 @dataclass(frozen=True)
-class Request:
+class PaymentRequest:
     """A user's request to pay an amount. *key* identifies the request. A second request with the same key opens no payment."""
 
     key: str
@@ -84,7 +84,7 @@ class HistoryEntry:
 
 
 async def open_payment(
-    pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
+    pool: Pool, request: PaymentRequest, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
     Open a pending payment. If an earlier request had the same key, return the payment that the earlier request opened.
@@ -92,7 +92,7 @@ async def open_payment(
     If the user has an open payment of the same amount that is younger than *reuse_within*, return that payment and open no
     second one. In this case, store the time of the request, because matching by amount and time needs it.
 
-    If a Web App made the id (`Request.payment_id`), do not return another open payment of the same amount. Return a payment
+    If a Web App made the id (`PaymentRequest.payment_id`), do not return another open payment of the same amount. Return a payment
     that already has this id, if its user and amount are those of the request.
 
     Raises:
@@ -181,13 +181,13 @@ async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) ->
 
 
 def _find_again(
-    open_now: Sequence[PendingPayment], request: Request, *, opened_after: datetime
+    open_now: Sequence[PendingPayment], request: PaymentRequest, *, opened_after: datetime
 ) -> PendingPayment | None:
     same = (payment for payment in open_now if (payment.amount, payment.currency) == (request.amount, request.currency))
     return next((payment for payment in same if payment.created_at > opened_after), None)
 
 
-def _same_or_refuse(taken: PendingPayment, request: Request) -> PendingPayment:
+def _same_or_refuse(taken: PendingPayment, request: PaymentRequest) -> PendingPayment:
     same = (taken.telegram_id, taken.amount, taken.currency) == (request.telegram_id, request.amount, request.currency)
     if not same:
         raise PaymentIdTakenError

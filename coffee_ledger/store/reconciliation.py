@@ -106,7 +106,7 @@ class ListState:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReconciliationRequest:
     """
     A request to the janitor to compare BMC's lists with the stored charges at once.
 
@@ -352,17 +352,19 @@ async def is_answered(pool: Pool, request_id: int) -> bool:
     return answered
 
 
-async def load_open_requests(pool: Pool, *, now: datetime) -> list[Request]:
+async def load_open_requests(pool: Pool, *, now: datetime) -> list[ReconciliationRequest]:
     async with connected(pool) as db:
-        return [Request(**row) for row in await db.fetch(sql("find_open_requests"), now - REQUEST_AGE_MAX)]
+        return [
+            ReconciliationRequest(**row) for row in await db.fetch(sql("find_open_requests"), now - REQUEST_AGE_MAX)
+        ]
 
 
-async def answer_requests(pool: Pool, requests: Collection[Request], *, now: datetime) -> None:
+async def answer_requests(pool: Pool, requests: Collection[ReconciliationRequest], *, now: datetime) -> None:
     async with connected(pool) as db:
         await db.execute(sql("answer_requests"), [request.request_id for request in requests], now)
 
 
-async def answer_claim(pool: Pool, request: Request, *, now: datetime) -> None:
+async def answer_claim(pool: Pool, request: ReconciliationRequest, *, now: datetime) -> None:
     """
     Answer a request about a claim, and tell the user that no payment with their code was found.
 

@@ -43,7 +43,7 @@ more parameter, the current time.
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
-class Turn(enum.StrEnum):
+class TurnTable(enum.StrEnum):
     """The table that a janitor locks during a task, so that only one janitor at a time runs this task."""
 
     EXPIRING = "expiring_turn"
@@ -59,7 +59,7 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
             await db.execute(sql("announce"))
         return len(expired)
 
-    return await _in_batches(pool, Turn.EXPIRING, expire)
+    return await _in_batches(pool, TurnTable.EXPIRING, expire)
 
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
@@ -77,7 +77,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
             rows += len(await db.fetch(sql(statement), before, BATCH_MAX))
         return rows
 
-    return await _in_batches(pool, Turn.BLANKING, blank)
+    return await _in_batches(pool, TurnTable.BLANKING, blank)
 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
@@ -166,7 +166,7 @@ async def correct_counts(pool: Pool) -> int:
     return len(rows)
 
 
-async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
+async def _in_batches(pool: Pool, turn: TurnTable, work: WorkOnBatch) -> int:
     done = 0
     while True:
         async with transaction(pool) as db:

@@ -43,7 +43,7 @@ CHECK_SECONDS = 0.5
 log = structlog.stdlib.get_logger()
 
 
-class Turn(enum.Enum):
+class PollingTurn(enum.Enum):
     """Tells whether it is this bot's turn to poll, as far as the bot knows."""
 
     UNKNOWN = enum.auto()
@@ -57,7 +57,7 @@ class PollInTurn(BaseRequestMiddleware):
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._turn = Turn.UNKNOWN
+        self._turn = PollingTurn.UNKNOWN
         self._is_database_away = False
         self._may_poll = asyncio.Event()
         self._request: asyncio.Future[Any] | None = None
@@ -69,11 +69,11 @@ class PollInTurn(BaseRequestMiddleware):
                 is_ours = await self._lease.keep()
             except DatabaseAwayError:
                 self._is_database_away = True
-                if self._turn is Turn.UNKNOWN:
-                    self._change(Turn.POLLS)
+                if self._turn is PollingTurn.UNKNOWN:
+                    self._change(PollingTurn.POLLS)
             else:
                 self._is_database_away = False
-                self._change(Turn.POLLS if is_ours else Turn.STANDS_BY)
+                self._change(PollingTurn.POLLS if is_ours else PollingTurn.STANDS_BY)
             await asyncio.sleep(CHECK_SECONDS)
 
     async def __call__(
@@ -97,12 +97,12 @@ class PollInTurn(BaseRequestMiddleware):
                 updates = self._request.result()
             except TelegramConflictError as error:
                 self._note_conflict(error)
-                if self._turn is Turn.POLLS:
+                if self._turn is PollingTurn.POLLS:
                     raise
                 continue
             if self._lease.is_held or self._is_database_away:
                 return updates
-            self._change(Turn.UNKNOWN)
+            self._change(PollingTurn.UNKNOWN)
 
     def _note_conflict(self, error: TelegramConflictError) -> None:
         if self._lease.is_held:
@@ -111,21 +111,21 @@ class PollInTurn(BaseRequestMiddleware):
             # polling when it gets the same error.
             log.warning("another program with this token takes updates", problem=error.message)
         else:
-            self._change(Turn.STANDS_BY)
+            self._change(PollingTurn.STANDS_BY)
 
-    def _change(self, turn: Turn) -> None:
+    def _change(self, turn: PollingTurn) -> None:
         if turn is self._turn:
             return
         self._turn = turn
-        POLLING.set(turn is Turn.POLLS)
-        if turn is Turn.POLLS:
+        POLLING.set(turn is PollingTurn.POLLS)
+        if turn is PollingTurn.POLLS:
             self._may_poll.set()
             log.info("polling for updates", has_lease=self._lease.is_held)
             return
         self._may_poll.clear()
         if self._request is not None:
             self._request.cancel()
-        if turn is Turn.STANDS_BY:
+        if turn is PollingTurn.STANDS_BY:
             log.info("standing by, another bot polls for updates")
 
 

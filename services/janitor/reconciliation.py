@@ -28,7 +28,7 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.reconciliation import (
     OLD_PAGE_FIRST,
     ListState,
-    Request,
+    ReconciliationRequest,
     answer_claim,
     answer_requests,
     count_missing_rows,
@@ -91,7 +91,7 @@ So a pass sends at most 12 requests. `RequestBudget` allows 15 in a minute, and 
 
 
 @dataclass
-class Reading:
+class ListReading:
     """The pages of one list that a pass has read."""
 
     list_: ApiList
@@ -182,7 +182,7 @@ class Reconciler:
         await self._report(readings, now=now)
         return settled
 
-    async def _report(self, readings: Sequence[Reading], *, now: datetime) -> None:
+    async def _report(self, readings: Sequence[ListReading], *, now: datetime) -> None:
         failed = [reading for reading in readings if not reading.state.is_healthy]
         PASSES.labels(failed[0].state if failed else "good").inc()
         for reading in failed:
@@ -198,9 +198,11 @@ class Reconciler:
         if unlisted:
             log.warning("charges are not in the list", charges=unlisted)
 
-    async def _read_list(self, known: ListState | None, list_: ApiList, *, since: datetime, now: datetime) -> Reading:
+    async def _read_list(
+        self, known: ListState | None, list_: ApiList, *, since: datetime, now: datetime
+    ) -> ListReading:
         state = known or ListState(list_, ApiState.EMPTY, now)
-        reading = Reading(list_)
+        reading = ListReading(list_)
         before = (state.completed_at or since) - REREAD
         page = 0
         while not reading.is_complete and page < PAGES_MAX[list_] and reading.state is ApiState.PAGE:
@@ -216,7 +218,7 @@ class Reconciler:
 
     async def _read_page(
         self,
-        reading: Reading,
+        reading: ListReading,
         page: int,
         *,
         before: datetime,
@@ -249,7 +251,7 @@ class Reconciler:
         reading.is_complete = reading.is_whole or is_known_ground(result.rows, known, before=before, since=since)
 
     async def _read_old_page(
-        self, reading: Reading, state: ListState, newest: int, *, since: datetime, now: datetime
+        self, reading: ListReading, state: ListState, newest: int, *, since: datetime, now: datetime
     ) -> ListState:
         """
         Read one older page, and return the new state of the list.
@@ -260,7 +262,7 @@ class Reconciler:
         began_at = (
             now if state.old_page <= OLD_PAGE_FIRST or state.rotation_began_at is None else state.rotation_began_at
         )
-        old = Reading(reading.list_, seen=reading.seen)
+        old = ListReading(reading.list_, seen=reading.seen)
         await self._read_page(old, page, before=since, since=since, now=now)
         reading.news += old.news
         reading.quiet += old.quiet
@@ -271,7 +273,7 @@ class Reconciler:
             return replace(state, old_page=OLD_PAGE_FIRST, rotation_began_at=None, covered_at=began_at)
         return replace(state, old_page=page + 1, rotation_began_at=began_at)
 
-    async def _find_due(self, reading: Reading, *, waits: bool, now: datetime) -> list[Event]:
+    async def _find_due(self, reading: ListReading, *, waits: bool, now: datetime) -> list[Event]:
         """
         Return the events that must be settled now.
 
@@ -314,7 +316,7 @@ class Reconciler:
 
     # Claims of users ------------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, request: Request, *, now: datetime) -> int:
+    async def _look_up(self, request: ReconciliationRequest, *, now: datetime) -> int:
         """
         Look for the payment of a claim on the first page of each list, and settle it at once. Return the number of settled rows.
 
@@ -325,7 +327,7 @@ class Reconciler:
         settled, is_credited = 0, False
         states: set[ApiState] = set()
         for list_ in ApiList:
-            reading = Reading(list_)
+            reading = ListReading(list_)
             await self._read_page(reading, 1, before=now, since=since, now=now, for_claim=True)
             states.add(reading.state)
             for event in reading.news:
@@ -353,7 +355,7 @@ def _show_last_good(states: Mapping[ApiList, ListState]) -> None:
         RECONCILIATION_LAST_GOOD.labels("all").set(min(time.timestamp() for time in completed if time is not None))
 
 
-def _fits(event: Event, request: Request) -> bool:
+def _fits(event: Event, request: ReconciliationRequest) -> bool:
     """Tell whether the row has the amount of the claim. A row that fits is settled, but the matching rules decide who paid."""
     charge = event.report.charge if event.report else None
     return charge is not None and charge.money == (request.amount, request.currency)

@@ -19,7 +19,7 @@ from coffee_ledger.store.settlement import (
 )
 from services.webhook.app import Probe, make_app
 from services.webhook.batcher import Batcher
-from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailureCounter
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
@@ -51,7 +51,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
         spool = Spool(settings.SPOOL_FOLDER) if settings.SPOOL_FOLDER else None
         intake = Intake(batcher, spool, lambda: reaches_database(pool))
         await intake.open()
-        failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
+        failures = SignatureFailureCounter(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
         streak = FailedStreak(
             lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)), clock=lambda: datetime.now(UTC)
         )

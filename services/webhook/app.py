@@ -15,7 +15,7 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.runtime.bodies import BodyReader, Unread, close_after
 from coffee_ledger.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.batcher import OverloadedError
-from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailureCounter
 from services.webhook.intake import Intake
 from services.webhook.metrics import (
     DELIVERIES,
@@ -50,7 +50,7 @@ class Probe:
 def make_app(
     intake: Intake,
     secrets: Sequence[bytes],
-    failures: SignatureFailures,
+    failures: SignatureFailureCounter,
     streak: FailedStreak,
     probe: Probe | None = None,
 ) -> web.Application:
@@ -77,7 +77,7 @@ class DeliveryHandler:
         self,
         intake: Intake,
         secrets: Sequence[bytes],
-        failures: SignatureFailures,
+        failures: SignatureFailureCounter,
         streak: FailedStreak,
         probe: Probe | None,
     ) -> None:

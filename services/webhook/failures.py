@@ -38,7 +38,7 @@ It returns the failed streak: the number of deliveries that all replicas have re
 Clock = Callable[[], datetime]
 
 
-class SignatureFailures:
+class SignatureFailureCounter:
     """Counts wrong signatures in memory. The task `run` must be running: it passes their number to *keep* at intervals."""
 
     def __init__(self, keep: Keep, *, period_seconds: float = PERIOD_SECONDS) -> None:

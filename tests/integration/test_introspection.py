@@ -18,7 +18,7 @@ from coffee_ledger.events import read_event
 from coffee_ledger.model import ChargeKey, TelegramId
 from coffee_ledger.store.database import Connection, Pool, connected, open_pool, prepare_connection, statements
 from coffee_ledger.store.decisions import OperatorRequest, match_charge
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.settlement import rematch_charges, settle_events
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import ANNA, Ledger
@@ -36,7 +36,7 @@ async def settle(pool: Pool, *bodies: dict[str, Any]) -> None:
 
 
 async def open_one(pool: Pool) -> None:
-    request = Request("message:1", TelegramId(ANNA), Decimal(5), "USD")
+    request = PaymentRequest("message:1", TelegramId(ANNA), Decimal(5), "USD")
     await open_payment(pool, request, draw_code=lambda: OTHER_CODE, now=NOW, reuse_within=timedelta(hours=1))
 
 

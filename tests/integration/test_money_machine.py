@@ -27,7 +27,7 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
 from coffee_ledger.store import decisions
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
@@ -89,7 +89,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.paid: list[BmcEvent] = []
         self.subscriptions: list[BmcEvent] = []
         self.refunded_first: list[BmcEvent] = []
-        self.requests: list[Request] = []
+        self.requests: list[PaymentRequest] = []
         self.spent: dict[str, tuple[int, int, int]] = {}
         """Maps the idempotency key of each spending to the user, the spent credits, and the balance after the spending."""
         self.do(self.world.begin_anew())
@@ -144,11 +144,11 @@ class MoneyMachine(RuleBasedStateMachine):
         """Request a payment as the bot does. If the user was erased, register the user again first."""
         if user in self.known.erased:
             self.come_back(user)
-        request = Request(f"ask-{self.next_number()}", user, Decimal(amount), currency)
+        request = PaymentRequest(f"ask-{self.next_number()}", user, Decimal(amount), currency)
         self.requests.append(request)
         return self.ask(request)
 
-    def ask(self, request: Request) -> PaymentId:
+    def ask(self, request: PaymentRequest) -> PaymentId:
         try:
             payment = self.do(
                 open_payment(

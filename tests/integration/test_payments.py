@@ -18,7 +18,7 @@ from coffee_ledger.store.pending_payments import (
     REQUESTS_KEPT,
     Cancelling,
     Change,
-    Request,
+    PaymentRequest,
     cancel_payment,
     find_balance,
     find_history,
@@ -45,8 +45,8 @@ def request_of(
     amount: str = "5",
     currency: str = "USD",
     payment_id: PaymentId | None = None,
-) -> Request:
-    return Request(key, TelegramId(user), Decimal(amount), currency, payment_id)
+) -> PaymentRequest:
+    return PaymentRequest(key, TelegramId(user), Decimal(amount), currency, payment_id)
 
 
 class Bot:
@@ -56,7 +56,7 @@ class Bot:
         self.pool = pool
         self.codes: Iterator[PaymentId] = iter(CODES)
 
-    async def open(self, request: Request, *, now: datetime = NOW) -> PendingPayment:
+    async def open(self, request: PaymentRequest, *, now: datetime = NOW) -> PendingPayment:
         return await open_payment(self.pool, request, draw_code=lambda: next(self.codes), now=now, reuse_within=REUSE)
 
     async def cancel(self, payment_id: PaymentId, *, user: int = ANNA) -> Cancelling | None:
@@ -159,7 +159,7 @@ async def test_an_older_open_payment_is_not_reused(bot: Bot) -> None:
     ],
     ids=["another amount", "another currency", "another user"],
 )
-async def test_a_different_request_opens_another_payment(bot: Bot, other: Request) -> None:
+async def test_a_different_request_opens_another_payment(bot: Bot, other: PaymentRequest) -> None:
     first = await bot.open(request_of("message:1"))
 
     second = await bot.open(other)
@@ -264,7 +264,7 @@ async def test_a_repeated_web_apps_id_finds_its_payment(bot: Bot) -> None:
     ],
     ids=["another amount", "another currency", "another user"],
 )
-async def test_a_web_apps_id_belongs_to_one_payment(bot: Bot, other: Request) -> None:
+async def test_a_web_apps_id_belongs_to_one_payment(bot: Bot, other: PaymentRequest) -> None:
     first = await bot.open(request_of("message:1", payment_id=OLDER_FORM))
 
     with pytest.raises(PaymentIdTakenError):

@@ -30,7 +30,7 @@ from coffee_ledger.store.decisions import (
     undo_match,
 )
 from coffee_ledger.store.lookup import find_charge_file, find_claim_file
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.settlement import rematch_charges, settle_events
 from coffee_ledger.store.upkeep import close_answered_claims
 from coffee_ledger.store.users import erase_user, meet_user
@@ -61,7 +61,7 @@ def order(reason: str = "a reason", *, at: datetime | None = None) -> OperatorRe
 async def ask(desk: Pool, user: int, amount: str, *, minutes_ago: float) -> PaymentId:
     """Request a payment for the user *minutes_ago* minutes ago, as the Mini App does. Return the id of the pending payment."""
     await meet_user(desk, TelegramId(user), language="en", username=f"user{user}", now=now())
-    request = Request(f"app:{secrets.token_hex(8)}", TelegramId(user), Decimal(amount), "USD")
+    request = PaymentRequest(f"app:{secrets.token_hex(8)}", TelegramId(user), Decimal(amount), "USD")
     payment = await open_payment(
         desk,
         request,

@@ -34,7 +34,7 @@ from coffee_ledger.store.decisions import (
     undo_match,
 )
 from coffee_ledger.store.outbox import find_due_notifications, mark_sent
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.settlement import settle_and_roll_back, settle_events
 from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
@@ -168,7 +168,7 @@ class Storm:
         await meet_user(self.bot, user, language="en", username=f"u{user}", now=now())
         opened = await open_payment(
             self.bot,
-            Request(secrets.token_hex(8), user, Decimal(self.chance.choice([5, 10])), "USD"),
+            PaymentRequest(secrets.token_hex(8), user, Decimal(self.chance.choice([5, 10])), "USD"),
             draw_code=lambda: issue_code(secrets.SystemRandom()),
             now=now(),
             reuse_within=timedelta(seconds=0.2),

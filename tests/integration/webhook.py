@@ -24,7 +24,7 @@ from coffee_ledger.store.settlement import (
 )
 from services.webhook.app import Probe, make_app
 from services.webhook.batcher import Batcher
-from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailureCounter
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settlement_log import log_settlement, trace_settlement
@@ -77,7 +77,7 @@ async def serve_webhook(
     intake = Intake(batcher, Spool(spool) if spool else None, lambda: reaches_database(pool))
     await intake.open()
     draining = asyncio.create_task(intake.run())
-    failures = SignatureFailures(
+    failures = SignatureFailureCounter(
         lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)), period_seconds=0.05
     )
     counting = asyncio.create_task(failures.run())

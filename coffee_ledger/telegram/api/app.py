@@ -16,7 +16,7 @@ from coffee_ledger.model import PaymentId, PendingPayment
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.app_state import ShownPayment, find_app_state
-from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, cancel_payment, open_payment
 from coffee_ledger.store.users import meet_user
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
@@ -133,7 +133,7 @@ class Api:
         requested = self._read_amount(body.decode(errors="replace"), visitor)
         # Each request gets its own key, so the key does not identify a repeated request. A repeated request still opens no
         # second payment, because `open_payment` returns the open payment of this amount.
-        asked = Request(
+        asked = PaymentRequest(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
         now = self.context.clock()

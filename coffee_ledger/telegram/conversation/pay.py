@@ -10,7 +10,7 @@ from structlog.stdlib import get_logger
 from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
-from coffee_ledger.store.pending_payments import Request, open_payment
+from coffee_ledger.store.pending_payments import PaymentRequest, open_payment
 from coffee_ledger.store.receipts import remember_payment_message
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 from coffee_ledger.telegram.context import Context
@@ -103,7 +103,7 @@ async def _take(
     if isinstance(requested, AmountProblem):
         await answer(_explain(requested, context))
         return
-    request = Request(key, sender, requested.amount, requested.currency, requested.payment_id)
+    request = PaymentRequest(key, sender, requested.amount, requested.currency, requested.payment_id)
     try:
         payment = await open_payment(
             context.pool,

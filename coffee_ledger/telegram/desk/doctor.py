@@ -71,7 +71,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Step:
+class InstallationStep:
     """A step of the installation. A step that is done can still have a line with a warning."""
 
     line: str
@@ -126,18 +126,18 @@ async def report(message: Message, bot: Bot, context: Context) -> None:
 # The steps of the installation ---------------------------------------------------------------------------------------
 
 
-def _check_webhook(found: Examination, now: datetime, context: Context) -> Step:
+def _check_webhook(found: Examination, now: datetime, context: Context) -> InstallationStep:
     speech, last = context.speech, found.last_event
     if last is None:
-        return Step(speech.say("desk-doctor-webhook-never", host=context.public_host), is_done=False)
+        return InstallationStep(speech.say("desk-doctor-webhook-never", host=context.public_host), is_done=False)
     age = now - last.received_at
     if age > QUIET_AFTER:
-        return Step(speech.say("desk-doctor-webhook-quiet", ago=ago(age, speech)))
+        return InstallationStep(speech.say("desk-doctor-webhook-quiet", ago=ago(age, speech)))
     became, count = speech.say(f"became-{last.outcome}"), str(found.events_week)
-    return Step(speech.say("desk-doctor-webhook-tested", ago=ago(age, speech), became=became, count=count))
+    return InstallationStep(speech.say("desk-doctor-webhook-tested", ago=ago(age, speech), became=became, count=count))
 
 
-def _check_secret(found: Examination, now: datetime, speech: Speech) -> Step:
+def _check_secret(found: Examination, now: datetime, speech: Speech) -> InstallationStep:
     last = found.last_event
     if found.forged and found.forged_at:
         # If a delivery with a correct signature came after the last wrong signature, the secret is correct now. Either the
@@ -145,52 +145,56 @@ def _check_secret(found: Examination, now: datetime, speech: Speech) -> Step:
         is_corrected = last is not None and last.received_at >= found.forged_at
         text = "desk-doctor-forged-before" if is_corrected else "desk-doctor-forged"
         line = speech.say(text, count=found.forged, ago=ago(now - found.forged_at, speech))
-        return Step(line, is_done=is_corrected)
+        return InstallationStep(line, is_done=is_corrected)
     if last is None:
-        return Step(speech.say("desk-doctor-secret-untested"), is_done=False)
+        return InstallationStep(speech.say("desk-doctor-secret-untested"), is_done=False)
     if now - last.received_at > QUIET_AFTER:
-        return Step(speech.say("desk-doctor-forged-none"))
+        return InstallationStep(speech.say("desk-doctor-forged-none"))
     if not found.secrets:
-        return Step(speech.say("desk-doctor-secret-none"))
+        return InstallationStep(speech.say("desk-doctor-secret-none"))
     text = "desk-doctor-secret-one" if len(found.secrets) == 1 else "desk-doctor-secret-several"
-    return Step(speech.say(text, numbers=", ".join(map(str, found.secrets))))
+    return InstallationStep(speech.say(text, numbers=", ".join(map(str, found.secrets))))
 
 
-def _check_backup(found: Examination, now: datetime, context: Context) -> Step:
+def _check_backup(found: Examination, now: datetime, context: Context) -> InstallationStep:
     speech = context.speech
     if found.backup_at is None:
-        return Step(speech.say("desk-doctor-backup-none", document=_document("BackupMissing", context)), is_done=False)
+        return InstallationStep(
+            speech.say("desk-doctor-backup-none", document=_document("BackupMissing", context)), is_done=False
+        )
     age = now - found.backup_at
     if age > BACKUP_OLD:
         document = _document("BackupOld", context)
-        return Step(speech.say("desk-doctor-backup-old", ago=ago(age, speech), document=document))
-    return Step(speech.say("desk-doctor-backup", ago=ago(age, speech)))
+        return InstallationStep(speech.say("desk-doctor-backup-old", ago=ago(age, speech), document=document))
+    return InstallationStep(speech.say("desk-doctor-backup", ago=ago(age, speech)))
 
 
-def _check_operators(away: list[str], profile: Profile | None, speech: Speech) -> Step:
+def _check_operators(away: list[str], profile: Profile | None, speech: Speech) -> InstallationStep:
     if not away:
-        return Step(speech.say("desk-doctor-operators"))
+        return InstallationStep(speech.say("desk-doctor-operators"))
     address = f"https://t.me/{profile.username}" if profile else "none"
-    return Step(speech.say("desk-doctor-operators-away", operators=", ".join(away), address=address), is_done=False)
+    return InstallationStep(
+        speech.say("desk-doctor-operators-away", operators=", ".join(away), address=address), is_done=False
+    )
 
 
-def check_mini_app(profile: Profile | None, context: Context) -> Step:
+def check_mini_app(profile: Profile | None, context: Context) -> InstallationStep:
     speech, address = context.speech, context.app_url
     if address is None:
-        return Step(speech.say("desk-doctor-app-nowhere"), is_done=False)
+        return InstallationStep(speech.say("desk-doctor-app-nowhere"), is_done=False)
     if profile is None:
-        return Step(speech.say("desk-doctor-app-unknown"), is_done=False)
+        return InstallationStep(speech.say("desk-doctor-app-unknown"), is_done=False)
     if context.sets_menu_button and profile.menu_url != address:
-        return Step(speech.say("desk-doctor-app-no-button"), is_done=False)
+        return InstallationStep(speech.say("desk-doctor-app-no-button"), is_done=False)
     text = "desk-doctor-app" if profile.opens_main_app else "desk-doctor-app-no-link"
     example = f"https://t.me/{profile.username}?startapp=10"
-    return Step(speech.say(text, example=example, address=address), is_done=profile.opens_main_app)
+    return InstallationStep(speech.say(text, example=example, address=address), is_done=profile.opens_main_app)
 
 
-def _check_alerts(context: Context) -> Step:
+def _check_alerts(context: Context) -> InstallationStep:
     if context.alerts_on:
-        return Step(context.speech.say("desk-doctor-alerts"))
-    return Step(
+        return InstallationStep(context.speech.say("desk-doctor-alerts"))
+    return InstallationStep(
         context.speech.say("desk-doctor-alerts-off", document=_document("Alerts", context, DEPLOYMENT)), is_done=False
     )
 
