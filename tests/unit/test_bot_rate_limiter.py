@@ -85,6 +85,14 @@ def test_all_chats_together_get_fewer_than_thirty_messages_a_second() -> None:
     assert waits[-1] == pytest.approx((100 - BURST) / PER_SECOND)
 
 
+def test_messages_that_reach_telegram_late_and_together_do_not_exceed_its_limit() -> None:
+    """Telegram gets the messages of the first 0.6 seconds together. It takes 30 messages at once, and then 30 per second."""
+    late = 0.6
+    arrivals = [max(wait, late) for wait in sent_at(*[(NOTIFICATION, chat) for chat in range(100)])]
+
+    assert all(number <= 30 + 30 * (at - late) for number, at in enumerate(sorted(arrivals), start=1))
+
+
 def test_a_chat_that_must_wait_does_not_delay_other_chats() -> None:
     busy = [(ANSWER, 1)] * 30
 
