@@ -174,15 +174,18 @@ async def test_a_server_that_becomes_read_only_counts_as_away(servers: Servers, 
     async with open_pool(servers.url("webhook", "first")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         assert await webhook.settle(a_payment()) == ["unmatched"]
         await servers.psql("first", "ALTER SYSTEM SET default_transaction_read_only = on")
-        await servers.psql("first", "SELECT pg_reload_conf()")
-        async with asyncio.timeout(SECONDS_MAX):
-            while await pool.fetchval("SHOW default_transaction_read_only") != "on":  # noqa: ASYNC110 — poll: a setting sets no Event
-                await asyncio.sleep(0.05)
+        try:
+            await servers.psql("first", "SELECT pg_reload_conf()")
+            async with asyncio.timeout(SECONDS_MAX):
+                # Do not ask through the pool: it refuses new connections to a server that is read-only.
+                while await servers.psql("first", "SHOW default_transaction_read_only") != "on":  # noqa: ASYNC110 — poll: a setting sets no Event
+                    await asyncio.sleep(0.05)
 
-        status, answer = await webhook.post(a_payment())
-        problem = await find_database_problem(pool)
-        await servers.psql("first", "ALTER SYSTEM RESET default_transaction_read_only")
-        await servers.psql("first", "SELECT pg_reload_conf()")
+            status, answer = await webhook.post(a_payment())
+            problem = await find_database_problem(pool)
+        finally:
+            await servers.psql("first", "ALTER SYSTEM RESET default_transaction_read_only")
+            await servers.psql("first", "SELECT pg_reload_conf()")
 
         async with asyncio.timeout(SECONDS_MAX):
             while Spool(tmp_path).look():  # noqa: ASYNC110 — poll: no `asyncio.Event` reports an empty spool
