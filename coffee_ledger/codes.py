@@ -335,7 +335,7 @@ def _spell_text(text: str) -> _Spelled:
         plain=plain,
         addresses=addresses,
         by_shape=_DASH_WORD_BY_SHAPE.sub(" ", _spell(prose, keyboard=False)),
-        # This spelling converts only Cyrillic letters to Latin. Skip it for an ASCII text, which has no Cyrillic letters.
+        # `by_key` is needed only for Cyrillic letters, and an ASCII text has none.
         by_key="" if prose.isascii() else _DASH_WORD_BY_KEY.sub(" ", _spell(prose, keyboard=True)),
     )
 

@@ -17,6 +17,7 @@ from coffee_ledger.errors import DatabaseAwayError, SchemaDiffersError
 from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
+
 LISTEN_BACKLOG = 128
 """The number of connections that the kernel keeps while the server is too busy to accept them."""
 
@@ -34,6 +35,9 @@ The time for which a stopping server waits for the requests of the connections t
 The proxy may have connected a moment ago and may still be sending its request. The request arrives within a millisecond, unless
 the machine is busy.
 """
+
+ARRIVAL_SECONDS_UNDRAINED = 0.1
+"""The same for a server that does not wait for the answers. It must stop sooner: Prometheus keeps a connection to it open."""
 
 HEADER_BYTES_MAX = 24 * 1024
 """
@@ -105,33 +109,44 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     loop = asyncio.get_running_loop()
     serve = runner.server
     assert serve is not None
-    # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
-    server = await loop.create_server(serve, "127.0.0.1" if port == 0 else None, port, backlog=LISTEN_BACKLOG)
     try:
-        yield int(server.sockets[0].getsockname()[1])
+        # For port 0, listen on one interface only. Otherwise IPv4 and IPv6 would get two different free ports.
+        server = await loop.create_server(serve, "127.0.0.1" if port == 0 else None, port, backlog=LISTEN_BACKLOG)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            is_stopping.set()
+            await close_and_serve_waiting(server, serve)
+            # Wait for the requests of connections that were accepted a moment ago, because `cleanup` closes every connection
+            # without an open request.
+            arrived_by = loop.time() + (ARRIVAL_SECONDS_MAX if drain_seconds else ARRIVAL_SECONDS_UNDRAINED)
+            while serve.connections and loop.time() < arrived_by:  # noqa: ASYNC110 — aiohttp has no event for this
+                await asyncio.sleep(0.01)
     finally:
-        is_stopping.set()
-        # The proxy cannot repeat a delivery that it has begun to send, so serve every connection that is open now. First stop
-        # accepting, because `server.close` would drop the connections that asyncio has accepted but not yet opened.
-        for one in server.sockets:
-            loop.remove_reader(one)
-        # Sleep, because the kernel seldom interrupts a process that has just slept. An interruption between the last `accept` and
-        # the end of `accept_all_and_close` would lose the connections that arrive meanwhile.
-        for _ in range(TURNS_TO_OPEN):
-            await asyncio.sleep(0.001)
-        # More connections wait in the kernel's backlog. If `server.close` closed the last file descriptor of the listening socket,
-        # the kernel would reset them. So duplicate this descriptor, and accept these connections through the duplicate.
-        listeners = [one.dup() for one in server.sockets]
-        server.close()
-        for listener in listeners:
-            for connection in accept_all_and_close(listener):
-                await loop.connect_accepted_socket(serve, connection)
-        # Wait for the requests of connections that were accepted a moment ago, because `cleanup` closes every connection without
-        # an open request.
-        arrived_by = loop.time() + min(ARRIVAL_SECONDS_MAX, drain_seconds)
-        while serve.connections and loop.time() < arrived_by:  # noqa: ASYNC110 — aiohttp has no event for this
-            await asyncio.sleep(0.01)
         await runner.cleanup()
+
+
+async def close_and_serve_waiting(server: asyncio.Server, serve: web.Server) -> None:
+    """
+    Refuse new connections, but serve all that are open now.
+
+    The proxy cannot repeat a delivery that it has begun to send, so no open connection may be lost.
+    """
+    loop = asyncio.get_running_loop()
+    # First stop accepting, because `server.close` would drop the connections that asyncio has accepted but not yet opened.
+    for one in server.sockets:
+        loop.remove_reader(one)
+    # Sleep, because the kernel seldom interrupts a process that has just slept. An interruption between the last `accept` and the
+    # end of `accept_all_and_close` would lose the connections that arrive meanwhile.
+    for _ in range(TURNS_TO_OPEN):
+        await asyncio.sleep(0.001)
+    # More connections wait in the kernel's backlog. If `server.close` closed the last file descriptor of the listening socket, the
+    # kernel would reset them. So duplicate this descriptor, and accept these connections through the duplicate.
+    listeners = [one.dup() for one in server.sockets]
+    server.close()
+    for listener in listeners:
+        for connection in accept_all_and_close(listener):
+            await loop.connect_accepted_socket(serve, connection)
 
 
 def accept_all_and_close(listener: socket.socket) -> list[socket.socket]:

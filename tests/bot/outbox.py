@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import asyncpg
+
 from coffee_ledger.store.database import Pool
 from tests.integration.people import ANNA
 
@@ -20,10 +22,10 @@ UNMATCHED: Mapping[str, Any] = {
 }
 
 
-async def until_true(pool: Pool, query: str) -> None:
+async def until_true(db: "Pool | asyncpg.Connection[asyncpg.Record]", query: str) -> None:
     """Wait until a query returns true. Poll, because Postgres sends the test no signal when rows change."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await pool.fetchval(query):  # noqa: ASYNC110 — Postgres sends no signal when rows change
+        while not await db.fetchval(query):  # noqa: ASYNC110 — Postgres sends no signal when rows change
             await asyncio.sleep(0.01)
 
 

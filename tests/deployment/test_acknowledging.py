@@ -13,12 +13,16 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
 from tests.deployment.standing import Door, caddy, stand_in
 from tests.network import free_port
+
+Tried = TypeVar("Tried")
+Result = TypeVar("Result")
 
 PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
@@ -168,11 +172,15 @@ async def find_late(
     tries = [case for case in cases for _ in range(TRIES)]
     service.cases = {str(number): case for number, case in enumerate(tries)}
     ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
-    late: dict[Case, list[float | None]] = {}
-    for case, end in zip(tries, ends, strict=True):
-        if end is None or end > seconds_max:
-            late.setdefault(case, []).append(end)
-    return {case: ends for case, ends in late.items() if len(ends) > 1}
+    return failed_twice((case, end) for case, end in zip(tries, ends, strict=True) if end is None or end > seconds_max)
+
+
+def failed_twice(failures: Iterable[tuple[Tried, Result]]) -> dict[Tried, list[Result]]:
+    """Return the results of each case of which at least two tries have failed (see `TRIES`)."""
+    results: dict[Tried, list[Result]] = {}
+    for tried, result in failures:
+        results.setdefault(tried, []).append(result)
+    return {tried: failed for tried, failed in results.items() if len(failed) > 1}
 
 
 async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
@@ -375,8 +383,8 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
     assert {first for first, _ in statuses} == {401 if is_up else 502}
     # The path of the second request does not exist, so the proxy answers 404. If the proxy has closed the connection, there is no
     # answer.
-    wrong = [(count, others) for count, (_, others) in zip(sent_first, statuses, strict=True) if not others <= {404}]
-    assert [count for count, _ in wrong if [other for other, _ in wrong].count(count) > 1] == [], wrong
+    read = ((count, others) for count, (_, others) in zip(sent_first, statuses, strict=True) if not others <= {404})
+    assert failed_twice(read) == {}
     assert "panic" not in (tmp_path / "caddy.log").read_text()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from coffee_ledger.store.database import sql
 from tests.bot.fixtures import OPERATOR
+from tests.bot.outbox import until_true
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.files import ROOT
 from tests.integration.bmc import a_payment, a_refund_of
@@ -62,9 +63,7 @@ class Example:
     async def _handovers_have_started(self) -> None:
         """Wait until the ledger hands over new credits. Credits from before the first start of the handovers are not handed over."""
         db = await asyncpg.connect(self.environment["DATABASE_URL"])
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await db.fetchval(sql("are_handovers_started")):  # noqa: ASYNC110 — Postgres sends no signal when rows change
-                await asyncio.sleep(0.02)
+        await until_true(db, sql("are_handovers_started"))
         await db.close()
 
     @asynccontextmanager

@@ -393,9 +393,8 @@ def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, 
 
 
 @given(slips(), st.sampled_from(["dash", "тире", "hyphen", "минус"]))
-@example(
-    (PaymentId("VYY755MF"), "2YY755MF"), "минус"
-)  # on the keys of "7 минус 55", a user would type the code 7VBYEC55
+# By the keys of a keyboard, "7 минус 55" is the code 7VBYEC55.
+@example((PaymentId("VYY755MF"), "2YY755MF"), "минус")
 def test_a_dictated_dash_is_read_as_a_gap(slip: tuple[PaymentId, str], dash: str) -> None:
     _, written = slip
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 
+import pytest
 from aiohttp import web
 
 from coffee_ledger.runtime.health import listening
@@ -31,11 +32,12 @@ def receive_answers(connections: list[socket.socket]) -> list[bytes]:
     return answers
 
 
-async def test_a_stopping_service_answers_connections_that_it_has_not_accepted_yet() -> None:
+@pytest.mark.parametrize("drain_seconds", [0, 5])
+async def test_a_stopping_service_answers_connections_that_it_has_not_accepted_yet(drain_seconds: float) -> None:
     """If the service resets a connection, a delivery is lost: the proxy cannot repeat a delivery that it has begun to send."""
     waiting: list[socket.socket] = []
 
-    async with listening(serving(), 0, drain_seconds=5) as port:
+    async with listening(serving(), 0, drain_seconds=drain_seconds) as port:
         # There is no `await` in this loop, so the server cannot accept the connections before it begins to stop.
         for _ in range(CONNECTIONS):
             waiting.append(socket.create_connection(("127.0.0.1", port), timeout=5))
